@@ -1,0 +1,185 @@
+"""Transactions as values: what is wanted, what was signed, and how it ended."""
+
+from enum import Enum, IntEnum
+
+import msgspec
+
+from toolkit.model.chain import Address, Hash
+from toolkit.model.units import div_ceil
+
+
+class Urgency(Enum):
+    """How soon a transaction should be included, in blocks."""
+
+    NEXT_BLOCK = 1
+    SOON = 3
+    RELAXED = 10
+
+    @property
+    def blocks(self) -> int:
+        """The target number of blocks until inclusion."""
+        return self.value
+
+
+class Visibility(Enum):
+    """Who may see a transaction before it is mined."""
+
+    PUBLIC = "public"
+    PRIVATE = "private"
+    PRIVATE_THEN_PUBLIC = "private_then_public"
+
+
+class Exposure(IntEnum):
+    """Who may hold an attempt's bytes, in rising order of knowledge elsewhere."""
+
+    NONE = 0  # never left the process
+    JOURNALLED = 1  # durable here and about to be sent: counts as exposed after a crash
+    UNKNOWN = 2  # sent, the answer is unknown
+    PRIVATE = 3  # accepted by a relay only
+    PUBLIC = 4  # accepted by a public node
+
+
+class FeeQuote(msgspec.Struct, frozen=True, kw_only=True):
+    """Fees for inclusion, in wei, and the first block they are meant for."""
+
+    max_fee_per_gas: int
+    max_priority_fee_per_gas: int
+    base_fee_per_gas: int
+    for_block: int
+    confidence: float = 1.0
+
+
+class AccessListItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One address and its storage keys (EIP-2930)."""
+
+    address: Address
+    storage_keys: tuple[Hash, ...] = ()
+
+
+class TransactionRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What the author wants done; unset fields are filled by the lane.
+
+    `value` is in wei, `gas` in gas units, `data` 0x hex; `to` None creates a contract.
+    """
+
+    to: Address | None = None
+    data: str = "0x"
+    value: int = 0
+    gas: int | None = None
+    sender: Address | None = None
+    max_fee_per_gas: int | None = None
+    max_priority_fee_per_gas: int | None = None
+    access_list: tuple[AccessListItem, ...] = ()
+    type: int = 2
+
+
+class UnsignedTransaction(msgspec.Struct, frozen=True, kw_only=True):
+    """Every field that gets signed. `gas_price` is for types 0 and 1, the two caps for type 2."""
+
+    type: int
+    chain_id: int
+    nonce: int
+    to: Address | None
+    value: int
+    data: str
+    gas: int
+    max_fee_per_gas: int = 0
+    max_priority_fee_per_gas: int = 0
+    gas_price: int = 0
+    access_list: tuple[AccessListItem, ...] = ()
+
+    @property
+    def fee_cap(self) -> int:
+        """The most a unit of gas may cost, in wei, whatever the type."""
+        return self.max_fee_per_gas if self.type == 2 else self.gas_price  # noqa: PLR2004
+
+    @property
+    def worst_cost_wei(self) -> int:
+        """Gas limit x fee cap + value: what the account must hold."""
+        return self.gas * self.fee_cap + self.value
+
+
+class SignedTransaction(msgspec.Struct, frozen=True, kw_only=True):
+    """Signed bytes as 0x hex with their hash; the repr hides the bytes (they may be private)."""
+
+    raw: str
+    hash: Hash
+    sender: Address
+    unsigned: UnsignedTransaction
+
+    def __repr__(self) -> str:
+        """Name the transaction without disclosing its bytes."""
+        return f"SignedTransaction({self.hash}, nonce={self.unsigned.nonce})"
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One signed try at a nonce on behalf of a request."""
+
+    request_id: str
+    number: int  # 0 for the first try at this nonce
+    signed: SignedTransaction
+    cancels: bool = False
+
+
+class Confirmed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Mined with success and buried under the asked confirmations."""
+
+    tx_hash: Hash
+    block_number: int
+    block_hash: Hash
+    gas_used: int
+    fee_wei: int
+
+
+class Reverted(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Mined and failed: the nonce and the gas are spent."""
+
+    tx_hash: Hash
+    block_number: int
+    block_hash: Hash
+    gas_used: int
+    fee_wei: int
+    reason: str = ""
+
+
+class Expired(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Its deadline passed and it can no longer be mined."""
+
+    last_block: int
+    tx_hash: Hash | None = None
+
+
+class Cancelled(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Cancelled on request; `tx_hash` is the mined cancellation's, None if nothing was exposed."""
+
+    tx_hash: Hash | None = None
+    block_number: int | None = None
+    fee_wei: int = 0
+
+
+class Replaced(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The nonce was spent by a transaction that is not ours."""
+
+    by: Hash | None
+    nonce: int
+    tx_hash: Hash | None = None
+
+
+class DryRun(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Everything up to signing and simulation was done; nothing was sent."""
+
+    would_be_hash: Hash
+    max_cost_wei: int
+    tx_hash: Hash | None = None
+
+
+Outcome = Confirmed | Reverted | Expired | Cancelled | Replaced | DryRun
+
+
+def bumped(fee_wei: int) -> int:
+    """The smallest fee that every known client accepts as a replacement of `fee_wei`.
+
+    geth's legacypool wants >= floor(old * 110 / 100) and strictly more, reth >= ceil; one wei
+    above floor satisfies both, down to 1 wei fees.
+    """
+    return max(fee_wei * 110 // 100 + 1, div_ceil(fee_wei * 110, 100))
