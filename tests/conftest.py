@@ -1,0 +1,19 @@
+"""What every test may ask for."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The recorded data; skip when absent, fail when TOOLKIT_DATA_REQUIRED=1 (contract section 1)."""
+    place = Path(os.environ.get("TOOLKIT_DATA") or ROOT.parent / "shared" / "data")
+    if not place.is_dir():
+        if os.environ.get("TOOLKIT_DATA_REQUIRED") == "1":
+            pytest.fail(f"TOOLKIT_DATA_REQUIRED=1 but {place} does not exist")
+        pytest.skip(f"no recorded data at {place} (set TOOLKIT_DATA)")
+    return place

@@ -1,0 +1,104 @@
+"""MEV-aware on-chain execution with an embedded orchestrator of trading agents.
+
+`import toolkit as tk` is cheap: every name below loads its module on first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from toolkit.bundles.submitter import BundleHandle as BundleHandle
+    from toolkit.chain.signer import KeystoreSigner as KeystoreSigner
+    from toolkit.chain.signer import LocalSigner as LocalSigner
+    from toolkit.chain.signer import Signer as Signer
+    from toolkit.devnet.devnet import Devnet as Devnet
+    from toolkit.devnet.devnet import DevnetConfig as DevnetConfig
+    from toolkit.model.bundle import Landed as Landed
+    from toolkit.model.bundle import Missed as Missed
+    from toolkit.model.chain import Mode as Mode
+    from toolkit.model.decision import Intent as Intent
+    from toolkit.model.decision import Leg as Leg
+    from toolkit.model.decision import Reading as Reading
+    from toolkit.model.decision import Verdict as Verdict
+    from toolkit.model.errors import ConfigError as ConfigError
+    from toolkit.model.errors import ToolkitError as ToolkitError
+    from toolkit.model.market import Route as Route
+    from toolkit.model.tx import Cancelled as Cancelled
+    from toolkit.model.tx import Confirmed as Confirmed
+    from toolkit.model.tx import DryRun as DryRun
+    from toolkit.model.tx import Expired as Expired
+    from toolkit.model.tx import FeeQuote as FeeQuote
+    from toolkit.model.tx import Replaced as Replaced
+    from toolkit.model.tx import Reverted as Reverted
+    from toolkit.model.tx import TransactionRequest as TransactionRequest
+    from toolkit.model.tx import Urgency as Urgency
+    from toolkit.model.tx import Visibility as Visibility
+    from toolkit.model.units import ether as ether
+    from toolkit.model.units import format_units as format_units
+    from toolkit.model.units import gwei as gwei
+    from toolkit.model.units import parse_units as parse_units
+    from toolkit.orchestrator.limits import Limits as Limits
+    from toolkit.orchestrator.pauses import Pause as Pause
+    from toolkit.orchestrator.runtime import Orchestrator as Orchestrator
+    from toolkit.pools.snapshot import Snapshot as Snapshot
+    from toolkit.reasoning.agent import Agent as Agent
+    from toolkit.reasoning.agent import View as View
+    from toolkit.reasoning.arbitrage import CyclicArbitrage as CyclicArbitrage
+    from toolkit.reasoning.momentum import Momentum as Momentum
+    from toolkit.reasoning.rebalancing import Rebalancer as Rebalancer
+    from toolkit.routing.router import Router as Router
+    from toolkit.session import Session as Session
+    from toolkit.session import connect as connect
+
+_HOMES = {
+    "toolkit.bundles.submitter": ("BundleHandle",),
+    "toolkit.chain.signer": ("KeystoreSigner", "LocalSigner", "Signer"),
+    "toolkit.devnet.devnet": ("Devnet", "DevnetConfig"),
+    "toolkit.model.bundle": ("Landed", "Missed"),
+    "toolkit.model.chain": ("Mode",),
+    "toolkit.model.decision": ("Intent", "Leg", "Reading", "Verdict"),
+    "toolkit.model.errors": ("ConfigError", "ToolkitError"),
+    "toolkit.model.market": ("Route",),
+    "toolkit.model.tx": (
+        "Cancelled",
+        "Confirmed",
+        "DryRun",
+        "Expired",
+        "FeeQuote",
+        "Replaced",
+        "Reverted",
+        "TransactionRequest",
+        "Urgency",
+        "Visibility",
+    ),
+    "toolkit.model.units": ("ether", "format_units", "gwei", "parse_units"),
+    "toolkit.orchestrator.limits": ("Limits",),
+    "toolkit.orchestrator.pauses": ("Pause",),
+    "toolkit.orchestrator.runtime": ("Orchestrator",),
+    "toolkit.pools.snapshot": ("Snapshot",),
+    "toolkit.reasoning.agent": ("Agent", "View"),
+    "toolkit.reasoning.arbitrage": ("CyclicArbitrage",),
+    "toolkit.reasoning.momentum": ("Momentum",),
+    "toolkit.reasoning.rebalancing": ("Rebalancer",),
+    "toolkit.routing.router": ("Router",),
+    "toolkit.session": ("Session", "connect"),
+}
+_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = sorted([*_MODULE_OF, "__version__"])  # noqa: PLE0605 (one table; a test keeps it exact)
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from its home on first use (PEP 562)."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'toolkit' has no attribute {name!r}")
+    value = getattr(import_module(_MODULE_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return list(__all__)
