@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypedDict
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -22,6 +23,14 @@ TOOLS = ROOT / ".tools"
 MODULES = TOOLS / "node_modules"
 LEVELS = ("run", "all")
 MINIMUM_FOUNDRY = (1, 5)
+
+
+class Part(TypedDict):
+    """One level of scripts/tools.json."""
+
+    packages: list[str]
+    binaries: dict[str, str]
+    sha256: dict[str, str]
 
 
 class SetupError(Exception):
@@ -103,7 +112,7 @@ def installed_foundry(tool: str) -> Path | None:
     """Find a Foundry binary the user already has; npm's Node shims do not count."""
     places = [
         os.environ.get(f"{tool.upper()}_BIN"),
-        os.path.join(os.environ["FOUNDRY_BIN"], tool) if "FOUNDRY_BIN" in os.environ else None,
+        str(Path(os.environ["FOUNDRY_BIN"]) / tool) if "FOUNDRY_BIN" in os.environ else None,
         shutil.which(tool),
         str(Path.home() / ".foundry" / "bin" / tool),
     ]
@@ -114,7 +123,18 @@ def installed_foundry(tool: str) -> Path | None:
     return None
 
 
-def npm_packages(level: str, manifest: dict[str, dict[str, object]]) -> str:
+def foundry_package(tool: str, version: str, hashes: dict[str, str]) -> str:
+    """Name the npm package of a Foundry binary, if we know what its bytes must be."""
+    if f"@foundry-rs/{tool}-{machine()}/bin/{tool}" not in hashes:
+        oldest = ".".join(map(str, MINIMUM_FOUNDRY))
+        raise SetupError(
+            f"setup: no sha256 is recorded for {tool} on {machine()}; install Foundry {oldest} "
+            f"or newer (foundryup), or name the binary with {tool.upper()}_BIN"
+        )
+    return f"@foundry-rs/{tool}-{machine()}@{version}"
+
+
+def npm_packages(level: str, manifest: dict[str, Part]) -> str:
     """Fetch protocol bytecode, Anvil, forge and solc from npm and check every file used."""
     levels = LEVELS[: LEVELS.index(level) + 1]
     wanted = fingerprint(ROOT / "scripts" / "tools.json", machine())
@@ -126,36 +146,31 @@ def npm_packages(level: str, manifest: dict[str, dict[str, object]]) -> str:
             "setup: npm not found; protocol bytecode and Anvil come from npm: "
             "install Node.js 18 or newer (on Debian: apt install nodejs npm)"
         )
-    specs, hashes, found = [], {}, []
-    for name in levels:
-        part = manifest[name]
-        specs += list(part["packages"])  # type: ignore[call-overload]
-        hashes.update(part["sha256"])  # type: ignore[call-overload]
-        for tool, version in part["binaries"].items():  # type: ignore[attr-defined]
-            path = f"@foundry-rs/{tool}-{machine()}/bin/{tool}"
+    specs: list[str] = []
+    hashes: dict[str, str] = {}
+    found: list[str] = []
+    for part in (manifest[name] for name in levels):
+        specs += part["packages"]
+        hashes |= part["sha256"]
+        for tool, version in part["binaries"].items():
             if own := installed_foundry(tool):
                 found.append(f"{tool}: {own}")
-            elif path in part["sha256"]:  # type: ignore[operator]
-                specs.append(f"@foundry-rs/{tool}-{machine()}@{version}")
             else:
-                raise SetupError(
-                    f"setup: no sha256 is recorded for {tool} on {machine()}; install Foundry "
-                    f"{'.'.join(map(str, MINIMUM_FOUNDRY))} or newer (foundryup) or set {tool.upper()}_BIN"
-                )
+                specs.append(foundry_package(tool, version, part["sha256"]))
     TOOLS.mkdir(exist_ok=True)
     flags = ["--prefix", str(TOOLS), "--no-save", "--no-package-lock", "--ignore-scripts"]
     quiet = ["--legacy-peer-deps", "--no-audit", "--no-fund", "--loglevel", "error"]
     run([npm, "install", *flags, *quiet, *specs], "fetching npm packages")
-    verify(hashes, skip_missing_binaries=True)
+    verify(hashes)
     (TOOLS / f".stamp-{level}").write_text(wanted)
     return ", ".join([f"{len(specs)} packages", *found])
 
 
-def verify(hashes: dict[str, str], *, skip_missing_binaries: bool) -> None:
+def verify(hashes: dict[str, str]) -> None:
     """Check the sha256 of every fetched file we use; other platforms' binaries are not there."""
     for name, expected in hashes.items():
         path = MODULES / name
-        if skip_missing_binaries and name.startswith("@foundry-rs/") and not path.exists():
+        if name.startswith("@foundry-rs/") and not path.exists():
             continue
         if not path.is_file():
             raise SetupError(f"setup: npm did not deliver {name}; remove .tools and run again")
@@ -172,7 +187,7 @@ def main() -> int:
     if level not in LEVELS:
         print("setup: usage: scripts/setup.sh run|all", file=sys.stderr)
         return 2
-    manifest = json.loads((ROOT / "scripts" / "tools.json").read_text())
+    manifest: dict[str, Part] = json.loads((ROOT / "scripts" / "tools.json").read_text())
     try:
         step("Python packages (.venv)", lambda: python_packages(level))
         step("protocol bytecode and tools (.tools)", lambda: npm_packages(level, manifest))

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """The recorded data; skip when absent, fail when TOOLKIT_DATA_REQUIRED=1 (contract section 1)."""
+    """The recorded data: skip when absent, fail when absent and TOOLKIT_DATA_REQUIRED=1."""
     place = Path(os.environ.get("TOOLKIT_DATA") or ROOT.parent / "shared" / "data")
     if not place.is_dir():
         if os.environ.get("TOOLKIT_DATA_REQUIRED") == "1":

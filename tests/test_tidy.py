@@ -99,7 +99,7 @@ def _names_only(node: ast.ImportFrom) -> bool:
 
 @pytest.mark.parametrize("path", SOURCES, ids=relative)
 def test_imports_inside_functions_are_the_sanctioned_ones(path: Path) -> None:
-    """Only heavy libraries and kernels load on first use; the command line loads its commands so."""
+    """Only heavy libraries and kernels load on first use; commands load what they run."""
     inside = [
         f"{node.lineno}: {name}"
         for function in functions(ast.parse(path.read_text()))
