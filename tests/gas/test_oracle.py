@@ -1,11 +1,11 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 
-from toolkit.gas.oracle import GasOracle, parse_fee_history
+from toolkit.chain.node import FeeHistory
+from toolkit.gas.oracle import GasOracle, blocks_of
 from toolkit.gas.rules import base_fee_upper_bound, next_base_fee
 from toolkit.model.chain import Hash, Head
 from toolkit.model.errors import NodeError, NodeTimeout, RpcError
@@ -26,6 +26,11 @@ def head_at(number: int, *, base_fee: int = 10**9, gas_used: int = LIMIT // 2) -
     )
 
 
+def answer(*base_fees: int, rewards: tuple[tuple[int, ...], ...] = ()) -> FeeHistory:
+    # The lie of a forked Anvil: an oldest block that it does not deliver.
+    return FeeHistory(oldest_block=0, base_fees=base_fees, gas_used_ratios=(), rewards=rewards)
+
+
 @dataclass
 class FeeNode:
     """A node of a steady chain: `served` bounds what it remembers, `failure` makes it fail."""
@@ -33,7 +38,7 @@ class FeeNode:
     newest: Head
     served: int = 10_000
     failure: Exception | None = None
-    answer: object = None
+    answer: FeeHistory | None = None
     asked: list[int | str] = field(default_factory=list)
 
     async def head(self, block: int | str = "latest") -> Head:
@@ -42,7 +47,9 @@ class FeeNode:
         assert block == "latest"
         return self.newest
 
-    async def fee_history(self, count: int, block: int | str, percentiles: Sequence[float]) -> Any:
+    async def fee_history(
+        self, count: int, block: int | str, percentiles: Sequence[float]
+    ) -> FeeHistory:
         await asyncio.sleep(0)
         self.asked.append(block)
         if self.failure:
@@ -51,13 +58,8 @@ class FeeNode:
             return self.answer
         number = int(block)
         count = min(count, number + 1, self.served)
-        return {
-            # The lie of a forked Anvil: the block that was asked for, not the one delivered.
-            "oldestBlock": hex(max(0, number - 999)),
-            "baseFeePerGas": [hex(10**9)] * (count + 1),
-            "gasUsedRatio": [0.5] * count,
-            "reward": [[hex(7 + i) for i in range(len(percentiles))]] * count,
-        }
+        rewards = (tuple(range(7, 7 + len(percentiles))),) * count
+        return answer(*[10**9] * (count + 1), rewards=rewards)
 
 
 async def test_quote_is_for_the_block_after_the_head() -> None:
@@ -89,7 +91,7 @@ async def test_urgencies_share_one_request_a_head() -> None:
 async def test_hand_set_base_fee_of_a_development_node_is_covered() -> None:
     """Where the node announces more than the protocol's next base fee, the cap admits it."""
     node = FeeNode(head_at(50))
-    node.answer = {"baseFeePerGas": ["0x1", hex(5 * 10**9)], "reward": []}
+    node.answer = answer(1, 5 * 10**9)
 
     quote = await GasOracle(node).quote(Urgency.NEXT_BLOCK)
 
@@ -100,7 +102,7 @@ async def test_hand_set_base_fee_of_a_development_node_is_covered() -> None:
 async def test_claimed_base_fee_lasts_no_longer_than_its_head() -> None:
     """A node's word about one block's successor is not used for another's, even when it fails."""
     node = FeeNode(head_at(50))
-    node.answer = {"baseFeePerGas": ["0x1", hex(5 * 10**9)], "reward": []}
+    node.answer = answer(1, 5 * 10**9)
     oracle = GasOracle(node)
     await oracle.quote()
     node.failure = NodeTimeout("no answer")
@@ -114,9 +116,9 @@ async def test_fork_with_a_short_history_is_read_from_its_newest_end() -> None:
     """Entries are counted back from the head by their number, whatever oldestBlock says."""
     node = FeeNode(head_at(1_003), served=3)
 
-    history = parse_fee_history(await node.fee_history(10, 1_003, ()), newest=1_003)
+    blocks = blocks_of(await node.fee_history(10, 1_003, ()), newest=1_003)
 
-    assert [1_001, 1_002, 1_003] == [block.number for block in history.blocks]
+    assert [1_001, 1_002, 1_003] == [block.number for block in blocks]
 
 
 async def test_history_seen_before_a_fork_forgets_is_kept() -> None:
@@ -133,48 +135,29 @@ async def test_history_seen_before_a_fork_forgets_is_kept() -> None:
     assert 301 == oracle.statistics().blocks
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        None,
-        [],
-        "0x1",
-        {},
-        {"baseFeePerGas": []},
-        {"baseFeePerGas": "0x1"},
-        {"baseFeePerGas": ["0x1", "rubbish"]},
-        {"baseFeePerGas": ["0x1", "-0x1"]},
-        {"baseFeePerGas": ["0x1", hex(1 << 256)]},
-        {"baseFeePerGas": ["0x1", None]},
-        {"baseFeePerGas": ["0x1"] * 103},
-    ],
-)
-def test_unusable_base_fees_are_an_error(answer: object) -> None:
-    """An answer without base fees, with impossible ones, or with too many is refused."""
-    with pytest.raises(NodeError, match="up to block 100 has no usable baseFeePerGas"):
-        parse_fee_history(answer, newest=100)
+@pytest.mark.parametrize("base_fees", [(), (1,) * 103])
+def test_impossible_number_of_base_fees_is_an_error(base_fees: tuple[int, ...]) -> None:
+    """An answer without any base fee, or for more blocks than there are, is refused."""
+    with pytest.raises(NodeError, match=f"up to block 100 has {len(base_fees)} base fees"):
+        blocks_of(answer(*base_fees), newest=100)
 
 
 @pytest.mark.parametrize(
-    ("reward", "expected"),
+    ("rewards", "expected"),
     [
-        (None, [(), ()]),
-        ([["0x5"]], [(), (5,)]),
-        ([["0x5"], "rubbish"], [(5,), ()]),
-        ([["0x5"], ["zz", "0x6"]], [(5,), (6,)]),
-        ([["0x4"], ["0x5"], ["0x6"]], [(5,), (6,)]),
+        ((), [(), ()]),
+        (((5,),), [(), (5,)]),
+        (((4,), (5,), (6,)), [(5,), (6,)]),
     ],
 )
-def test_missing_short_and_malformed_rewards_leave_blocks_without_tips(
-    reward: object, expected: list[tuple[int, ...]]
+def test_missing_short_and_long_rewards_are_matched_from_the_newest_block(
+    rewards: tuple[tuple[int, ...], ...], expected: list[tuple[int, ...]]
 ) -> None:
-    """Rewards are matched from the newest block, and what cannot be read is left out."""
-    answer = {"baseFeePerGas": ["0x1", "0x2", "0x3"], "reward": reward}
+    """Rewards belong to the newest blocks, and what is missing leaves a block without tips."""
+    blocks = blocks_of(answer(1, 2, 3, rewards=rewards), newest=9)
 
-    history = parse_fee_history(answer, newest=9)
-
-    assert expected == [block.tips for block in history.blocks]
-    assert [1, 2] == [block.base_fee_per_gas for block in history.blocks]
+    assert expected == [block.tips for block in blocks]
+    assert [1, 2] == [block.base_fee_per_gas for block in blocks]
 
 
 @pytest.mark.parametrize("failure", [NodeTimeout("slow"), RpcError(-32601, "no such method")])
@@ -196,7 +179,7 @@ async def test_malformed_answer_degrades_to_the_last_good_history() -> None:
     node = FeeNode(head_at(200))
     oracle = GasOracle(node)
     await oracle.quote(head=node.newest)
-    node.answer = {"error": "overloaded"}
+    node.answer = answer()
 
     quote = await oracle.quote(Urgency.NEXT_BLOCK, head=head_at(201))
 
@@ -239,7 +222,7 @@ async def test_unreachable_node_without_a_head_is_an_error() -> None:
 async def test_own_observation_fills_what_the_node_leaves_out() -> None:
     """Observed tips count where the node reports none, and survive its empty answer."""
     node = FeeNode(head_at(9))
-    node.answer = {"baseFeePerGas": [hex(10**9)] * 2, "reward": [[]]}
+    node.answer = answer(10**9, 10**9, rewards=((),))
     oracle = GasOracle(node)
     oracle.observe(head_at(9), [40, 30])
 

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
+from toolkit.chain.node import FeeHistory
 from toolkit.gas.estimator import BlockFees, EstimatorConfig, estimate
 from toolkit.gas.rules import next_base_fee
 from toolkit.model.chain import Head
@@ -23,8 +24,10 @@ class FeeSource(Protocol):
         """Return a block's header fields."""
         ...
 
-    async def fee_history(self, count: int, block: int | str, percentiles: Sequence[float]) -> Any:
-        """Return the raw eth_feeHistory answer."""
+    async def fee_history(
+        self, count: int, block: int | str, percentiles: Sequence[float]
+    ) -> FeeHistory:
+        """Return base fees of `count` blocks up to `block` and their tips at `percentiles`."""
         ...
 
 
@@ -37,53 +40,25 @@ class OracleStatistics(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str = ""
 
 
-class FeeHistory(msgspec.Struct, frozen=True, kw_only=True):
-    """A checked eth_feeHistory answer; `next_base_fee` is the node's word for the block after."""
+def blocks_of(history: FeeHistory, *, newest: int) -> tuple[BlockFees, ...]:
+    """Number the blocks of an eth_feeHistory answer that was asked for up to block `newest`.
 
-    blocks: tuple[BlockFees, ...]
-    next_base_fee: int
-
-
-def parse_fee_history(answer: object, *, newest: int) -> FeeHistory:
-    """Read an eth_feeHistory answer that was asked for up to block `newest`.
-
-    Blocks are counted back from `newest` by the length of baseFeePerGas, because a forked Anvil
-    names an oldestBlock that it does not deliver. Rewards are matched from the newest end too;
-    missing, short or malformed ones leave a block without tips.
+    They are counted back from `newest` by the number of base fees, because a forked Anvil names
+    an oldest block that it does not deliver. Rewards are matched from the newest end too; missing
+    or short ones leave a block without tips.
 
     Raises:
-        NodeError: no usable base fees.
+        NodeError: no base fee at all, or of more blocks than there are.
     """
-    fields = answer if isinstance(answer, dict) else {}
-    fees = [_quantity(fee) for fee in _items(fields.get("baseFeePerGas"))]
-    known = [fee for fee in fees if fee is not None]
-    if not known or len(known) != len(fees) or len(known) - 1 > newest + 1:
-        raise NodeError(f"eth_feeHistory up to block {newest} has no usable baseFeePerGas")
-    rewards = _items(fields.get("reward"))
-    count = len(known) - 1
-    rows = [*([()] * (count - len(rewards))), *rewards[max(0, len(rewards) - count) :]]
-    blocks = tuple(
-        BlockFees(number=newest - count + 1 + i, base_fee_per_gas=known[i], tips=_tips(rows[i]))
-        for i in range(count)
+    count = len(history.base_fees) - 1
+    if not 0 <= count <= newest + 1:
+        raise NodeError(f"eth_feeHistory up to block {newest} has {count + 1} base fees")
+    rewards = history.rewards[max(0, len(history.rewards) - count) :]
+    tips = ((),) * (count - len(rewards)) + rewards
+    return tuple(
+        BlockFees(number=newest - count + 1 + i, base_fee_per_gas=fee, tips=tips[i])
+        for i, fee in enumerate(history.base_fees[:-1])
     )
-    return FeeHistory(blocks=blocks, next_base_fee=known[-1])
-
-
-def _items(value: object) -> list[Any]:
-    return list(value) if isinstance(value, list | tuple) else []
-
-
-def _quantity(value: object) -> int | None:
-    if isinstance(value, str):
-        try:
-            value = int(value, 16)
-        except ValueError:
-            return None
-    return value if isinstance(value, int) and 0 <= value < 1 << 256 else None
-
-
-def _tips(row: object) -> tuple[int, ...]:
-    return tuple(tip for tip in map(_quantity, _items(row)) if tip is not None)
 
 
 class GasOracle:
@@ -159,16 +134,16 @@ class GasOracle:
         self._requests += 1
         count = self._config.base_fee_window
         try:
-            answer = await self._node.fee_history(count, head.number, REWARD_PERCENTILES)
-            history = parse_fee_history(answer, newest=head.number)
+            history = await self._node.fee_history(count, head.number, REWARD_PERCENTILES)
+            blocks = blocks_of(history, newest=head.number)
         except NodeError as error:
             # Safe because the rules still give the next base fee; the next quote asks again.
             self._fail(error)
             return
         self._asked_for = head
         # A development node's next base fee can be set by hand, and a cap below it is refused.
-        self._claimed_base_fee = history.next_base_fee
-        self._keep(history.blocks)
+        self._claimed_base_fee = history.base_fees[-1]
+        self._keep(blocks)
 
     def _keep(self, blocks: Sequence[BlockFees]) -> None:
         for block in blocks:
