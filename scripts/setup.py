@@ -23,6 +23,7 @@ TOOLS = ROOT / ".tools"
 MODULES = TOOLS / "node_modules"
 LEVELS = ("run", "all")
 MINIMUM_FOUNDRY = (1, 5)
+STEP_TIMEOUT_S = 600
 
 
 class Part(TypedDict):
@@ -46,7 +47,14 @@ def step(title: str, work: Callable[[], str]) -> None:
 
 def run(command: list[str], what: str) -> None:
     """Run a command quietly; on failure show the end of what it said."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=STEP_TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired:
+        raise SetupError(
+            f"setup: {what} took over {STEP_TIMEOUT_S} s: is the package registry reachable?"
+        ) from None
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()[-15:]
         raise SetupError("\n".join([*said, f"setup: {what} failed: {' '.join(command[:4])} …"]))
@@ -159,7 +167,15 @@ def npm_packages(level: str, manifest: dict[str, Part]) -> str:
                 specs.append(foundry_package(tool, version, part["sha256"]))
     TOOLS.mkdir(exist_ok=True)
     flags = ["--prefix", str(TOOLS), "--no-save", "--no-package-lock", "--ignore-scripts"]
-    quiet = ["--legacy-peer-deps", "--no-audit", "--no-fund", "--loglevel", "error"]
+    quiet = [
+        "--legacy-peer-deps",
+        "--no-audit",
+        "--no-fund",
+        "--fetch-retries",
+        "1",
+        "--loglevel",
+        "error",
+    ]
     run([npm, "install", *flags, *quiet, *specs], "fetching npm packages")
     verify(hashes)
     (TOOLS / f".stamp-{level}").write_text(wanted)
