@@ -136,9 +136,10 @@ class HttpRpc:
         if self._session is None:
             self._session = _open_session()
         where = wire.public_url(self.url)
+        # A redirect would carry signed bytes to a host that nobody configured.
         data: bytes | io.BytesIO = body if len(body) <= _WRITE_BYTES else io.BytesIO(body)
         try:
-            async with self._session.post(self.url, data=data) as response:
+            async with self._session.post(self.url, data=data, allow_redirects=False) as response:
                 content, status = await response.read(), response.status
         except aiohttp.InvalidURL:
             raise ConfigError(f"node address {where!r} is not a URL") from None

@@ -84,6 +84,10 @@ class LocalSigner:
         Raises:
             SignerError: a field is out of range, or the type is not 0, 1 or 2.
         """
+        if unsigned.chain_id < 1:
+            raise SignerError(
+                f"transaction cannot be signed: chain id {unsigned.chain_id} protects nothing"
+            )
         payload = _payload(unsigned)
         head = b"" if unsigned.type == _LEGACY else bytes((unsigned.type,))
         signature = self._key.sign_recoverable(

@@ -14,6 +14,7 @@ from toolkit.model.errors import BusOverflow, NodeError, NodeUnavailable, RpcErr
 _MESSAGE_BYTES = 64 * 1024 * 1024
 _PING_S = 20.0
 _QUEUED = 4096
+_CLOSING = aiohttp.ClientWSTimeout(ws_close=1.0)
 
 
 class Subscription:
@@ -133,17 +134,15 @@ class WsRpc:
 
     async def close(self) -> None:
         """Close the connection; requests in flight fail, subscriptions end."""
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.cancel()
-            await asyncio.wait([reader])
-        socket, self._socket = self._socket, None
+        # Closing the socket ends its reader; a cancelled one would leave the connection open.
+        socket, reader = self._socket, self._reader
         if socket is not None:
             await socket.close()
+        if reader is not None:
+            await asyncio.wait([reader])
         session, self._session = self._session, None
         if session is not None:
             await session.close()
-        self._fail(NodeUnavailable("the connection was closed on this side"))
 
     async def _ask(
         self,
@@ -196,7 +195,10 @@ class WsRpc:
             where = wire.public_url(self.url)
             try:
                 socket = await self._session.ws_connect(
-                    self.url, max_msg_size=_MESSAGE_BYTES, heartbeat=_PING_S
+                    self.url,
+                    max_msg_size=_MESSAGE_BYTES,
+                    heartbeat=_PING_S,
+                    timeout=_CLOSING,
                 )
             except (aiohttp.ClientError, OSError) as error:
                 kind = type(error).__name__
@@ -214,11 +216,11 @@ class WsRpc:
                     self._dispatch(wire.decode(message.data, where))
         except NodeError as error:
             reason = error
-            await socket.close()
         finally:
             if self._socket is socket:
                 self._socket = None
             self._fail(reason)
+            await socket.close()
 
     def _dispatch(self, message: object) -> None:
         for item in message if isinstance(message, list) else [message]:

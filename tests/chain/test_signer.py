@@ -1,0 +1,315 @@
+import json
+import pickle
+import random
+import secrets
+from pathlib import Path
+
+import msgspec
+import pytest
+import rlp
+from eth_account import Account
+from eth_account.messages import encode_defunct
+from eth_keyfile.keyfile import create_keyfile_json
+
+from toolkit.chain.keystore import KeystoreSigner
+from toolkit.chain.signer import LocalSigner, decode_transaction, recover_message
+from toolkit.model.chain import Address, Hash
+from toolkit.model.errors import ConfigError, SignerError
+from toolkit.model.tx import AccessListItem, UnsignedTransaction
+
+ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+KEY = "0x" + "4c" * 32
+TRANSFER = UnsignedTransaction(
+    type=2,
+    chain_id=1,
+    nonce=7,
+    to=Address("0x" + "22" * 20),
+    value=10**18,
+    data="0x",
+    gas=21_000,
+    max_fee_per_gas=30 * 10**9,
+    max_priority_fee_per_gas=10**9,
+)
+
+
+def uint(rng: random.Random, bits: int) -> int:
+    """Integers of every length up to `bits`, zero and the largest included."""
+    return rng.choice((0, 1, 2**bits - 1, rng.getrandbits(rng.randint(1, bits))))
+
+
+def random_transaction(rng: random.Random) -> UnsignedTransaction:
+    """Any transaction of types 0, 1 and 2 that a chain could see."""
+    kind = rng.randint(0, 2)
+    items = tuple(
+        AccessListItem(
+            address=Address("0x" + rng.randbytes(20).hex()),
+            storage_keys=tuple(
+                Hash("0x" + rng.randbytes(32).hex()) for _ in range(rng.randint(0, 3))
+            ),
+        )
+        for _ in range(rng.randint(0, 3))
+    )
+    return UnsignedTransaction(
+        type=kind,
+        chain_id=rng.choice((1, 10, 31337, rng.randint(1, 2**32))),
+        nonce=uint(rng, 63),
+        to=rng.choice((None, Address("0x" + rng.randbytes(20).hex()))),
+        value=uint(rng, 256),
+        data="0x" + rng.randbytes(rng.choice((0, 1, 4, 68, 300))).hex(),
+        gas=uint(rng, 63),
+        max_fee_per_gas=uint(rng, 128) if kind == 2 else 0,
+        max_priority_fee_per_gas=uint(rng, 128) if kind == 2 else 0,
+        gas_price=uint(rng, 128) if kind != 2 else 0,
+        access_list=items if kind else (),
+    )
+
+
+def for_eth_account(tx: UnsignedTransaction) -> dict[str, object]:
+    """The same transaction as eth-account takes it."""
+    fields: dict[str, object] = {
+        "chainId": tx.chain_id,
+        "nonce": tx.nonce,
+        "value": tx.value,
+        "data": tx.data,
+        "gas": tx.gas,
+        "to": bytes.fromhex(tx.to[2:]) if tx.to else b"",
+    }
+    if tx.type == 2:
+        fields["maxFeePerGas"] = tx.max_fee_per_gas
+        fields["maxPriorityFeePerGas"] = tx.max_priority_fee_per_gas
+    else:
+        fields["gasPrice"] = tx.gas_price
+    if tx.type:
+        fields["type"] = tx.type
+        fields["accessList"] = [
+            {"address": item.address, "storageKeys": list(item.storage_keys)}
+            for item in tx.access_list
+        ]
+    return fields
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_ten_thousand_signatures_are_byte_equal_to_eth_account() -> None:
+    """Raw bytes, hash and sender equal eth-account's for 10,000 random transactions."""
+    seed = secrets.randbits(64)
+    print("seed", seed)
+    rng = random.Random(seed)
+    for case in range(10_000):
+        if case % 500 == 0:
+            key = rng.randint(1, ORDER - 1).to_bytes(32, "big")
+            ours, theirs = LocalSigner(key), Account.from_key(key)
+        unsigned = random_transaction(rng)
+        expected = theirs.sign_transaction(for_eth_account(unsigned))
+
+        signed = ours.sign_transaction_now(unsigned)
+
+        assert "0x" + expected.raw_transaction.hex() == signed.raw, (seed, case)
+        assert "0x" + expected.hash.hex() == signed.hash
+        assert theirs.address.lower() == signed.sender
+
+
+def test_what_was_signed_decodes_to_itself() -> None:
+    """Decoding gives back every field, the hash and the recovered sender."""
+    seed = secrets.randbits(64)
+    print("seed", seed)
+    rng = random.Random(seed)
+    signer = LocalSigner(rng.randint(1, ORDER - 1).to_bytes(32, "big"))
+    for _ in range(500):
+        signed = signer.sign_transaction_now(random_transaction(rng))
+
+        assert signed == decode_transaction(signed.raw)
+
+
+def test_a_changed_byte_never_decodes_to_the_same_sender_and_hash() -> None:
+    """Whatever byte is flipped, the result is refused or is another transaction."""
+    signed = LocalSigner(KEY).sign_transaction_now(TRANSFER)
+    blob = bytearray.fromhex(signed.raw[2:])
+    for place in range(len(blob)):
+        changed = blob.copy()
+        changed[place] ^= 0x01
+        try:
+            decoded = decode_transaction("0x" + changed.hex())
+        except ConfigError:
+            continue
+
+        assert signed.hash != decoded.hash
+        assert (signed.sender, signed.unsigned) != (decoded.sender, decoded.unsigned)
+
+
+def test_an_unprotected_legacy_transaction_decodes_with_chain_id_zero() -> None:
+    """v 27 or 28 means no chain id; the sender is still recovered."""
+    account = Account.from_key(KEY)
+    fields = {"nonce": 1, "gasPrice": 5, "gas": 21_000, "to": b"\x22" * 20, "value": 3, "data": b""}
+    raw = "0x" + account.sign_transaction(fields).raw_transaction.hex()
+
+    decoded = decode_transaction(raw)
+
+    assert 0 == decoded.unsigned.chain_id
+    assert account.address.lower() == decoded.sender
+
+
+def test_the_mirrored_signature_is_refused() -> None:
+    """EIP-2: s above half the order is not a valid transaction."""
+    signed = LocalSigner(KEY).sign_transaction_now(TRANSFER)
+    fields = rlp.decode(bytes.fromhex(signed.raw[4:]))
+    v, s = int.from_bytes(fields[-3], "big"), int.from_bytes(fields[-1], "big")
+    mirrored = [*fields[:-3], b"" if v else b"\x01", fields[-2], (ORDER - s).to_bytes(32, "big")]
+
+    with pytest.raises(ConfigError, match="not a signed transaction"):
+        decode_transaction("0x02" + rlp.encode(mirrored).hex())
+
+
+@pytest.mark.parametrize(
+    "raw", ["", "0x", "0xzz", "0x00", "0x03c0", "0x04c0", "0x02", "0x02c0", "0xc0", "0xf8"]
+)
+def test_bytes_that_are_no_transaction_are_one_clear_error(raw: str) -> None:
+    """Anything else than a signed type 0, 1 or 2 is a ConfigError in one line."""
+    with pytest.raises(ConfigError) as caught:
+        decode_transaction(raw)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_trailing_bytes_are_refused() -> None:
+    """A second reading of the same bytes must not exist."""
+    signed = LocalSigner(KEY).sign_transaction_now(TRANSFER)
+
+    with pytest.raises(ConfigError):
+        decode_transaction(signed.raw + "00")
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("0x" + "11" * 31, "has 31 bytes, not 32"),
+        ("11" * 33, "has 33 bytes, not 32"),
+        (b"", "has 0 bytes"),
+        ("0x" + "77" * 31 + "zz", "is not hex"),
+        (b"\0" * 32, "zero or not below the order"),
+        (ORDER.to_bytes(32, "big"), "zero or not below the order"),
+        ("ff" * 32, "zero or not below the order"),
+    ],
+)
+def test_a_bad_key_is_one_clear_line_without_the_key(key: str | bytes, message: str) -> None:
+    """SignerError says what is wrong and never quotes the key or keeps it in its cause."""
+    with pytest.raises(SignerError, match=message) as caught:
+        LocalSigner(key)
+
+    text = f"{caught.value!r} {caught.value.__cause__!r}"
+    assert "\n" not in str(caught.value)
+    for secret in ("1111", "7777", "ffff", "fffe"):
+        assert secret not in text
+
+
+def test_the_largest_and_smallest_keys_sign() -> None:
+    """1 and order - 1 are keys."""
+    for number in (1, ORDER - 1):
+        key = number.to_bytes(32, "big")
+
+        assert Account.from_key(key).address.lower() == LocalSigner(key).address
+
+
+def test_no_repr_and_no_pickle_holds_the_key() -> None:
+    """The key leaves the signer in no way that Python offers by default."""
+    signer = LocalSigner(KEY)
+
+    assert f"LocalSigner({signer.address})" == repr(signer)
+    with pytest.raises(SignerError, match="cannot be pickled"):
+        pickle.dumps(signer)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"type": 3},
+        {"type": 0, "access_list": (AccessListItem(address=Address("0x" + "11" * 20)),)},
+        {"nonce": -1},
+        {"nonce": 2**64},
+        {"gas": 2**64},
+        {"value": 2**256},
+        {"value": -1},
+        {"to": Address("0x1234")},
+        {"data": "0x123"},
+    ],
+)
+def test_a_transaction_that_cannot_exist_is_not_signed(change: dict[str, object]) -> None:
+    """Out-of-range numbers, malformed hex and unknown types are SignerErrors."""
+    with pytest.raises(SignerError, match="cannot be signed"):
+        LocalSigner(KEY).sign_transaction_now(msgspec.structs.replace(TRANSFER, **change))
+
+
+def test_legacy_transactions_without_a_chain_id_are_not_signed() -> None:
+    """Without EIP-155 the same bytes would be valid on every chain."""
+    with pytest.raises(SignerError, match="chain id"):
+        LocalSigner(KEY).sign_transaction_now(msgspec.structs.replace(TRANSFER, type=0, chain_id=0))
+
+
+async def test_messages_are_signed_as_eip_191() -> None:
+    """Message signatures equal eth-account's and recover to the signer."""
+    seed = secrets.randbits(64)
+    print("seed", seed)
+    rng = random.Random(seed)
+    signer, account = LocalSigner(KEY), Account.from_key(KEY)
+    for _ in range(200):
+        text = rng.randbytes(rng.randint(0, 100))
+        expected = account.sign_message(encode_defunct(primitive=text)).signature
+
+        signature = await signer.sign_message(text)
+
+        assert "0x" + expected.hex() == signature
+        assert signer.address == recover_message(text, signature)
+
+
+@pytest.mark.parametrize("signature", ["0x", "0x12", "0x" + "00" * 65, "0x" + "ff" * 65, "zz"])
+def test_a_broken_signature_recovers_to_nobody(signature: str) -> None:
+    """recover_message raises SignerError instead of inventing an account."""
+    with pytest.raises(SignerError):
+        recover_message(b"text", signature)
+
+
+@pytest.fixture
+def keyfile(tmp_path: Path) -> Path:
+    """A version 3 keyfile with cheap parameters."""
+    content = create_keyfile_json(bytes.fromhex(KEY[2:]), b"open sesame", iterations=2)
+    path = tmp_path / "bot"
+    path.write_text(json.dumps(content))
+    return path
+
+
+async def test_a_keystore_signs_as_its_key(keyfile: Path) -> None:
+    """A keyfile opened with its password is the same signer as its key."""
+    signer = await KeystoreSigner.open(keyfile, "open sesame")
+
+    expected = LocalSigner(KEY).sign_transaction_now(TRANSFER)
+    assert expected == await signer.sign_transaction(TRANSFER)
+    assert KEY[2:] not in repr(signer)
+
+
+@pytest.mark.parametrize(
+    ("content", "password", "message"),
+    [
+        (None, "wrong", "the password does not open it"),
+        ("not json", "x", "is not JSON"),
+        ("{}", "x", "no version 3 keyfile"),
+        ('{"version": 9, "crypto": {}}', "x", "no version 3 keyfile"),
+        ("[]", "x", "no version 3 keyfile"),
+    ],
+)
+def test_a_keystore_that_does_not_open_says_why(
+    keyfile: Path, content: str | None, password: str, message: str
+) -> None:
+    """One clear SignerError names the file and the reason, never the password."""
+    if content is not None:
+        keyfile.write_text(content)
+
+    with pytest.raises(SignerError, match=message) as caught:
+        KeystoreSigner(keyfile, password)
+
+    assert str(keyfile) in str(caught.value)
+
+
+def test_a_missing_keystore_says_so(tmp_path: Path) -> None:
+    """The path and the system's reason are in the error."""
+    with pytest.raises(SignerError, match="cannot be read: No such file"):
+        KeystoreSigner(tmp_path / "absent", "x")
