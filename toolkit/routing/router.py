@@ -1,0 +1,248 @@
+"""Routes over a snapshot: the best path for a swap, the best cycles for an arbitrage.
+
+Floats propose, integers dispose: every amount that leaves here is the pools' own integer.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from toolkit.model.chain import Address
+from toolkit.model.errors import NoRoute
+from toolkit.model.market import Hop, PoolKind, Route
+from toolkit.pools.snapshot import Pool, Snapshot
+from toolkit.routing.arrays import Arrays, Floats, build_arrays
+from toolkit.routing.optimizer import Path, path_of, size
+from toolkit.routing.search import find_cycles
+
+# Gas units: one hop of each kind with its token transfer, and what every route pays once (the
+# transaction itself, the executor's checks, a flash loan and its repayment).
+GAS_PER_HOP = {PoolKind.CONSTANT_PRODUCT: 75_000, PoolKind.CONCENTRATED: 110_000}
+GAS_BASE = 90_000
+# The wrapped native token of Ethereum (WETH9), in which gas is priced unless told otherwise.
+WRAPPED_NATIVE = Address("0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2")
+MAX_AMOUNT = 2**112 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Sized:
+    """A cycle with its exact amounts; sorts best first, whatever order pools came in."""
+
+    net: int
+    path: Path
+    amounts: tuple[int, ...]
+
+    @property
+    def rank(self) -> tuple[int, int, tuple[Address, ...]]:
+        return -self.net, len(self.path.pools), tuple(pool.id for pool in self.path.pools)
+
+
+class Router:
+    """Answers routing questions on one snapshot. Cheap to make; arrays are built at first use.
+
+    Args:
+        snapshot: the pools. Routes carry its block.
+        native: the token that gas is paid in, wrapped.
+    """
+
+    def __init__(self, snapshot: Snapshot, *, native: Address = WRAPPED_NATIVE) -> None:
+        self.snapshot = snapshot
+        self._native = native
+        self._arrays: Arrays | None = None
+        self._pools_of: dict[Address, list[Pool]] = {}
+        for _, pool in sorted(snapshot.pools.items()):
+            for token in (pool.token0, pool.token1):
+                self._pools_of.setdefault(token, []).append(pool)
+
+    def arbitrage(
+        self,
+        token: Address,
+        *,
+        max_hops: int = 3,
+        gas_price_wei: int = 0,
+        max_input: int | None = None,
+    ) -> Route | None:
+        """Return the cycle from `token` with the highest profit after gas, or None if none pays.
+
+        Args:
+            token: start and end of the cycle; profit and input are in its smallest units.
+            max_hops: at least 2.
+            gas_price_wei: per gas unit; 0 ignores gas.
+            max_input: the most that may go in, e.g. what a flash loan can lend.
+
+        Raises:
+            NoRoute: no pool has the token, or gas cannot be priced in it.
+        """
+        found = self.arbitrages(
+            token,
+            max_hops=max_hops,
+            limit=1,
+            gas_price_wei=gas_price_wei,
+            max_input=max_input,
+        )
+        return found[0] if found else None
+
+    def arbitrages(
+        self,
+        token: Address,
+        *,
+        max_hops: int = 3,
+        limit: int = 8,
+        gas_price_wei: int = 0,
+        max_input: int | None = None,
+    ) -> tuple[Route, ...]:
+        """Return up to `limit` cycles that pay after gas, the most profitable first.
+
+        Each is sized as if it were alone: two that share a pool do not both earn their profit.
+        Arguments and errors are those of `arbitrage`.
+        """
+        self._check_token(token)
+        if max_hops < 2 or limit < 1:  # noqa: PLR2004 - a cycle needs two pools
+            raise NoRoute(f"a cycle needs max_hops >= 2 and limit >= 1, not {max_hops}, {limit}")
+        most = MAX_AMOUNT if max_input is None else max_input
+        if most < 1:
+            raise NoRoute(f"max_input is {most}; nothing can go in")
+        arrays = self._graph()
+        if token not in arrays.tokens:
+            return ()
+        candidates = find_cycles(
+            arrays,
+            token,
+            max_hops=max_hops,
+            max_input=float(most),
+            costs=self._costs(arrays, token, gas_price_wei),
+        )
+        found: list[_Sized] = []
+        for candidate in candidates:
+            # Roundings only cost, so integers exceed the estimate by no more than its own error.
+            slack = 1 + 1e-3 * abs(candidate.net) + 1e-9 * candidate.amount_in
+            if len(found) >= limit and candidate.net + slack < found[limit - 1].net:
+                break
+            path = path_of([arrays.pools[pool] for pool in candidate.pools], token)
+            sized = self._sized(path, candidate.amount_in, most, gas_price_wei)
+            if sized is not None:
+                found = sorted([*found, sized], key=lambda cycle: cycle.rank)
+        return tuple(self._route(cycle.path, cycle.amounts) for cycle in found[:limit])
+
+    def swap(
+        self, token_in: Address, token_out: Address, amount_in: int, *, max_hops: int = 2
+    ) -> Route:
+        """Return the single path that gives the most for an exact input.
+
+        Raises:
+            NoRoute: unknown or equal tokens, an amount that is not positive, or no path that
+                takes all of it.
+        """
+        self._check_token(token_in)
+        self._check_token(token_out)
+        if token_in == token_out:
+            raise NoRoute(f"{token_in} to itself is no swap; ask for an arbitrage")
+        if amount_in < 1 or max_hops < 1:
+            raise NoRoute(f"amount_in {amount_in} and max_hops {max_hops} must be positive")
+        best: tuple[int, int, tuple[Address, ...]] | None = None
+        chosen: tuple[Path, tuple[int, ...]] | None = None
+        for path in self._paths(token_in, token_out, max_hops):
+            amounts = path.amounts(amount_in)
+            if amounts is None:
+                continue
+            rank = -amounts[-1], len(path.pools), tuple(pool.id for pool in path.pools)
+            if best is None or rank < best:
+                best, chosen = rank, (path, amounts)
+        if chosen is None:
+            raise NoRoute(
+                f"no path of up to {max_hops} hops takes {amount_in} of {token_in} to {token_out}"
+            )
+        return self._route(*chosen)
+
+    def gas_units(self, route: Route) -> int:
+        """Return the gas a route is reckoned to use, in gas units."""
+        return GAS_BASE + sum(GAS_PER_HOP[hop.kind] for hop in route.hops)
+
+    def gas_cost(self, token: Address, gas_wei: int) -> int:
+        """Return what `gas_wei` costs in `token`: the least of it that buys as much, rounded up.
+
+        Raises:
+            NoRoute: no path of up to 2 hops from `token` to the wrapped native token.
+        """
+        if gas_wei == 0 or token == self._native:
+            return gas_wei
+        self._check_token(token)
+        costs = [
+            cost
+            for path in self._paths(token, self._native, 2)
+            if (cost := path.least_input(gas_wei)) is not None
+        ]
+        if not costs:
+            raise NoRoute(
+                f"gas cannot be priced in {token}: no path to the wrapped native token "
+                f"{self._native}; set the gas price to 0 or add such a pool"
+            )
+        return min(costs)
+
+    def net_profit(self, route: Route, gas_price_wei: int) -> int:
+        """Return a cycle's profit after gas, in its token's smallest units; errors as gas_cost."""
+        return route.profit - self.gas_cost(route.token_in, self.gas_units(route) * gas_price_wei)
+
+    def _graph(self) -> Arrays:
+        if self._arrays is None:
+            self._arrays = build_arrays(self.snapshot)
+        return self._arrays
+
+    def _check_token(self, token: Address) -> None:
+        if token not in self._pools_of:
+            raise NoRoute(f"no pool of block {self.snapshot.block.number} has token {token}")
+
+    def _costs(self, arrays: Arrays, token: Address, gas_price_wei: int) -> Floats:
+        """Estimate what each edge, and last any cycle, costs in gas, in the token's raw units."""
+        gas = [GAS_PER_HOP[arrays.pools[pool].kind] for _, pool in arrays.edges]
+        typical = GAS_BASE * gas_price_wei
+        rate = self.gas_cost(token, typical) / typical if typical else 0.0
+        return np.array([*gas, GAS_BASE], dtype=np.float64) * (gas_price_wei * rate)
+
+    def _sized(self, path: Path, start: float, max_input: int, gas_price_wei: int) -> _Sized | None:
+        """Settle a candidate in integers; None unless it pays after gas."""
+        amount = size(path, math.floor(start), max_input=max_input)
+        amounts = None if amount is None else path.amounts(amount)
+        if amounts is None:
+            return None
+        gas = GAS_BASE + sum(GAS_PER_HOP[pool.kind] for pool in path.pools)
+        net = amounts[-1] - amounts[0] - self.gas_cost(path.tokens[0], gas * gas_price_wei)
+        return _Sized(net, path, amounts) if net > 0 else None
+
+    def _paths(self, token_in: Address, token_out: Address, max_hops: int) -> Iterator[Path]:
+        """Every path of distinct tokens, shorter prefixes first."""
+        stack: list[tuple[tuple[Pool, ...], tuple[Address, ...]]] = [((), (token_in,))]
+        while stack:
+            pools, tokens = stack.pop()
+            for pool in self._pools_of.get(tokens[-1], ()):
+                target = pool.token1 if tokens[-1] == pool.token0 else pool.token0
+                if target == token_out:
+                    yield Path(pools=(*pools, pool), tokens=(*tokens, target))
+                elif target not in tokens and len(pools) + 1 < max_hops:
+                    stack.append(((*pools, pool), (*tokens, target)))
+
+    def _route(self, path: Path, amounts: tuple[int, ...]) -> Route:
+        tokens = path.tokens
+        hops = tuple(
+            Hop(
+                pool=pool.id,
+                kind=pool.kind,
+                token_in=tokens[place],
+                token_out=tokens[place + 1],
+                amount_in=amounts[place],
+                amount_out=amounts[place + 1],
+                fee_ppm=pool.fee_ppm,
+            )
+            for place, pool in enumerate(path.pools)
+        )
+        return Route(
+            token_in=tokens[0],
+            token_out=tokens[-1],
+            amount_in=amounts[0],
+            amount_out=amounts[-1],
+            hops=hops,
+            block_hash=self.snapshot.block.hash,
+            block_number=self.snapshot.block.number,
+        )
