@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.30;
+
+import {Executor} from "../src/Executor.sol";
+import {Habit, WeirdToken, WrappedNative} from "./mocks/Tokens.sol";
+import {PairModel, PoolModel, VaultModel} from "./mocks/Venues.sol";
+import {equal, named, vm} from "./Vm.sol";
+
+/// @dev One market: wrapped native against a token of any habit, in a pair and in a pool where the
+/// token is a tenth cheaper, and three lenders of the wrapped native token.
+abstract contract World {
+    uint8 internal constant OWN = 0;
+    uint8 internal constant BALANCER = 1;
+    uint8 internal constant V2_FLASH = 2;
+    uint8 internal constant V3_FLASH = 3;
+
+    address internal immutable owner = named("owner");
+    address internal immutable builder = named("builder");
+
+    Executor internal executor;
+    WrappedNative internal weth;
+    WeirdToken internal token;
+    PairModel internal pair;
+    PoolModel internal pool;
+    PairModel internal lenderPair;
+    PoolModel internal lenderPool;
+    VaultModel internal vault;
+
+    function build(Habit habit) internal {
+        vm.roll(1000);
+        vm.coinbase(builder);
+        weth = new WrappedNative();
+        vm.prank(owner);
+        executor = new Executor(address(weth));
+        token = new WeirdToken(habit);
+        pair = new PairModel(address(weth), address(token));
+        lenderPair = new PairModel(address(weth), address(token));
+        // 2000 tokens a WETH in the pairs, 2200 in the pools.
+        bool wethFirst = address(weth) < address(token);
+        uint256 rate = wethFirst ? 2200e18 : uint256(1e18) / 2200;
+        pool = new PoolModel(address(weth), address(token), 500, rate);
+        lenderPool = new PoolModel(address(weth), address(token), 500, rate);
+        vault = new VaultModel();
+        _stock(address(pair));
+        _stock(address(pool));
+        _stock(address(lenderPair));
+        _stock(address(lenderPool));
+        _stock(address(vault));
+        pair.sync();
+        lenderPair.sync();
+        vm.deal(owner, 1000 ether);
+    }
+
+    /// @dev Give an account both tokens; wrapped ones are backed.
+    function _stock(address account) internal {
+        token.mint(account, 2_000_000e18);
+        vm.deal(address(weth), address(weth).balance + 1000 ether);
+        weth.mint(account, 1000 ether);
+    }
+
+    function lender(uint8 funding) internal view returns (address) {
+        if (funding == BALANCER) return address(vault);
+        if (funding == V2_FLASH) return address(lenderPair);
+        if (funding == V3_FLASH) return address(lenderPool);
+        return address(0);
+    }
+
+    /// @dev What a cycle with this input gains, after the lender's fee.
+    function gain(uint8 funding, uint256 amount) internal view returns (uint256) {
+        uint256 back = pair.quote(address(token), pool.quote(address(weth), amount));
+        return back - amount - lendingFee(funding, amount);
+    }
+
+    function lendingFee(uint8 funding, uint256 amount) internal view returns (uint256) {
+        if (funding == V2_FLASH) return (amount * 1000 + 996) / 997 - amount;
+        if (funding == V3_FLASH) return (amount * 500 + 999_999) / 1e6;
+        if (funding == BALANCER) return amount * vault.fee() / 1e6;
+        return 0;
+    }
+
+    /// @dev WETH to the token where it is cheap, and back where it is dear; asks for all the gain.
+    function cycle(uint8 funding, uint256 amount)
+        internal
+        view
+        returns (Executor.Plan memory plan)
+    {
+        uint256 bought = pool.quote(address(weth), amount);
+        uint256 back = pair.quote(address(token), bought);
+        plan.funding = funding;
+        plan.lender = lender(funding);
+        (plan.tokenIn, plan.tokenOut) = (address(weth), address(weth));
+        plan.amountIn = amount;
+        plan.minOut = gain(funding, amount);
+        plan.hops = new Executor.Hop[](2);
+        plan.hops[0] = Executor.Hop(address(pool), 1, address(weth), address(token), amount, bought);
+        plan.hops[1] = Executor.Hop(address(pair), 0, address(token), address(weth), bought, back);
+    }
+
+    /// @dev One hop in the pair from own capital; asks for all the output.
+    function swap(address tokenIn, address tokenOut, uint256 amount)
+        internal
+        view
+        returns (Executor.Plan memory plan)
+    {
+        plan.funding = OWN;
+        (plan.tokenIn, plan.tokenOut) = (tokenIn, tokenOut);
+        plan.amountIn = amount;
+        plan.minOut = pair.quote(tokenIn, amount);
+        plan.hops = new Executor.Hop[](1);
+        plan.hops[0] = Executor.Hop(address(pair), 0, tokenIn, tokenOut, amount, plan.minOut);
+    }
+
+    /// @dev Give the owner the amount and approve exactly that.
+    function fund(WeirdToken asset, uint256 amount) internal {
+        if (address(asset) == address(weth)) {
+            vm.deal(address(weth), address(weth).balance + amount);
+        }
+        asset.mint(owner, amount);
+        vm.prank(owner);
+        asset.approve(address(executor), amount);
+    }
+
+    function run(Executor.Plan memory plan, uint256 value) internal {
+        vm.prank(owner);
+        executor.execute{value: value}(plan);
+    }
+
+    function run(Executor.Plan memory plan) internal {
+        run(plan, 0);
+    }
+
+    /// @dev No balance and no allowance, in either direction.
+    function assertNothingLeft() internal view {
+        equal(0, weth.balanceOf(address(executor)), "WETH left");
+        equal(0, token.balanceOf(address(executor)), "token left");
+        equal(0, address(executor).balance, "native left");
+        address[5] memory venues = [
+            address(pair), address(pool), address(lenderPair), address(lenderPool), address(vault)
+        ];
+        for (uint256 i = 0; i < venues.length; ++i) {
+            equal(0, weth.allowance(address(executor), venues[i]), "WETH allowance given");
+            equal(0, token.allowance(address(executor), venues[i]), "token allowance given");
+        }
+        equal(0, weth.allowance(owner, address(executor)), "owner's WETH allowance");
+        equal(0, token.allowance(owner, address(executor)), "owner's token allowance");
+    }
+}
