@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from toolkit.bundles.submitter import BundleHandle as BundleHandle
-    from toolkit.chain.signer import KeystoreSigner as KeystoreSigner
+    from toolkit.chain.keystore import KeystoreSigner as KeystoreSigner
     from toolkit.chain.signer import LocalSigner as LocalSigner
     from toolkit.chain.signer import Signer as Signer
     from toolkit.devnet.devnet import Devnet as Devnet
@@ -54,7 +54,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "toolkit.bundles.submitter": ("BundleHandle",),
-    "toolkit.chain.signer": ("KeystoreSigner", "LocalSigner", "Signer"),
+    "toolkit.chain.keystore": ("KeystoreSigner",),
+    "toolkit.chain.signer": ("LocalSigner", "Signer"),
     "toolkit.devnet.devnet": ("Devnet", "DevnetConfig"),
     "toolkit.model.bundle": ("Landed", "Missed"),
     "toolkit.model.chain": ("Mode",),

@@ -1,0 +1,118 @@
+"""The report and the table show a run truthfully and need nothing from outside."""
+
+import io
+import json
+import re
+
+from rich.console import Console
+
+from toolkit.dashboard.chart import bar_chart, line_chart
+from toolkit.dashboard.record import BlockRow, RunRecord
+from toolkit.dashboard.report import pause_bands, render
+from toolkit.dashboard.terminal import LiveTable, print_summary
+
+
+def row(number: int, *, paused: tuple[str, ...] = (), landed: tuple[str, ...] = ()) -> BlockRow:
+    """One quiet block."""
+    return BlockRow(
+        number=number,
+        timestamp=12 * number,
+        base_fee_wei=1_500_000_000,
+        price=1_523.25,
+        paused=paused,
+        landed=landed,
+        pnl_usd={"arbitrage": 1.5},
+        cost_wei=10**15,
+    )
+
+
+def record(*rows: BlockRow, broken: bool = False) -> RunRecord:
+    """A run of these blocks."""
+    return RunRecord(
+        mode="DEV",
+        seed=7,
+        market="a <script> of prices",
+        rows=rows,
+        invariants={"ledger_equals_chain": not broken},
+        counts={"landed_arbitrage": 3},
+        agents={"arbitrage": {"intents": 4, "approved": 3, "landed": 3, "pnl_usd": 12.5}},
+        stories=(("conflict", "momentum against rebalancing"),),
+    )
+
+
+def test_report_is_self_contained_and_escapes_text() -> None:
+    """No script, no address, no import; text from the run is escaped."""
+    page = render(record(row(1), row(2)))
+
+    assert None is re.search(r"<script|https?:|url\(|@import|src=", page)
+    assert "&lt;script&gt;" in page
+    assert "[DEV]" in page
+
+
+def test_a_broken_invariant_is_shouted() -> None:
+    """A broken invariant is written in words, not only in colour."""
+    assert "BROKEN" in render(record(row(1), broken=True))
+
+
+def test_pause_bands_join_consecutive_blocks() -> None:
+    """Each stretch of paused blocks is one band, also at the end of the run."""
+    rows = [row(1), row(2, paused=("m",)), row(3, paused=("m",)), row(4), row(5, paused=("m",))]
+
+    assert [(1, 2), (4, 4)] == [(band.first, band.last) for band in pause_bands(rows)]
+
+
+def test_charts_survive_empty_and_flat_series() -> None:
+    """No values, one value or equal values draw a frame and do not divide by zero."""
+    for chart in (
+        line_chart({}, first_block=0),
+        line_chart({"flat": [5.0, 5.0]}, first_block=0),
+        bar_chart([], first_block=0, label="none"),
+        bar_chart([0.0], first_block=0, label="zero"),
+    ):
+        assert "nan" not in chart
+        assert "<svg" in chart
+
+
+def test_summary_has_the_contract_fields() -> None:
+    """`summary.json` carries version, mode, seed, blocks, invariants, counts and agents."""
+    document = json.loads(record(row(1), row(2)).summary())
+
+    assert {"version", "mode", "seed", "blocks", "invariants", "counts", "agents"} <= set(document)
+    assert 2 == document["blocks"]
+
+
+def test_a_pipe_gets_one_line_a_block_with_the_mode() -> None:
+    """Without a terminal each block is one plain line that names the mode."""
+    out = io.StringIO()
+    with LiveTable(mode="DEV", console=Console(file=out, width=200)) as table:
+        table.add(row(41, landed=("arbitrage +0.01 WETH",)))
+
+    lines = out.getvalue().splitlines()
+    assert 1 == len(lines)
+    assert lines[0].startswith("[DEV] block 41")
+    assert "arbitrage +0.01 WETH" in lines[0]
+
+
+def test_a_terminal_gets_a_table() -> None:
+    """On a terminal the table shows the block, and is cleared at the end."""
+    out = io.StringIO()
+    console = Console(file=out, width=160, force_terminal=True)
+    with LiveTable(mode="FORK", console=console) as table:
+        table.add(row(42))
+
+    assert "[FORK]" in out.getvalue()
+
+
+def test_the_closing_summary_names_the_report() -> None:
+    """The end of a run shows counts, agents, invariants and where the report is."""
+    out = io.StringIO()
+    print_summary(
+        record(row(1), broken=True),
+        console=Console(file=out, width=120),
+        report="runs/x/report.html",
+    )
+
+    text = out.getvalue()
+    assert "BROKEN" in text
+    assert "runs/x/report.html" in text
+    assert "landed arbitrage" in text

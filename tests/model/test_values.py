@@ -1,0 +1,68 @@
+"""Values normalise, hide secrets, and bump by the law of every client."""
+
+import random
+
+import pytest
+
+from toolkit.model.bundle import Bundle
+from toolkit.model.chain import Hash, address, hash32
+from toolkit.model.errors import ConfigError, NodeTimeout, RejectedByNode, ToolkitError
+from toolkit.model.tx import SignedTransaction, UnsignedTransaction, bumped
+
+RAW = "0x02f8c0ffee"
+
+
+def test_addresses_and_hashes_are_lower_case_inside() -> None:
+    """Any case is read; lower case is kept."""
+    assert "0x" + "ab" * 20 == address("0x" + "AB" * 20)
+    assert "0x" + "cd" * 32 == hash32("0x" + "Cd" * 32)
+
+
+@pytest.mark.parametrize("text", ["", "0x", "ab" * 20, "0x" + "ab" * 19, "0x" + "zz" * 20])
+def test_malformed_addresses_are_named(text: str) -> None:
+    """A malformed address is quoted in the error."""
+    with pytest.raises(ConfigError, match="40 hex digits"):
+        address(text)
+
+
+def test_raw_transactions_never_show_in_reprs() -> None:
+    """Neither a signed transaction nor a bundle discloses its bytes."""
+    unsigned = UnsignedTransaction(
+        type=2, chain_id=1, nonce=0, to=None, value=0, data="0x", gas=21_000
+    )
+    signed = SignedTransaction(
+        raw=RAW, hash=Hash("0x" + "00" * 32), sender=address("0x" + "11" * 20), unsigned=unsigned
+    )
+    bundle = Bundle(transactions=(RAW,), hashes=(signed.hash,), target_block=5)
+
+    assert RAW not in repr(signed) + str(signed)
+    assert RAW not in repr(bundle) + str(bundle)
+
+
+def test_bump_law_satisfies_geth_and_reth() -> None:
+    """A bump is strictly more and at least 110 %, rounded either way, down to 1 wei."""
+    seed = random.SystemRandom().randrange(2**32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    for old in [0, 1, 9, 10, 11, 99, 100, *(chance.randrange(10**13) for _ in range(500))]:
+        new = bumped(old)
+
+        assert new > old
+        assert new >= old * 110 // 100
+        assert 100 * new >= 110 * old
+        assert new <= old * 110 // 100 + 1
+
+
+def test_errors_that_are_also_builtins_inherit_both() -> None:
+    """A bad setting is a ValueError, a node's silence a TimeoutError."""
+    assert issubclass(ConfigError, ValueError)
+    assert issubclass(NodeTimeout, TimeoutError)
+
+
+def test_every_rejection_names_its_recovery() -> None:
+    """Each way a node refuses a transaction says what a lane does about it."""
+    kinds = RejectedByNode.__subclasses__()
+
+    assert 10 == len(kinds)
+    assert all("recovery" in kind.__dict__ or kind.__name__ == "GasLimitTooHigh" for kind in kinds)
+    assert all(issubclass(kind, ToolkitError) for kind in kinds)
