@@ -1,0 +1,125 @@
+"""Which tokens are traded, what they are priced by, and which trades oppose each other."""
+
+from collections.abc import Mapping
+from enum import Enum
+from fractions import Fraction
+
+import msgspec
+
+from toolkit.model.chain import ZERO_ADDRESS, Address
+from toolkit.model.decision import Reading
+from toolkit.model.errors import ConfigError
+from toolkit.model.market import Token
+from toolkit.perception.prices import PriceSource
+
+
+class Side(Enum):
+    """Which way a trade moves its netting class."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+
+class Market(msgspec.Struct, frozen=True, kw_only=True):
+    """The tokens of one chain that agents may touch.
+
+    `stables` count as one quote currency: buys and sells of a base against any of them oppose
+    each other, and are valued at par. `prices` must hold the wrapped native token's.
+    """
+
+    wrapped: Address
+    tokens: tuple[Token, ...]
+    stables: tuple[Address, ...]
+    prices: tuple[PriceSource, ...]
+
+    def __post_init__(self) -> None:
+        """Check that everything named is known."""
+        known = {token.address for token in self.tokens}
+        named = {self.wrapped, *self.stables}
+        named.update(token for source in self.prices for token in (source.base, source.quote))
+        if missing := sorted(named - known):
+            raise ConfigError(f"the market names tokens it does not list: {', '.join(missing)}")
+        if self.price_key(self.wrapped) is None:
+            raise ConfigError(f"no price of the wrapped token {self.wrapped} in a stable is listed")
+
+    def decimals(self, token: Address) -> int:
+        """Return the digits after the point of one whole token.
+
+        Raises:
+            ConfigError: not a token of this market.
+        """
+        for known in self.tokens:
+            if known.address == token:
+                return known.decimals
+        raise ConfigError(f"token {token} is not in this market")
+
+    def netting_class(self, token_in: Address, token_out: Address) -> tuple[str, Side]:
+        """Return what a trade moves: its base asset against stables, else its own pair."""
+        bought, sold = token_out not in self.stables, token_in not in self.stables
+        if bought and not sold:
+            return token_out, Side.BUY
+        if sold and not bought:
+            return token_in, Side.SELL
+        low, high = sorted((token_in, token_out))
+        return f"{low}/{high}", Side.BUY if token_out == low else Side.SELL
+
+    def price_key(self, base: Address) -> str | None:
+        """Return the key of the reading that prices `base` in a stable, or None."""
+        for source in self.prices:
+            if source.base == base and source.quote in self.stables:
+                return source.key
+        return None
+
+    def rate(
+        self, base: Address, quote: Address, readings: Mapping[str, Reading]
+    ) -> Fraction | None:
+        """Return smallest units of the stable `quote` per smallest unit of `base`, exactly.
+
+        The reading's decimal digits are taken at their word, so that every party to a netted
+        trade, and every replay, computes with the same rational number.
+        """
+        key = self.price_key(base)
+        reading = readings.get(key) if key else None
+        if reading is None:
+            return None
+        price = exact(reading.value)
+        if price <= 0:
+            return None
+        shift = self.decimals(quote) - self.decimals(base)
+        return price * Fraction(10) ** shift
+
+    def pair_rate(
+        self, token: Address, other: Address, readings: Mapping[str, Reading]
+    ) -> Fraction | None:
+        """Return smallest units of `other` per smallest unit of `token`, through stables."""
+        if other in self.stables:
+            return self.rate(token, other, readings)
+        stable = self.stables[0]
+        per_token = self.rate(token, stable, readings)
+        per_other = self.rate(other, stable, readings)
+        return None if per_token is None or per_other is None else per_token / per_other
+
+    def value_wei(self, token: Address, amount: int, readings: Mapping[str, Reading]) -> int | None:
+        """Return what a signed amount is worth in wei, rounded towards 0; None where unpriced."""
+        if token in {self.wrapped, ZERO_ADDRESS}:
+            return amount
+        stable = token if token in self.stables else self.stables[0]
+        per_native = self.rate(self.wrapped, stable, readings)
+        if per_native is None:
+            return None
+        if token in self.stables:
+            return _towards_zero(amount / per_native)
+        per_token = self.rate(token, stable, readings)
+        return None if per_token is None else _towards_zero(amount * per_token / per_native)
+
+
+def exact(value: float | str) -> Fraction:
+    """Read a reading's value as the rational number that its decimal digits write; 0 if none."""
+    try:
+        return Fraction(str(value))
+    except (ValueError, ZeroDivisionError):
+        return Fraction(0)
+
+
+def _towards_zero(value: Fraction) -> int:
+    return int(value)

@@ -1,0 +1,113 @@
+"""Perception on a chain: one complete look at each new head, pinned to its hash."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from toolkit.chain.multicall import aggregate
+from toolkit.chain.node import Node
+from toolkit.gas.oracle import GasOracle
+from toolkit.model.chain import ZERO_ADDRESS, Address, Head, HeadChange
+from toolkit.model.decision import Reading
+from toolkit.model.errors import ConfigError, NodeError
+from toolkit.model.market import Token
+from toolkit.model.tx import Urgency
+from toolkit.perception.heads import fee_reading, head_reading
+from toolkit.perception.perceived import Perceived, perceived
+from toolkit.perception.pools import pools_reading
+from toolkit.perception.prices import PricePoint, PriceSource, price_readings, seeded
+from toolkit.pools.snapshot import PoolSpec, Snapshot
+from toolkit.pools.sync import load, refresh
+
+BALANCE_OF = "0x70a08231"  # ERC-20 balanceOf(address)
+
+
+class Observer:
+    """Reads heads, pools, prices, fees and balances from one node.
+
+    Every read of one look is pinned to the head's hash, so a look is of one block or an error.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        *,
+        oracle: GasOracle,
+        pools: Sequence[PoolSpec],
+        tokens: Mapping[Address, Token],
+        prices: Sequence[PriceSource],
+        accounts: Sequence[Address],
+        history: Mapping[str, Sequence[PricePoint]] | None = None,
+    ) -> None:
+        """`history` gives recorded prices per key, one sample a block, up to the first head."""
+        known = {spec.id for spec in pools}
+        for source in prices:
+            if source.pool not in known:
+                raise ConfigError(f"{source.key} is read from {source.pool}, which is not synced")
+        self._node = node
+        self._oracle = oracle
+        self._specs = tuple(pools)
+        self._tokens = dict(tokens)
+        self._prices = tuple(prices)
+        self._accounts = tuple(accounts)
+        self._history = dict(history or {})
+        self._last: Snapshot | None = None
+
+    async def observe(self, change: HeadChange) -> Perceived:
+        """Look at the newest head of a change.
+
+        Raises:
+            NodeError: the node cannot be asked, or no longer has the block.
+            ConfigError: the change adds no head.
+        """
+        if not change.added:
+            raise ConfigError("a head change without a new head cannot be observed")
+        head = change.added[-1]
+        snapshot, fee, balances = await asyncio.gather(
+            self._snapshot(head),
+            self._oracle.quote(Urgency.NEXT_BLOCK, head=head),
+            self._balances(head),
+        )
+        readings = (
+            *self._recorded(head),
+            head_reading(head),
+            fee_reading(fee, head),
+            pools_reading(snapshot),
+            *price_readings(snapshot, self._prices),
+        )
+        seen = perceived(
+            snapshot,
+            since=self._last,
+            fee=fee,
+            balances=balances,
+            readings=readings,
+            reverted=tuple(old.hash for old in change.reverted),
+        )
+        self._last = snapshot
+        return seen
+
+    async def _snapshot(self, head: Head) -> Snapshot:
+        if self._last is None:
+            return await load(self._node, self._specs, tuple(self._tokens.values()), head=head)
+        return await refresh(self._node, self._last, head=head)
+
+    def _recorded(self, head: Head) -> tuple[Reading, ...]:
+        if self._last is not None:
+            return ()
+        return tuple(
+            reading
+            for source in self._prices
+            for reading in seeded(source, self._history.get(source.key, ()), before=head)
+        )
+
+    async def _balances(self, head: Head) -> dict[Address, int]:
+        asked = [(token, account) for token in sorted(self._tokens) for account in self._accounts]
+        calls = [(token, f"{BALANCE_OF}{account[2:]:0>64}") for token, account in asked]
+        answers = await aggregate(self._node, calls, block=head.hash)
+        found: dict[Address, int] = dict.fromkeys(sorted(self._tokens), 0)
+        for (token, account), answer in zip(asked, answers, strict=True):
+            if answer is None or len(answer) < len("0x") + 64:
+                raise NodeError(f"token {token} does not tell the balance of {account}")
+            found[token] += int(answer, 16)
+        natives = [await self._node.balance(account, head.hash) for account in self._accounts]
+        found[ZERO_ADDRESS] = sum(natives)
+        return found

@@ -1,0 +1,155 @@
+"""What an agent is, and all that it may see."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from toolkit.model.chain import Address, Head
+from toolkit.model.decision import Intent, Reading
+from toolkit.model.errors import ConfigError
+from toolkit.model.market import Route, Token
+from toolkit.model.tx import FeeQuote
+from toolkit.pools.snapshot import Snapshot
+
+POOLS_KEY = "pools"
+
+
+class Routes(Protocol):
+    """Questions about routes that the toolkit answers in exact integers (`routing.Router`)."""
+
+    def arbitrage(
+        self,
+        token: Address,
+        *,
+        max_hops: int = 3,
+        gas_price_wei: int = 0,
+        max_input: int | None = None,
+    ) -> Route | None:
+        """Return the cycle from `token` that gains most after gas, or None."""
+        ...
+
+    def swap(
+        self, token_in: Address, token_out: Address, amount_in: int, *, max_hops: int = 2
+    ) -> Route:
+        """Return the best path for an exact input; NoRoute when there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """The shared facts as of one block; everything an agent decides from.
+
+    `readings` are oldest first, all of canonical blocks. `balances` are the accounts' own, in
+    smallest units; `positions` are what this agent's fills added up to, signed. What an agent
+    looks up is noted in `touched`, so that no decision can forget what it rests on.
+    """
+
+    block: Head
+    snapshot: Snapshot
+    router: Routes
+    readings: Mapping[str, tuple[Reading, ...]]
+    balances: Mapping[Address, int]
+    positions: Mapping[Address, int]
+    fee: FeeQuote
+    wrapped: Address
+    touched: set[str] = field(default_factory=set, compare=False)
+
+    def reading(self, key: str) -> Reading | None:
+        """Return the newest reading of `key`, or None when there was none yet."""
+        self.touched.add(key)
+        series = self.readings.get(key, ())
+        return series[-1] if series else None
+
+    def price(self, key: str) -> float:
+        """Return the newest value of `key` as a float: for signals, not for amounts.
+
+        Raises:
+            ConfigError: nobody ever wrote that key.
+        """
+        newest = self.reading(key)
+        if newest is None:
+            raise ConfigError(f"no reading {key!r}; there are {', '.join(sorted(self.readings))}")
+        return float(newest.value)
+
+    def history(self, key: str, n: int) -> tuple[float, ...]:
+        """Return the last `n` values of `key` (fewer while it is young), oldest first."""
+        self.touched.add(key)
+        return tuple(float(reading.value) for reading in self.readings.get(key, ())[-n:])
+
+    def age(self, key: str) -> int | None:
+        """Return how many blocks ago `key` was last observed; 0 is this very block."""
+        newest = self.reading(key)
+        return None if newest is None else self.block.number - newest.block_number
+
+    def token(self, address: Address) -> Token:
+        """Return a token by its address.
+
+        Raises:
+            ConfigError: not a token of this market.
+        """
+        try:
+            return self.snapshot.tokens[address]
+        except KeyError:
+            raise ConfigError(f"token {address} is not in this market") from None
+
+    def convert(self, amount: int, key: str, *, base: Address, quote: Address) -> int:
+        """Value `amount` of `base` in smallest units of `quote` at price `key`, rounded down.
+
+        The price (whole quote per whole base) counts with nine decimals.
+        """
+        price_e9 = math.floor(self.price(key) * 10**9)
+        quote_unit = int(10 ** self.token(quote).decimals)
+        base_unit = int(10 ** self.token(base).decimals)
+        return amount * price_e9 * quote_unit // (10**9 * base_unit)
+
+
+class Agent(Protocol):
+    """Decides, without I/O, clock or client: the same view gives the same intents.
+
+    `reads` may name the keys it depends on; without it an agent depends on all of them.
+    """
+
+    @property
+    def name(self) -> str:
+        """How verdicts, limits and pauses call it."""
+        ...
+
+    def on_block(self, view: View) -> Iterable[Intent]:
+        """Return what it wants done in the next block."""
+        ...
+
+
+@runtime_checkable
+class LinearSignal(Protocol):
+    """An agent whose signal is a linear filter of the log of one price.
+
+    signal(t) = sum_j kernel[j] ln price(t - j); it acts where |signal| passes `threshold_sds`
+    standard deviations of the signal. That makes its contamination by an own trade computable.
+    """
+
+    @property
+    def signal_key(self) -> str:
+        """The price reading that the signal filters."""
+        ...
+
+    @property
+    def threshold_sds(self) -> float:
+        """Where the decision flips, in standard deviations of the signal."""
+        ...
+
+    def kernel(self) -> tuple[float, ...]:
+        """Return the filter's weights, newest sample first."""
+        ...
+
+
+def filtered(kernel: tuple[float, ...], log_prices: tuple[float, ...]) -> tuple[float, ...]:
+    """Apply a linear filter wherever all its samples exist; oldest value first.
+
+    A plain ordered sum, not a vector product: every machine must add in the same order.
+    """
+    width = len(kernel)
+    return tuple(
+        sum(weight * log_prices[end - lag] for lag, weight in enumerate(kernel))
+        for end in range(width - 1, len(log_prices))
+    )

@@ -1,0 +1,95 @@
+"""Trend following on one price: the crossing of a fast and a slow average of its logarithm."""
+
+import math
+from collections.abc import Iterable
+
+import msgspec
+
+from toolkit.model.chain import Address
+from toolkit.model.decision import Intent, Leg
+from toolkit.model.errors import ConfigError
+from toolkit.reasoning.agent import View, filtered
+
+
+class Momentum(msgspec.Struct, frozen=True, kw_only=True):
+    """Holds `base` in proportion to EMA(fast) - EMA(slow) of the log price, step by step.
+
+    `fast` and `slow` are spans in samples (weight of the newest 2 / (span + 1)); averages are cut
+    after `window` samples and normalised, so the signal is exactly a linear filter. Below
+    `threshold_sds` standard deviations of its recent values it wants nothing held; at
+    `full_sds` it wants `max_position_wei`, long or short against its own zero. A block trades at
+    most `clip_wei` of the gap, and no gap below a quarter of that.
+    """
+
+    base: Address
+    quote: Address
+    name: str = "momentum"
+    signal_key: str = "price/WETH-USDC"
+    fast: int = 5
+    slow: int = 30
+    window: int = 60
+    memory: int = 240
+    threshold_sds: float = 0.5
+    full_sds: float = 2.0
+    max_position_wei: int = 4 * 10**18
+    clip_wei: int = 10**18
+
+    def __post_init__(self) -> None:
+        """Check what the filter needs."""
+        if not 0 < self.fast < self.slow < self.window < self.memory:
+            raise ConfigError(
+                f"momentum needs 0 < fast < slow < window < memory, not "
+                f"{self.fast}, {self.slow}, {self.window}, {self.memory}"
+            )
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """One price."""
+        return (self.signal_key,)
+
+    def kernel(self) -> tuple[float, ...]:
+        """Return the fast average's weights minus the slow one's, newest first; they sum to 0."""
+        fast, slow = (_ema_weights(span, self.window) for span in (self.fast, self.slow))
+        return tuple(a - b for a, b in zip(fast, slow, strict=True))
+
+    def on_block(self, view: View) -> Iterable[Intent]:
+        """Return the next clip towards the position that the signal asks for, if any."""
+        logs = tuple(math.log(p) for p in view.history(self.signal_key, self.memory) if p > 0)
+        signal = filtered(self.kernel(), logs)
+        spread = math.sqrt(sum(value * value for value in signal) / max(len(signal), 1))
+        if spread == 0.0:
+            return ()
+        score = signal[-1] / spread
+        gap = self._target(score) - view.positions.get(self.base, 0)
+        if abs(gap) * 4 < self.clip_wei:
+            return ()
+        size = min(abs(gap), self.clip_wei)
+        if gap > 0:
+            paid = view.convert(size, self.signal_key, base=self.base, quote=self.quote)
+            leg = Leg(token_in=self.quote, token_out=self.base, amount_in=paid)
+        else:
+            leg = Leg(token_in=self.base, token_out=self.quote, amount_in=size)
+        edge_ppm = round(abs(signal[-1]) * 10**6)
+        return (
+            Intent(
+                agent=self.name,
+                legs=(leg,),
+                edge_wei=size * edge_ppm // 10**6,
+                confidence=min(abs(score) / self.full_sds, 1.0),
+                inputs=(self.signal_key,),
+                reason=f"signal at {score:+.3f} sd, {gap:+d} wei from its target",
+            ),
+        )
+
+    def _target(self, score: float) -> int:
+        if abs(score) < self.threshold_sds:
+            return 0
+        share_ppm = round(max(-1.0, min(1.0, score / self.full_sds)) * 10**6)
+        return self.max_position_wei * share_ppm // 10**6
+
+
+def _ema_weights(span: int, window: int) -> tuple[float, ...]:
+    keep = 1 - 2 / (span + 1)
+    raw = tuple(keep**lag for lag in range(window))
+    total = sum(raw)
+    return tuple(weight / total for weight in raw)
