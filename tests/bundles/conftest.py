@@ -11,9 +11,12 @@ from eth_account import Account
 from eth_account.messages import encode_defunct
 from eth_utils import keccak
 
+from toolkit.chain.node import Node
+from toolkit.chain.rpc import open_rpc
 from toolkit.chain.signer import LocalSigner
+from toolkit.devnet.anvil import start_anvil
 from toolkit.model.bundle import Bundle, GuardKind
-from toolkit.model.chain import Address
+from toolkit.model.chain import Address, HeadChange
 from toolkit.model.tx import SignedTransaction, UnsignedTransaction
 
 KEY = "0x" + "11" * 32
@@ -25,7 +28,7 @@ class FakeRelay:
 
     def __init__(self) -> None:
         self.url = ""
-        self.reply: tuple[int, str] | None | Callable[[dict[str, Any]], tuple[int, str]] = (0, "")
+        self.reply: tuple[int, str] | Callable[[dict[str, Any]], tuple[int, str]] | None = (0, "")
         self.bundles: list[dict[str, Any]] = []
         self.requests: list[dict[str, Any]] = []
         self.bodies: list[bytes] = []
@@ -139,3 +142,33 @@ def bundle_of() -> Callable[..., Bundle]:
         return Bundle(**(filled | fields))
 
     return make
+
+
+class Chain:
+    """Anvil that mines exactly what a test puts into a block."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    async def seal(self, *raws: str) -> HeadChange:
+        """Mine these and nothing else, in this order."""
+        for raw in raws:
+            await self.node.send_raw(raw)
+        await self.node.rpc.call("evm_mine", [])
+        head = await self.node.head()
+        receipts = await self.node.receipts(head.hash)
+        assert len(raws) == len(receipts), "anvil left a transaction out"
+        return HeadChange(added=(head,))
+
+    async def fund(self, *accounts: Address) -> None:
+        for account in accounts:
+            await self.node.rpc.call("anvil_setBalance", [account, hex(10**20)])
+
+
+@pytest.fixture
+async def chain() -> AsyncIterator[Chain]:
+    """A chain of its own, with chain id 1 and blocks on demand in exact order."""
+    async with await start_anvil(["--no-mining", "--order", "fifo", "--chain-id", "1"]) as anvil:
+        node = Node(open_rpc(anvil.url))
+        yield Chain(node)
+        await node.rpc.close()

@@ -27,7 +27,7 @@ def open_relay(server: Any, signer: LocalSigner, **fields: Any) -> Relay:
 async def test_bundle_is_taken_and_named(
     relay_server: Servers, signer: LocalSigner, transfer: Sign, bundle_of: Make
 ) -> None:
-    """A relay that checks signatures and hashes for itself takes the bundle under our name for it."""
+    """A relay that checks signatures and hashes itself takes the bundle and names it as we do."""
     server = await relay_server()
     relay = open_relay(server, signer)
     bundle = bundle_of(transfer(signer), transfer(signer, nonce=1), target_block=9)

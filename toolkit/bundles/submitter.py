@@ -38,7 +38,7 @@ from toolkit.model.bundle import Bundle, BundleResult, GuardKind, Landed, MissCa
 from toolkit.model.chain import Address, Hash, Head, HeadChange
 from toolkit.model.errors import BundleRefused, ConfigError, RelayError, RelayRejected
 from toolkit.model.tx import SignedTransaction
-from toolkit.tx.scheduler import BundleLease
+from toolkit.tx.handle import BundleLease
 
 # After any other cause the same bytes can never land.
 _REPEATABLE = frozenset(
@@ -117,6 +117,11 @@ class BundleHandle:
     def bundle_hash(self) -> Hash:
         """The name relays know the bundle by."""
         return self._live.submission.bundle_hash
+
+    @property
+    def hashes(self) -> tuple[Hash, ...]:
+        """Of its transactions, in order."""
+        return self._live.submission.bundle.hashes
 
     @property
     def target_block(self) -> int:
@@ -211,7 +216,8 @@ class Submitter:
 
         Args:
             bundle: signed transactions for the first target block.
-            lease: of their nonces; settled when the bundle ends, or is refused here.
+            lease: of their nonces, up to the last block tried; settled when the bundle ends, or is
+                refused here.
             blocks: how many blocks to try, from the target on, with the same bytes.
             guards_waived: accept a bundle of several transactions without a guard.
             touches: contracts whose state it depends on, to recognise who got there first.
@@ -223,7 +229,7 @@ class Submitter:
         """
         try:
             transactions = _decoded(bundle, lease)
-            self._check(bundle, transactions, blocks=blocks, guards_waived=guards_waived)
+            self._check(bundle, transactions, lease, blocks=blocks, guards_waived=guards_waived)
         except BundleRefused as refusal:
             await self._give_back(bundle, lease, str(refusal))
             raise
@@ -312,6 +318,7 @@ class Submitter:
         self,
         bundle: Bundle,
         transactions: Sequence[SignedTransaction],
+        lease: BundleLease | None,
         *,
         blocks: int,
         guards_waived: bool,
@@ -321,10 +328,16 @@ class Submitter:
             raise BundleRefused("no relays are configured: give at least one to send bundles")
         if target <= self._newest:
             raise BundleRefused(f"block {target} is known already: aim at {self._newest + 1}")
+        last_block = target + blocks - 1
         if blocks < 1 or (blocks > 1 and GuardKind.BLOCK in bundle.guards):
             raise BundleRefused(
                 f"bundle guarded for block {target} cannot be tried in {blocks} blocks: sign one"
                 f" for each"
+            )
+        if lease is not None and last_block > lease.target_block:
+            raise BundleRefused(
+                f"nonces are leased until block {lease.target_block}, the bundle is to be tried"
+                f" until {last_block}: lease them for that block"
             )
         refuse_unguarded(bundle, waived=guards_waived)
         refuse_own_foreign_own(transactions, own=self._own)

@@ -1,0 +1,297 @@
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from toolkit.bundles.hashes import bundle_hash
+from toolkit.bundles.tracker import (
+    BlockFacts,
+    Evidence,
+    RelayAnswer,
+    Submission,
+    classify,
+)
+from toolkit.chain.signer import LocalSigner
+from toolkit.model.bundle import Bundle, Landed, MissCause, Missed
+from toolkit.model.chain import Address, Hash, Head, LogEntry, Receipt
+from toolkit.model.tx import SignedTransaction
+
+POOL = Address("0x" + "99" * 20)
+COINBASE = Address("0x" + "cb" * 20)
+STRANGER = Address("0x" + "57" * 20)
+GWEI = 10**9
+HEAD = Head(
+    number=8,
+    hash=Hash("0x" + "08" * 32),
+    parent_hash=Hash("0x" + "07" * 32),
+    timestamp=1000,
+    base_fee_per_gas=10 * GWEI,
+    gas_limit=30_000_000,
+    gas_used=0,
+)
+TAKEN = RelayAnswer(relay="r", accepted=True, head_number=7)
+
+
+def receipt(
+    tx_hash: str, sender: Address, *, index: int = 0, touches: Address | None = None
+) -> Receipt:
+    log = LogEntry(
+        address=touches or POOL,
+        topics=(),
+        data="0x",
+        block_number=8,
+        block_hash=HEAD.hash,
+        transaction_hash=Hash(tx_hash),
+        log_index=0,
+    )
+    return Receipt(
+        transaction_hash=Hash(tx_hash),
+        block_number=8,
+        block_hash=HEAD.hash,
+        transaction_index=index,
+        sender=sender,
+        to=POOL,
+        succeeded=True,
+        gas_used=100_000,
+        effective_gas_price=11 * GWEI,
+        logs=(log,) if touches else (),
+    )
+
+
+@pytest.fixture
+def submission(
+    signer: LocalSigner,
+    transfer: Callable[..., SignedTransaction],
+    bundle_of: Callable[..., Bundle],
+) -> Submission:
+    pair = (transfer(signer, nonce=3), transfer(signer, nonce=4))
+    bundle = bundle_of(*pair, target_block=8)
+    return Submission(
+        bundle=bundle,
+        bundle_hash=bundle_hash(bundle.hashes),
+        transactions=pair,
+        own=frozenset({signer.address}),
+        touches=frozenset({POOL}),
+        bid_wei=500,
+        answers=(TAKEN,),
+    )
+
+
+def evidence_of(
+    submission: Submission, *receipts: Receipt, payments: dict[Hash, int] | None = None, **more: Any
+) -> Evidence:
+    sender = submission.transactions[0].sender
+    return Evidence(
+        block=BlockFacts(head=HEAD, coinbase=COINBASE, receipts=receipts),
+        **({"nonces": {sender: 3}, "payments": payments or {}} | more),
+    )
+
+
+def ours(submission: Submission) -> list[Receipt]:
+    return [receipt(one.hash, one.sender) for one in submission.transactions]
+
+
+def cause_of(submission: Submission, evidence: Evidence) -> MissCause:
+    result = classify(submission, evidence)
+    assert isinstance(result, Missed)
+    assert result.evidence
+    assert submission.bundle_hash == result.bundle_hash
+    return result.cause
+
+
+def test_landed_is_contiguous_and_in_order(submission: Submission) -> None:
+    """All transactions after one another, anywhere in the block: landed, with fee and tip apart."""
+    first, second = ours(submission)
+    other = receipt("0x" + "ab" * 32, STRANGER)
+    paid = {one.transaction_hash: 10**14 + 77 for one in (first, second)}
+
+    result = classify(submission, evidence_of(submission, other, first, second, payments=paid))
+
+    assert isinstance(result, Landed)
+    assert 2 * 100_000 * 11 * GWEI == result.fee_wei
+    assert 2 * 77 == result.tip_wei
+    assert (8, HEAD.hash, COINBASE) == (result.block_number, result.block_hash, result.builder)
+
+
+def test_partial_inclusion_is_named(submission: Submission) -> None:
+    """One of two, wrong order, a stranger between, or another block: PARTIAL with the hashes."""
+    first, second = ours(submission)
+    other = receipt("0x" + "ab" * 32, STRANGER)
+
+    for mined in ((first,), (second, first), (first, other, second)):
+        assert MissCause.PARTIAL == cause_of(submission, evidence_of(submission, *mined))
+    late = msgspec.structs.replace(first, block_number=9)
+    assert MissCause.PARTIAL == cause_of(submission, evidence_of(submission, elsewhere=(late,)))
+
+
+def test_foreign_part_alone_is_not_partial(
+    submission: Submission, other_signer: LocalSigner, transfer: Callable[..., SignedTransaction]
+) -> None:
+    """A public transaction that we wanted to follow may land without us: nothing of ours did."""
+    target = transfer(other_signer)
+    bundle = msgspec.structs.replace(
+        submission.bundle, hashes=(target.hash, *submission.bundle.hashes)
+    )
+    backrun = msgspec.structs.replace(
+        submission, bundle=bundle, transactions=(target, *submission.transactions)
+    )
+    mined = receipt(target.hash, other_signer.address)
+    nonces = {other_signer.address: 0, submission.transactions[0].sender: 3}
+
+    assert MissCause.PARTIAL != cause_of(backrun, evidence_of(backrun, mined, nonces=nonces))
+
+
+def test_nonce_spent_by_another_transaction(submission: Submission) -> None:
+    """A spent nonce names sender, nonce and, in this block, the transaction that spent it."""
+    sender = submission.transactions[0].sender
+    spender = receipt("0x" + "cd" * 32, sender)
+
+    result = classify(submission, evidence_of(submission, spender, nonces={sender: 4}))
+    before = classify(submission, evidence_of(submission, nonces={sender: 4}))
+
+    assert isinstance(result, Missed)
+    assert isinstance(before, Missed)
+    assert MissCause.NONCE_USED == result.cause == before.cause
+    assert spender.transaction_hash == result.rival
+    assert before.rival is None
+    assert f"nonce 3 of {sender}" in result.evidence
+
+
+def test_nonce_that_waits_for_another(submission: Submission) -> None:
+    """A gap before its first nonce is a conflict of state: what it builds on is not there."""
+    sender = submission.transactions[0].sender
+
+    assert MissCause.STATE_CONFLICT == cause_of(
+        submission, evidence_of(submission, nonces={sender: 2})
+    )
+
+
+@pytest.mark.parametrize(
+    ("window", "expected"),
+    [
+        ({"max_timestamp": 999}, MissCause.EXPIRED),
+        ({"min_timestamp": 1001}, MissCause.EXPIRED),
+        ({"min_timestamp": 1000, "max_timestamp": 1000}, MissCause.UNKNOWN),
+    ],
+)
+def test_timestamps_are_inclusive(
+    submission: Submission, window: dict[str, int], expected: MissCause
+) -> None:
+    """Outside its window of seconds a bundle is expired; both ends belong to the window."""
+    bundle = msgspec.structs.replace(submission.bundle, **window)
+    changed = msgspec.structs.replace(submission, bundle=bundle)
+
+    assert expected == cause_of(changed, evidence_of(changed))
+
+
+def test_fee_cap_below_base_fee(submission: Submission) -> None:
+    """A cap below the block's base fee is underpriced; evidence has both numbers."""
+    dear = msgspec.structs.replace(HEAD, base_fee_per_gas=31 * GWEI)
+    evidence = evidence_of(submission)
+    evidence = msgspec.structs.replace(
+        evidence, block=msgspec.structs.replace(evidence.block, head=dear)
+    )
+
+    result = classify(submission, evidence)
+
+    assert isinstance(result, Missed)
+    assert MissCause.UNDERPRICED == result.cause
+    assert str(30 * GWEI) in result.evidence
+    assert str(31 * GWEI) in result.evidence
+
+
+def test_reverting_simulation(submission: Submission) -> None:
+    """What fails on the state before the block could never have landed, whoever else was there."""
+    rival = receipt("0x" + "ab" * 32, STRANGER, touches=POOL)
+    evidence = evidence_of(
+        submission, rival, payments={rival.transaction_hash: 9999}, simulation="it fails"
+    )
+
+    assert MissCause.REVERTED_SIM == cause_of(submission, evidence)
+
+
+def test_delivery_is_judged_by_our_own_journal(submission: Submission) -> None:
+    """Taken after the block was known: LATE; taken by none, or by other builders: WRONG_BUILDER."""
+    late = msgspec.structs.replace(TAKEN, head_number=8)
+    refused = RelayAnswer(relay="r", accepted=False, head_number=7, why="r: bundle too big")
+    cases = [
+        (MissCause.LATE, {"answers": (late, refused)}),
+        (MissCause.UNKNOWN, {"answers": (late, TAKEN)}),
+        (MissCause.WRONG_BUILDER, {"answers": (refused,)}),
+        (MissCause.WRONG_BUILDER, {"answers": ()}),
+        (MissCause.WRONG_BUILDER, {"fee_recipients": frozenset({STRANGER})}),
+        (MissCause.UNKNOWN, {"fee_recipients": frozenset({COINBASE})}),
+    ]
+
+    for cause, fields in cases:
+        changed = msgspec.structs.replace(submission, **fields)
+        assert cause == cause_of(changed, evidence_of(changed))
+    unheard = msgspec.structs.replace(submission, answers=(refused,))
+    result = classify(unheard, evidence_of(unheard))
+    assert isinstance(result, Missed)
+    assert "bundle too big" in result.evidence
+
+
+def test_outbid_names_the_rival_and_both_values(submission: Submission) -> None:
+    """A foreign transaction at our pools that paid the builder more is the rival: all it paid,
+    over all its sender's transactions, stands beside what we offered."""
+    rival = receipt("0x" + "ab" * 32, STRANGER, touches=POOL)
+    approve = receipt("0x" + "ac" * 32, STRANGER)
+    paid = {rival.transaction_hash: 400, approve.transaction_hash: 200}
+
+    result = classify(submission, evidence_of(submission, approve, rival, payments=paid))
+
+    assert isinstance(result, Missed)
+    assert MissCause.OUTBID_CONFLICT == result.cause
+    assert rival.transaction_hash == result.rival
+    assert "600 wei" in result.evidence
+    assert "500 wei" in result.evidence
+    assert POOL in result.evidence
+
+
+def test_best_payer_is_the_rival(submission: Submission) -> None:
+    """Of several at our pools, the one that paid most is named."""
+    rivals = [
+        receipt("0x" + digit * 64, Address("0x" + digit * 40), touches=POOL) for digit in "abc"
+    ]
+    paid = dict(zip([one.transaction_hash for one in rivals], (501, 900, 502), strict=True))
+
+    result = classify(submission, evidence_of(submission, *rivals, payments=paid))
+
+    assert isinstance(result, Missed)
+    assert rivals[1].transaction_hash == result.rival
+
+
+def test_state_changed_by_who_did_not_pay_more(submission: Submission) -> None:
+    """Somebody at our pools who paid no more, or we ourselves, is a conflict of state."""
+    poor = receipt("0x" + "ab" * 32, STRANGER, touches=POOL)
+    own = receipt("0x" + "ac" * 32, submission.transactions[0].sender, touches=POOL)
+
+    result = classify(
+        submission, evidence_of(submission, poor, payments={poor.transaction_hash: 500})
+    )
+    mine = classify(submission, evidence_of(submission, own))
+
+    assert isinstance(result, Missed)
+    assert isinstance(mine, Missed)
+    assert MissCause.STATE_CONFLICT == result.cause == mine.cause
+    assert "foreign" in result.evidence
+    assert "our own" in mine.evidence
+
+
+def test_strangers_elsewhere_are_no_cause(submission: Submission) -> None:
+    """Who touched other contracts beat nobody, however much he paid."""
+    rich = receipt("0x" + "ab" * 32, STRANGER, touches=Address("0x" + "98" * 20))
+
+    assert MissCause.UNKNOWN == cause_of(
+        submission, evidence_of(submission, rich, payments={rich.transaction_hash: 10**18})
+    )
+
+
+def test_cancelled_unless_it_landed(submission: Submission) -> None:
+    """Our cancellation is the cause of a miss, and no contradiction of a landing."""
+    cancelled = msgspec.structs.replace(submission, cancelled=True)
+
+    assert MissCause.CANCELLED == cause_of(cancelled, evidence_of(cancelled))
+    assert isinstance(classify(cancelled, evidence_of(cancelled, *ours(cancelled))), Landed)

@@ -1,0 +1,350 @@
+import random
+from typing import Any
+
+import msgspec
+import pytest
+
+from toolkit.execution.planner import (
+    DEFAULT_LIMITS,
+    Declined,
+    FlashSource,
+    PlanLimits,
+    TipPolicy,
+    expected_gas,
+    pair_sources,
+    plan,
+)
+from toolkit.model.chain import Address, Hash, Head
+from toolkit.model.decision import Leg, Plan, Verdict, VetoCause
+from toolkit.model.errors import ConfigError, NoRoute
+from toolkit.model.market import FundingKind, Hop, PoolKind, Route
+from toolkit.model.tx import FeeQuote
+from toolkit.pools.constant_product import ConstantProduct
+from toolkit.pools.snapshot import Snapshot
+
+WETH = Address("0x" + "c0" * 20)
+USDC = Address("0x" + "a0" * 20)
+DAI = Address("0x" + "60" * 20)
+CHEAP, DEAR, LENDER = (Address("0x" + f"{n:040x}") for n in (1, 2, 3))
+VAULT = Address("0x" + "ba" * 20)
+ETHER = 10**18
+HEAD = Head(
+    number=100,
+    hash=Hash("0x" + "01" * 32),
+    parent_hash=Hash("0x" + "00" * 32),
+    timestamp=1000,
+    base_fee_per_gas=10**9,
+    gas_limit=30_000_000,
+    gas_used=0,
+)
+FEE = FeeQuote(
+    max_fee_per_gas=3 * 10**9,
+    max_priority_fee_per_gas=10**8,
+    base_fee_per_gas=10**9,
+    for_block=101,
+)
+
+
+def pair(pool: Address, usdc: int, weth: int) -> ConstantProduct:
+    return ConstantProduct(id=pool, token0=USDC, token1=WETH, reserve0=usdc, reserve1=weth)
+
+
+def market(price_gap_percent: int = 5) -> Snapshot:
+    pools = [
+        pair(CHEAP, 3_000_000 * 10**6, 1000 * ETHER),
+        pair(DEAR, 3_000_000 * 10**4 * (100 + price_gap_percent), 1000 * ETHER),
+        pair(LENDER, 30_000_000 * 10**6, 10_000 * ETHER),
+    ]
+    return Snapshot(block=HEAD, tokens={}, pools={pool.id: pool for pool in pools})
+
+
+def route_through(snapshot: Snapshot, amount: int, *steps: tuple[Address, Address]) -> Route:
+    hops = []
+    token, held = steps[0][1], amount
+    for pool, token_in in steps:
+        state = snapshot.pools[pool]
+        out, after = state.swap_in(token_in, held)
+        token = state.token0 if token_in == state.token1 else state.token1
+        hops.append(
+            Hop(
+                pool=pool,
+                kind=PoolKind.CONSTANT_PRODUCT,
+                token_in=token_in,
+                token_out=token,
+                amount_in=held,
+                amount_out=out,
+                fee_ppm=3000,
+            )
+        )
+        snapshot, held = snapshot.with_pool(after), out
+    return Route(
+        token_in=steps[0][1],
+        token_out=token,
+        amount_in=amount,
+        amount_out=held,
+        hops=tuple(hops),
+        block_hash=HEAD.hash,
+        block_number=HEAD.number,
+    )
+
+
+def cycle(snapshot: Snapshot, amount: int = 5 * ETHER) -> Route:
+    return route_through(snapshot, amount, (DEAR, WETH), (CHEAP, USDC))
+
+
+def verdict_on(*legs: Leg, **fields: Any) -> Verdict:
+    filled: dict[str, Any] = {
+        "verdict_id": "100-0",
+        "block_number": 100,
+        "block_hash": HEAD.hash,
+        "approved": True,
+        "intents": ("a-1",),
+        "agents": ("a",),
+        "legs": legs,
+    }
+    return Verdict(**(filled | fields))
+
+
+def leg_of(route: Route) -> Leg:
+    return Leg(
+        token_in=route.token_in,
+        token_out=route.token_out,
+        amount_in=route.amount_in,
+        route=route,
+    )
+
+
+class OnlyPool:
+    """A router that knows one pool."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+
+    def swap(
+        self, token_in: Address, token_out: Address, amount_in: int, *, max_hops: int = 2  # noqa: ARG002 - the seam
+    ) -> Route:
+        if DAI in {token_in, token_out}:
+            raise NoRoute(f"no path from {token_in} to {token_out}")
+        return route_through(self.snapshot, amount_in, (CHEAP, token_in))
+
+
+def planned(verdict: Verdict, snapshot: Snapshot, **fields: Any) -> Plan | Declined:
+    filled: dict[str, Any] = {
+        "snapshot": snapshot,
+        "router": OnlyPool(snapshot),
+        "fee": FEE,
+        "wrapped": WETH,
+        "sources": pair_sources(snapshot, WETH),
+    }
+    return plan(verdict, **(filled | fields))
+
+
+def made(answer: Plan | Declined) -> Plan:
+    assert isinstance(answer, Plan), answer
+    return answer
+
+
+def vetoed(answer: Plan | Declined) -> VetoCause:
+    assert isinstance(answer, Declined), answer
+    cause, why = answer
+    assert why
+    return cause
+
+
+def test_arbitrage_divides_its_profit_to_the_wei() -> None:
+    """Profit = flash fee + tip + minimum kept, exactly, and the tip is the share after gas."""
+    snapshot = market()
+    route = cycle(snapshot)
+
+    result = made(planned(verdict_on(leg_of(route)), snapshot))
+
+    gas_wei = expected_gas(route, FundingKind.V2_FLASH, tip_wei=1) * 1_100_000_000
+    net = route.profit - result.funding.fee - gas_wei
+    assert route.profit == result.funding.fee + result.tip_wei + result.minimum_profit
+    assert net * 600_000 // 1_000_000 == result.tip_wei
+    assert (101, HEAD.hash) == (result.target_block, result.parent_hash)
+    assert route == result.route
+
+
+def test_profit_is_divided_exactly_on_many_markets() -> None:
+    """On 300 random markets the parts add up, or the plan is declined because nothing is left."""
+    seed = random.SystemRandom().randrange(2**32)
+    print("seed", seed)
+    rng = random.Random(seed)
+    for _ in range(300):
+        snapshot = market(rng.randrange(1, 12))
+        route = cycle(snapshot, rng.randrange(10**12, 40 * ETHER))
+        tip = TipPolicy(share_ppm=rng.randrange(1_000_001), floor_wei=rng.randrange(10**16))
+
+        result = planned(verdict_on(leg_of(route)), snapshot, tip=tip)
+
+        if isinstance(result, Plan):
+            assert route.profit == result.funding.fee + result.tip_wei + result.minimum_profit
+            assert result.tip_wei >= tip.floor_wei
+            assert result.minimum_profit > 0
+        else:
+            assert VetoCause.NO_EDGE == result.cause
+
+
+def test_cheapest_lender_outside_the_route_is_taken() -> None:
+    """Balancer before a pair, a pair before nothing; never a pool the route trades with."""
+    snapshot = market()
+    verdict = verdict_on(leg_of(cycle(snapshot)))
+    vault = FlashSource(kind=FundingKind.BALANCER, lender=VAULT, token=WETH, available=5 * ETHER)
+    pairs = pair_sources(snapshot, WETH)
+
+    free = made(planned(verdict, snapshot, sources=(*pairs, vault)))
+    poor = msgspec.structs.replace(vault, available=5 * ETHER - 1)
+    lent = made(planned(verdict, snapshot, sources=(*pairs, poor)))
+
+    assert (FundingKind.BALANCER, VAULT, 0) == (
+        free.funding.kind,
+        free.funding.lender,
+        free.funding.fee,
+    )
+    assert (FundingKind.V2_FLASH, LENDER) == (lent.funding.kind, lent.funding.lender)
+    assert VetoCause.NO_CAPITAL == vetoed(planned(verdict, snapshot, sources=(poor, *pairs[:2])))
+
+
+@pytest.mark.parametrize("amount", [1, 996, 997, 5 * ETHER, 12_345_678_901_234_567_891])
+def test_flash_fees_are_the_contracts_own(amount: int) -> None:
+    """A pair is repaid the least that passes its check; a V3 pool's fee is rounded up."""
+    pair_fee = FlashSource(
+        kind=FundingKind.V2_FLASH, lender=LENDER, token=WETH, available=amount + 1
+    ).fee(amount)
+    pool_fee = FlashSource(
+        kind=FundingKind.V3_FLASH, lender=LENDER, token=WETH, available=amount, fee_ppm=500
+    ).fee(amount)
+
+    assert (amount + pair_fee) * 997 >= amount * 1000
+    assert (amount + pair_fee - 1) * 997 < amount * 1000
+    assert -(-amount * 500 // 1_000_000) == pool_fee
+
+
+def test_lender_must_have_enough() -> None:
+    """A pair keeps one unit; a vault can be emptied."""
+    source = FlashSource(kind=FundingKind.V2_FLASH, lender=LENDER, token=WETH, available=10)
+
+    assert source.lends(9)
+    assert not source.lends(10)
+    assert msgspec.structs.replace(source, kind=FundingKind.BALANCER).lends(10)
+
+
+def test_own_capital_is_routed_with_exact_minimum() -> None:
+    """A swap leg takes the router's path, own funding and the predicted output as its minimum."""
+    snapshot = market()
+    leg = Leg(token_in=WETH, token_out=USDC, amount_in=ETHER)
+
+    result = made(planned(verdict_on(leg), snapshot, tip=TipPolicy(swap_wei=7)))
+
+    assert (FundingKind.OWN, WETH, ETHER, None, 0) == (
+        result.funding.kind,
+        result.funding.token,
+        result.funding.amount,
+        result.funding.lender,
+        result.funding.fee,
+    )
+    assert snapshot.pools[CHEAP].quote_in(WETH, ETHER) == result.minimum_profit
+    assert 7 == result.tip_wei
+
+
+def test_one_of_several_legs_is_planned_by_name() -> None:
+    """A verdict of two legs needs the leg named; each gives its own plan."""
+    snapshot = market()
+    legs = [Leg(token_in=WETH, token_out=USDC, amount_in=ETHER * n) for n in (1, 2)]
+    verdict = verdict_on(*legs)
+
+    plans = [made(planned(verdict, snapshot, leg=leg)) for leg in legs]
+
+    assert [ETHER, 2 * ETHER] == [one.route.amount_in for one in plans]
+    assert VetoCause.INVALID == vetoed(planned(verdict, snapshot))
+    assert VetoCause.INVALID == vetoed(planned(verdict_on(), snapshot))
+
+
+def test_no_edge_after_gas_and_fee() -> None:
+    """A cycle whose profit gas eats up, or the tip's floor does, is declined for lack of edge."""
+    snapshot = market()
+    verdict = verdict_on(leg_of(cycle(snapshot)))
+    dear = msgspec.structs.replace(
+        FEE, base_fee_per_gas=10**13, max_fee_per_gas=10**14, max_priority_fee_per_gas=10**12
+    )
+
+    assert VetoCause.NO_EDGE == vetoed(planned(verdict, snapshot, fee=dear))
+    assert VetoCause.NO_EDGE == vetoed(planned(verdict, snapshot, tip=TipPolicy(floor_wei=ETHER)))
+    assert VetoCause.NO_EDGE == vetoed(
+        planned(verdict, snapshot, tip=TipPolicy(share_ppm=1_000_000))
+    )
+
+
+def test_stale_inputs_are_declined() -> None:
+    """Another block, other fees or moved pools: nothing is planned on what is no longer true."""
+    snapshot = market()
+    leg = leg_of(cycle(snapshot))
+    elsewhere = verdict_on(leg, block_hash=Hash("0x" + "ff" * 32))
+    moved = snapshot.with_pool(pair(CHEAP, 3_000_000 * 10**6, 1001 * ETHER))
+    gone = msgspec.structs.replace(snapshot, pools={DEAR: snapshot.pools[DEAR]})
+
+    assert VetoCause.STALE == vetoed(planned(elsewhere, snapshot))
+    assert VetoCause.STALE == vetoed(
+        planned(verdict_on(leg), snapshot, fee=msgspec.structs.replace(FEE, for_block=102))
+    )
+    assert VetoCause.STALE == vetoed(planned(verdict_on(leg), moved))
+    assert VetoCause.STALE == vetoed(planned(verdict_on(leg), gone))
+
+
+def test_what_cannot_be_executed_is_declined() -> None:
+    """Each malformed wish has its cause: no route, no amount, wrong token, too long, too dear."""
+    snapshot = market()
+    route = cycle(snapshot)
+    leg = leg_of(route)
+    spread = msgspec.structs.replace(route, amount_out=route.amount_out + 1)
+    greedy = msgspec.structs.replace(route, amount_in=route.amount_in - 1)
+    dollars = route_through(snapshot, 10**9, (CHEAP, USDC), (DEAR, WETH))
+
+    cases = [
+        (VetoCause.NO_ROUTE, Leg(token_in=WETH, token_out=DAI, amount_in=1), {}),
+        (VetoCause.INVALID, Leg(token_in=WETH, token_out=USDC, amount_in=0), {}),
+        (VetoCause.INVALID, Leg(token_in=WETH, token_out=WETH, amount_in=1), {}),
+        (VetoCause.INVALID, msgspec.structs.replace(leg, amount_in=1), {}),
+        (VetoCause.INVALID, leg_of(spread), {}),
+        (VetoCause.INVALID, leg_of(greedy), {}),
+        (VetoCause.INVALID, leg_of(dollars), {}),
+        (VetoCause.LIMIT, leg, {"limits": PlanLimits(max_hops=1)}),
+        (VetoCause.LIMIT, leg, {"limits": PlanLimits(max_gas=200_000)}),
+    ]
+
+    for cause, bad, fields in cases:
+        assert cause == vetoed(planned(verdict_on(bad), snapshot, **fields))
+
+
+def test_veto_is_passed_on() -> None:
+    """A verdict that was not approved keeps its cause."""
+    verdict = verdict_on(approved=False, cause=VetoCause.PAUSED, why="momentum is paused")
+
+    assert (VetoCause.PAUSED, "momentum is paused") == planned(verdict, market())
+
+
+def test_gas_limit_is_the_sum_of_parts_with_margin() -> None:
+    """The limit grows with hops, funding and tip, by the configured margin."""
+    snapshot = market()
+    result = made(planned(verdict_on(leg_of(cycle(snapshot))), snapshot))
+
+    gas = expected_gas(result.route, result.funding.kind, tip_wei=result.tip_wei)
+    assert gas * (100 + DEFAULT_LIMITS.gas_margin_percent) // 100 == result.gas_limit
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: TipPolicy(share_ppm=1_000_001),
+        lambda: TipPolicy(share_ppm=-1),
+        lambda: TipPolicy(floor_wei=-1),
+        lambda: PlanLimits(max_gas=1 << 25),
+        lambda: PlanLimits(max_hops=0),
+        lambda: PlanLimits(gas_margin_percent=-1),
+    ],
+)
+def test_settings_out_of_range_are_refused(make: Any) -> None:
+    """Policies and limits that cannot be meant are refused where they are written."""
+    with pytest.raises(ConfigError):
+        make()

@@ -1,0 +1,402 @@
+"""Carries a plan out as a private bundle, and reads back what the chain did with it."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from toolkit.bundles.submitter import BundleHandle, Submitter
+from toolkit.chain.multicall import aggregate
+from toolkit.chain.node import Node
+from toolkit.evm.simulator import BlockEnv, CallResult, Simulator
+from toolkit.execution.calldata import (
+    ALLOWANCE,
+    BALANCE_OF,
+    encode_address_call,
+    encode_approvals,
+    encode_plan,
+    explain_revert,
+)
+from toolkit.execution.fills import changes_of, impact_bps, token_changes
+from toolkit.execution.planner import FlashSource, pair_sources
+from toolkit.gas.oracle import GasOracle
+from toolkit.model.bundle import Bundle, GuardKind, Missed
+from toolkit.model.chain import ZERO_ADDRESS, Address, Head, HeadChange, Mode
+from toolkit.model.decision import Fill, Plan, VetoCause
+from toolkit.model.errors import (
+    BundleRefused,
+    ConfigError,
+    FeeLimitReached,
+    InsufficientFunds,
+    NodeError,
+)
+from toolkit.model.market import FundingKind, PoolKind
+from toolkit.model.tx import FeeQuote, TransactionRequest, UnsignedTransaction, Urgency
+from toolkit.pools.concentrated import Concentrated
+from toolkit.pools.snapshot import Snapshot
+from toolkit.tx.handle import BundleLease
+
+BALANCER_VAULT = Address("0xba12222222228d8ba445958a75a0704d566bf2c8")
+WRAPPED_NATIVE = Address("0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2")
+APPROVE_GAS = 80_000  # of the dearest token in use, a proxy with cold storage, with a margin
+SLOT_S = 12
+_GUARDS = (GuardKind.BLOCK, GuardKind.PARENT_HASH, GuardKind.MINIMUM_PROFIT)
+_SLOT0 = "0x3850c7bd"  # slot0() of UniswapV3Pool.sol; its first word is sqrtPriceX96
+
+
+class NonceOwner(Protocol):
+    """The part of the transaction scheduler that signs bundles (`TransactionScheduler` is one)."""
+
+    async def lease_bundle(
+        self,
+        requests: Sequence[TransactionRequest],
+        *,
+        sender: Address,
+        target_block: int,
+        fee: FeeQuote,
+    ) -> BundleLease:
+        """Sign consecutive nonces and hold them until the target block."""
+        ...
+
+
+class Trading(Protocol):
+    """The part of a session that executes plans."""
+
+    @property
+    def node(self) -> Node:
+        """The node that is read."""
+        ...
+
+    @property
+    def mode(self) -> Mode:
+        """DRY stops before the first signature."""
+        ...
+
+    @property
+    def chain_id(self) -> int:
+        """Of the node's chain."""
+        ...
+
+    @property
+    def oracle(self) -> GasOracle:
+        """Where fees come from."""
+        ...
+
+    @property
+    def simulator(self) -> Simulator:
+        """Where a plan is tried first."""
+        ...
+
+    @property
+    def scheduler(self) -> NonceOwner:
+        """Who owns the nonces."""
+        ...
+
+    @property
+    def submitter(self) -> Submitter:
+        """Who talks to the relays."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InFlight:
+    """A plan that was handed to the relays; `bid_wei` is what its builder earns."""
+
+    plan: Plan
+    sender: Address
+    executor: Address
+    handle: BundleHandle
+    bid_wei: int
+
+
+class Gateway:
+    """Executes plans through on-chain executors, each owned by the signer that calls it.
+
+    A plan is simulated on its parent block; only one that succeeds there and gives at least the
+    planned result is signed, and it goes to the relays as a guarded bundle, never to the public
+    pool.
+
+    Args:
+        session: see `Trading`.
+        executors: by signer. The first signer holds the capital. Flash-funded plans, which may
+            lose their auction, go from the others where there are any, so that a lost one never
+            stands in front of a capital trade.
+        wrapped: the wrapped native token.
+        vault: the Balancer vault to borrow from.
+
+    Raises:
+        ConfigError: no executor is given.
+    """
+
+    def __init__(
+        self,
+        session: Trading,
+        executors: Mapping[Address, Address],
+        *,
+        wrapped: Address = WRAPPED_NATIVE,
+        vault: Address = BALANCER_VAULT,
+    ) -> None:
+        if not executors:
+            raise ConfigError("no executor: deploy one with `toolkit executor deploy`")
+        self._session = session
+        self._executors = dict(executors)
+        self._wrapped = wrapped
+        self._vault = vault
+        self._flying: list[InFlight] = []
+        self.own = frozenset(executors) | frozenset(executors.values())
+        session.submitter.add_own(self.own)
+
+    async def execute(self, plan: Plan, *, fee: FeeQuote | None = None) -> Fill:
+        """Submit and wait; for a chain whose heads somebody else feeds to the session."""
+        in_flight = await self.submit(plan, fee=fee)
+        if isinstance(in_flight, Fill):
+            return in_flight
+        await in_flight.handle.wait()
+        return await self._fill(in_flight)
+
+    async def submit(self, plan: Plan, *, fee: FeeQuote | None = None) -> InFlight | Fill:
+        """Simulate, sign and send a plan; a Fill, with its veto in `missed`, if nothing was sent.
+
+        Args:
+            plan: for the block after the chain's head.
+            fee: for that block; asked from the oracle if None.
+
+        Raises:
+            NodeError: the chain could not be read.
+            SignerError, LaneHalted, JournalUnavailable: nothing was sent.
+        """
+        session = self._session
+        parent = await session.node.head(plan.parent_hash)
+        quote = fee or await session.oracle.quote(Urgency.NEXT_BLOCK, head=parent)
+        sender = self._sender(plan)
+        requests = await self._requests(plan, sender)
+        results = await self._simulate(requests, sender, parent, quote, plan)
+        refusal = self._judged(plan, results)
+        if refusal:
+            return _lost(plan, f"{VetoCause.SIMULATION.value}: {refusal}")
+        if session.mode is Mode.DRY:
+            return _lost(plan, "dry run: simulated, not sent")
+        headroom = quote.max_fee_per_gas - quote.base_fee_per_gas
+        gas_price = max(0, min(quote.max_priority_fee_per_gas, headroom))
+        bid_wei = plan.tip_wei + gas_price * sum(result.gas_used for result in results)
+        try:
+            lease = await session.scheduler.lease_bundle(
+                requests, sender=sender, target_block=plan.target_block, fee=quote
+            )
+            handle = await self._send(plan, lease, bid_wei)
+        except (FeeLimitReached, InsufficientFunds) as error:
+            return _lost(plan, f"{VetoCause.LIMIT.value}: {error}")
+        except BundleRefused as error:
+            return _lost(plan, f"refused: {error}")
+        in_flight = InFlight(
+            plan=plan,
+            sender=sender,
+            executor=self._executors[sender],
+            handle=handle,
+            bid_wei=bid_wei,
+        )
+        self._flying.append(in_flight)
+        return in_flight
+
+    async def settle(self, in_flight: InFlight, change: HeadChange) -> Fill:
+        """Tell what became of a plan, once its target block is among the heads of `change`.
+
+        The session need not have seen the change yet; it may.
+
+        Raises:
+            ConfigError: the change does not reach the target block.
+            NodeError: the chain could not be read.
+        """
+        if not in_flight.handle.done:
+            await self._session.submitter.on_head(change)
+        if not in_flight.handle.done:
+            newest = max((head.number for head in change.added), default=0)
+            raise ConfigError(
+                f"head {newest} does not reach block {in_flight.plan.target_block}: settle later"
+            )
+        return await self._fill(in_flight)
+
+    async def flash_sources(
+        self, snapshot: Snapshot, *, token: Address | None = None
+    ) -> tuple[FlashSource, ...]:
+        """Read who lends `token` (the wrapped native one by default) as of the snapshot."""
+        asset = token or self._wrapped
+        pools = [
+            pool
+            for _, pool in sorted(snapshot.pools.items())
+            if isinstance(pool, Concentrated) and asset in {pool.token0, pool.token1}
+        ]
+        holders = [self._vault, *(pool.id for pool in pools)]
+        calls = [(asset, encode_address_call(BALANCE_OF, holder)) for holder in holders]
+        balances = await aggregate(self._session.node, calls, block=snapshot.block.hash)
+        vault, *rest = (int(balance or "0x0", 16) for balance in balances)
+        lenders = [
+            FlashSource(
+                kind=FundingKind.V3_FLASH,
+                lender=pool.id,
+                token=asset,
+                available=balance,
+                fee_ppm=pool.fee_ppm,
+            )
+            for pool, balance in zip(pools, rest, strict=True)
+        ]
+        if vault:
+            lenders.append(
+                FlashSource(
+                    kind=FundingKind.BALANCER, lender=self._vault, token=asset, available=vault
+                )
+            )
+        return (*pair_sources(snapshot, asset), *lenders)
+
+    def _sender(self, plan: Plan) -> Address:
+        capital, *others = self._executors
+        if plan.funding.kind is FundingKind.OWN or not others:
+            return capital
+        busy = {one.sender for one in self._flying if not one.handle.done}
+        return next((one for one in others if one not in busy), others[0])
+
+    async def _requests(self, plan: Plan, sender: Address) -> tuple[TransactionRequest, ...]:
+        executor = self._executors[sender]
+        approvals: tuple[str, ...] = ()
+        if plan.funding.kind is FundingKind.OWN:
+            allowance = await self._session.node.call(
+                to=plan.funding.token,
+                data=encode_address_call(ALLOWANCE, sender, executor),
+                block=plan.parent_hash,
+            )
+            approvals = encode_approvals(
+                plan.funding.token,
+                executor,
+                amount=plan.funding.amount,
+                current=int(allowance, 16),
+            )
+        # A flash-funded cycle pays its tip out of its profit; own capital pays it in native token.
+        value = plan.tip_wei if plan.funding.kind is FundingKind.OWN else 0
+        return (
+            *(
+                TransactionRequest(to=plan.funding.token, data=data, gas=APPROVE_GAS, sender=sender)
+                for data in approvals
+            ),
+            TransactionRequest(
+                to=executor,
+                data=encode_plan(plan, executor),
+                value=value,
+                gas=plan.gas_limit,
+                sender=sender,
+            ),
+        )
+
+    async def _simulate(
+        self,
+        requests: Sequence[TransactionRequest],
+        sender: Address,
+        parent: Head,
+        fee: FeeQuote,
+        plan: Plan,
+    ) -> tuple[CallResult, ...]:
+        session = self._session
+        # The nonce of the state, not the lane's: what is still in flight is not on the parent.
+        nonce = await session.node.nonce(sender, parent.hash)
+        unsigned = [
+            UnsignedTransaction(
+                type=2,
+                chain_id=session.chain_id,
+                nonce=nonce + index,
+                to=request.to,
+                value=request.value,
+                data=request.data,
+                gas=request.gas or 0,
+                max_fee_per_gas=fee.max_fee_per_gas,
+                max_priority_fee_per_gas=fee.max_priority_fee_per_gas,
+            )
+            for index, request in enumerate(requests)
+        ]
+        env = BlockEnv(
+            number=plan.target_block,
+            timestamp=parent.timestamp + SLOT_S,
+            base_fee_per_gas=fee.base_fee_per_gas,
+            coinbase=ZERO_ADDRESS,
+            gas_limit=parent.gas_limit,
+        )
+        return await session.simulator.simulate(
+            [(sender, one) for one in unsigned], parent=parent, env=env
+        )
+
+    def _judged(self, plan: Plan, results: Sequence[CallResult]) -> str:
+        """Why a simulated plan must not be sent; "" if it may."""
+        for index, result in enumerate(results):
+            if not result.succeeded:
+                told = explain_revert(result.output) if len(result.output) > len("0x") else ""
+                return f"transaction {index} of {len(results)}: {told or result.reason}"
+        logs = [log for result in results for log in result.logs]
+        changes = token_changes(logs, own=self.own, wrapped=self._wrapped)
+        realised = changes.get(plan.route.token_out, 0)
+        if realised < plan.minimum_profit:
+            return f"result {realised} is below the planned {plan.minimum_profit}"
+        return ""
+
+    async def _send(self, plan: Plan, lease: BundleLease, bid_wei: int) -> BundleHandle:
+        bundle = Bundle(
+            transactions=tuple(one.raw for one in lease.signed),
+            hashes=tuple(one.hash for one in lease.signed),
+            target_block=plan.target_block,
+            guards=_GUARDS,
+        )
+        return await self._session.submitter.submit(
+            bundle,
+            lease=lease,
+            touches={hop.pool for hop in plan.route.hops},
+            bid_wei=bid_wei,
+        )
+
+    async def _fill(self, in_flight: InFlight) -> Fill:
+        plan = in_flight.plan
+        result = await in_flight.handle.wait()
+        if in_flight in self._flying:
+            self._flying.remove(in_flight)
+        if isinstance(result, Missed):
+            return _lost(plan, f"{result.cause.value}: {result.evidence}")
+        node = self._session.node
+        hashes = in_flight.handle.hashes
+        receipts = await asyncio.gather(*(node.receipt(one) for one in hashes))
+        mined = tuple(one for one in receipts if one is not None)
+        if len(mined) != len(hashes):
+            raise NodeError(
+                f"block {result.block_number} lost transactions of {result.bundle_hash}"
+            )
+        changes = changes_of(mined, own=self.own, wrapped=self._wrapped, tip_wei=plan.tip_wei)
+        landed = all(one.succeeded for one in mined)
+        logs = [log for one in mined for log in one.logs]
+        return Fill(
+            verdict_id=plan.verdict_id,
+            agents=plan.agents,
+            landed=landed,
+            block_number=result.block_number,
+            block_hash=result.block_hash,
+            tx_hashes=hashes,
+            changes=changes,
+            predicted_out=plan.minimum_profit,
+            realised_out=changes.get(plan.route.token_out, 0),
+            gas_fee_wei=sum(one.fee_wei for one in mined),
+            tip_wei=plan.tip_wei if landed else 0,
+            impact_bps=impact_bps(plan.route, logs, await self._sqrt_prices(plan)),
+            missed="" if landed else "mined, but reverted",
+        )
+
+    async def _sqrt_prices(self, plan: Plan) -> dict[Address, int]:
+        """sqrtPriceX96 of the route's V3 pools on the parent block."""
+        pools = sorted({h.pool for h in plan.route.hops if h.kind is PoolKind.CONCENTRATED})
+        calls = [(pool, _SLOT0) for pool in pools]
+        words = await aggregate(self._session.node, calls, block=plan.parent_hash) if calls else []
+        return {pool: int(word[:66], 16) for pool, word in zip(pools, words, strict=True) if word}
+
+
+def _lost(plan: Plan, missed: str) -> Fill:
+    return Fill(
+        verdict_id=plan.verdict_id,
+        agents=plan.agents,
+        landed=False,
+        block_number=plan.target_block,
+        predicted_out=plan.minimum_profit,
+        missed=missed,
+    )

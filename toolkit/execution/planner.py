@@ -1,0 +1,329 @@
+"""Turns a verdict into what can be executed in the next block, or says why it cannot; pure.
+
+An arbitrage keeps the route it was found with and borrows its input where that is cheapest; its
+tip and its gas come out of its profit. Any other leg is routed here and uses own capital. Every
+amount is checked again on the snapshot, so that on the same state the chain gives the predicted
+amounts to the wei, and on another state the executor reverts.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from toolkit.gas.rules import MAX_TX_GAS
+from toolkit.model.chain import Address
+from toolkit.model.decision import Leg, Plan, Verdict, VetoCause
+from toolkit.model.errors import ConfigError, NoRoute, PoolError
+from toolkit.model.market import Funding, FundingKind, PoolKind, Route
+from toolkit.model.tx import FeeQuote
+from toolkit.model.units import PPM, div_ceil
+from toolkit.pools.constant_product import ConstantProduct
+from toolkit.pools.snapshot import Snapshot
+
+# Expected gas by part of a plan, measured on the executor with cold storage and rounded up.
+BASE_GAS = 50_000  # intrinsic, calldata, guards, settlement, and the sweep of one token
+TIP_GAS = 45_000  # unwrapping, and a payment that may create the builder's account
+HOP_GAS: Mapping[PoolKind, int] = {
+    PoolKind.CONSTANT_PRODUCT: 100_000,
+    PoolKind.CONCENTRATED: 140_000,
+}
+FUNDING_GAS: Mapping[FundingKind, int] = {
+    FundingKind.OWN: 50_000,
+    FundingKind.BALANCER: 70_000,
+    FundingKind.V2_FLASH: 70_000,
+    FundingKind.V3_FLASH: 80_000,
+}
+
+
+class Declined(NamedTuple):
+    """No plan: the first cause, and one line with the values."""
+
+    cause: VetoCause
+    why: str
+
+
+class TipPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What a builder is offered, in wei.
+
+    For arbitrage `share_ppm` of the profit after flash fee and gas, at least `floor_wei`; for
+    swaps with own capital, which have no profit to share, `swap_wei`.
+    """
+
+    share_ppm: int = 600_000
+    floor_wei: int = 0
+    swap_wei: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share_ppm <= PPM:
+            raise ConfigError(f"tip share_ppm {self.share_ppm} is not between 0 and {PPM}")
+        if min(self.floor_wei, self.swap_wei) < 0:
+            raise ConfigError("tip floor_wei and swap_wei cannot be negative")
+
+    def tip(self, net_profit: int) -> int:
+        """The tip for an arbitrage that nets `net_profit` wei before it, share rounded down."""
+        return max(self.floor_wei, net_profit * self.share_ppm // PPM)
+
+
+class PlanLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one plan may be: hops, gas limit, and the margin of the limit over expected gas."""
+
+    max_hops: int = 4
+    swap_hops: int = 2
+    max_gas: int = MAX_TX_GAS
+    gas_margin_percent: int = 50
+
+    def __post_init__(self) -> None:
+        if not 0 < self.max_gas <= MAX_TX_GAS:
+            raise ConfigError(f"max_gas {self.max_gas} is not between 1 and {MAX_TX_GAS}")
+        if min(self.max_hops, self.swap_hops) < 1 or self.gas_margin_percent < 0:
+            raise ConfigError("a plan needs at least one hop and no negative gas margin")
+
+
+DEFAULT_TIPS = TipPolicy()
+DEFAULT_LIMITS = PlanLimits()
+
+
+class FlashSource(msgspec.Struct, frozen=True, kw_only=True):
+    """Who lends a token within a transaction; `available` in the token's smallest unit."""
+
+    kind: FundingKind
+    lender: Address
+    token: Address
+    available: int
+    fee_ppm: int = 0  # of V3 pools; a V2 pair takes its swap fee, Balancer nothing
+
+    def fee(self, amount: int) -> int:
+        """What is due beyond `amount`.
+
+        V2: ceil(1000 * amount / 997) - amount (UniswapV2Pair.sol `swap`, fee on the input);
+        V3: ceil(amount * fee / 1e6) (UniswapV3Pool.sol `flash`).
+        """
+        if self.kind is FundingKind.V2_FLASH:
+            return div_ceil(amount * 1000, 997) - amount
+        return div_ceil(amount * self.fee_ppm, PPM)
+
+    def lends(self, amount: int) -> bool:
+        """Whether it has that much; a V2 pair must keep at least one unit."""
+        spare = 1 if self.kind is FundingKind.V2_FLASH else 0
+        return self.available >= amount + spare
+
+
+class Swaps(Protocol):
+    """The part of a router that finds a path for own capital."""
+
+    def swap(
+        self, token_in: Address, token_out: Address, amount_in: int, *, max_hops: int = 2
+    ) -> Route:
+        """Find the best path; NoRoute if there is none."""
+        ...
+
+
+def plan(
+    verdict: Verdict,
+    *,
+    snapshot: Snapshot,
+    router: Swaps,
+    fee: FeeQuote,
+    wrapped: Address,
+    sources: Sequence[FlashSource] = (),
+    tip: TipPolicy = DEFAULT_TIPS,
+    limits: PlanLimits = DEFAULT_LIMITS,
+    leg: Leg | None = None,
+) -> Plan | Declined:
+    """Make a verdict's leg executable in the block after the snapshot's.
+
+    Args:
+        verdict: approved, on the snapshot's block.
+        snapshot: pool states that routes were computed on.
+        router: over the same snapshot, for legs without a route.
+        fee: for the block after the snapshot's.
+        wrapped: the wrapped native token, in which arbitrage must start and end.
+        sources: of flash loans. Without one that suffices an arbitrage is declined.
+        tip: the builder's share.
+        limits: of hops and gas.
+        leg: which of the verdict's legs; needed only if it has several.
+    """
+    chosen = leg or (verdict.legs[0] if len(verdict.legs) == 1 else None)
+    refused = _refused(verdict, chosen, snapshot, fee)
+    if refused or chosen is None:
+        return refused or Declined(
+            VetoCause.INVALID, f"verdict has {len(verdict.legs)} legs: name the one to plan"
+        )
+    route = _route(chosen, snapshot, router, limits)
+    if isinstance(route, Declined):
+        return route
+    if len(route.hops) > limits.max_hops:
+        return Declined(VetoCause.LIMIT, f"{len(route.hops)} hops, at most {limits.max_hops}")
+    terms = (
+        _arbitrage(route, fee, wrapped, sources, tip)
+        if route.is_cycle
+        else _Terms(
+            funding=Funding(kind=FundingKind.OWN, token=route.token_in, amount=route.amount_in),
+            minimum_profit=route.amount_out,
+            tip_wei=tip.swap_wei,
+        )
+    )
+    if isinstance(terms, Declined):
+        return terms
+    gas = expected_gas(route, terms.funding.kind, tip_wei=terms.tip_wei)
+    gas_limit = gas * (100 + limits.gas_margin_percent) // 100
+    if gas_limit > limits.max_gas:
+        return Declined(VetoCause.LIMIT, f"gas limit {gas_limit}, at most {limits.max_gas}")
+    return Plan(
+        verdict_id=verdict.verdict_id,
+        agents=verdict.agents,
+        route=route,
+        funding=terms.funding,
+        minimum_profit=terms.minimum_profit,
+        tip_wei=terms.tip_wei,
+        gas_limit=gas_limit,
+        target_block=snapshot.block.number + 1,
+        parent_hash=snapshot.block.hash,
+    )
+
+
+def expected_gas(route: Route, funding: FundingKind, *, tip_wei: int) -> int:
+    """Gas units that a plan is expected to use; a sum over its parts, on the high side."""
+    hops = sum(HOP_GAS[hop.kind] for hop in route.hops)
+    return BASE_GAS + hops + FUNDING_GAS[funding] + (TIP_GAS if tip_wei else 0)
+
+
+def pair_sources(snapshot: Snapshot, token: Address) -> tuple[FlashSource, ...]:
+    """Flash sources that a snapshot alone can tell: V2 pairs, whose reserves it holds."""
+    return tuple(
+        FlashSource(
+            kind=FundingKind.V2_FLASH,
+            lender=pool.id,
+            token=token,
+            available=pool.reserve0 if token == pool.token0 else pool.reserve1,
+        )
+        for _, pool in sorted(snapshot.pools.items())
+        if isinstance(pool, ConstantProduct) and token in {pool.token0, pool.token1}
+    )
+
+
+class _Terms(NamedTuple):
+    funding: Funding
+    minimum_profit: int
+    tip_wei: int
+
+
+def _refused(
+    verdict: Verdict, leg: Leg | None, snapshot: Snapshot, fee: FeeQuote
+) -> Declined | None:
+    block = snapshot.block
+    if not verdict.approved:
+        return Declined(verdict.cause or VetoCause.INVALID, verdict.why or "not approved")
+    if verdict.block_hash != block.hash:
+        return Declined(
+            VetoCause.STALE,
+            f"decided on block {verdict.block_number} {verdict.block_hash}, the snapshot is of"
+            f" {block.number} {block.hash}",
+        )
+    if fee.for_block != block.number + 1:
+        return Declined(
+            VetoCause.STALE, f"fees are for block {fee.for_block}, not {block.number + 1}"
+        )
+    if leg is not None and leg.amount_in <= 0:
+        return Declined(VetoCause.INVALID, f"leg sells {leg.amount_in} of {leg.token_in}")
+    return None
+
+
+def _route(leg: Leg, snapshot: Snapshot, router: Swaps, limits: PlanLimits) -> Route | Declined:
+    route = leg.route
+    if route is None:
+        if leg.token_in == leg.token_out:
+            return Declined(VetoCause.INVALID, "an arbitrage leg must bring its route")
+        try:
+            route = router.swap(
+                leg.token_in, leg.token_out, leg.amount_in, max_hops=limits.swap_hops
+            )
+        except NoRoute as error:
+            return Declined(VetoCause.NO_ROUTE, str(error))
+    asked = (leg.token_in, leg.token_out, leg.amount_in)
+    if asked != (route.token_in, route.token_out, route.amount_in):
+        return Declined(
+            VetoCause.INVALID,
+            f"leg sells {leg.amount_in} of {leg.token_in}, its route {route.amount_in} of"
+            f" {route.token_in}",
+        )
+    return _recomputed(route, snapshot)
+
+
+def _recomputed(route: Route, snapshot: Snapshot) -> Route | Declined:
+    """The route if every amount is what the snapshot's pools give, hop after hop."""
+    held = {route.token_in: route.amount_in}
+    for index, hop in enumerate(route.hops):
+        try:
+            amount, after = snapshot.pool(hop.pool).swap_in(hop.token_in, hop.amount_in)
+        except PoolError as error:
+            return Declined(VetoCause.STALE, f"hop {index}: {error}")
+        if amount != hop.amount_out:
+            return Declined(
+                VetoCause.STALE,
+                f"hop {index} gives {amount} on this snapshot, the route says {hop.amount_out}",
+            )
+        held[hop.token_in] = held.get(hop.token_in, 0) - hop.amount_in
+        if held[hop.token_in] < 0:
+            return Declined(VetoCause.INVALID, f"hop {index} spends more than the route has")
+        held[hop.token_out] = held.get(hop.token_out, 0) + amount
+        snapshot = snapshot.with_pool(after)
+    if held[route.token_out] != route.amount_out:
+        return Declined(
+            VetoCause.INVALID,
+            f"hops end with {held[route.token_out]}, the route says {route.amount_out}",
+        )
+    return route
+
+
+def _arbitrage(
+    route: Route,
+    fee: FeeQuote,
+    wrapped: Address,
+    sources: Sequence[FlashSource],
+    policy: TipPolicy,
+) -> _Terms | Declined:
+    if route.token_in != wrapped:
+        return Declined(
+            VetoCause.INVALID,
+            f"arbitrage in {route.token_in}: it must start and end in {wrapped}, which pays gas"
+            f" and tip",
+        )
+    pools = {hop.pool for hop in route.hops}
+    lenders = [
+        one
+        for one in sources
+        if one.token == route.token_in and one.lender not in pools and one.lends(route.amount_in)
+    ]
+    source = min(
+        lenders,
+        key=lambda one: (one.fee(route.amount_in), FUNDING_GAS[one.kind], one.lender),
+        default=None,
+    )
+    if source is None:
+        return Declined(
+            VetoCause.NO_CAPITAL,
+            f"none of {len(sources)} flash sources outside the route lends {route.amount_in} wei",
+        )
+    flash_fee = source.fee(route.amount_in)
+    gas_price = min(fee.max_fee_per_gas, fee.base_fee_per_gas + fee.max_priority_fee_per_gas)
+    gas_wei = expected_gas(route, source.kind, tip_wei=1) * gas_price
+    net = route.profit - flash_fee - gas_wei
+    tip_wei = policy.tip(net)
+    if net <= tip_wei:
+        return Declined(
+            VetoCause.NO_EDGE,
+            f"profit {route.profit} wei - flash fee {flash_fee} - gas {gas_wei} = {net} does not"
+            f" exceed the tip {tip_wei}",
+        )
+    funding = Funding(
+        kind=source.kind,
+        token=route.token_in,
+        amount=route.amount_in,
+        lender=source.lender,
+        fee=flash_fee,
+    )
+    return _Terms(
+        funding=funding, minimum_profit=route.profit - flash_fee - tip_wei, tip_wei=tip_wei
+    )
