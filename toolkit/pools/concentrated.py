@@ -39,7 +39,7 @@ class Swapped(msgspec.Struct, frozen=True, kw_only=True):
     pool: "Concentrated"
 
 
-class Concentrated(msgspec.Struct, frozen=True, kw_only=True):
+class Concentrated(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="concentrated"):
     """A pool whose liquidity L changes at ticks.
 
     `ticks` are (tick, liquidity net), rising, of every initialised tick between the two ticks of

@@ -16,7 +16,9 @@ from toolkit.pools.pair import check_pair, is_zero_for_one
 MAX_RESERVE = 2**112 - 1
 
 
-class ConstantProduct(msgspec.Struct, frozen=True, kw_only=True):
+class ConstantProduct(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="constant_product"
+):
     """A pool that keeps reserve0 x reserve1 from falling; reserves in the tokens' smallest units.
 
     Transfer fees of a token are not modelled: the quote is for what arrives at the pool.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toolkit.model.chain import Address
+from toolkit.model.chain import ZERO_ADDRESS, Address
 from toolkit.routing.arrays import Arrays, Floats
 
 # Rows the search keeps; what the integers then rank.
@@ -57,3 +57,17 @@ def find_cycles(
         if math.isfinite(net[row])
     ]
     return tuple(sorted(found, key=lambda cycle: (-cycle.net, len(cycle.pools), cycle.pools)))
+
+
+def warm_up() -> None:
+    """Compile the kernels, or load them from numba's cache, by searching an empty graph."""
+    empty = Arrays(
+        tokens=(ZERO_ADDRESS,),
+        pools=(),
+        token_start=np.zeros(2, dtype=np.int64),
+        edges=np.empty((0, 2), dtype=np.int64),
+        keep=np.empty(0),
+        piece_start=np.zeros(1, dtype=np.int64),
+        pieces=np.empty((0, 4)),
+    )
+    find_cycles(empty, ZERO_ADDRESS, max_hops=2, max_input=1.0, costs=np.zeros(1))

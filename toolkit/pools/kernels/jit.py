@@ -12,8 +12,14 @@ R = TypeVar("R")
 def jit(function: Callable[P, R]) -> Callable[P, R]:
     """Compile at the first call, without the GIL, keeping the result on disk.
 
-    The cache lies beside the module, in the user's cache folder where that is read-only, or in
-    NUMBA_CACHE_DIR. Division by zero follows IEEE 754 and raises nothing.
+    The cache lies in NUMBA_CACHE_DIR if that is set, else beside the module, else (a read-only
+    install) in the user's cache folder. Division by zero follows IEEE 754 and raises nothing.
     """
-    compiled = njit(cache=True, nogil=True, error_model="numpy")(function)
+    try:
+        compiled = njit(cache=True, nogil=True, error_model="numpy")(function)
+    except RuntimeError as error:
+        if "no locator available" not in str(error):
+            raise
+        # Not one of the three places is writable: each process then compiles for itself.
+        compiled = njit(nogil=True, error_model="numpy")(function)
     return cast(Callable[P, R], compiled)

@@ -1,0 +1,76 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+MODULE = """
+from toolkit.pools.kernels.jit import jit
+
+@jit
+def halved(x: float) -> float:
+    return x / 2
+
+print(halved(5.0), halved(-5.0))
+"""
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Path:
+    """A module whose __pycache__ cannot be made, as in an install owned by somebody else."""
+    home = tmp_path / "package"
+    home.mkdir()
+    (home / "__pycache__").write_text("a file where numba wants a directory")
+    module = home / "kernel.py"
+    module.write_text(MODULE)
+    return module
+
+
+def run(module: Path, **environment: str) -> str:
+    """Run a module in a fresh interpreter; returns what it printed."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("NUMBA")}
+    done = subprocess.run(
+        [sys.executable, str(module)],
+        env={**kept, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_a_read_only_install_caches_in_the_users_folder(read_only: Path, tmp_path: Path) -> None:
+    """Where the package's own folder is not writable, compiled code goes to the user's cache."""
+    cache = tmp_path / "cache"
+
+    printed = run(read_only, XDG_CACHE_HOME=str(cache), HOME=str(tmp_path))
+
+    assert printed == "2.5 -2.5"
+    assert list(tmp_path.rglob("*.nbc")) != []
+
+
+def test_without_any_writable_place_it_still_runs(read_only: Path) -> None:
+    """Where nothing is writable the kernel is compiled for this process alone, not refused."""
+    nowhere = str(read_only) + "/nowhere"
+
+    assert run(read_only, XDG_CACHE_HOME=nowhere, HOME=nowhere) == "2.5 -2.5"
+
+
+def test_with_compiling_disabled_the_function_runs_as_python(read_only: Path) -> None:
+    """NUMBA_DISABLE_JIT=1 leaves plain Python, so kernels can be stepped through."""
+    assert run(read_only, NUMBA_DISABLE_JIT="1") == "2.5 -2.5"
+
+
+@pytest.mark.parametrize(
+    "package", ["toolkit.pools.sync", "toolkit.routing.router", "toolkit.cli.warmup"]
+)
+def test_importing_does_not_load_numba(package: str) -> None:
+    """Numba loads at the first search, not at import: start-up stays fast."""
+    program = f"import sys, {package}; sys.exit('numba' in sys.modules)"
+
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False)
+
+    assert done.returncode == 0

@@ -1,0 +1,66 @@
+import msgspec
+import pytest
+
+from toolkit.model.chain import Address, Hash, Head
+from toolkit.model.errors import PoolError
+from toolkit.model.market import Token
+from toolkit.pools.constant_product import ConstantProduct
+from toolkit.pools.snapshot import Snapshot, mid_price
+
+A, B, X, Y = (Address("0x" + digit * 40) for digit in "ab12")
+
+
+def pair(pool: Address, reserve: int) -> ConstantProduct:
+    return ConstantProduct(id=pool, token0=A, token1=B, reserve0=reserve, reserve1=10**18)
+
+
+def snapshot(*pools: ConstantProduct) -> Snapshot:
+    head = Head(
+        number=7,
+        hash=Hash("0x" + "11" * 32),
+        parent_hash=Hash("0x" + "22" * 32),
+        timestamp=1,
+        base_fee_per_gas=1,
+        gas_limit=1,
+        gas_used=1,
+    )
+    tokens = {t: Token(address=t, symbol=t[-1], decimals=18) for t in (A, B)}
+    return Snapshot(block=head, tokens=tokens, pools={pool.id: pool for pool in pools})
+
+
+def test_quotes_are_the_pools_own() -> None:
+    """A snapshot quotes by pool address, in and out, and names the price."""
+    pool = pair(X, 10**18)
+    taken = snapshot(pool)
+
+    assert taken.quote_in(X, A, 10**6) == pool.quote_in(A, 10**6)
+    assert taken.quote_out(X, B, 10**6) == pool.quote_out(B, 10**6)
+    assert taken.mid_price(X, A) == mid_price(pool, A) == 1.0
+
+
+def test_a_replaced_pool_makes_a_new_snapshot() -> None:
+    """with_pool leaves the snapshot alone, and changed tells exactly what differs."""
+    before = snapshot(pair(X, 10**18), pair(Y, 10**18))
+    after = before.with_pool(pair(Y, 2 * 10**18))
+
+    assert before.quote_in(Y, A, 10**6) != after.quote_in(Y, A, 10**6)
+    assert after.changed(before) == (pair(Y, 2 * 10**18),)
+    assert after.changed(after) == ()
+    assert before.changed(snapshot(pair(X, 10**18))) == (pair(Y, 10**18),)
+
+
+def test_an_unknown_pool_is_refused() -> None:
+    """Asking for or replacing a pool that is not in the snapshot names it and the block."""
+    taken = snapshot(pair(X, 10**18))
+
+    with pytest.raises(PoolError, match=f"pool {Y}: id: not among the 1 pools of block 7"):
+        taken.quote_in(Y, A, 1)
+    with pytest.raises(PoolError, match=f"pool {Y}: id: "):
+        taken.with_pool(pair(Y, 1))
+
+
+def test_a_snapshot_survives_encoding() -> None:
+    """A journal can hold a snapshot: decoded it is equal to what was encoded."""
+    taken = snapshot(pair(X, 10**18))
+
+    assert msgspec.json.decode(msgspec.json.encode(taken), type=Snapshot) == taken
