@@ -1,0 +1,85 @@
+"""What is checked before a request gets a nonce: afterwards a refusal would cost one."""
+
+import msgspec
+
+from toolkit.model.chain import Address
+from toolkit.model.errors import (
+    ConfigError,
+    FeeLimitReached,
+    GasLimitTooHigh,
+    InsufficientFunds,
+)
+from toolkit.model.tx import FeeQuote, TransactionRequest, UnsignedTransaction
+from toolkit.model.units import format_units
+from toolkit.tx import fees
+from toolkit.tx.observer import ChainQueries
+
+_PLAIN_TRANSFER_GAS = 21_000
+_TYPES = (0, 1, 2)
+
+
+async def with_gas(
+    node: ChainQueries, request: TransactionRequest, *, sender: Address, simulate: bool
+) -> TransactionRequest:
+    """Try the request on the latest block and fill its gas limit: the estimate and a fifth.
+
+    The margin covers state that changes before inclusion; unused gas is not charged. With
+    `simulate` False a request that states its gas is taken at its word, for one that can only
+    succeed after another that is still under way.
+
+    Raises:
+        CallReverted: it would fail; nothing was sent and no nonce was used.
+        ConfigError: a field that cannot be right.
+    """
+    if request.type not in _TYPES:
+        raise ConfigError(f"transaction type {request.type} is not supported; use 0, 1 or 2")
+    if request.value < 0:
+        raise ConfigError(f"value {request.value} is negative")
+    if request.gas is None:
+        gas = await node.estimate_gas(request, sender=sender)
+        margin = 0 if gas == _PLAIN_TRANSFER_GAS else gas // 5
+        return msgspec.structs.replace(request, gas=gas + margin)
+    if simulate:
+        await node.call(to=request.to, data=request.data, sender=sender, value=request.value)
+    return request
+
+
+def priced(
+    request: TransactionRequest,
+    quote: FeeQuote,
+    *,
+    chain_id: int,
+    nonce: int,
+    max_cost_wei: int,
+    max_gas: int,
+) -> UnsignedTransaction:
+    """Fill in the fees and check the two ceilings, gas and worst-case cost.
+
+    Raises:
+        GasLimitTooHigh: above `max_gas`.
+        FeeLimitReached: gas limit x fee cap is above `max_cost_wei`.
+    """
+    unsigned = fees.first_attempt(request, quote, chain_id=chain_id, nonce=nonce)
+    if unsigned.gas > max_gas:
+        raise GasLimitTooHigh(f"gas limit {unsigned.gas} is above {max_gas}; ask for less")
+    cost = unsigned.gas * unsigned.fee_cap
+    if cost > max_cost_wei:
+        raise FeeLimitReached(
+            f"{unsigned.gas} gas at up to {format_units(unsigned.fee_cap, 9)} gwei may cost "
+            f"{format_units(cost, 18)} ether, more than max_cost_wei allows "
+            f"({format_units(max_cost_wei, 18)}); wait for lower fees or raise it"
+        )
+    return unsigned
+
+
+def require_funds(needed_wei: int, available_wei: int, *, sender: Address) -> None:
+    """Check that an account can pay.
+
+    Raises:
+        InsufficientFunds: it cannot.
+    """
+    if needed_wei > available_wei:
+        raise InsufficientFunds(
+            f"{sender} has {format_units(available_wei, 18)} ether at hand and needs up to "
+            f"{format_units(needed_wei, 18)}; send it more or wait for what is under way"
+        )
