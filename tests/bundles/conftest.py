@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from eth_account import Account
 from eth_account.messages import encode_defunct
-from eth_utils import keccak
+from eth_utils.crypto import keccak
 
 from toolkit.chain.node import Node
 from toolkit.chain.rpc import open_rpc

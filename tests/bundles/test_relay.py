@@ -21,7 +21,8 @@ Make = Callable[..., Bundle]
 
 
 def open_relay(server: Any, signer: LocalSigner, **fields: Any) -> Relay:
-    return Relay(server.url, auth=RelayAuth(signer), **({"name": "fake", "timeout_s": 5} | fields))
+    filled: dict[str, Any] = {"name": "fake", "timeout_s": 5} | fields
+    return Relay(server.url, auth=RelayAuth(signer), **filled)
 
 
 async def test_bundle_is_taken_and_named(

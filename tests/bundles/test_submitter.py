@@ -238,8 +238,12 @@ async def test_journal_has_both_ends_and_no_bytes(
     here = await rig(relays=1)
     one = transfer(signer)
     seen: list[list[str]] = []
-    serve = here.servers[0]
-    serve.reply = lambda _: seen.append([e.kind for e in here.journal.entries()]) or (0, "")
+
+    def watch(_: dict[str, Any]) -> tuple[int, str]:
+        seen.append([entry.kind for entry in here.journal.entries()])
+        return 0, ""
+
+    here.servers[0].reply = watch
 
     handle = await here.submitter.submit(bundle_of(one), lease=lease_of(one))
     await here.submitter.on_head(await here.chain.seal())

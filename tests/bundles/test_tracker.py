@@ -82,10 +82,9 @@ def evidence_of(
     submission: Submission, *receipts: Receipt, payments: dict[Hash, int] | None = None, **more: Any
 ) -> Evidence:
     sender = submission.transactions[0].sender
-    return Evidence(
-        block=BlockFacts(head=HEAD, coinbase=COINBASE, receipts=receipts),
-        **({"nonces": {sender: 3}, "payments": payments or {}} | more),
-    )
+    fields: dict[str, Any] = {"nonces": {sender: 3}, "payments": payments or {}} | more
+    block = BlockFacts(head=HEAD, coinbase=COINBASE, receipts=receipts)
+    return Evidence(block=block, **fields)
 
 
 def ours(submission: Submission) -> list[Receipt]:
@@ -215,7 +214,7 @@ def test_delivery_is_judged_by_our_own_journal(submission: Submission) -> None:
     """Taken after the block was known: LATE; taken by none, or by other builders: WRONG_BUILDER."""
     late = msgspec.structs.replace(TAKEN, head_number=8)
     refused = RelayAnswer(relay="r", accepted=False, head_number=7, why="r: bundle too big")
-    cases = [
+    cases: list[tuple[MissCause, dict[str, Any]]] = [
         (MissCause.LATE, {"answers": (late, refused)}),
         (MissCause.UNKNOWN, {"answers": (late, TAKEN)}),
         (MissCause.WRONG_BUILDER, {"answers": (refused,)}),
