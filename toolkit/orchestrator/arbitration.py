@@ -24,6 +24,7 @@ from toolkit.pools.snapshot import Snapshot
 class Context:
     """Everything a decision may depend on besides the intents."""
 
+    label: str  # the block's number; made unique where a reorg brings a number back
     head: Head
     fee: FeeQuote
     market: Market
@@ -32,7 +33,6 @@ class Context:
     readings: Mapping[str, Reading]  # the newest of each key
     canonical: Mapping[int, Hash]  # recent blocks
     paused: Mapping[str, Assessment]
-    quarantined: Mapping[str, str]  # agent -> why
     weights: Mapping[str, float]
     free: Mapping[Address, int]
     books: Mapping[str, Mapping[Address, int]]
@@ -83,15 +83,20 @@ class _Draft:
     rank: tuple[int, int, str] = (2, 0, "")
 
 
-def arbitrate(context: Context, proposals: Iterable[Proposal]) -> Arbitration:
-    """Decide every intent of a block.
+def arbitrate(
+    context: Context,
+    proposals: Iterable[Proposal],
+    *,
+    failures: Mapping[str, str] | None = None,
+) -> Arbitration:
+    """Decide every intent of a block; `failures` says which agents broke down, and how.
 
     Validation, staleness and deadline, pauses, weights and sizing, conflicts and netting,
     limits, capital: an intent is vetoed at the first of these that it fails. Every intent is
-    named by at least one verdict, except those of a flood, which share one. Permuting the
-    proposals changes nothing in the result.
+    named by at least one verdict, except those of a broken agent, which share one. Permuting
+    the proposals changes nothing in the result.
     """
-    candidates, defects, drafts = _admit(context, proposals)
+    candidates, defects, drafts = _admit(context, proposals, failures or {})
     passed: list[Candidate] = []
     for candidate in candidates:
         veto = _gate(candidate, context)
@@ -111,30 +116,29 @@ def arbitrate(context: Context, proposals: Iterable[Proposal]) -> Arbitration:
 
 
 def _admit(
-    context: Context, proposals: Iterable[Proposal]
+    context: Context, proposals: Iterable[Proposal], failures: Mapping[str, str]
 ) -> tuple[list[Candidate], dict[str, str], list[_Draft]]:
     """Separate what is well formed from what is not; one defect condemns all of an agent's."""
-    by_agent: dict[str, list[Proposal]] = {}
+    by_agent: dict[str, list[Proposal]] = {agent: [] for agent in failures}
     for proposal in proposals:
         by_agent.setdefault(proposal.agent, []).append(proposal)
     candidates: list[Candidate] = []
     defects: dict[str, str] = {}
     drafts: list[_Draft] = []
     for agent, mine in sorted(by_agent.items()):
-        why = context.quarantined.get(agent) or _agent_defect(mine, context)
-        if why:
-            if agent not in context.quarantined:
-                defects[agent] = why
-            drafts.append(
-                _Draft(
-                    intents=(f"{context.head.number}/{agent}/*",),
-                    agents=(agent,),
-                    cause=VetoCause.INVALID,
-                    why=f"{len(mine)} intent(s) refused: {why}",
-                )
-            )
-        else:
+        why = failures.get(agent) or _agent_defect(mine, context)
+        if not why:
             candidates += _named(agent, mine, context)
+            continue
+        defects[agent] = why
+        drafts.append(
+            _Draft(
+                intents=(f"{context.label}/{agent}/*",),
+                agents=(agent,),
+                cause=VetoCause.INVALID,
+                why=f"{agent} is quarantined: {why}",
+            )
+        )
     return candidates, defects, drafts
 
 
@@ -170,7 +174,7 @@ def _named(agent: str, proposals: Sequence[Proposal], context: Context) -> list[
         )
     made.sort(key=lambda candidate: msgspec.json.encode(candidate, order="sorted"))
     return [
-        msgspec.structs.replace(candidate, intent_id=f"{context.head.number}/{agent}/{n}")
+        msgspec.structs.replace(candidate, intent_id=f"{context.label}/{agent}/{n}")
         for n, candidate in enumerate(made)
     ]
 
@@ -277,6 +281,7 @@ def _swaps(candidates: Sequence[Candidate], context: Context) -> list[_Draft]:
     """Size plain exchanges, net those of one class, and rank what is left for the market."""
     drafts: list[_Draft] = []
     classes: dict[str, list[Wish]] = {}
+    reasons = {candidate.intent_id: candidate.intent.reason for candidate in candidates}
     hits: dict[str, set[str]] = {}
     for candidate in candidates:
         for leg in candidate.intent.legs:
@@ -306,12 +311,16 @@ def _swaps(candidates: Sequence[Candidate], context: Context) -> list[_Draft]:
                 )
             )
     for name, wishes in sorted(classes.items()):
-        drafts += _netted(name, wishes, hits, context)
+        drafts += _netted(name, wishes, hits, reasons, context)
     return drafts
 
 
 def _netted(
-    name: str, wishes: Sequence[Wish], hits: Mapping[str, set[str]], context: Context
+    name: str,
+    wishes: Sequence[Wish],
+    hits: Mapping[str, set[str]],
+    reasons: Mapping[str, str],
+    context: Context,
 ) -> list[_Draft]:
     """Turn one class into drafts; the first of a conflict names everybody in it."""
     everybody = tuple(sorted({wish.intent for wish in wishes}))
@@ -350,7 +359,7 @@ def _netted(
             _Draft(
                 intents=everybody if first else intents,
                 agents=agents if first else tuple(sorted({s.agent for s in leg.shares})),
-                why=story if first and story else f"{len(intents)} intent(s) agree",
+                why=story if first and story else "; ".join(reasons[name] for name in intents),
                 leg=leg,
                 transfers=result.transfers if first else (),
                 netted_in=leg.netted_in,
@@ -427,7 +436,7 @@ def _ruling(draft: _Draft, number: int, context: Context) -> Ruling:
     leg = draft.leg if approved else None
     return Ruling(
         verdict=Verdict(
-            verdict_id=f"{context.head.number}-{number}",
+            verdict_id=f"{context.label}-{number}",
             block_number=context.head.number,
             block_hash=context.head.hash,
             approved=approved,

@@ -38,7 +38,7 @@ class Pause(msgspec.Struct, frozen=True):
     agent: str
     on: str
     impact_bps: float = 10.0
-    tolerance: float = 0.02
+    tolerance: float = 0.05
 
     def __post_init__(self) -> None:
         """Check the figures."""

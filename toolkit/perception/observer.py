@@ -37,8 +37,20 @@ class Observer:
         prices: Sequence[PriceSource],
         accounts: Sequence[Address],
         history: Mapping[str, Sequence[PricePoint]] | None = None,
+        lenders: Sequence[tuple[Address, Address]] = (),
     ) -> None:
-        """`history` gives recorded prices per key, one sample a block, up to the first head."""
+        """Say what to read.
+
+        Args:
+            node: the node to read.
+            oracle: where fee quotes come from.
+            pools: pools to keep in step.
+            tokens: whose balances are read; those of the pools at least.
+            prices: each from one of the pools.
+            accounts: our own; balances are their sums.
+            history: recorded prices per key, one sample a block, up to the first head.
+            lenders: (lender, token) pairs whose holdings are read as "flash/<lender>/<token>".
+        """
         known = {spec.id for spec in pools}
         for source in prices:
             if source.pool not in known:
@@ -50,6 +62,7 @@ class Observer:
         self._prices = tuple(prices)
         self._accounts = tuple(accounts)
         self._history = dict(history or {})
+        self._lenders = tuple(lenders)
         self._last: Snapshot | None = None
 
     async def observe(self, change: HeadChange) -> Perceived:
@@ -62,10 +75,11 @@ class Observer:
         if not change.added:
             raise ConfigError("a head change without a new head cannot be observed")
         head = change.added[-1]
-        snapshot, fee, balances = await asyncio.gather(
+        snapshot, fee, balances, lendable = await asyncio.gather(
             self._snapshot(head),
             self._oracle.quote(Urgency.NEXT_BLOCK, head=head),
             self._balances(head),
+            self._lendable(head),
         )
         readings = (
             *self._recorded(head),
@@ -73,6 +87,7 @@ class Observer:
             fee_reading(fee, head),
             pools_reading(snapshot),
             *price_readings(snapshot, self._prices),
+            *lendable,
         )
         seen = perceived(
             snapshot,
@@ -99,15 +114,39 @@ class Observer:
             for reading in seeded(source, self._history.get(source.key, ()), before=head)
         )
 
+    async def _lendable(self, head: Head) -> tuple[Reading, ...]:
+        amounts = await self._held([(token, lender) for lender, token in self._lenders], head)
+        return tuple(
+            Reading(
+                key=f"flash/{lender}/{token}",
+                value=str(amount),
+                source="node",
+                block_number=head.number,
+                block_hash=head.hash,
+                observed_at=head.timestamp,
+                max_age_blocks=0,
+            )
+            for (lender, token), amount in zip(self._lenders, amounts, strict=True)
+        )
+
     async def _balances(self, head: Head) -> dict[Address, int]:
         asked = [(token, account) for token in sorted(self._tokens) for account in self._accounts]
-        calls = [(token, f"{BALANCE_OF}{account[2:]:0>64}") for token, account in asked]
-        answers = await aggregate(self._node, calls, block=head.hash)
         found: dict[Address, int] = dict.fromkeys(sorted(self._tokens), 0)
-        for (token, account), answer in zip(asked, answers, strict=True):
-            if answer is None or len(answer) < len("0x") + 64:
-                raise NodeError(f"token {token} does not tell the balance of {account}")
-            found[token] += int(answer, 16)
+        for (token, _), amount in zip(asked, await self._held(asked, head), strict=True):
+            found[token] += amount
         natives = [await self._node.balance(account, head.hash) for account in self._accounts]
         found[ZERO_ADDRESS] = sum(natives)
         return found
+
+    async def _held(self, asked: Sequence[tuple[Address, Address]], head: Head) -> list[int]:
+        """Read balances of (token, holder) pairs."""
+        if not asked:
+            return []
+        calls = [(token, f"{BALANCE_OF}{holder[2:]:0>64}") for token, holder in asked]
+        answers = await aggregate(self._node, calls, block=head.hash)
+        amounts: list[int] = []
+        for (token, holder), answer in zip(asked, answers, strict=True):
+            if answer is None or len(answer) < len("0x") + 64:
+                raise NodeError(f"token {token} does not tell the balance of {holder}")
+            amounts.append(int(answer, 16))
+        return amounts
