@@ -1,0 +1,69 @@
+"""`toolkit demo`: the main job on the embedded devnet, with a live table and a report."""
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from pathlib import Path
+
+from toolkit.model.errors import ConfigError
+
+MAX_BLOCKS = 10_000
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Describe the command."""
+    parser = subparsers.add_parser(
+        "demo",
+        help="arbitrage, momentum and rebalancing agents trade on the embedded devnet",
+        description="Trade for some blocks on an offline mainnet twin, then check every invariant "
+        "and write report.html and summary.json.",
+    )
+    parser.add_argument("--blocks", type=int, default=60, help="how many blocks (default 60)")
+    parser.add_argument("--seed", type=int, default=1, help="of market, rivals and keys (1)")
+    parser.add_argument("--report", type=Path, help="folder of the report (runs/<id>)")
+    parser.add_argument("--no-pauses", action="store_true", help="declare no pauses")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON only")
+    parser.set_defaults(handler=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the demo; exit code 1 if an invariant broke."""
+    if not 1 <= args.blocks <= MAX_BLOCKS:
+        raise ConfigError(f"--blocks {args.blocks} is not between 1 and {MAX_BLOCKS}")
+    folder = _folder(args.report, args.seed)
+    from rich.console import Console
+
+    from toolkit.cli.demo_run import DemoConfig, trade
+    from toolkit.dashboard.report import render
+    from toolkit.dashboard.terminal import LiveTable, print_summary
+
+    config = DemoConfig(
+        journal=folder / "journal.db",
+        blocks=args.blocks,
+        seed=args.seed,
+        pauses=not args.no_pauses,
+    )
+    console = Console(stderr=True, quiet=args.json)
+    console.print(f"[DEV] building the mainnet twin, seed {args.seed}", markup=False)
+    with LiveTable(mode="DEV", console=console) as table:
+        record = asyncio.run(trade(config, table.add))
+    (folder / "report.html").write_text(render(record), encoding="utf-8")
+    (folder / "summary.json").write_bytes(record.summary())
+    if args.json:
+        sys.stdout.write(json.dumps(json.loads(record.summary())) + "\n")
+    else:
+        print_summary(record, console=Console(), report=str(folder / "report.html"))
+    return 0 if all(record.invariants.values()) else 1
+
+
+def _folder(asked: Path | None, seed: int) -> Path:
+    folder = asked or Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-seed{seed}"
+    if (folder / "journal.db").exists():
+        raise ConfigError(f"{folder} holds an earlier run's journal; choose another --report")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot write to {folder}: {error.strerror}; choose --report") from None
+    return folder

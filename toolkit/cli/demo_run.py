@@ -1,0 +1,162 @@
+"""The main job: three agents trade under the orchestrator on the embedded devnet."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolkit.chain.signer import LocalSigner
+from toolkit.dashboard.record import BlockRow, RunRecord
+from toolkit.dashboard.rows import Wording, agent_figures, block_row, counted, stories
+from toolkit.devnet.devnet import Devnet, DevnetConfig
+from toolkit.execution.executor import deploy
+from toolkit.execution.gateway import BALANCER_VAULT, Gateway
+from toolkit.model.chain import Address, HeadChange
+from toolkit.model.errors import DevnetError
+from toolkit.orchestrator.limits import Limits
+from toolkit.orchestrator.market import Market
+from toolkit.orchestrator.pauses import Pause
+from toolkit.orchestrator.records import BlockReport
+from toolkit.orchestrator.runtime import Orchestrator, flash_lenders
+from toolkit.perception.observer import Observer
+from toolkit.perception.prices import PriceSource
+from toolkit.pools.snapshot import PoolSpec
+from toolkit.reasoning.agent import Agent
+from toolkit.reasoning.arbitrage import CyclicArbitrage
+from toolkit.reasoning.momentum import Momentum
+from toolkit.reasoning.rebalancing import Rebalancer
+from toolkit.session import Session, connect
+from toolkit.testing.invariants import check_run, journal_verdict
+
+PRICE_KEY = "price/WETH-USDC"
+MAIN_POOL_FEE_PPM = 500
+FUNDING: Mapping[str, int] = {"ETH": 100, "WETH": 20, "USDC": 34_000}
+"""Whole units of each of our two accounts: one trades own capital, one races for arbitrage."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoConfig:
+    """What to run; `journal` is the file of the append-only log."""
+
+    journal: Path
+    blocks: int = 60
+    seed: int = 1
+    pauses: bool = True
+
+
+async def trade(config: DemoConfig, show: Callable[[BlockRow], None]) -> RunRecord:
+    """Run the agents for so many blocks, show each, and check everything at the end."""
+    started = time.perf_counter()
+    devnet_config = DevnetConfig(seed=config.seed, accounts=2, funding=FUNDING)
+    async with Devnet(devnet_config) as devnet:
+        signers = [LocalSigner(account.key) for account in devnet.accounts]
+        async with connect(
+            devnet.rpc_url, signer=signers, relays=devnet.relays, journal=config.journal
+        ) as session:
+            executors = await _deploy(devnet, session)
+            orchestrator = _orchestrator(devnet, session, executors, pauses=config.pauses)
+            wording = Wording({token.address: token for token in devnet.tokens.values()})
+            reports: list[BlockReport] = []
+            async with orchestrator:
+                change = HeadChange(added=(session.head,))
+                for _ in range(config.blocks):
+                    reports.append(await orchestrator.step(change))
+                    show(block_row(reports[-1], wording, price_key=PRICE_KEY))
+                    change = await _next(devnet, session)
+                orchestrator.halt("the run is over")
+                reports.append(await orchestrator.step(change))
+            invariants = await check_run(
+                session.node,
+                reports=reports,
+                statistics=session.scheduler.statistics(),
+                live_bundles=session.submitter.statistics().live,
+            )
+            mode = session.mode.value
+        market = devnet.market_source
+    verified, replayed = journal_verdict(config.journal)
+    invariants["journal_verifies"] = verified
+    invariants["journal_replays"] = replayed is not None and replayed.identical
+    return RunRecord(
+        mode=mode,
+        seed=config.seed,
+        market=market,
+        rows=tuple(block_row(report, wording, price_key=PRICE_KEY) for report in reports[:-1]),
+        invariants=invariants,
+        counts=counted(reports),
+        agents=agent_figures(reports),
+        stories=stories(reports, wording),
+        seconds=time.perf_counter() - started,
+    )
+
+
+async def _next(devnet: Devnet, session: Session) -> HeadChange:
+    """Let the market act and the slot be sealed; then see what became of it."""
+    sealed = await devnet.step()
+    change = await session.advance()
+    if change is None or change.added[-1].hash != sealed.hash:
+        raise DevnetError(f"block {sealed.number} was sealed, but the session did not see it")
+    return change
+
+
+async def _deploy(devnet: Devnet, session: Session) -> dict[Address, Address]:
+    """Give each signer an executor of its own, sealed in one block."""
+    weth = devnet.tokens["WETH"].address
+    pending = [
+        await deploy(session, signer=signer.address, weth=weth) for signer in session.signers
+    ]
+    await devnet.seal()
+    await session.advance()
+    return {
+        signer.address: await deployment.address()
+        for signer, deployment in zip(session.signers, pending, strict=True)
+    }
+
+
+def _orchestrator(
+    devnet: Devnet, session: Session, executors: Mapping[Address, Address], *, pauses: bool
+) -> Orchestrator:
+    tokens = devnet.tokens
+    weth, usdc = tokens["WETH"].address, tokens["USDC"].address
+    price = PriceSource(
+        key=PRICE_KEY, pool=main_pool(devnet.pools, weth, usdc), base=weth, quote=usdc
+    )
+    lenders = flash_lenders(devnet.pools, weth, vault=BALANCER_VAULT)
+    observer = Observer(
+        session.node,
+        oracle=session.oracle,
+        pools=devnet.pools,
+        tokens={token.address: token for token in tokens.values()},
+        prices=(price,),
+        accounts=[signer.address for signer in session.signers],
+        history={PRICE_KEY: devnet.history},
+        lenders=[(source.lender, source.token) for source in lenders],
+    )
+    agents: tuple[Agent, ...] = (
+        CyclicArbitrage(token=weth),
+        Momentum(base=weth, quote=usdc, max_position_wei=6 * 10**18, clip_wei=15 * 10**17),
+        Rebalancer(base=weth, quote=usdc, band_bps=150),
+    )
+    return Orchestrator(
+        session,
+        agents=agents,
+        market=Market(
+            wrapped=weth,
+            tokens=tuple(tokens.values()),
+            stables=tuple(tokens[symbol].address for symbol in ("USDC", "USDT", "DAI")),
+            prices=(price,),
+        ),
+        perception=observer,
+        gateway=Gateway(session, executors),
+        limits=Limits(),
+        pauses=(Pause("momentum", on="arbitrage", impact_bps=5.0),) if pauses else (),
+        lenders=lenders,
+    )
+
+
+def main_pool(pools: tuple[PoolSpec, ...], one: Address, other: Address) -> Address:
+    """Return the pool of two tokens that trades at the main pool's fee."""
+    return next(
+        spec.id
+        for spec in pools
+        if {spec.token0, spec.token1} == {one, other} and spec.fee_ppm == MAIN_POOL_FEE_PPM
+    )
