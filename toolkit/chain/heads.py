@@ -9,7 +9,7 @@ from toolkit.chain import answers
 from toolkit.chain.node import Node, block_request
 from toolkit.chain.websocket import Subscription, WsRpc
 from toolkit.model.chain import Hash, Head, HeadChange
-from toolkit.model.errors import ConfigError, NodeError, NodeUnavailable, RpcError
+from toolkit.model.errors import ConfigError, NodeError, NodeTimeout, NodeUnavailable, RpcError
 
 _POLL_S = 0.25
 _RECONNECTS = 8
@@ -175,28 +175,25 @@ class HeadFollower:
     async def changes(self) -> AsyncGenerator[HeadChange, None]:
         """Every change, from the current head on.
 
-        A lost WebSocket is opened again up to eight times in a row, and what was missed is filled
-        in before the next event; after that, and over HTTP at once, the error is raised.
+        A node that cannot be reached is asked again up to eight times in a row, a lost WebSocket
+        opened again, and what was missed is filled in before anything newer; then the error is
+        raised.
         """
         rpc = self._node.rpc
-        if not isinstance(rpc, WsRpc):
-            while True:
-                change = await self.poll()
-                if change is not None:
-                    yield change
-                else:
-                    await asyncio.sleep(self._poll_s)
         lost = 0
         while True:
             try:
-                subscription = await rpc.subscribe("newHeads")
+                subscription = await rpc.subscribe("newHeads") if isinstance(rpc, WsRpc) else None
                 change = await self.poll()  # what happened before the subscription stood
                 lost = 0
                 if change is not None:
                     yield change
-                async for change in self._subscribed(subscription):
-                    yield change
-            except NodeUnavailable:
+                if subscription is not None:
+                    async for change in self._subscribed(subscription):
+                        yield change
+                elif change is None:
+                    await asyncio.sleep(self._poll_s)
+            except (NodeUnavailable, NodeTimeout):
                 lost += 1
                 if lost > _RECONNECTS:
                     raise

@@ -1,0 +1,201 @@
+"""A bundle while it is written: foreign transactions and calls of our own, in order."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from toolkit.bundles.hashes import bundle_hash
+from toolkit.chain.signer import decode_transaction
+from toolkit.evm.simulator import BlockEnv, Simulator
+from toolkit.model.bundle import Bundle, GuardKind, MissCause, Missed
+from toolkit.model.chain import ZERO_ADDRESS, Address, Hash, Head
+from toolkit.model.errors import BundleRefused, CallReverted, ConfigError
+from toolkit.model.tx import FeeQuote, SignedTransaction, TransactionRequest, UnsignedTransaction
+from toolkit.model.units import div_ceil
+
+# EIP-7825: no transaction may ask for more, so none is rehearsed with more.
+_REHEARSAL_GAS = 2**24
+_SLOT_S = 12
+
+
+class BundleDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """An unsent bundle; `include` and `call` return a longer one.
+
+    `guards` are on-chain conditions that the author's own calldata enforces. A draft with at most
+    one own call needs none: its parts, mined alone, are what a single transaction would be.
+    """
+
+    chain_id: int
+    items: tuple[SignedTransaction | TransactionRequest, ...] = ()
+    guards: tuple[GuardKind, ...] = ()
+
+    def __repr__(self) -> str:
+        """Count the transactions; their contents may be private."""
+        return f"BundleDraft({len(self.items)} transactions, {len(self.own)} of them own)"
+
+    @property
+    def own(self) -> tuple[TransactionRequest, ...]:
+        """The calls that are still to be signed, in order."""
+        return tuple(item for item in self.items if isinstance(item, TransactionRequest))
+
+    @property
+    def sender(self) -> Address | None:
+        """The account of the own calls, if one is named.
+
+        Raises:
+            ConfigError: they name more than one.
+        """
+        senders = {request.sender for request in self.own if request.sender is not None}
+        if len(senders) > 1:
+            raise ConfigError(f"bundle has own calls of {len(senders)} senders; give them one")
+        return next(iter(senders), None)
+
+    @property
+    def is_indivisible(self) -> bool:
+        """Whether no part of it exposes us to less than the whole of what we sign."""
+        return len(self.own) <= 1
+
+    def include(self, raw: str) -> "BundleDraft":
+        """Append a transaction that somebody signed, as 0x hex.
+
+        Raises:
+            ConfigError: not a signed transaction, or one of another chain.
+        """
+        signed = decode_transaction(raw)
+        if signed.unsigned.chain_id not in {0, self.chain_id}:
+            raise ConfigError(
+                f"transaction {signed.hash} is signed for chain {signed.unsigned.chain_id}, not"
+                f" for chain {self.chain_id}"
+            )
+        return msgspec.structs.replace(self, items=(*self.items, signed))
+
+    def call(
+        self, request: TransactionRequest, *, guards: Sequence[GuardKind] = ()
+    ) -> "BundleDraft":
+        """Append a call of our own; it is signed when the bundle is submitted.
+
+        Raises:
+            ConfigError: not a TransactionRequest.
+        """
+        if not isinstance(request, TransactionRequest):
+            raise ConfigError(f"a bundle calls TransactionRequests, not {type(request).__name__}")
+        merged = tuple(dict.fromkeys((*self.guards, *guards)))
+        return msgspec.structs.replace(self, items=(*self.items, request), guards=merged)
+
+    def sealed(self, signed: Sequence[SignedTransaction], *, target_block: int) -> Bundle:
+        """The bundle with its own calls signed, given in their order."""
+        rest = iter(signed)
+        whole = [item if isinstance(item, SignedTransaction) else next(rest) for item in self.items]
+        return Bundle(
+            transactions=tuple(one.raw for one in whole),
+            hashes=tuple(one.hash for one in whole),
+            target_block=target_block,
+            guards=self.guards,
+        )
+
+
+class DryBundle:
+    """What a dry run leaves of a bundle: signed and rehearsed, known to nobody."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle_hash: Hash = bundle_hash(bundle.hashes)
+        self.target_block = bundle.target_block
+
+    def __repr__(self) -> str:
+        """Name the bundle by its hash and target."""
+        return f"DryBundle({self.bundle_hash}, block={self.target_block})"
+
+    async def wait(self) -> Missed:
+        """It never lands."""
+        return Missed(
+            bundle_hash=self.bundle_hash,
+            target_block=self.target_block,
+            cause=MissCause.CANCELLED,
+            evidence="dry run: signed and simulated, not sent",
+        )
+
+
+async def rehearse(
+    draft: BundleDraft, simulator: Simulator, *, sender: Address, nonce: int, head: Head
+) -> tuple[int, ...]:
+    """Run a draft on top of `head`; the gas that each own call uses there.
+
+    Fees are left at zero, so that this needs no more funds than the calls' values.
+
+    Raises:
+        ConfigError: the draft is empty.
+        CallReverted: an own call fails at its place.
+        BundleRefused: a foreign transaction fails, so that the whole could never land.
+    """
+    if not draft.items:
+        raise ConfigError("bundle is empty: include or call something first")
+    calls: list[tuple[Address, UnsignedTransaction]] = []
+    following = nonce
+    for item in draft.items:
+        if isinstance(item, SignedTransaction):
+            calls.append((item.sender, item.unsigned))
+            continue
+        limit = item.gas or min(_REHEARSAL_GAS, head.gas_limit)
+        unsigned = UnsignedTransaction(
+            type=2,
+            chain_id=draft.chain_id,
+            nonce=following,
+            to=item.to,
+            value=item.value,
+            data=item.data,
+            gas=limit,
+            access_list=item.access_list,
+        )
+        calls.append((sender, unsigned))
+        following += 1
+    env = BlockEnv(
+        number=head.number + 1,
+        timestamp=head.timestamp + _SLOT_S,
+        base_fee_per_gas=0,
+        coinbase=ZERO_ADDRESS,
+        gas_limit=head.gas_limit,
+    )
+    results = await simulator.simulate(calls, parent=head, env=env)
+    used: list[int] = []
+    for place, (item, result) in enumerate(zip(draft.items, results, strict=True)):
+        where = f"transaction {place} of {len(results)} in the bundle"
+        if isinstance(item, TransactionRequest):
+            if not result.succeeded:
+                raise CallReverted(f"{where}: {result.reason}", data=result.output)
+            used.append(result.gas_used)
+        elif not result.succeeded:
+            raise BundleRefused(
+                f"{where}, {item.hash}, fails on block {head.number}: {result.reason}"
+            )
+    return tuple(used)
+
+
+def priced_requests(
+    draft: BundleDraft, gas_used: Sequence[int], *, sender: Address
+) -> tuple[TransactionRequest, ...]:
+    """The own calls with sender and gas limit: what they used and a fifth, where not stated."""
+    return tuple(
+        msgspec.structs.replace(request, sender=sender, gas=request.gas or used * 6 // 5)
+        for request, used in zip(draft.own, gas_used, strict=True)
+    )
+
+
+def fee_for(quote: FeeQuote, *, tip_wei: int, gas_used: int, blocks: int) -> FeeQuote:
+    """Fees that stay valid for `blocks` blocks and pay at least `tip_wei` over `gas_used`.
+
+    A base fee rises by at most an eighth a block (EIP-1559).
+
+    Raises:
+        ConfigError: a negative tip, a tip without own calls to pay it, or no block.
+    """
+    if blocks < 1 or tip_wei < 0:
+        raise ConfigError(f"bundle for {blocks} blocks with a tip of {tip_wei} wei: too small")
+    if tip_wei and not gas_used:
+        raise ConfigError(f"bundle has no own call that could pay a tip of {tip_wei} wei")
+    base = quote.base_fee_per_gas
+    for _ in range(blocks - 1):
+        base += base // 8 + 1
+    priority = div_ceil(tip_wei, gas_used) if gas_used else 0
+    return msgspec.structs.replace(
+        quote, max_fee_per_gas=base + priority, max_priority_fee_per_gas=priority
+    )

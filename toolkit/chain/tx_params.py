@@ -1,0 +1,154 @@
+"""web3's `TxParams` dictionaries as requests; a key that we would ignore is an error."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from toolkit.model.chain import Address, address, hash32
+from toolkit.model.errors import ConfigError
+from toolkit.model.tx import AccessListItem, SignedTransaction, TransactionRequest
+
+_KNOWN = frozenset(
+    {
+        "accessList",
+        "chainId",
+        "data",
+        "from",
+        "gas",
+        "gasPrice",
+        "input",
+        "maxFeePerGas",
+        "maxPriorityFeePerGas",
+        "nonce",
+        "to",
+        "type",
+        "value",
+    }
+)
+_ACCESS_LIST, _DYNAMIC_FEE = 1, 2
+
+
+def read_params(
+    params: Mapping[str, Any], *, chain_id: int
+) -> tuple[TransactionRequest, int | None]:
+    """Turn `TxParams` into a request and the nonce they name, if they name one.
+
+    Quantities may be integers or 0x hex, data bytes or 0x hex, as web3 passes them around.
+
+    Raises:
+        ConfigError: an unknown key, a malformed value, another chain's id, data and input that
+            differ, or two kinds of fees.
+    """
+    unknown = sorted(set(params) - _KNOWN)
+    if unknown:
+        raise ConfigError(
+            f"transaction parameter {', '.join(map(repr, unknown))} is not known;"
+            f" known are {', '.join(sorted(_KNOWN))}"
+        )
+    given = _quantity(params, "chainId")
+    if given is not None and given != chain_id:
+        raise ConfigError(f"transaction is for chain {given}, the session is on chain {chain_id}")
+    price = _quantity(params, "gasPrice")
+    cap, tip = _quantity(params, "maxFeePerGas"), _quantity(params, "maxPriorityFeePerGas")
+    if price is not None and (cap is not None or tip is not None):
+        raise ConfigError("transaction names gasPrice beside maxFeePerGas: give one kind of fees")
+    items = _access_list(params.get("accessList") or ())
+    kind = _quantity(params, "type")
+    if kind is None:
+        legacy = _ACCESS_LIST if items else 0
+        kind = _DYNAMIC_FEE if price is None else legacy
+    elif (kind == _DYNAMIC_FEE) is (price is not None):
+        raise ConfigError(f"transaction of type {kind} has the fees of another type")
+    request = TransactionRequest(
+        type=kind,
+        to=_account(params.get("to")),
+        sender=_account(params.get("from")),
+        data=_data(params),
+        value=_quantity(params, "value") or 0,
+        gas=_quantity(params, "gas"),
+        max_fee_per_gas=cap if price is None else price,
+        max_priority_fee_per_gas=tip,
+        access_list=items,
+    )
+    return request, _quantity(params, "nonce")
+
+
+def request_of(signed: SignedTransaction) -> TransactionRequest:
+    """What a signed transaction asks for, without its nonce."""
+    unsigned = signed.unsigned
+    return TransactionRequest(
+        type=unsigned.type,
+        to=unsigned.to,
+        sender=signed.sender,
+        data=unsigned.data,
+        value=unsigned.value,
+        gas=unsigned.gas,
+        max_fee_per_gas=unsigned.fee_cap,
+        max_priority_fee_per_gas=(
+            unsigned.max_priority_fee_per_gas if unsigned.type == _DYNAMIC_FEE else None
+        ),
+        access_list=unsigned.access_list,
+    )
+
+
+def _quantity(params: Mapping[str, Any], name: str) -> int | None:
+    value = params.get(name)
+    if value is None:
+        return None
+    if isinstance(value, str):
+        try:
+            value = int(value, 16) if value.startswith("0x") else None
+        except ValueError:
+            value = None
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ConfigError(
+            f"transaction parameter {name} is {params[name]!r}: give a non-negative integer in the"
+            f" smallest unit, or 0x hex"
+        )
+    return value
+
+
+def _account(value: object) -> Address | None:
+    if value is None or value in ("", "0x", b""):
+        return None
+    if isinstance(value, bytes | bytearray):
+        return address("0x" + bytes(value).hex())
+    return address(str(value))
+
+
+def _data(params: Mapping[str, Any]) -> str:
+    data, other = _hex(params.get("data")), _hex(params.get("input"))
+    if data is not None and other is not None and data != other:
+        raise ConfigError("transaction parameters data and input differ: give one of them")
+    return data or other or "0x"
+
+
+def _hex(value: object) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, bytes | bytearray):
+        return "0x" + bytes(value).hex()
+    text = value.lower() if isinstance(value, str) else ""
+    try:
+        if text.startswith("0x"):
+            return "0x" + bytes.fromhex(text[2:]).hex()
+    except ValueError:
+        pass  # safe because it is reported below
+    raise ConfigError("transaction parameter data is neither bytes nor 0x hex")
+
+
+def _access_list(items: Sequence[Mapping[str, Any]]) -> tuple[AccessListItem, ...]:
+    try:
+        return tuple(
+            AccessListItem(
+                address=address(item["address"]),
+                storage_keys=tuple(
+                    hash32("0x" + key.hex() if isinstance(key, bytes) else key)
+                    for key in item["storageKeys"]
+                ),
+            )
+            for item in items
+        )
+    except (KeyError, TypeError, AttributeError):
+        raise ConfigError(
+            "transaction parameter accessList is not a list of address and storageKeys"
+        ) from None

@@ -1,0 +1,402 @@
+"""Everything that is needed to act on one chain with one set of signers, put together once."""
+
+import secrets
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from urllib.parse import urlsplit
+
+import msgspec
+
+from toolkit.bundles.auth import RelayAuth
+from toolkit.bundles.draft import BundleDraft, DryBundle, fee_for, priced_requests, rehearse
+from toolkit.bundles.relay import Relay
+from toolkit.bundles.submitter import BundleHandle, Submitter
+from toolkit.chain.driver import HeadDriver
+from toolkit.chain.hashing import checksum
+from toolkit.chain.heads import HeadFollower
+from toolkit.chain.modes import check_relays, check_signers, choose_mode, identify, is_loopback
+from toolkit.chain.node import Node
+from toolkit.chain.signer import LocalSigner, Signer
+from toolkit.chain.web3_bridge import Bridge, open_web3, rpc_of
+from toolkit.evm.simulator import Simulator, open_simulator
+from toolkit.gas.oracle import GasOracle
+from toolkit.journal.log import Backend, Journal
+from toolkit.journal.memory import MemoryBackend
+from toolkit.journal.sqlite import SqliteBackend
+from toolkit.model.chain import Head, HeadChange, Mode
+from toolkit.model.errors import ConfigError
+from toolkit.model.tx import TransactionRequest, Urgency, Visibility
+from toolkit.model.units import ether, format_units
+from toolkit.pools.snapshot import PoolSpec
+from toolkit.pools.sync import load
+from toolkit.routing.router import Router
+from toolkit.tx.destination import Destination, PublicNode
+from toolkit.tx.fallback import PrivateThenPublic
+from toolkit.tx.intake import Intake, Sendable
+from toolkit.tx.scheduler import SchedulerConfig, Sent, TransactionScheduler
+from toolkit.tx.web3_sends import Web3Sends
+
+if TYPE_CHECKING:
+    from web3 import AsyncWeb3
+
+MOST_COST_WEI = ether(1_000)
+"""The highest `max_cost_wei` that can be asked for: one attempt never costs more than that."""
+
+
+@runtime_checkable
+class RelayAddress(Protocol):
+    """A relay as a devnet lists it."""
+
+    @property
+    def name(self) -> str:
+        """For people and journals."""
+        ...
+
+    @property
+    def url(self) -> str:
+        """Its endpoint."""
+        ...
+
+
+class Session:
+    """One chain, one set of signers, one mode; made by `connect`.
+
+    A session follows the chain by itself from its first send on. Whoever calls `advance` or
+    `on_head` takes the wheel instead: from then on nothing happens between their calls.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        *,
+        chain_id: int,
+        mode: Mode,
+        signers: Sequence[Signer],
+        relays: Sequence[Relay],
+        journal: Journal,
+        max_cost_wei: int,
+        like: "AsyncWeb3[Any] | None" = None,
+    ) -> None:
+        self.node = node
+        self.mode = mode
+        self.chain_id = chain_id
+        self.signers = tuple(signers)
+        # Without relays nothing can reach one, whatever is asked of the submitter.
+        self.relays = () if mode is Mode.DRY else tuple(relays)
+        self.journal = journal
+        self.oracle = GasOracle(node)
+        self.simulator: Simulator = open_simulator(node)
+        self.public = PublicNode(node)
+        self._private = tuple(relays)
+        # Recovery must not find a route that has lost its private half.
+        self._fallback = [PrivateThenPublic(self._private, self.public)] if relays else []
+        self.scheduler = TransactionScheduler(
+            node,
+            signers=self.signers,
+            journal=journal,
+            oracle=self.oracle,
+            chain_id=self.chain_id,
+            mode=mode,
+            config=SchedulerConfig(max_cost_wei=max_cost_wei),
+            public=self.public,
+            destinations=(*relays, *self._fallback),
+        )
+        self.submitter = Submitter(
+            self.relays,
+            node=node,
+            scheduler=self.scheduler,
+            journal=journal,
+            own=frozenset(signer.address for signer in signers),
+            simulator=self.simulator,
+        )
+        self._like = like
+        self._w3: AsyncWeb3[Any] | None = None
+        self._intake = Intake(
+            node, chain_id=chain_id, accounts=[signer.address for signer in signers]
+        )
+        self._follower = HeadFollower(node)
+        self._driver = HeadDriver(self._follower, self._digest)
+
+    def __repr__(self) -> str:
+        """Show the mode first; no keys, no address of the node."""
+        accounts = ", ".join(signer.address for signer in self.signers) or "no signer"
+        return f"Session({self.mode.value}, chain {self.chain_id}, {accounts})"
+
+    @property
+    def head(self) -> Head:
+        """The newest head this session has seen."""
+        head = self._follower.head
+        assert head is not None, "connect polls the head before it hands the session out"
+        return head
+
+    @property
+    def w3(self) -> "AsyncWeb3[Any]":
+        """An AsyncWeb3 on the same connection; whatever it sends goes through the lane.
+
+        Its sends are private where relays are given, and public otherwise, as they say.
+        """
+        if self._w3 is None:
+            sends = Web3Sends(self.node, self._intake, self._send_for_web3)
+            self._w3 = open_web3(Bridge(self.node.rpc, sends), like=self._like)
+            if self.signers:
+                self._w3.eth.default_account = checksum(self.signers[0].address)  # type: ignore[assignment]
+        return self._w3
+
+    async def send(
+        self,
+        what: Sendable,
+        *,
+        urgency: Urgency = Urgency.SOON,
+        max_fee_per_gas: int | None = None,
+        deadline_blocks: int | None = None,
+        idempotency_key: str | None = None,
+        visibility: Visibility | None = None,
+        simulate: bool = True,
+    ) -> Sent:
+        """Send a request, `TxParams`, or a web3 contract function with its arguments.
+
+        Args:
+            what: unset fields are filled; the first signer sends where no sender is named.
+            urgency: how soon it should be mined.
+            max_fee_per_gas: never pay more per gas unit, in wei.
+            deadline_blocks: give up, truthfully, after so many blocks.
+            idempotency_key: the same key and payload are the same transaction, ever.
+            visibility: who may see it before it is mined; private by default where relays are
+                given, and without relays it must be said.
+            simulate: try it first; off for one that can only succeed after one under way.
+
+        Raises:
+            ConfigError: no signer, no visibility, private without relays, or a malformed field.
+            ToolkitError: as `TransactionScheduler.send`; no nonce was used.
+        """
+        request = await self._intake.request(what)
+        if max_fee_per_gas is not None:
+            request = msgspec.structs.replace(request, max_fee_per_gas=max_fee_per_gas)
+        sent = await self.scheduler.send(
+            request,
+            urgency=urgency,
+            deadline_blocks=deadline_blocks,
+            idempotency_key=idempotency_key,
+            destinations=self._destinations(visibility),
+            simulate=simulate,
+        )
+        self._follow_if_sent()
+        return sent
+
+    def bundle(self) -> BundleDraft:
+        """An empty bundle to add transactions to."""
+        return BundleDraft(chain_id=self.chain_id)
+
+    async def submit(
+        self, draft: BundleDraft, *, blocks: int = 1, tip_wei: int = 0
+    ) -> BundleHandle | DryBundle:
+        """Sign a draft's own calls on consecutive nonces, and send the whole to every relay.
+
+        Args:
+            draft: foreign transactions and own calls, in order.
+            blocks: how many blocks to try, from the next one on.
+            tip_wei: what the builder is to earn from the own calls, beyond the base fee.
+
+        Raises:
+            CallReverted: one of the own calls fails in this order on the newest block.
+            BundleRefused, ConfigError, FeeLimitReached, InsufficientFunds: nothing was sent.
+        """
+        head, sender = self.head, self._intake.account(draft.sender)
+        quote = await self.oracle.quote(Urgency.NEXT_BLOCK, head=head)
+        nonce = await self.node.nonce(sender, head.hash)
+        gas_used = await rehearse(draft, self.simulator, sender=sender, nonce=nonce, head=head)
+        requests = priced_requests(draft, gas_used, sender=sender)
+        fee = fee_for(quote, tip_wei=tip_wei, gas_used=sum(gas_used), blocks=blocks)
+        lease = None
+        if requests:
+            lease = await self.scheduler.lease_bundle(
+                requests, sender=sender, target_block=head.number + blocks, fee=fee
+            )
+        bundle = draft.sealed(lease.signed if lease else (), target_block=head.number + 1)
+        if self.mode is Mode.DRY:
+            return DryBundle(bundle)
+        handle = await self.submitter.submit(
+            bundle,
+            lease=lease,
+            blocks=blocks,
+            guards_waived=draft.is_indivisible,
+            bid_wei=tip_wei,
+        )
+        self._follow_if_sent()
+        return handle
+
+    async def router(self, pools: Sequence[PoolSpec]) -> Router:
+        """Read the pools' state at the newest head and return a router over it."""
+        return Router(await load(self.node, pools, head=self.head))
+
+    async def on_head(self, change: HeadChange) -> None:
+        """Let one step of the chain take effect on transactions and bundles.
+
+        Raises:
+            NodeError: the node could not be asked; the same change may be given again.
+            JournalUnavailable: nothing leaves this process any more.
+        """
+        await self._driver.digest_now(change)
+
+    async def advance(self) -> HeadChange | None:
+        """Ask for the head once and let what changed take effect; None if nothing did.
+
+        Raises:
+            NodeError: the node could not be asked.
+        """
+        return await self._driver.advance()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None, None]:
+        """Recover what a former process left under way, run, and stop; `connect` does this.
+
+        What is under way at the end is in the journal and goes on at the next start.
+        """
+        async with self._driver.owned():
+            try:
+                await self.scheduler.start()
+                change = await self._follower.poll()
+                if change is not None:
+                    await self.submitter.on_head(change)
+                yield
+            finally:
+                await self.submitter.close()
+                await self.scheduler.close()
+
+    async def _send_for_web3(self, request: TransactionRequest) -> Sent:
+        visibility = Visibility.PRIVATE if self._private else Visibility.PUBLIC
+        return await self.send(request, visibility=visibility)
+
+    def _follow_if_sent(self) -> None:
+        if self.mode is not Mode.DRY:  # a dry run has nothing to wait for
+            self._driver.start()
+
+    async def _digest(self, change: HeadChange) -> None:
+        await self.scheduler.on_head(change)
+        await self.submitter.on_head(change)
+
+    def _destinations(self, visibility: Visibility | None) -> tuple[Destination, ...]:
+        if visibility is None and not self._private:
+            raise ConfigError(
+                "visibility must be said where no relays are given: visibility="
+                "Visibility.PUBLIC sends to the public mempool, or give connect relays"
+            )
+        if visibility is Visibility.PUBLIC:
+            return (self.public,)
+        if not self._private:
+            raise ConfigError(
+                f"visibility {Visibility(visibility).value} needs relays: give connect relays, or"
+                f" Visibility.PUBLIC"
+            )
+        routes: dict[Visibility | None, tuple[Destination, ...]] = {
+            Visibility.PRIVATE_THEN_PUBLIC: tuple(self._fallback),
+            Visibility.PRIVATE: self._private,
+            None: self._private,
+        }
+        return routes[visibility]
+
+
+@asynccontextmanager
+async def connect(
+    endpoint: "str | AsyncWeb3[Any]",
+    *,
+    signer: Signer | Sequence[Signer] | None = None,
+    relays: Sequence[Relay | RelayAddress | str] = (),
+    journal: str | Path | Backend | None = None,
+    live: bool = False,
+    chain_id: int | None = None,
+    allow_real_key: bool = False,
+    max_cost_wei: int = ether("0.05"),
+    timeout_s: float = 10.0,
+) -> AsyncGenerator[Session, None]:
+    """Open a session on a node; what it may do follows from what the node is (`Session.mode`).
+
+    Args:
+        endpoint: http(s) or ws(s) address, or an AsyncWeb3 that is connected to the node.
+        signer: one or several; the first is the default sender.
+        relays: where bundles and private transactions go, by address or as `Relay`. Addresses
+            are signed for with a fresh reputation key.
+        journal: file of the append-only log, or a backend; in memory if None, and then a restart
+            knows nothing of what was sent.
+        live: on a real node, the explicit word without which nothing is sent.
+        chain_id: the chain that is meant; must be the node's, and be given to go live.
+        allow_real_key: let a key that is no development key sign on a development node, though
+            its signatures may be valid on the real chain.
+        max_cost_wei: worst-case cost of one attempt, gas limit x max fee; at most 1,000 ether.
+        timeout_s: deadline of one request to the node.
+
+    Raises:
+        ConfigError: a refusal of the node's mode, another chain, a bound that is none.
+        NodeError: the node cannot be asked.
+        JournalCorrupt, JournalUnavailable: the journal cannot be read or written.
+    """
+    _check_cost(max_cost_wei)
+    signers = _listed(signer)
+    async with AsyncExitStack() as stack:
+        known = [_relay(one) for one in relays]
+        for one in known:
+            stack.push_async_callback(one.close)
+        rpc = rpc_of(endpoint, timeout_s=timeout_s)
+        stack.push_async_callback(rpc.close)
+        node = Node(rpc)
+        identity = await identify(node)
+        mode = choose_mode(identity, live=live, chain_id=chain_id)
+        accounts = [one.address for one in signers]
+        check_signers(accounts, identity, mode=mode, allow_real_key=allow_real_key)
+        check_relays([(one.name, one.is_loopback) for one in known], mode=mode)
+        log = Journal(_backend(journal))
+        stack.push_async_callback(log.close)
+        session = Session(
+            node,
+            chain_id=identity.chain_id,
+            mode=mode,
+            signers=signers,
+            relays=known,
+            journal=log,
+            max_cost_wei=max_cost_wei,
+            like=None if isinstance(endpoint, str) else endpoint,
+        )
+        async with session.running():
+            yield session
+
+
+def _check_cost(max_cost_wei: object) -> None:
+    whole = max_cost_wei if isinstance(max_cost_wei, int) else 0
+    if isinstance(max_cost_wei, bool) or not 0 < whole <= MOST_COST_WEI:
+        raise ConfigError(
+            f"max_cost_wei is {max_cost_wei!r}: give an integer of wei, above 0 and at most"
+            f' {format_units(MOST_COST_WEI, 18)} ether, such as ether("0.05")'
+        )
+
+
+def _listed(signer: Signer | Sequence[Signer] | None) -> tuple[Signer, ...]:
+    if signer is None:
+        return ()
+    listed = tuple(signer) if isinstance(signer, Sequence) else (signer,)
+    for one in listed:
+        if not hasattr(one, "sign_transaction"):
+            raise ConfigError(
+                f"signer is a {type(one).__name__}: give a LocalSigner, a KeystoreSigner, or"
+                f" several"
+            )
+    return listed
+
+
+def _relay(given: Relay | RelayAddress | str) -> Relay:
+    if isinstance(given, Relay):
+        return given
+    auth = RelayAuth(LocalSigner(secrets.token_bytes(32)))
+    if isinstance(given, str):
+        # Every relay on loopback speaks the devnet's dialect; its port tells it from the next.
+        return Relay(given, name=urlsplit(given).netloc if is_loopback(given) else "", auth=auth)
+    if isinstance(given, RelayAddress):
+        return Relay(given.url, name=given.name, auth=auth)
+    raise ConfigError(f"relay is a {type(given).__name__}: give an address or a Relay")
+
+
+def _backend(journal: str | Path | Backend | None) -> Backend:
+    if journal is None:
+        return MemoryBackend()
+    return SqliteBackend(Path(journal)) if isinstance(journal, str | Path) else journal
