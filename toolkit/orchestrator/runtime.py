@@ -1,30 +1,35 @@
 """The orchestrator at work: perceive, decide, make durable, send, and learn what came of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
 import msgspec
 
+from toolkit.execution.gateway import Gateway as ChainGateway
 from toolkit.execution.planner import FlashSource, PlanLimits, TipPolicy
 from toolkit.journal.log import Journal
 from toolkit.model.chain import Address, HeadChange
-from toolkit.model.decision import Fill, Plan
-from toolkit.model.errors import ConfigError, JournalUnavailable, NodeError, ToolkitError
+from toolkit.model.decision import Fill
+from toolkit.model.errors import ConfigError
 from toolkit.model.market import FundingKind, PoolKind
-from toolkit.model.tx import FeeQuote
 from toolkit.orchestrator import records
 from toolkit.orchestrator.core import Core, Decision
 from toolkit.orchestrator.ledger import LedgerState
 from toolkit.orchestrator.limits import Limits
+from toolkit.orchestrator.mainnet import BALANCER_VAULT, MAINNET, POOLS
 from toolkit.orchestrator.market import Market
+from toolkit.orchestrator.outbox import Gateway, GatewayOutbox, NoOutbox, Outbox
 from toolkit.orchestrator.pauses import Pause
 from toolkit.orchestrator.policy import Policy
 from toolkit.orchestrator.records import AgentSetup, BlockReport, Setup
+from toolkit.perception.observer import Observer
 from toolkit.perception.perceived import Perceived
+from toolkit.perception.prices import PricePoint
 from toolkit.pools.snapshot import PoolSpec
 from toolkit.reasoning.agent import Agent
+from toolkit.session import Session as ChainSession
 
 F = TypeVar("F")
 
@@ -52,74 +57,6 @@ class Perception(Protocol):
         ...
 
 
-class Gateway(Protocol[F]):
-    """Carries plans to the chain and tells what became of them (`execution.gateway`)."""
-
-    async def submit(self, plan: Plan, *, fee: FeeQuote | None = None) -> F | Fill:
-        """Send a plan for its target block; a Fill or a ToolkitError if nothing was sent."""
-        ...
-
-    async def settle(self, in_flight: F, change: HeadChange) -> Fill | None:
-        """Return the outcome as of a change that reaches its target, None while it is open."""
-        ...
-
-
-class _Outbox(Generic[F]):
-    """Plans on their way through one gateway."""
-
-    def __init__(self, gateway: Gateway[F]) -> None:
-        self._gateway = gateway
-        self._in_flight: list[tuple[Plan, F]] = []
-
-    async def submit(self, plan: Plan, fee: FeeQuote) -> Fill | None:
-        """Send; a plan that was not sent has its outcome at once."""
-        try:
-            answer = await self._gateway.submit(plan, fee=fee)
-        except JournalUnavailable:
-            raise  # nothing may leave any more: this is no plan's own misfortune
-        except ToolkitError as error:
-            return Fill(
-                verdict_id=plan.verdict_id,
-                agents=plan.agents,
-                landed=False,
-                block_number=plan.target_block,
-                missed=f"not sent: {type(error).__name__}: {error}",
-            )
-        if isinstance(answer, Fill):
-            return answer
-        self._in_flight.append((plan, answer))
-        return None
-
-    async def settle(self, change: HeadChange) -> tuple[Fill, ...]:
-        """Ask after every plan whose block is here; an unanswered question is asked again."""
-        newest = max((head.number for head in change.added), default=0)
-        still: list[tuple[Plan, F]] = []
-        fills: list[Fill] = []
-        for plan, flight in self._in_flight:
-            fill: Fill | None = None
-            if plan.target_block <= newest:
-                try:
-                    fill = await self._gateway.settle(flight, change)
-                except NodeError:
-                    fill = None  # safe because it is asked again, and the chain is what counts
-            if fill is None:
-                still.append((plan, flight))
-            else:
-                fills.append(fill)
-        self._in_flight = still
-        return tuple(fills)
-
-
-class _NoOutbox:
-    """Nothing is sent: verdicts and plans only."""
-
-    async def submit(self, plan: Plan, fee: FeeQuote) -> Fill | None:  # noqa: ARG002 - as _Outbox
-        return None
-
-    async def settle(self, change: HeadChange) -> tuple[Fill, ...]:  # noqa: ARG002 - as _Outbox
-        return ()
-
-
 class Orchestrator:
     """Runs agents together on one chain.
 
@@ -129,12 +66,18 @@ class Orchestrator:
     Args:
         session: gives the journal, and the heads that `events` follows.
         agents: with different names.
-        market: tokens, stables and prices.
         limits: bounds on agents, alone and together.
         pauses: who waits for whom; cycles and unknown agents are refused.
-        perception: how a head is looked at.
-        gateway: how plans are carried out; without one nothing is sent.
-        lenders: who lends for arbitrage besides the market's own V2 pairs.
+        market: tokens, stables and prices; mainnet's unless given.
+        pools: what is followed on the chain; mainnet's unless given.
+        executors: executor contract by signer. Without any, plans are made but not sent.
+        history: recorded prices per key, one sample a block, up to the first head.
+        tip: what builders are offered.
+        plan_limits: bounds of one plan.
+        policy: weights of agents; equal unless given.
+        perception: how a head is looked at, instead of on the session's chain.
+        gateway: how plans are carried out, instead of through `executors`.
+        lenders: who lends for arbitrage; V3 pools and the Balancer vault unless given.
 
     Raises:
         ConfigError: from the constructor, for anything above that cannot be.
@@ -145,19 +88,21 @@ class Orchestrator:
         session: Session,
         *,
         agents: Sequence[Agent],
-        market: Market,
-        perception: Perception,
-        gateway: Gateway[F] | None = None,
         limits: Limits | None = None,
         pauses: Sequence[Pause] = (),
+        market: Market = MAINNET,
+        pools: Sequence[PoolSpec] = POOLS,
+        executors: Mapping[Address, Address] | None = None,
+        history: Mapping[str, Sequence[PricePoint]] | None = None,
         tip: TipPolicy | None = None,
         plan_limits: PlanLimits | None = None,
-        lenders: Sequence[FlashSource] = (),
         policy: Policy | None = None,
+        perception: Perception | None = None,
+        gateway: Gateway[F] | None = None,
+        lenders: Sequence[FlashSource] | None = None,
     ) -> None:
-        self._session = session
-        self._perception = perception
-        self._outbox: _Outbox[F] | _NoOutbox = _NoOutbox() if gateway is None else _Outbox(gateway)
+        if lenders is None:
+            lenders = flash_lenders(pools, market.wrapped, vault=BALANCER_VAULT)
         self.setup = Setup(
             agents=tuple(agent_setup(agent) for agent in sorted(agents, key=lambda a: a.name)),
             limits=limits or Limits(),
@@ -167,6 +112,16 @@ class Orchestrator:
             plan_limits=plan_limits or PlanLimits(),
             lenders=tuple(lenders),
         )
+        self._session = session
+        self._perception = perception or _observer(
+            session, self.setup, pools=pools, executors=executors or {}, history=history
+        )
+        self._outbox: Outbox = NoOutbox()
+        if gateway is not None:
+            self._outbox = GatewayOutbox(gateway)
+        elif executors:
+            carrier = ChainGateway(_on_chain(session), executors, wrapped=market.wrapped)
+            self._outbox = GatewayOutbox(carrier)
         self._core = Core(self.setup, agents, policy=policy)
         self._sequence: dict[str, int] = {}
         self._known: list[Fill] = []  # outcomes not yet journalled
@@ -243,6 +198,34 @@ class Orchestrator:
             if record.label:
                 known[record.label] = seq
         self._sequence = known
+
+
+def _on_chain(session: Session) -> ChainSession:
+    if not isinstance(session, ChainSession):
+        raise ConfigError("without a session on a chain, give `perception` and `gateway`")
+    return session
+
+
+def _observer(
+    session: Session,
+    setup: Setup,
+    *,
+    pools: Sequence[PoolSpec],
+    executors: Mapping[Address, Address],
+    history: Mapping[str, Sequence[PricePoint]] | None,
+) -> Observer:
+    chain = _on_chain(session)
+    accounts = {signer.address for signer in chain.signers} | set(executors.values())
+    return Observer(
+        chain.node,
+        oracle=chain.oracle,
+        pools=pools,
+        tokens={token.address: token for token in setup.market.tokens},
+        prices=setup.market.prices,
+        accounts=sorted(accounts),
+        history=history,
+        lenders=[(lender.lender, lender.token) for lender in setup.lenders],
+    )
 
 
 def flash_lenders(

@@ -20,6 +20,7 @@ from toolkit.model.tx import FeeQuote
 from toolkit.model.units import parse_units
 from toolkit.orchestrator.ledger import LedgerState
 from toolkit.orchestrator.limits import Limits
+from toolkit.orchestrator.mainnet import BALANCER_VAULT, USDC, WETH
 from toolkit.orchestrator.market import Market
 from toolkit.orchestrator.pauses import Pause
 from toolkit.orchestrator.policy import Policy
@@ -33,12 +34,6 @@ from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.snapshot import Pool, Snapshot
 from toolkit.reasoning.agent import Agent
 
-WETH = Token(
-    address=Address("0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2"), symbol="WETH", decimals=18
-)
-USDC = Token(
-    address=Address("0xa0b86991c6218b36c1d19d4a2e9eb0ce3606eb48"), symbol="USDC", decimals=6
-)
 MAIN_POOL = Address("0xb4e16d0168e52d35cacd2c6185b44281ec28c9dc")
 PRICE_KEY = "price/WETH-USDC"
 OFFLINE_MARKET = Market(
@@ -47,11 +42,10 @@ OFFLINE_MARKET = Market(
     stables=(USDC.address,),
     prices=(PriceSource(key=PRICE_KEY, pool=MAIN_POOL, base=WETH.address, quote=USDC.address),),
 )
-VAULT = Address("0xba12222222228d8ba445958a75a0704d566bf2c8")
-"""A Balancer vault that lends any amount of WETH for nothing."""
 VAULT_LENDS = FlashSource(
-    kind=FundingKind.BALANCER, lender=VAULT, token=WETH.address, available=2**112
+    kind=FundingKind.BALANCER, lender=BALANCER_VAULT, token=WETH.address, available=2**112
 )
+"""Offline, a Balancer vault lends any amount of WETH for nothing."""
 BLOCK_S = 12
 GAS_MARGIN_PERCENT = 150
 """A plan's gas limit in percent of the gas that a paper fill uses."""

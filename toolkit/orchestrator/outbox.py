@@ -1,0 +1,92 @@
+"""Plans on their way to the chain, and what became of them."""
+
+from typing import Generic, Protocol, TypeVar
+
+from toolkit.model.chain import HeadChange
+from toolkit.model.decision import Fill, Plan
+from toolkit.model.errors import JournalUnavailable, NodeError, ToolkitError
+from toolkit.model.tx import FeeQuote
+
+F = TypeVar("F")
+
+
+class Gateway(Protocol[F]):
+    """Carries plans to the chain and tells what became of them (`execution.gateway`)."""
+
+    async def submit(self, plan: Plan, *, fee: FeeQuote | None = None) -> F | Fill:
+        """Send a plan for its target block; a Fill or a ToolkitError if nothing was sent."""
+        ...
+
+    async def settle(self, in_flight: F, change: HeadChange) -> Fill | None:
+        """Return the outcome as of a change that reaches its target, None while it is open."""
+        ...
+
+
+class Outbox(Protocol):
+    """Where plans go, whatever carries them."""
+
+    async def submit(self, plan: Plan, fee: FeeQuote) -> Fill | None:
+        """Send; a plan that was not sent has its outcome at once."""
+        ...
+
+    async def settle(self, change: HeadChange) -> tuple[Fill, ...]:
+        """Return the outcomes that became known with a change of heads."""
+        ...
+
+
+class GatewayOutbox(Generic[F]):
+    """Plans on their way through one gateway."""
+
+    def __init__(self, gateway: Gateway[F]) -> None:
+        self._gateway = gateway
+        self._in_flight: list[tuple[Plan, F]] = []
+
+    async def submit(self, plan: Plan, fee: FeeQuote) -> Fill | None:
+        """Send; a plan that was not sent has its outcome at once."""
+        try:
+            answer = await self._gateway.submit(plan, fee=fee)
+        except JournalUnavailable:
+            raise  # nothing may leave any more: this is no plan's own misfortune
+        except ToolkitError as error:
+            return Fill(
+                verdict_id=plan.verdict_id,
+                agents=plan.agents,
+                landed=False,
+                block_number=plan.target_block,
+                missed=f"not sent: {type(error).__name__}: {error}",
+            )
+        if isinstance(answer, Fill):
+            return answer
+        self._in_flight.append((plan, answer))
+        return None
+
+    async def settle(self, change: HeadChange) -> tuple[Fill, ...]:
+        """Ask after every plan whose block is here; an unanswered question is asked again."""
+        newest = max((head.number for head in change.added), default=0)
+        still: list[tuple[Plan, F]] = []
+        fills: list[Fill] = []
+        for plan, flight in self._in_flight:
+            fill: Fill | None = None
+            if plan.target_block <= newest:
+                try:
+                    fill = await self._gateway.settle(flight, change)
+                except NodeError:
+                    fill = None  # safe because it is asked again, and the chain is what counts
+            if fill is None:
+                still.append((plan, flight))
+            else:
+                fills.append(fill)
+        self._in_flight = still
+        return tuple(fills)
+
+
+class NoOutbox:
+    """Nothing is sent: verdicts and plans only."""
+
+    async def submit(self, plan: Plan, fee: FeeQuote) -> Fill | None:  # noqa: ARG002 - as Outbox
+        """Drop the plan; its capital times out."""
+        return None
+
+    async def settle(self, change: HeadChange) -> tuple[Fill, ...]:  # noqa: ARG002 - as Outbox
+        """Nothing was sent, nothing became of it."""
+        return ()
