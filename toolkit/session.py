@@ -389,8 +389,10 @@ def _relay(given: Relay | RelayAddress | str) -> Relay:
         return given
     auth = RelayAuth(LocalSigner(secrets.token_bytes(32)))
     if isinstance(given, str):
+        parts = urlsplit(given)
         # Every relay on loopback speaks the devnet's dialect; its port tells it from the next.
-        return Relay(given, name=urlsplit(given).netloc if is_loopback(given) else "", auth=auth)
+        name = f"{parts.hostname}:{parts.port}" if is_loopback(given) else ""
+        return Relay(given, name=name, auth=auth)
     if isinstance(given, RelayAddress):
         return Relay(given.url, name=given.name, auth=auth)
     raise ConfigError(f"relay is a {type(given).__name__}: give an address or a Relay")
