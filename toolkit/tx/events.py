@@ -42,7 +42,10 @@ class Mined(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Spender(msgspec.Struct, frozen=True, kw_only=True):
-    """The transaction, none of ours, that spent a nonce of the lane."""
+    """The transaction that spent a nonce whose request has no receipt: a stranger's, mostly.
+
+    Where it is one of the request's own, the node lags behind itself and its receipt will come.
+    """
 
     nonce: int
     by: Hash

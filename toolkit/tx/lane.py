@@ -297,7 +297,7 @@ def _resolve_spent(draft: _Draft, spenders: dict[int, Hash]) -> None:
     for job in draft.state().in_flight():
         nonce = job.nonce
         assert nonce is not None
-        if nonce >= draft.base.nonce:
+        if nonce >= draft.base.nonce or spenders.get(nonce) in job.hashes():
             continue
         if nonce not in spenders and job.unexplained < SPENT_PATIENCE_BLOCKS:
             draft.put(job, unexplained=job.unexplained + 1)

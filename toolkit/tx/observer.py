@@ -129,7 +129,7 @@ async def _revert_reason(node: ChainQueries, lane: Address, job: Job, receipt: R
 
 
 async def _spender(node: ChainQueries, state: LaneState, job: Job, head: Head) -> Spender | None:
-    """Who spent the job's nonce, unless it was the job or the node cannot tell (yet)."""
+    """Who spent the job's nonce; None while the node cannot tell."""
     nonce = job.nonce
     assert nonce is not None
     try:
@@ -138,9 +138,7 @@ async def _spender(node: ChainQueries, state: LaneState, job: Job, head: Head) -
         by = await _with_nonce(node, state.lane, receipts, nonce)
     except NodeError:
         return None  # safe because the lane asks again at the next head, a few times
-    if by is None or by in job.hashes():
-        return None
-    return Spender(nonce=nonce, by=by)
+    return None if by is None else Spender(nonce=nonce, by=by)
 
 
 async def _spending_block(

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from hashlib import blake2b
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from toolkit.model.errors import (
     BusOverflow,
     ConfigError,
     IdempotencyConflict,
+    JournalUnavailable,
     LaneHalted,
     NodeError,
     NodeTimeout,
@@ -152,7 +154,7 @@ class TransactionScheduler:
         if self._mode is not Mode.DRY:
             recovered = recover(self._journal)
             await self._check_recovered(recovered)
-        anchor = await self._node.head(max(0, head.number - KEEP_BLOCKS))
+        anchor = await self._anchor(head)
         for address, signer in self._signers.items():
             self._open(address, signer, recovered, anchor)
         for lane, end in recovered.unreported:
@@ -285,7 +287,9 @@ class TransactionScheduler:
             self._closed = True
             for track in self._tracks.values():
                 track.close()
-            await self._journal.commit()
+            # Safe because what could not be written was never sent, and its sender was told.
+            with suppress(JournalUnavailable):
+                await self._journal.commit()
 
     async def _accept(
         self,
@@ -436,6 +440,15 @@ class TransactionScheduler:
                         f"the journal has open requests of {lane} for {name!r}; "
                         "configure that destination or use another journal"
                     )
+
+    async def _anchor(self, head: Head) -> Head:
+        """A block that names this chain: old enough to stay, or the newest of a young chain."""
+        try:
+            return await self._node.head(max(0, head.number - KEEP_BLOCKS))
+        except (NodeTimeout, NodeUnavailable):
+            raise
+        except NodeError:
+            return head  # a development chain may begin at any number
 
     async def _check_anchor(self, opening: LaneOpened) -> None:
         try:
