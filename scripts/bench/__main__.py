@@ -1,0 +1,118 @@
+"""Benchmarks beside their peers: `python -m scripts.bench [--area NAME] [--seed N]`.
+
+Each area writes scripts/bench/results/<area>.json, then docs/FIGURES.md is made anew from all of
+them. Exits 0 when all was measured, 1 when an area failed; a missed target is reported, no failure.
+"""
+
+import argparse
+import asyncio
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from scripts.bench import evm, rpc, run, signing, startup
+from scripts.bench.figures import AreaResult, Figure, Measured, load, render, store
+from toolkit.model.errors import DataError
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "scripts" / "bench" / "results"
+FIGURES = ROOT / "docs" / "FIGURES.md"
+SEED = 1
+AREA_TIMEOUT_S = 60
+AREAS: dict[str, Callable[[int], Awaitable[Measured]]] = {
+    "evm": evm.measure,
+    "rpc": rpc.measure,
+    "run": run.measure,
+    "signing": signing.measure,
+    "startup": startup.measure,
+}
+
+
+def commit() -> str:
+    """Name the commit that is measured; `+` where tracked sources were changed since."""
+    changed = _git(
+        "status", "--porcelain", "--untracked-files=no", "--", "toolkit", "scripts/bench"
+    )
+    return _git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(
+        ["git", *words],  # noqa: S607 - the git that made this checkout
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    return done.stdout.strip()
+
+
+def measure(area: str, seed: int) -> AreaResult:
+    """Measure one area within its time.
+
+    Raises:
+        TimeoutError: it took more than a minute.
+    """
+    start, load = time.perf_counter(), os.getloadavg()[0]
+
+    async def bounded() -> Measured:
+        async with asyncio.timeout(AREA_TIMEOUT_S):
+            return await AREAS[area](seed)
+
+    measured = asyncio.run(bounded())
+    return AreaResult(
+        area=area,
+        date=f"{datetime.now(UTC):%Y-%m-%d}",
+        commit=commit(),
+        seed=seed,
+        cores=os.cpu_count() or 1,
+        load=round(load, 1),
+        python=platform.python_version(),
+        seconds=round(time.perf_counter() - start, 1),
+        command=f"make bench AREA={area}",
+        measured=measured,
+    )
+
+
+def line(figure: Figure) -> str:
+    """Write one figure for people who wait."""
+    target = "" if figure.target is None else f"  target {figure.target:g}"
+    peer = "" if figure.peer is None else f"  {figure.peer_name} {figure.peer:.3g}"
+    missed = "" if figure.is_met else "  MISSED"
+    return f"  {figure.name}: {figure.ours:.3g} {figure.unit}{target}{peer}{missed}"
+
+
+def main() -> int:
+    """Measure the areas asked for (default: all) and write what was found."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.bench", description=__doc__)
+    parser.add_argument("--area", choices=sorted(AREAS), action="append", help="only this one")
+    parser.add_argument("--seed", type=int, default=SEED, help=f"of what is drawn ({SEED})")
+    arguments = parser.parse_args()
+    failed = 0
+    for area in arguments.area or sorted(AREAS):
+        print(f"{area} (seed {arguments.seed})", flush=True)
+        try:
+            result = measure(area, arguments.seed)
+        except (RuntimeError, TimeoutError) as error:
+            print(f"  not measured: {error or 'more than a minute'}", file=sys.stderr)
+            failed = 1
+            continue
+        store(result, RESULTS)
+        print("\n".join(line(figure) for figure in result.measured.figures), flush=True)
+    FIGURES.parent.mkdir(exist_ok=True)
+    try:
+        FIGURES.write_text(render(load(RESULTS)))
+    except DataError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    print(f"wrote {FIGURES.relative_to(ROOT)}")
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
