@@ -110,7 +110,8 @@ def test_real_swaps_on_anvil_pay_what_was_predicted(twin: tuple[str, Venue], see
     rng = random.Random(seed)
     venue = twin[1]
     address = venue.make_pool(10000, 200)
-    ticks = scatter(venue, 10000, 200, rng, 10)
+    venue.mint(10000, -887_200, 887_200, 10**20)
+    ticks = scatter(venue, 10000, 200, rng, 10) | {-887_200, 887_200}
 
     def balances() -> list[int]:
         return [

@@ -178,7 +178,9 @@ class Concentrated(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
         try:
             while remaining != 0 and price != limit:
                 start = price
-                index, stop = self._next_stop(tick, zero_for_one=zero_for_one)
+                # Without liquidity nothing is rounded on the way: pass over empty words at once.
+                reach = tick if liquidity else tick_at_sqrt_price(limit)
+                index, stop = self._next_stop(tick, reach, zero_for_one=zero_for_one)
                 stop_price = sqrt_price_at_tick(stop)
                 target = max(stop_price, limit) if zero_for_one else min(stop_price, limit)
                 price, paid, got, fee = swap_step(price, target, liquidity, remaining, self.fee_ppm)
@@ -199,28 +201,29 @@ class Concentrated(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
             self._refuse("liquidity", "there is none between the price and its limit")
         return taken, given, price, tick, liquidity
 
-    def _next_stop(self, tick: int, *, zero_for_one: bool) -> tuple[int | None, int]:
-        """Return (index in `ticks` or None, tick) of the next stop.
+    def _next_stop(self, tick: int, reach: int, *, zero_for_one: bool) -> tuple[int | None, int]:
+        """Return (index in `ticks` or None, tick) of the next stop from `tick`.
 
-        TickBitmap.sol `nextInitializedTickWithinOneWord`.
-        The pool also stops at the edge of each bitmap word, initialised or not: at word x 256
-        going down, at word x 256 + 255 going up (in spacings), and at ±887272.
+        TickBitmap.sol `nextInitializedTickWithinOneWord`: the pool also stops at the edge of each
+        bitmap word, initialised or not, at word x 256 going down, at word x 256 + 255 going up
+        (in spacings), and at ±887272. The word is that of `reach`, `tick` itself or beyond it.
         """
         spacing, ticks = self.tick_spacing, self.ticks
         index = bisect_right(ticks, tick, key=_tick_of)
         if zero_for_one:
             index -= 1
-            edge = max(tick // spacing // WORD * WORD * spacing, MIN_TICK)
-            if edge < self.known[0]:
-                self._refuse("ticks", f"the swap leaves the known ticks from {self.known[0]}")
+            edge = max(min(tick, reach) // spacing // WORD * WORD * spacing, MIN_TICK)
             if index >= 0 and ticks[index][0] >= edge:
                 return index, ticks[index][0]
+            if edge < self.known[0]:
+                self._refuse("ticks", f"the swap leaves the known ticks from {self.known[0]}")
             return None, edge
-        edge = min(((tick // spacing + 1) // WORD * WORD + WORD - 1) * spacing, MAX_TICK)
-        if edge > self.known[1]:
-            self._refuse("ticks", f"the swap leaves the known ticks up to {self.known[1]}")
+        word = max(tick // spacing + 1, reach // spacing) // WORD
+        edge = min((word * WORD + WORD - 1) * spacing, MAX_TICK)
         if index < len(ticks) and ticks[index][0] <= edge:
             return index, ticks[index][0]
+        if edge > self.known[1]:
+            self._refuse("ticks", f"the swap leaves the known ticks up to {self.known[1]}")
         return None, edge
 
     def _price_limit(self, limit: int, *, zero_for_one: bool) -> int:

@@ -1,16 +1,17 @@
 """Sizing a cycle in integers: every amount is the contracts' own, the float is only a start."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from toolkit.model.chain import Address
 from toolkit.model.errors import PoolError
 from toolkit.pools.snapshot import Pool
 
-# Up to this input the roundings of the hops outweigh the curvature of the profit, and every
-# neighbour within SCAN units is tried as well.
+# How many neighbours are tried on each side: roundings make the profit rough at the scale of one
+# unit, and below COARSE units that outweighs its curvature over a wider stretch.
+_NEIGHBOURS = 8
 _COARSE = 1 << 20
-_SCAN = 256
+_COARSE_NEIGHBOURS = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +37,16 @@ class Path:
             amounts.append(given)
         return tuple(amounts)
 
-    def least_input(self, amount_out: int) -> int | None:
-        """Return an input that gives at least `amount_out`, by exact-output quotes backwards."""
+    def least_input(self, amount_out: int, *, hops: int | None = None) -> int | None:
+        """Return an input that gives at least `amount_out` after the first `hops` hops (all).
+
+        By exact-output quotes backwards; None where that much cannot be bought.
+        """
         amount = amount_out
-        for pool, token in zip(self.pools[::-1], self.tokens[:0:-1], strict=True):
+        count = len(self.pools) if hops is None else hops
+        for place in range(count, 0, -1):
             try:
-                amount = pool.quote_out(token, amount)
+                amount = self.pools[place - 1].quote_out(self.tokens[place], amount)
             except PoolError:  # safe because None says that this output cannot be bought
                 return None
         return amount
@@ -50,8 +55,9 @@ class Path:
 def size(path: Path, start: int, *, max_input: int) -> int | None:
     """Return the input with the highest integer profit, from a start near the float optimum.
 
-    The result is a local optimum: no input 2^k away, for any k, pays more. It spends nothing
-    that a rounding swallows: an input that buys the same output for less is preferred.
+    The result is a local optimum: no input 2^k away, for any k, pays more, nor does one that
+    moves the coarsest amount on the way by a few units. It spends nothing that a rounding
+    swallows. Some input far away may still round more kindly, by at most one unit a hop.
 
     Returns:
         None where no tried input can be swapped through all pools.
@@ -62,11 +68,8 @@ def size(path: Path, start: int, *, max_input: int) -> int | None:
         amounts = path.amounts(best)
         if amounts is None:
             return None
-        least = path.least_input(amounts[-1])
-        candidates = _around(best, max_input) if best < _COARSE else []
-        if least is not None and least < best:
-            candidates.append(least)
-        better = max(candidates, key=lambda amount: (profit(amount), -amount), default=best)
+        nearby = [amount for amount in _nearby(path, amounts) if 0 < amount <= max_input]
+        better = max(nearby, key=lambda amount: (profit(amount), -amount), default=best)
         if profit(better) <= profit(best):
             return best
         best = _climb(better, profit, max_input)
@@ -98,8 +101,20 @@ def _climb(start: int, profit: Callable[[int], float], max_input: int) -> int:
             return best
 
 
-def _around(amount: int, max_input: int) -> list[int]:
-    return list(range(max(amount - _SCAN, 1), min(amount + _SCAN, max_input) + 1))
+def _nearby(path: Path, amounts: Sequence[int]) -> Iterator[int]:
+    """Inputs whose coarsest amount on the way is a few units off, each the least that will do.
+
+    All amounts of a cycle are worth about the same, so the smallest number counts the coarsest
+    unit: one of it is worth many of the others, and its rounding costs most.
+    """
+    place = min(range(len(amounts)), key=amounts.__getitem__)
+    middle = amounts[place]
+    reach = _COARSE_NEIGHBOURS if middle < _COARSE else _NEIGHBOURS
+    for amount in range(max(middle - reach, 1), middle + reach + 1):
+        least = path.least_input(amount, hops=place)
+        if least is not None:
+            yield least
+            yield least - 1  # an exact-output quote may be one unit above the least
 
 
 def path_of(pools: Sequence[Pool], start: Address) -> Path:
