@@ -1,0 +1,317 @@
+import asyncio
+import socket
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from fractions import Fraction
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+import msgspec
+
+from toolkit.chain.node import Node
+from toolkit.chain.rpc import HttpRpc
+from toolkit.devnet.accounts import DevAccount, derive_account
+from toolkit.devnet.anvil import Anvil, start_anvil
+from toolkit.devnet.builders import Builder
+from toolkit.devnet.editor import ChainEditor
+from toolkit.devnet.flow import BITCOIN_PER_ETHER, Flow
+from toolkit.devnet.front import Front
+from toolkit.devnet.participants import market_funding, user_accounts, user_funding
+from toolkit.devnet.pools import POOLS
+from toolkit.devnet.relay_server import serve_relay
+from toolkit.devnet.rivals import RivalConfig, Rivals
+from toolkit.devnet.scenario import PricePoint, Scenario, ScenarioConfig, load_scenario
+from toolkit.devnet.sealing import Market, SlotRecord
+from toolkit.devnet.tokens import TOKENS, TokenLevel
+from toolkit.devnet.trades import FlowConfig
+from toolkit.devnet.twin import BLOCK_SECONDS, Twin, TwinConfig, build_twin, fund
+from toolkit.devnet.web import listen, serve
+from toolkit.model.chain import Head, Mode
+from toolkit.model.errors import ConfigError, NodeError
+from toolkit.model.market import Token
+from toolkit.pools.snapshot import PoolSpec, Snapshot
+from toolkit.pools.sync import load, refresh
+
+MAX_BUILDERS = 16
+MAX_ACCOUNTS = 100
+_WATCH_S = 0.5
+
+
+class RelayInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A builder's relay endpoint."""
+
+    name: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DevnetConfig:
+    """What a devnet is like. The same config gives the same chain, block by block.
+
+    `port` of the rpc (0: any free one); `block_time` in seconds between blocks that `run()` seals
+    (0: only on demand); `fork_url` forks that node instead of the offline twin, and then there is
+    no market flow: its prices and pools are that chain's own.
+    """
+
+    seed: int = 1
+    port: int = 0
+    block_time: float = 0
+    builders: int = 3
+    fork_url: str | None = None
+    hardfork: str = "prague"
+    flow: bool = True
+    accounts: int = 10
+    depth_percent: int = 100
+    traders: FlowConfig = field(default_factory=FlowConfig)
+    rivals: RivalConfig = field(default_factory=RivalConfig)
+    scenario: ScenarioConfig = field(default_factory=ScenarioConfig)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.builders <= MAX_BUILDERS:
+            raise ConfigError(f"builders {self.builders} is not between 1 and {MAX_BUILDERS}")
+        if not 1 <= self.accounts <= MAX_ACCOUNTS:
+            raise ConfigError(f"accounts {self.accounts} is not between 1 and {MAX_ACCOUNTS}")
+        if self.block_time < 0:
+            raise ConfigError(f"block_time {self.block_time:g} s is below 0; 0 is on demand")
+        if not 0 <= self.port <= 65_535:  # noqa: PLR2004 - 16 bits
+            raise ConfigError(f"port {self.port} is not between 0 and 65535")
+
+
+class Devnet:
+    """Twin, sealing chain, builders with relays, and market flow; open it with `async with`.
+
+    The twin stays as it was built; the run's blocks are sealed on a fork of it. Entering raises
+    DevnetError when something cannot be built and DataError for damaged recorded data; `seal` and
+    `step` raise DevnetError once Anvil has died.
+    """
+
+    rpc_url: str
+    ws_url: str
+    anvil_url: str
+    chain_id: int
+    relays: tuple[RelayInfo, ...]
+    node: Node  # straight to Anvil; clients use rpc_url
+
+    def __init__(self, config: DevnetConfig | None = None) -> None:
+        self.config = config or DevnetConfig()
+        self.mode = Mode.DEV if self.config.fork_url is None else Mode.FORK
+        self.accounts: tuple[DevAccount, ...] = user_accounts(
+            self.config.seed, self.config.accounts
+        )
+        self.tokens: dict[str, Token] = dict(TOKENS)
+        self.pools: tuple[PoolSpec, ...] = tuple(pool.spec for pool in POOLS)
+        self.prices: list[PricePoint] = []  # one per block that `step` sealed
+        self.history: tuple[PricePoint, ...] = ()
+        self.level: TokenLevel | None = None
+        self._stack = AsyncExitStack()
+        self._stepping = asyncio.Lock()
+        self._flow: Flow | None = None
+        self._rivals: Rivals | None = None
+        self._snapshot: Snapshot | None = None
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._open()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()
+
+    @property
+    def head(self) -> Head:
+        """The newest block."""
+        return self._market.head
+
+    @property
+    def slots(self) -> tuple[SlotRecord, ...]:
+        """The truth about every slot so far: who built it and what became of each bundle."""
+        return tuple(self._market.slots)
+
+    @property
+    def builders(self) -> tuple[Builder, ...]:
+        """The builders behind the relays, in the same order."""
+        return self._market.builders
+
+    @property
+    def anvil(self) -> Anvil:
+        """The process on which blocks are sealed."""
+        return self._anvil
+
+    async def seal(self) -> Head:
+        """Seal the next slot with what is in the public pool and at the winning builder.
+
+        Raises:
+            DevnetError: Anvil has died.
+        """
+        try:
+            return await self._market.seal()
+        except NodeError:
+            self._anvil.check()
+            raise
+
+    async def step(self) -> Head:
+        """Let traders and rivals act for the next slot, then seal it.
+
+        Bundles for the slot must have been sent before. Without flow, and on a fork of a given
+        node, this is `seal`.
+
+        Raises:
+            DevnetError: Anvil has died.
+        """
+        async with self._stepping:
+            if self._flow is None or self._rivals is None:
+                return await self.seal()
+            price = next(self._scenario.future)
+            try:
+                snapshot = await self.snapshot()
+                async with self._market.gate.passage():
+                    await self._flow.act(snapshot, weth_usd=price)
+                await self._rivals.bid(snapshot, self._market.builders)
+            except NodeError:
+                self._anvil.check()
+                raise
+            head = await self.seal()
+            self.prices.append(PricePoint(timestamp=head.timestamp, price=price))
+            return head
+
+    async def run(self) -> None:
+        """Step every `block_time` seconds; with 0 only watch over Anvil. Until cancelled.
+
+        Raises:
+            DevnetError: Anvil has died.
+        """
+        while True:
+            await asyncio.sleep(self.config.block_time or _WATCH_S)
+            self._anvil.check()
+            if self.config.block_time:
+                await self.step()
+
+    async def snapshot(self) -> Snapshot:
+        """All pools at the head."""
+        head = await self.node.head()
+        if self._snapshot is None:
+            self._snapshot = await load(self.node, self.pools, self.tokens.values(), head=head)
+        else:
+            self._snapshot = await refresh(self.node, self._snapshot, head=head)
+        return self._snapshot
+
+    async def _open(self) -> None:
+        config = self.config
+        listener = self._stack.enter_context(listen(port=config.port, what="devnet's rpc"))
+        upstream = config.fork_url
+        if upstream is None:
+            self._scenario = load_scenario(config.seed, config.scenario)
+            upstream = (await self._build_twin(self._scenario)).anvil.url
+        self._anvil = await self._start_fork(upstream)
+        self.anvil_url = self._anvil.url
+        rpc = await self._stack.enter_async_context(HttpRpc(self.anvil_url))
+        self.node = Node(rpc)
+        self.chain_id = await self.node.chain_id()
+        editor = ChainEditor(rpc)
+        await editor.apply([("anvil_setBlockTimestampInterval", (BLOCK_SECONDS,))])
+        if config.fork_url is not None:
+            await fund(editor, user_funding(config.seed, config.accounts))
+        head = await self.node.head()
+        if config.fork_url is None:
+            self.history = _dated(self._scenario.history, head)
+            if config.flow:
+                self._open_flow(rpc)
+        await self._open_market(rpc, head)
+        await self._open_front(listener)
+
+    async def _build_twin(self, scenario: Scenario) -> Twin:
+        config = self.config
+        price = Fraction(round(scenario.history[-1] * 10**6), 10**6)
+        users = user_funding(config.seed, config.accounts)
+        market = market_funding(config.seed, rival_count=config.rivals.count)
+        twin = await build_twin(
+            TwinConfig(
+                seed=config.seed,
+                weth_usd=price,
+                wbtc_usd=price * Fraction(BITCOIN_PER_ETHER),
+                depth_percent=config.depth_percent,
+                hardfork=config.hardfork,
+                funded=(*users, *market) if config.flow else users,
+            )
+        )
+        self._stack.push_async_callback(twin.anvil.stop)
+        self.level = twin.level
+        return twin
+
+    async def _start_fork(self, url: str) -> Anvil:
+        # Without storage caching: the cache is keyed by chain id and block number alone, so it
+        # would hand this fork another twin's state.
+        anvil = await start_anvil(
+            (
+                *("--fork-url", url, "--no-storage-caching", "--hardfork", self.config.hardfork),
+                *("--no-mining", "--order", "fifo", "--accounts", "0"),
+            )
+        )
+        self._stack.push_async_callback(anvil.stop)
+        return anvil
+
+    def _open_flow(self, rpc: HttpRpc) -> None:
+        config = self.config
+        self._flow = Flow(
+            rpc, seed=config.seed, config=config.traders, depth_percent=config.depth_percent
+        )
+        self._rivals = Rivals(rpc, seed=config.seed, config=config.rivals)
+
+    async def _open_market(self, rpc: HttpRpc, head: Head) -> None:
+        builders = [
+            Builder(
+                name=f"builder-{index}",
+                fee_recipient=derive_account(self.config.seed, "builder", index).address,
+                rpc=rpc,
+                head=head,
+            )
+            for index in range(1, self.config.builders + 1)
+        ]
+        self._market = Market(
+            rpc, builders, seed=self.config.seed, chain_id=self.chain_id, head=head
+        )
+        relays = []
+        for builder in builders:
+            server = await serve_relay(builder)
+            self._stack.push_async_callback(server.close)
+            relays.append(RelayInfo(name=builder.name, url=server.url))
+        self.relays = tuple(relays)
+
+    async def _open_front(self, listener: socket.socket) -> None:
+        session = await self._stack.enter_async_context(aiohttp.ClientSession())
+        front = Front(
+            anvil_url=self.anvil_url,
+            seal=self.seal,
+            gate=self._market.gate,
+            session=session,
+            info={
+                "devnet": True,
+                "mode": self.mode.value,
+                "chain_id": self.chain_id,
+                "seed": self.config.seed,
+                "accounts": [account.address for account in self.accounts],
+                "relays": [{"name": each.name, "url": each.url} for each in self.relays],
+            },
+        )
+        server = await serve(front.handle, listener)
+        self._stack.push_async_callback(server.close)
+        self.rpc_url, self.ws_url = server.url, server.ws_url
+
+
+def _dated(prices: Sequence[float], head: Head) -> tuple[PricePoint, ...]:
+    """Past prices in the chain's time: one a block, the last of them at the head."""
+    first = head.timestamp - BLOCK_SECONDS * (len(prices) - 1)
+    return tuple(
+        PricePoint(timestamp=first + BLOCK_SECONDS * index, price=price)
+        for index, price in enumerate(prices)
+    )

@@ -1,0 +1,60 @@
+"""Loopback HTTP servers of the devnet, on a system-chosen port unless one is asked for."""
+
+import errno
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from toolkit.model.errors import DevnetError
+
+MAX_BODY_BYTES = 4 * 1024 * 1024
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebServer:
+    """A listening server; `close()` ends it and its connections."""
+
+    port: int
+    runner: web.AppRunner
+
+    @property
+    def url(self) -> str:
+        """Its address for HTTP."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def ws_url(self) -> str:
+        """Its address for WebSocket, where the handler upgrades."""
+        return f"ws://127.0.0.1:{self.port}"
+
+    async def close(self) -> None:
+        """Stop listening and drop the connections."""
+        await self.runner.cleanup()
+
+
+def listen(*, port: int = 0, what: str) -> socket.socket:
+    """Take a port on 127.0.0.1, so that a taken one is known before anything is built.
+
+    Raises:
+        DevnetError: the port is taken or forbidden.
+    """
+    try:
+        return socket.create_server(("127.0.0.1", port), backlog=128)
+    except OSError as error:
+        why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error})"
+        raise DevnetError(
+            f"port {port} for the {what} {why}; choose another, or 0 for any free one"
+        ) from None
+
+
+async def serve(handler: Handler, listener: socket.socket) -> WebServer:
+    """Serve `handler` for every method and path; the server owns the listener from here on."""
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    app.router.add_route("*", "/{path:.*}", handler)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.SockSite(runner, listener).start()
+    return WebServer(port=listener.getsockname()[1], runner=runner)
