@@ -41,12 +41,12 @@ def run(args: argparse.Namespace) -> int:
         DevnetError: something could not be started (a taken port) or Anvil died.
         DataError: recorded data is there but damaged.
     """
-    import asyncio  # noqa: PLC0415 - `toolkit --help` must not pay for any of these
-    import signal  # noqa: PLC0415
+    import asyncio
+    import signal
 
-    from toolkit.devnet.devnet import Devnet, DevnetConfig  # noqa: PLC0415
-    from toolkit.devnet.service import serve_until_signal  # noqa: PLC0415
-    from toolkit.model.errors import ConfigError  # noqa: PLC0415
+    from toolkit.devnet.devnet import Devnet, DevnetConfig
+    from toolkit.devnet.service import serve_until_signal
+    from toolkit.model.errors import ConfigError
 
     if args.mempool != "none":
         raise ConfigError(f"--mempool {args.mempool} is not offered yet; use --mempool none")

@@ -17,7 +17,7 @@ _PARSE_ERROR = -32700
 
 
 async def serve_relay(builder: Builder) -> WebServer:
-    """Offer a builder's JSON-RPC relay on a loopback port of its own; every request must be signed."""
+    """Offer a builder's relay on a loopback port of its own; every request must be signed."""
 
     async def handle(request: web.Request) -> web.Response:
         if request.method != "POST":
