@@ -254,16 +254,16 @@ class Session:
 
         What is under way at the end is in the journal and goes on at the next start.
         """
-        async with self._driver.owned():
-            try:
+        try:
+            async with self._driver.owned():
                 await self.scheduler.start()
                 change = await self._follower.poll()
                 if change is not None:
                     await self.submitter.on_head(change)
                 yield
-            finally:
-                await self.submitter.close()
-                await self.scheduler.close()
+        finally:
+            await self.submitter.close()
+            await self.scheduler.close()
 
     async def _send_for_web3(self, request: TransactionRequest) -> Sent:
         visibility = Visibility.PRIVATE if self._private else Visibility.PUBLIC
