@@ -113,9 +113,13 @@ async def test_what_pyrevm_cannot_know_is_left_to_the_node(
     env = await chain.env(parent)
     make = await alice(chain)
 
-    await RevmSimulator(Node(counting)).simulate([make(HABITS[habit])], parent=parent, env=env)
+    simulator = RevmSimulator(Node(counting))
+    await simulator.simulate([make(HABITS[habit])], parent=parent, env=env)
+    batches = len(counting.batches)
+    await simulator.simulate([make(HABITS[habit], nonce=make.nonce - 1)], parent=parent, env=env)
 
-    assert ["eth_getTransactionCount", "eth_simulateV1"] == counting.calls
+    assert ["eth_getTransactionCount", "eth_simulateV1"] * 2 == counting.calls
+    assert batches == len(counting.batches)  # it is not tried again
 
 
 async def test_sender_with_little_to_spare_is_left_to_the_node(

@@ -163,6 +163,18 @@ def test_tip_ignores_unpaid_percentiles_and_rests_on_the_lowest_paid_ones() -> N
     assert 69 == answer.max_priority_fee_per_gas
 
 
+@pytest.mark.parametrize(("horizon", "expected"), [(1, 119), (3, 112), (10, 105)])
+def test_tip_succeeds_once_in_the_horizon_with_the_wished_probability(
+    horizon: int, expected: int
+) -> None:
+    """With 1 - 0.05 ** (1 / h) a block, 95 in 100 horizons of independent blocks admit it."""
+    history = [BlockFees(number=n, base_fee_per_gas=10, tips=(100 + n,)) for n in range(20)]
+
+    answer = quote(history, at=20, horizon=horizon, base_fee=10)
+
+    assert expected == answer.max_priority_fee_per_gas
+
+
 def test_urgent_tips_are_never_below_patient_ones() -> None:
     """A shorter horizon never bids a lower tip on the same blocks."""
     rng = Random(3)

@@ -98,6 +98,8 @@ class RevmSimulator:
         self._prestates: dict[Hash, Prestate] = {}
         # What runs of the same senders and targets read last time saves most of the rounds.
         self._reads: dict[frozenset[Address], _Reads] = {}
+        # What was left to the node once is left to it at once from then on.
+        self._left: dict[frozenset[Address], None] = {}
 
     async def simulate(
         self, transactions: Sequence[Call], *, parent: Head, env: BlockEnv
@@ -105,6 +107,8 @@ class RevmSimulator:
         """As `Simulator.simulate`."""
         refuse_creations(transactions)
         named = _named(transactions, env)
+        if named.accounts in self._left:
+            return await self._fallback.simulate(transactions, parent=parent, env=env)
         prestate, reads = self._prestate(parent), named | self._reads.get(named.accounts, named)
         try:
             for _ in range(_MAX_ROUNDS):
@@ -116,7 +120,7 @@ class RevmSimulator:
                     return results
                 reads |= read
         except _Unfaithful:
-            pass  # safe because the node answers instead
+            _keep(self._left, named.accounts, None, limit=_KEPT_READS)
         return await self._fallback.simulate(transactions, parent=parent, env=env)
 
     def _prestate(self, parent: Head) -> Prestate:
