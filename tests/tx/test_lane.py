@@ -282,6 +282,29 @@ def test_a_refusal_proves_nothing_about_bytes_that_were_out_before(bench: Bench)
     assert bench.state.jobs["a"].exposed
 
 
+def test_bytes_handed_out_again_are_exposed_again(bench: Bench) -> None:
+    """A refusal of the first hand-over says nothing about the second, which is on its way."""
+    bench.accept("a")
+    bench.answer("a", Exposure.NONE, Recovery.WAIT)
+    bench.observe(11)
+    bench.do(CancelAsked(lane=ME, request_id="a"))
+
+    assert {} == bench.ends
+    assert bench.cancelling("a")
+
+
+def test_one_hand_over_at_a_time(bench: Bench) -> None:
+    """While an answer is awaited the same bytes are not handed to that destination again."""
+    bench.accept("a")
+    bench.sends.clear()
+    bench.observe(11)
+
+    assert [] == bench.sends
+    bench.answer("a", Exposure.UNKNOWN, Recovery.WAIT)
+    bench.observe(12)
+    assert ["a"] == [send.request_id for send in bench.sends]
+
+
 def test_journalled_attempts_count_as_sent_after_a_restart(bench: Bench) -> None:
     """A new process cannot know, so it assumes exposure and hands the same bytes out again."""
     bench.accept("a")
@@ -451,6 +474,7 @@ def test_a_receipt_that_is_late_is_not_a_stranger(bench: Bench) -> None:
 def test_a_reorg_returns_a_mined_request_to_broadcast(bench: Bench) -> None:
     """What a reorg takes back is handed out again, and its new end is reported once."""
     bench.accept("a")
+    bench.answer("a")
     bench.observe(11, nonce=1, receipts=(bench.mined("a", 11),))
     bench.sends.clear()
 

@@ -319,6 +319,36 @@ async def test_a_refused_connection_is_tried_again_with_the_same_bytes(desk: Des
     assert 1 == desk.prepared()
 
 
+async def test_a_cancelled_caller_does_not_cancel_the_request(desk: Desk) -> None:
+    """Cut off in the middle of a hand-over, the request goes on and is mined once."""
+
+    class Stuck(Mempool):
+        stuck = True
+
+        async def send(self, attempt: Attempt, *, target_block: int) -> None:
+            await super().send(attempt, target_block=target_block)
+            while self.stuck:
+                await asyncio.sleep(0)
+
+    desk.public = stuck = Stuck(desk.world)
+    scheduler = await desk.open()
+    call = asyncio.create_task(scheduler.send(PAYMENT, idempotency_key="k"))
+    while not desk.world.pool:
+        await asyncio.sleep(0)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+    stuck.stuck = False
+    (job,) = scheduler._runners[OWNER.address].state.jobs.values()
+    assert {"public": Exposure.UNKNOWN} == job.last.exposures
+    sent = await scheduler.send(PAYMENT, idempotency_key="k")
+    await desk.mine(capacity=0)
+    await desk.mine()
+    assert isinstance(await sent.wait(), Confirmed)
+    assert (1, 2) == (desk.world.spent, desk.world.sends)
+
+
 async def test_a_dropped_transaction_is_sent_again(desk: Desk) -> None:
     """A pool that forgot gets the identical bytes within two blocks, lowest nonce included."""
     scheduler = await desk.open()

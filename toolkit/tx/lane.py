@@ -208,7 +208,7 @@ def _prepared(draft: _Draft, event: Prepared) -> None:
     attempt = Try(
         signed=event.signed,
         cancels=event.cancels,
-        exposures=dict.fromkeys(job.destinations, Exposure.JOURNALLED),
+        exposures=dict.fromkeys(job.destinations, Exposure.NONE),
         first_block=block,
         sent_block=block,
     )
@@ -442,18 +442,31 @@ def _rebroadcast(draft: _Draft) -> None:
         assert nonce is not None
         waits = job.last.uncertain or job.last.sent_block < draft.base.block
         if waits and nonce >= draft.base.nonce and job.request_id not in draft.signing:
-            again = msgspec.structs.replace(job.last, sent_block=draft.base.block)
-            _send(draft, draft.put(job.with_try(again)))
+            _send(draft, job)
 
 
 def _send(draft: _Draft, job: Job) -> None:
+    """Hand the last attempt to each destination whose answer is not being waited for.
+
+    From here on it counts as exposed there, whatever an earlier refusal said of the same bytes.
+    """
+    exposures = job.last.exposures
+    places = tuple(name for name, known in exposures.items() if known is not Exposure.JOURNALLED)
+    if not places:
+        return
+    sent = msgspec.structs.replace(
+        job.last,
+        exposures={name: max(known, Exposure.JOURNALLED) for name, known in exposures.items()},
+        sent_block=draft.base.block,
+    )
+    draft.put(job.with_try(sent))
     draft.effects.append(
         Send(
             request_id=job.request_id,
             number=len(job.tries) - 1,
-            signed=job.last.signed,
-            cancels=job.last.cancels,
-            destinations=job.destinations,
+            signed=sent.signed,
+            cancels=sent.cancels,
+            destinations=places,
             target_block=draft.base.block + 1,
         )
     )

@@ -5,14 +5,15 @@ from collections.abc import Callable, Mapping, Sequence
 
 from toolkit.chain.signer import Signer
 from toolkit.journal.log import Journal
+from toolkit.model.chain import Hash
 from toolkit.model.errors import (
     ConfigError,
     RemoteSignerMismatch,
     SignerError,
     ToolkitError,
 )
-from toolkit.model.tx import Attempt, SignedTransaction, UnsignedTransaction
-from toolkit.tx.destination import Destination, hand_over
+from toolkit.model.tx import Attempt, Exposure, SignedTransaction, UnsignedTransaction
+from toolkit.tx.destination import Answer, Destination, hand_over
 from toolkit.tx.events import (
     FAILED,
     KIND_OF,
@@ -124,14 +125,22 @@ class LaneRunner:
 
     async def deliver(self, sends: Sequence[Send]) -> None:
         """Make everything durable, then hand each attempt to each of its destinations."""
-        await self._journal.commit()
-        await together(
-            self._hand_over(send, self._destination(name))
-            for send in sends
-            for name in send.destinations
-        )
+        waiting = {(send.signed.hash, name): send for send in sends for name in send.destinations}
+        try:
+            await self._journal.commit()
+            await together(
+                self._hand_over(send, self._destination(name), waiting)
+                for send in sends
+                for name in send.destinations
+            )
+        finally:
+            # Cut off by a cancelled caller: what is not answered may or may not have arrived.
+            for (_, name), send in waiting.items():
+                self._answer(send, name, Answer(Exposure.UNKNOWN))
 
-    async def _hand_over(self, send: Send, destination: Destination) -> None:
+    async def _hand_over(
+        self, send: Send, destination: Destination, waiting: dict[tuple[Hash, str], Send]
+    ) -> None:
         attempt = Attempt(
             request_id=send.request_id,
             number=send.number,
@@ -140,6 +149,10 @@ class LaneRunner:
         )
         self.broadcasts += 1
         answer = await hand_over(destination, attempt, target_block=send.target_block)
+        del waiting[send.signed.hash, destination.name]
+        self._answer(send, destination.name, answer)
+
+    def _answer(self, send: Send, name: str, answer: Answer) -> None:
         if answer.error is not None:
             self._errors[send.request_id] = answer.error
         self.apply(
@@ -147,7 +160,7 @@ class LaneRunner:
                 lane=self.state.lane,
                 request_id=send.request_id,
                 tx_hash=send.signed.hash,
-                destination=destination.name,
+                destination=name,
                 exposure=answer.exposure,
                 recovery=answer.recovery,
                 message="" if answer.error is None else str(answer.error),
