@@ -1,0 +1,153 @@
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from toolkit.cli import devnet
+from toolkit.cli.main import main
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.timeout(90)
+
+
+def start(*options: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "toolkit.cli.main", "devnet", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+def ask(url: str, method: str, *params: object) -> object:
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.loads(response.read())["result"]
+
+
+def anvil_groups(parent: int) -> list[int]:
+    listing = subprocess.run(
+        ["ps", "-eo", "ppid=,pgid=,command="], capture_output=True, text=True, check=True
+    ).stdout
+    rows = [line.split(None, 2) for line in listing.splitlines()]
+    return [int(row[1]) for row in rows if row[0] == str(parent) and "anvil" in row[2]]
+
+
+def still_there(groups: list[int]) -> list[str]:
+    listing = subprocess.run(
+        ["ps", "-eo", "pgid=,stat=,command="], capture_output=True, text=True, check=True
+    ).stdout
+    rows = [line.split(None, 2) for line in listing.splitlines()]
+    return [row[2] for row in rows if int(row[0]) in groups and not row[1].startswith("Z")]
+
+
+def wait_until_gone(groups: list[int], *, seconds: float = 10) -> list[str]:
+    deadline = time.monotonic() + seconds
+    while (left := still_there(groups)) and time.monotonic() < deadline:
+        os.sched_yield()
+    return left
+
+
+@pytest.mark.parametrize(
+    ("death", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0), (signal.SIGKILL, -9)]
+)
+def test_it_serves_until_a_signal_and_leaves_nothing_behind(death, code):
+    """One JSON line when ready, blocks by evm_mine, the signal's exit code, no process after it."""
+    with start("--port", "0", "--block-time", "0", "--builders", "2") as process:
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        before = int(str(ask(ready["rpc"], "eth_blockNumber")), 16)
+        ask(ready["rpc"], "evm_mine")
+        after = int(str(ask(ready["rpc"], "eth_blockNumber")), 16)
+        groups = anvil_groups(process.pid)
+        process.send_signal(death)
+        rest, errors = process.communicate(timeout=30)
+
+    assert set(ready) == {
+        *("rpc", "ws", "anvil", "relays", "chain_id", "accounts", "tokens", "pools")
+    }
+    assert (1, 2, 13, 5) == tuple(
+        len(ready[key]) if isinstance(ready[key], list) else ready[key]
+        for key in ("chain_id", "relays", "pools", "tokens")
+    )
+    assert before + 1 == after
+    assert len(groups) == 2
+    assert (code, "", "") == (process.returncode, rest, errors)
+    assert wait_until_gone(groups) == []
+
+
+def test_blocks_come_by_themselves_with_a_block_time():
+    """With --block-time the chain moves without anybody asking, trades included."""
+    with start("--port", "0", "--block-time", "0.05") as process:
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        first = int(str(ask(ready["rpc"], "eth_blockNumber")), 16)
+        deadline = time.monotonic() + 30
+        while int(str(ask(ready["rpc"], "eth_blockNumber")), 16) < first + 2:
+            assert time.monotonic() < deadline
+        block = ask(ready["rpc"], "eth_getBlockByNumber", hex(first + 1), False)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+
+    assert isinstance(block, dict)
+    assert block["transactions"]
+
+
+def test_a_taken_port_is_one_line(capsys):
+    """Nothing is built when the port is taken: one line that names it, exit code 1."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code = main(["devnet", "--port", str(port)])
+
+    out, err = capsys.readouterr()
+    assert (1, "") == (code, out)
+    assert re.fullmatch(rf"toolkit: port {port} .* is taken; choose another.*\n", err)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--mempool", "geth"], "--mempool geth is not offered yet"),
+        (["--builders", "0"], "builders 0 is not between"),
+        (["--block-time", "-1"], "block_time -1 s is below 0"),
+        (["--port", "70000"], "port 70000 is not between"),
+    ],
+)
+def test_bad_options_are_one_line(capsys, options, words):
+    """An option that cannot be right is named in one line, exit code 2."""
+    code = main(["devnet", "--port", "0", *options])
+
+    assert code == 2
+    assert re.fullmatch(rf"toolkit: .*{re.escape(words)}.*\n", capsys.readouterr().err)
+
+
+def test_an_unknown_hardfork_says_so(capsys):
+    """What Anvil does not know ends the command with Anvil's own words, exit code 1."""
+    code = main(["devnet", "--port", "0", "--hardfork", "nonesuch"])
+
+    assert code == 1
+    assert re.fullmatch(r"toolkit: .*nonesuch.*\n", capsys.readouterr().err)
+
+
+def test_help_needs_nothing_heavy():
+    """Describing the command imports no part of the devnet."""
+    code = "import sys, toolkit.cli.devnet; print(any('devnet.' in m for m in sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+
+    assert done.stdout.strip() == "False"
+    assert devnet.MEMPOOLS == ("geth", "reth", "none")

@@ -1,0 +1,324 @@
+import random
+
+import pytest
+
+from tests.devnet.conftest import ACCOUNTS, GWEI, OWNER, submit
+from toolkit.devnet.calldata import encode_call
+from toolkit.devnet.pools import POOLS
+from toolkit.devnet.protocols import WETH
+from toolkit.devnet.trades import Trade, swap_call
+from toolkit.gas.rules import next_base_fee
+from toolkit.model.bundle import MissCause
+from toolkit.model.errors import DevnetError
+
+COINBASE_PAYER_GAS = 100_000
+
+
+def swap(account, amount, *, minimum_out=0):
+    return swap_call(
+        Trade(pool=POOLS[0], token_in=WETH, amount_in=amount), account, minimum_out=minimum_out
+    )
+
+
+async def exact_output(node, account, amount):
+    to, data = swap(account, amount)
+    answer = await node.call(to=to, data=data, sender=account)
+    return int(answer[-64:], 16)
+
+
+async def mined(node):
+    return [str(each) for each in (await node.block())["transactions"]]
+
+
+async def test_bundles_come_first_by_value_then_the_public_by_tip(node, market, wallets):
+    """The block is: dearest bundle, cheaper bundle, private transaction, public ones by tip."""
+    public = [wallets[i].sign(tip=tip * GWEI) for i, tip in ((0, 1), (1, 3), (2, 2))]
+    for each in public:
+        await node.send_raw(each.raw)
+    low, high = wallets[3].sign(tip=20 * GWEI), wallets[4].sign(tip=30 * GWEI)
+    private = wallets[5].sign(tip=10 * GWEI)
+    await submit(market, low)
+    await submit(market, high)
+    for builder in market.builders:
+        await builder.handle("eth_sendPrivateTransaction", [{"tx": private.raw}], OWNER)
+
+    await market.seal()
+
+    wanted = [high, low, private, public[1], public[2], public[0]]
+    assert [each.hash for each in wanted] == await mined(node)
+
+
+async def test_a_later_bundle_may_use_the_nonce_after_another(node, market, wallets):
+    """Two bundles of one account with nonces in a row both land, whatever they pay."""
+    first, second = wallets[1].sign(tip=GWEI), wallets[1].sign(tip=50 * GWEI)
+    await submit(market, second)
+    await submit(market, first)
+
+    await market.seal()
+
+    assert [first.hash, second.hash] == await mined(node)
+
+
+async def test_one_nonce_goes_to_the_bundle_that_pays_more(node, market, wallets):
+    """The cheaper of two bundles with one nonce is outbid, and its rival is named."""
+    dear, cheap = (wallets[1].sign(nonce=10, tip=tip * GWEI) for tip in (9, 3))
+    await submit(market, cheap)
+    await submit(market, dear)
+
+    await market.seal()
+
+    lost = next(each for each in market.slots[-1].considered if not each.included)
+    won = next(each for each in market.slots[-1].considered if each.included)
+    assert [dear.hash] == await mined(node)
+    assert (MissCause.OUTBID_CONFLICT, won.bundle_hash) == (lost.cause, lost.rival)
+
+
+async def test_a_bundle_that_would_do_something_else_is_left_out(node, market, wallets):
+    """Behind another swap: with a minimum it fails (outbid), without one it differs (conflict)."""
+    a, b, c = (wallets[i].account.address for i in (1, 2, 3))
+    amount = 10 * 10**18
+    exact = await exact_output(node, b, amount)
+    to, data = swap(a, amount)
+    winner = wallets[1].sign(to, data=data, tip=50 * GWEI)
+    to, data = swap(b, amount, minimum_out=exact)
+    strict = wallets[2].sign(to, data=data, tip=30 * GWEI)
+    to, data = swap(c, amount)
+    lax = wallets[3].sign(to, data=data, tip=20 * GWEI)
+    for each in (strict, winner, lax):
+        await submit(market, each)
+
+    await market.seal()
+
+    slot = market.slots[-1]
+    found = {each.transactions[0]: each for each in slot.considered}
+    assert [winner.hash] == await mined(node)
+    assert found[strict.hash].cause is MissCause.OUTBID_CONFLICT
+    assert found[lax.hash].cause is MissCause.STATE_CONFLICT
+    assert found[strict.hash].rival == found[lax.hash].rival == found[winner.hash].bundle_hash
+    assert "INSUFFICIENT_OUTPUT_AMOUNT" in found[strict.hash].evidence
+
+
+async def test_all_or_nothing(node, market, wallets):
+    """A bundle whose second transaction reverts leaves no trace, and says which and why."""
+    good = wallets[1].sign(tip=90 * GWEI)
+    to, data = swap(wallets[1].account.address, 10**18, minimum_out=10**30)
+    await submit(market, good, wallets[1].sign(to, data=data))
+
+    await market.seal()
+
+    lost = market.slots[-1].considered[0]
+    assert await mined(node) == []
+    assert lost.cause is MissCause.REVERTED_SIM
+    assert "INSUFFICIENT_OUTPUT_AMOUNT" in lost.evidence
+
+
+async def test_a_listed_revert_may_stay(node, market, wallets):
+    """What revertingTxHashes names may revert and is mined all the same."""
+    to, data = swap(wallets[1].account.address, 10**18, minimum_out=10**30)
+    failing = wallets[1].sign(to, data=data)
+    good = wallets[1].sign()
+    await submit(market, failing, good, revertingTxHashes=[failing.hash])
+
+    await market.seal()
+
+    receipts = await node.receipts(market.head.number)
+    assert [(failing.hash, False), (good.hash, True)] == [
+        (each.transaction_hash, each.succeeded) for each in receipts
+    ]
+
+
+@pytest.mark.parametrize(
+    ("field", "cause", "words"),
+    [
+        ({"nonce": 9}, MissCause.NONCE_USED, "nonce 9"),
+        ({"nonce": 12}, MissCause.STATE_CONFLICT, "nonce 12"),
+        ({"cap": 1000, "tip": 1}, MissCause.UNDERPRICED, "base fee"),
+        ({"chain_id": 5}, MissCause.REVERTED_SIM, "chain 5"),
+        ({"gas": 40_000_000}, MissCause.REVERTED_SIM, "40000000 gas"),
+        ({"value": 10**30}, MissCause.REVERTED_SIM, "unds"),
+    ],
+)
+async def test_what_cannot_be_mined_is_left_out_with_its_cause(
+    node, market, wallets, field, cause, words
+):
+    """Anvil's simulation checks none of these by itself; each has its own cause and evidence."""
+    await submit(market, wallets[1].sign(**field))
+
+    await market.seal()
+
+    lost = market.slots[-1].considered[0]
+    assert await mined(node) == []
+    assert (cause, False) == (lost.cause, lost.included)
+    assert words in lost.evidence
+
+
+async def test_only_the_target_block_is_tried(node, market, wallets):
+    """A bundle for the block after next waits for it; a time window outside leaves it out."""
+    later = wallets[1].sign()
+    early = wallets[2].sign()
+    await submit(market, later, number=market.head.number + 2)
+    await submit(market, early, minTimestamp=market.head.timestamp + 13)
+
+    await market.seal()
+    first = await mined(node)
+    await market.seal()
+
+    assert first == []
+    assert [later.hash] == await mined(node)
+
+
+async def test_a_bundle_the_winner_lacks_is_recorded_as_such(node, market, wallets):
+    """Sent to one builder only, a bundle misses the other's slots, and the truth says so."""
+    await market.seal()
+    loser = next(b for b in market.builders if b.name != _next_winner(market))
+    only = wallets[1].sign()
+    bundle = {"txs": [only.raw], "blockNumber": hex(market.head.number + 1)}
+    await loser.handle("eth_sendBundle", [bundle], OWNER)
+
+    await market.seal()
+
+    assert MissCause.WRONG_BUILDER is market.slots[-1].considered[0].cause
+    assert await mined(node) == []
+
+
+def _next_winner(market):
+    return market._winner(market.head.number + 1).name
+
+
+async def test_the_public_pool_survives_a_block(node, market, wallets):
+    """A gapped nonce waits on, an outlived one is dropped, an impersonated one keeps its hash."""
+    gapped = wallets[1].sign(nonce=12)
+    outlived = wallets[2].sign(nonce=10, tip=GWEI)
+    await node.send_raw(gapped.raw)
+    await node.send_raw(outlived.raw)
+    await node.rpc.call("anvil_impersonateAccount", (ACCOUNTS[3].address,))
+    request = {"from": ACCOUNTS[3].address, "to": OWNER, "value": "0x1"}
+    impersonated = await node.rpc.call("eth_sendTransaction", (request,))
+    bundled = wallets[2].sign(nonce=10, tip=5 * GWEI)
+    await submit(market, bundled)
+
+    await market.seal()
+
+    content = await node.rpc.call("txpool_content")
+    assert [bundled.hash, impersonated] == await mined(node)
+    assert [gapped.hash] == [
+        each["hash"] for txs in content["queued"].values() for each in txs.values()
+    ]
+    assert (outlived.hash,) == market.slots[-1].dropped
+
+
+async def test_a_bundle_may_carry_a_public_transaction(node, market, wallets):
+    """A backrun holds the pending transaction itself, which is mined once, in the bundle."""
+    public, back = wallets[1].sign(), wallets[2].sign(tip=5 * GWEI)
+    await node.send_raw(public.raw)
+    await submit(market, public, back)
+
+    await market.seal()
+
+    assert [public.hash, back.hash] == await mined(node)
+
+
+async def test_a_block_mined_behind_the_market_is_noticed(node, market, wallets, monkeypatch):
+    """Something else in the block than planned is an error, not a silent difference."""
+    stranger = wallets[5].sign()
+    call = node.rpc.call
+
+    async def meddling(method, params=(), **options):
+        if method == "anvil_setCoinbase":
+            await call("anvil_dropAllTransactions")
+            await call("eth_sendRawTransaction", (stranger.raw,))
+        return await call(method, params, **options)
+
+    monkeypatch.setattr(node.rpc, "call", meddling)
+    await submit(market, wallets[1].sign())
+
+    with pytest.raises(DevnetError, match="not the planned one"):
+        await market.seal()
+
+
+async def test_the_slot_is_paid_to_its_builder_at_the_protocols_base_fee(node, market, wallets):
+    """Fee recipient, base fee and time are those of the plan; the lottery takes turns."""
+    seen = set()
+    for _ in range(12):
+        parent = market.head
+        head = await market.seal()
+        block = await node.block()
+        slot = market.slots[-1]
+        seen.add(slot.builder)
+        assert slot.fee_recipient == block["miner"]
+        assert next_base_fee(parent) == head.base_fee_per_gas
+        assert parent.timestamp + 12 == head.timestamp
+
+    assert {"builder-1", "builder-2"} == seen
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_no_block_breaks_a_bundle(node, market):
+    """200 random blocks: bundles whole, in order, first, as simulated, and fully paid for."""
+    seed = random.SystemRandom().randrange(10**9)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    reserve = await exact_output(node, OWNER, 10**17)
+    for _ in range(200):
+        await _fill(chance, node, market, reserve)
+        await market.seal()
+        await _check_block(node, market.slots[-1])
+    landed = sum(each.included for slot in market.slots for each in slot.considered)
+    missed = sum(not each.included for slot in market.slots for each in slot.considered)
+    assert min(landed, missed) > 50
+
+
+async def _fill(chance, node, market, usual_out):
+    from tests.devnet.conftest import Wallet
+
+    nonces = {each.address: await node.nonce(each.address) for each in ACCOUNTS}
+    for _ in range(chance.randrange(5)):
+        transactions = []
+        for _ in range(chance.randrange(1, 4)):
+            account = chance.choice(ACCOUNTS)
+            used = sum(each.sender == account.address for each in transactions)
+            to, data = OWNER, "0x"
+            if chance.random() < 0.5:
+                minimum = usual_out * chance.choice((0, 0, 99, 100, 300)) // 100
+                to, data = swap(account.address, 10**17, minimum_out=minimum)
+            elif chance.random() < 0.3:
+                to, data = WETH, encode_call("transfer(address,uint256)", OWNER, 5)
+            transactions.append(
+                Wallet(account).sign(
+                    to,
+                    data=data,
+                    nonce=nonces[account.address] + used + (chance.random() < 0.05),
+                    tip=chance.randrange(50) * GWEI,
+                )
+            )
+        reverting = [each.hash for each in transactions if chance.random() < 0.1]
+        if chance.random() < 0.15:
+            for each in transactions:
+                await node.rpc.batch([("eth_sendRawTransaction", (each.raw,))])
+        else:
+            await submit(market, *transactions, revertingTxHashes=reverting)
+
+
+async def _check_block(node, slot):
+    receipts = await node.receipts(slot.number)
+    order = [each.transaction_hash for each in receipts]
+    by_hash = {each.transaction_hash: each for each in receipts}
+    base_fee = (await node.head(slot.number)).base_fee_per_gas
+    included = [each for each in slot.considered if each.included]
+    place = 0
+    for bundle in included:
+        assert list(bundle.transactions) == order[place : place + len(bundle.transactions)]
+        place += len(bundle.transactions)
+        paid = sum(
+            by_hash[each].gas_used * (by_hash[each].effective_gas_price - base_fee)
+            for each in bundle.transactions
+        )
+        assert bundle.value_wei == paid
+    inside = {each for bundle in included for each in bundle.transactions}
+    for bundle in slot.considered:
+        if not bundle.included:
+            assert not (set(bundle.transactions) - inside) & set(order[:place])
+            assert bundle.cause is not None
+            assert bundle.evidence
+    assert order[place:] == list(slot.public)
