@@ -56,7 +56,7 @@ def read_params(
     if kind is None:
         legacy = _ACCESS_LIST if items else 0
         kind = _DYNAMIC_FEE if price is None else legacy
-    elif (kind == _DYNAMIC_FEE) is (price is not None):
+    elif (price if kind == _DYNAMIC_FEE else cap or tip) is not None:
         raise ConfigError(f"transaction of type {kind} has the fees of another type")
     request = TransactionRequest(
         type=kind,
