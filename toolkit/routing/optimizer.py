@@ -89,14 +89,16 @@ def _profit_of(path: Path) -> Callable[[int], float]:
 
 
 def _climb(start: int, profit: Callable[[int], float], max_input: int) -> int:
-    """Move by ±2^k while that pays more, for k from large to small, until no k does."""
+    """Move by ±2^k, doubling while that pays more, for k from large to small, until no k does."""
     best = start
     while True:
         before = best
         for power in range(best.bit_length(), -1, -1):
-            for step in (1 << power, -(1 << power)):
+            for sign in (1, -1):
+                step = sign << power
                 while 0 < best + step <= max_input and profit(best + step) > profit(best):
                     best += step
+                    step *= 2
         if best == before:
             return best
 
