@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.pools.venue import ME, Refused, Venue, scatter
+from tests.pools.venue import ME, WIDEST, Refused, Venue, scatter
 from toolkit.model.chain import Address
 from toolkit.model.errors import PoolError
 from toolkit.model.market import PoolKind
@@ -72,6 +72,36 @@ def test_every_quote_is_the_quoters(fee: int, revm: Callable[[], Venue], seed: i
 
         assert ours == theirs, (seed, fee, exact_in, down, amount, limit)
     assert 0 < refused < 150
+
+
+def test_amounts_that_overflow_the_precise_formula_are_the_quoters(
+    revm: Callable[[], Venue], seed: int
+) -> None:
+    """Where amount x price leaves 256 bits the contract takes its second formula, or reverts."""
+    rng = random.Random(seed)
+    venue = revm()
+    (fee, spacing), *_ = WIDEST.items()
+    bound = MAX_TICK // spacing * spacing
+    address = venue.make_pool(fee, 0)
+    venue.mint(fee, -bound, bound, 2**112)
+    state = venue.read_pool(address, fee, {-bound, bound})
+    answered = overflowed = 0
+    for _ in range(200):
+        exact_in, down = rng.random() < 0.7, rng.random() < 0.7
+        token_in, token_out = (state.token0, state.token1)[:: 1 if down else -1]
+        amount = int(2 ** rng.uniform(140, 180)) if exact_in else int(2 ** rng.uniform(90, 112))
+        theirs = amount_or_none(
+            lambda: venue.quote3(fee, token_in, amount, exact_in=exact_in),  # noqa: B023 - called at once
+            Refused,
+        )
+        quote, token = (state.quote_in, token_in) if exact_in else (state.quote_out, token_out)
+        ours = amount_or_none(lambda: quote(token, amount), PoolError)  # noqa: B023 - called at once
+        answered += ours is not None
+        overflowed += exact_in and down and amount * state.sqrt_price_x96 >= 2**256
+
+        assert ours == theirs, (seed, exact_in, down, amount)
+    assert answered > 50
+    assert overflowed > 10
 
 
 @pytest.mark.parametrize("fee", [500, 3000])

@@ -25,6 +25,7 @@ ME = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266"
 MAX = 2**256 - 1
 FOREVER = 2**40
 SPACINGS = {100: 1, 500: 10, 3000: 60, 10000: 200}
+WIDEST = {12345: 16383}  # one bitmap word spans all prices below 1, so amounts can overflow
 
 
 class Refused(Exception):
@@ -166,7 +167,8 @@ class Venue:
             (self.token0, self.token1), (self.router2, self.router3, self.manager)
         ):
             machine.send(coin, calldata("approve(address,uint256)", spender, MAX))
-        machine.send(self.factory3, calldata("enableFeeAmount(uint24,int24)", 100, 1))
+        for fee, spacing in ({100: 1} | WIDEST).items():
+            machine.send(self.factory3, calldata("enableFeeAmount(uint24,int24)", fee, spacing))
 
     def ask(self, to: str, signature: str, *values: object, out: str) -> Any:
         found = decode(_split(out), self.machine.call(to, calldata(signature, *values)))
@@ -248,7 +250,7 @@ class Venue:
             token0=self.token0,
             token1=self.token1,
             fee_ppm=fee,
-            tick_spacing=SPACINGS[fee],
+            tick_spacing=(SPACINGS | WIDEST)[fee],
             sqrt_price_x96=price,
             tick=tick,
             liquidity=self.ask(pool, "liquidity()", out="uint128"),

@@ -1,0 +1,72 @@
+from collections.abc import Sequence
+
+from toolkit.chain.node import Node
+from toolkit.chain.wire import Call
+from toolkit.model.chain import Address, Hash, Head
+from toolkit.pools import abi
+from toolkit.pools.concentrated import Concentrated
+from toolkit.pools.states import with_ticks
+
+POOL = Address("0x" + "1" * 40)
+HEAD = Head(
+    number=9,
+    hash=Hash("0x" + "11" * 32),
+    parent_hash=Hash("0x" + "22" * 32),
+    timestamp=1,
+    base_fee_per_gas=1,
+    gas_limit=1,
+    gas_used=1,
+)
+
+
+class OnePool:
+    """A node that knows one pool's bitmap and ticks: {tick in spacings: (gross, net)}."""
+
+    url = "http://127.0.0.1"
+
+    def __init__(self, ticks: dict[int, tuple[int, int]], spacing: int) -> None:
+        self.ticks = ticks
+        self.spacing = spacing
+
+    async def call(
+        self, method: str, params: Sequence[object] = (), *, timeout_s: float | None = None
+    ) -> object:
+        raise NotImplementedError(method)
+
+    async def batch(self, calls: Sequence[Call], *, timeout_s: float | None = None) -> list[object]:
+        assert timeout_s is None
+        return [self.answer(params) for _, params in calls]
+
+    async def close(self) -> None: ...
+
+    def answer(self, params: Sequence[object]) -> str:
+        request, block = params
+        assert isinstance(request, dict)
+        assert block == {"blockHash": HEAD.hash}
+        argument = abi.signed(int(request["data"][10:], 16))
+        if request["data"].startswith(abi.SELECTORS["tickBitmap(int16)"]):
+            bits = [1 << tick % 256 for tick in self.ticks if tick // 256 == argument]
+            return f"0x{sum(bits):064x}"
+        gross, net = self.ticks[argument // self.spacing]
+        words = [gross, net % (1 << 256), 0, 0, 0, 0, 0, 1]
+        return "0x" + "".join(f"{word:064x}" for word in words)
+
+
+async def test_an_initialised_tick_of_net_zero_is_read() -> None:
+    """What counts is whether liquidity rests on a tick, not whether its net is zero."""
+    held = {-300: (5, 5), -1: (10, 0), 0: (7, -7), 255: (1, 1), 256: (1, -1)}
+    pool = Concentrated(
+        id=POOL,
+        token0=Address("0x" + "a" * 40),
+        token1=Address("0x" + "b" * 40),
+        fee_ppm=500,
+        tick_spacing=10,
+        sqrt_price_x96=2**96,
+        tick=0,
+        liquidity=5,
+        ticks=(),
+    )
+
+    (read,) = await with_ticks(Node(OnePool(held, 10)), [pool], head=HEAD)
+
+    assert read.ticks == ((-3000, 5), (-10, 0), (0, -7), (2550, 1), (2560, -1))
