@@ -75,6 +75,14 @@ contract ExecutorTest is World {
         equal(true, (repaid - 1) * 997 < amount * 1000, "and no wei more");
     }
 
+    function test_an_exact_repayment_is_not_rounded_up() public {
+        uint256 lent = weth.balanceOf(address(lenderPair));
+
+        run(cycle(V2_FLASH, 997e15));
+
+        equal(lent + 3e15, weth.balanceOf(address(lenderPair)), "repaid 1000 for 997");
+    }
+
     function test_three_hops_run_in_order() public {
         Executor.Plan memory plan = cycle(BALANCER, 10e18);
         Executor.Hop[] memory hops = new Executor.Hop[](3);
@@ -109,6 +117,30 @@ contract ExecutorTest is World {
         run(plan);
 
         equal(77, token.balanceOf(owner), "left between the hops");
+        assertNothingLeft();
+    }
+
+    function test_input_that_no_hop_took_goes_back() public {
+        fund(token, 1e18);
+        Executor.Plan memory plan = swap(address(token), address(weth), 1e18 - 77);
+        plan.amountIn = 1e18;
+
+        run(plan);
+
+        equal(77, token.balanceOf(owner), "input left");
+        assertNothingLeft();
+    }
+
+    function test_a_token_that_only_a_hop_names_is_swept_too() public {
+        token.mint(address(executor), 100e18);
+        fund(weth, 1e18);
+        Executor.Plan memory plan = swap(address(token), address(weth), 60e18);
+        (plan.tokenIn, plan.amountIn) = (address(weth), 1e18);
+
+        run(plan);
+
+        equal(40e18, token.balanceOf(owner), "stray tokens that were not sold");
+        equal(1e18 + plan.minOut, weth.balanceOf(owner), "capital and what they brought");
         assertNothingLeft();
     }
 

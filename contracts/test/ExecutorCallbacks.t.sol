@@ -7,11 +7,42 @@ import {Habit, WeirdToken} from "./mocks/Tokens.sol";
 import {equal, named, vm} from "./Vm.sol";
 import {World} from "./World.sol";
 
+/// @dev A pool and lender that takes its time: it does not call back when it should, only when it
+/// is poked afterwards.
+contract Mute {
+    address internal immutable target;
+    bytes internal callback;
+
+    constructor(address target_, bytes memory callback_) {
+        (target, callback) = (target_, callback_);
+    }
+
+    function swap(address, bool, int256, uint160, bytes calldata)
+        external
+        pure
+        returns (int256, int256)
+    {
+        return (-1, -1);
+    }
+
+    function flashLoan(address, address[] calldata, uint256[] calldata, bytes calldata) external {}
+
+    fallback() external {
+        (bool succeeded, bytes memory said) = target.call(callback);
+        if (!succeeded) {
+            assembly ("memory-safe") {
+                revert(add(said, 0x20), mload(said))
+            }
+        }
+    }
+}
+
 /// @dev What venues, lenders and strangers can do when they are hostile: nothing that costs the
 /// owner anything.
 contract ExecutorCallbacksTest is World {
     Puppet internal puppet;
     Puppet internal accomplice;
+    Mute internal mute;
 
     function setUp() public {
         build(Habit.PLAIN);
@@ -87,18 +118,34 @@ contract ExecutorCallbacksTest is World {
         vault.flashLoan(address(executor), tokens, amounts, plan);
     }
 
-    function test_no_callback_is_open_after_a_plan_in_the_same_transaction() public {
-        puppet.say(abi.encode(-int256(1e18), -int256(1e18)));
-        Executor.Plan memory plan = _throughPuppet();
-        plan.hops = new Executor.Hop[](1);
-        plan.hops[0] = Executor.Hop(address(puppet), 1, address(weth), address(token), 1e18, 1e18);
-        plan.minOut = 0;
-        run(plan);
-        puppet.learn(address(executor), _askFor(1));
+    /// @dev Transient storage lasts for the transaction, so both calls must be in one.
+    function thenPoke(Executor.Plan calldata plan) external {
+        executor.execute(plan);
+        (bool succeeded, bytes memory answer) = address(mute).call("");
+        equal(false, succeeded, "callback accepted");
+        equal(true, keccak256(answer) == keccak256(_refusal(address(mute))), "reason");
+    }
 
-        vm.expectRevert(_refusal(address(puppet)));
-        (bool succeeded,) = address(puppet).call("");
-        succeeded;
+    function test_a_pool_that_never_called_back_cannot_do_so_later() public {
+        executor = new Executor(address(weth));
+        weth.mint(address(this), 1e18);
+        weth.approve(address(executor), 1e18);
+        mute = new Mute(address(executor), _askFor(0));
+        Executor.Plan memory plan = swap(address(weth), address(token), 1e18);
+        plan.hops[0] = Executor.Hop(address(mute), 1, address(weth), address(token), 1e18, 1);
+        plan.minOut = 0;
+
+        this.thenPoke(plan);
+    }
+
+    function test_a_lender_that_never_called_back_cannot_do_so_later() public {
+        bytes memory callback = _callbacks()[0];
+        executor = new Executor(address(weth));
+        mute = new Mute(address(executor), callback);
+        Executor.Plan memory plan = cycle(BALANCER, 1e18);
+        (plan.lender, plan.minOut) = (address(mute), 0);
+
+        this.thenPoke(plan);
     }
 
     /*//////////////////////////////////////////////////////////////
@@ -197,17 +244,6 @@ contract ExecutorCallbacksTest is World {
         Executor.Plan memory plan = _fromPuppet();
 
         _refuses(plan, abi.encodeWithSelector(Executor.ProfitTooLow.selector, 0, plan.minOut));
-    }
-
-    function test_a_lender_that_never_called_back_cannot_do_so_later() public {
-        Executor.Plan memory plan = _fromPuppet();
-        plan.minOut = 0;
-        run(plan);
-        puppet.learn(address(executor), _callbacks()[0]);
-
-        vm.expectRevert(_refusal(address(puppet)));
-        (bool succeeded,) = address(puppet).call("");
-        succeeded;
     }
 
     function test_a_lender_that_swaps_the_plan_is_measured_by_the_original() public {

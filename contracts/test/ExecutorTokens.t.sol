@@ -2,7 +2,8 @@
 pragma solidity 0.8.30;
 
 import {Executor} from "../src/Executor.sol";
-import {Habit, WeirdToken} from "./mocks/Tokens.sol";
+import {Puppet} from "./mocks/Puppet.sol";
+import {Habit} from "./mocks/Tokens.sol";
 import {equal, named, vm, within} from "./Vm.sol";
 import {World} from "./World.sol";
 
@@ -98,6 +99,18 @@ contract ExecutorTokensTest is World {
         run(plan);
     }
 
+    /// @dev Otherwise tokens that happen to lie here would pay the fee.
+    function test_a_fee_on_an_own_input_is_not_made_up_for_by_stray_tokens() public {
+        build(Habit.FEE);
+        token.mint(address(executor), 1e18);
+        fund(token, 1e18);
+        Executor.Plan memory plan = swap(address(token), address(weth), 1e18);
+        plan.hops[0].amountOut = plan.minOut = plan.minOut * 98 / 100;
+
+        vm.expectRevert(abi.encodeWithSelector(Executor.TransferFailed.selector, address(token)));
+        run(plan);
+    }
+
     function testFuzz_a_fee_on_the_way_reverts(uint8 funding, uint256 amount) public {
         build(Habit.FEE);
         funding = uint8(within(funding, OWN, V3_FLASH));
@@ -142,6 +155,31 @@ contract ExecutorTokensTest is World {
 
         vm.expectRevert(abi.encodeWithSelector(Executor.TransferFailed.selector, address(token)));
         run(plan);
+    }
+
+    /// @dev A hop that has less than it should send is where a token's refusal must be heard:
+    /// true is not returned, false is returned, or nothing at all comes with the revert.
+    function testFuzz_a_refused_transfer_is_heard(uint8 habit) public {
+        build(_habit(habit));
+        Executor.Plan memory plan = cycle(BALANCER, 1e18);
+        plan.hops[1].amountIn += 1;
+
+        vm.expectRevert(abi.encodeWithSelector(Executor.TransferFailed.selector, address(token)));
+        run(plan);
+    }
+
+    function test_an_answer_that_is_no_boolean_is_a_failed_transfer() public {
+        build(Habit.PLAIN);
+        bytes[2] memory answers = [bytes(hex"01"), abi.encode(uint256(2))];
+        for (uint256 i = 0; i < answers.length; ++i) {
+            Puppet odd = new Puppet();
+            odd.say(answers[i]);
+            Executor.Plan memory plan = cycle(BALANCER, 1e18);
+            plan.hops[1].tokenIn = address(odd);
+
+            vm.expectRevert(abi.encodeWithSelector(Executor.TransferFailed.selector, address(odd)));
+            run(plan);
+        }
     }
 
     function test_an_account_without_code_is_no_token() public {

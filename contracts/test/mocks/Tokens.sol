@@ -4,7 +4,7 @@ pragma solidity 0.8.30;
 /// @dev The ways in which deployed tokens differ from the ERC-20 text.
 enum Habit {
     PLAIN, // returns true, reverts on failure
-    SILENT, // USDT: returns nothing, changes an allowance only from or to zero
+    SILENT, // USDT: returns nothing, reverts with nothing, allowances only from or to zero
     FALSE, // returns false instead of reverting
     FEE // keeps one percent of every transfer
 }
@@ -51,12 +51,13 @@ contract WeirdToken {
 
     /// @dev End the call with the answer of this token's habit.
     function _answer(bool done) internal view {
-        if (habit != Habit.FALSE) require(done, "token refused");
         if (habit == Habit.SILENT) {
             assembly ("memory-safe") {
-                return(0, 0)
+                if done { return(0, 0) }
+                revert(0, 0)
             }
         }
+        if (habit != Habit.FALSE) require(done, "token refused");
         assembly ("memory-safe") {
             mstore(0, done)
             return(0, 32)
