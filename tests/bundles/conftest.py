@@ -29,6 +29,7 @@ class FakeRelay:
     def __init__(self) -> None:
         self.url = ""
         self.reply: tuple[int, str] | Callable[[dict[str, Any]], tuple[int, str]] | None = (0, "")
+        self.location = ""  # a redirect's target
         self.bundles: list[dict[str, Any]] = []
         self.requests: list[dict[str, Any]] = []
         self.bodies: list[bytes] = []
@@ -47,7 +48,8 @@ class FakeRelay:
             return web.Response(text="{}")
         status, text = self.reply(asked) if callable(self.reply) else self.reply
         if text:
-            return web.Response(status=status, text=text)
+            where = {"Location": self.location} if self.location else {}
+            return web.Response(status=status, text=text, headers=where)
         if not _signed(header, body):
             return _json(error={"code": -32600, "message": "signature is required"})
         return _json(result=self._result(asked["method"], asked["params"][0]))

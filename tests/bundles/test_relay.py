@@ -125,13 +125,15 @@ async def test_redirect_is_not_followed(
     relay_server: Servers, signer: LocalSigner, transfer: Sign, bundle_of: Make
 ) -> None:
     """A redirect is an unusable answer: private bytes go to configured hosts only."""
-    server = await relay_server()
-    server.reply = (307, "elsewhere")
+    server, elsewhere = await relay_server(), await relay_server()
+    server.reply, server.location = (307, "elsewhere"), elsewhere.url
     relay = open_relay(server, signer)
 
     with pytest.raises(RelayUnavailable, match="HTTP 307"):
         await relay.send_bundle(bundle_of(transfer(signer)))
     await relay.close()
+
+    assert [] == elsewhere.requests
 
 
 async def test_endless_answer_is_cut_off(

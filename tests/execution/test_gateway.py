@@ -1,7 +1,7 @@
 """On the offline twin: genuine pools and tokens, our executor, and blocks sealed by the test."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -22,10 +22,10 @@ from toolkit.devnet.protocols import V2_ROUTER
 from toolkit.devnet.tokens import TOKENS
 from toolkit.devnet.twin import Funding as Endowment
 from toolkit.devnet.twin import TwinConfig, build_twin
-from toolkit.evm.simulator import Simulator, open_simulator
+from toolkit.evm.simulator import BlockEnv, Call, CallResult, Simulator, open_simulator
 from toolkit.execution.calldata import BALANCE_OF, creation_code, encode_address_call
 from toolkit.execution.gateway import Gateway, InFlight
-from toolkit.execution.planner import Declined, TipPolicy, plan
+from toolkit.execution.planner import Declined, TipPolicy, expected_gas, plan
 from toolkit.gas.oracle import GasOracle
 from toolkit.gas.rules import next_base_fee
 from toolkit.journal.log import Journal
@@ -347,7 +347,7 @@ async def test_flash_funded_arbitrage_is_exact_to_the_wei(desk: Desk, kind: Fund
     assert wish.tip_wei == fill.tip_wei > 0
     assert wish.tip_wei + priority == await desk.node.balance(BUILDER) - paid
     assert receipt.fee_wei == fill.gas_fee_wei
-    assert receipt.gas_used < wish.gas_limit
+    assert receipt.gas_used < expected_gas(wish.route, kind, tip_wei=1) < wish.gas_limit
     assert fill.impact_bps > 1
 
 
@@ -427,6 +427,31 @@ async def test_stale_plan_is_stopped_by_simulation(desk: Desk) -> None:
     assert str(wish.minimum_profit) in fills[0].missed
     assert [] == desk.inbox.bundles
     assert 0 == desk.submitter.statistics().submitted
+
+
+class Silent:
+    """A simulator in which everything succeeds and nothing happens."""
+
+    async def simulate(
+        self,
+        transactions: Sequence[Call],
+        *,
+        parent: Head,  # noqa: ARG002 - the seam
+        env: BlockEnv,  # noqa: ARG002 - the seam
+    ) -> tuple[CallResult, ...]:
+        return tuple(CallResult(succeeded=True, output="0x", gas_used=1) for _ in transactions)
+
+
+async def test_short_result_is_stopped_by_simulation(desk: Desk) -> None:
+    """Success is not enough: the logs must show at least the planned result in our accounts."""
+    desk.simulator = Silent()
+    gateway = Gateway(desk, desk.executors)
+    wish = await arbitrage(desk, gateway)
+
+    fill = await gateway.execute(wish, fee=quote_for(await desk.node.head()))
+
+    assert f"simulation: result 0 is below the planned {wish.minimum_profit}" == fill.missed
+    assert [] == desk.inbox.bundles
 
 
 async def test_dry_mode_sends_nothing(desk: Desk) -> None:

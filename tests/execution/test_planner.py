@@ -121,7 +121,12 @@ class OnlyPool:
         self.snapshot = snapshot
 
     def swap(
-        self, token_in: Address, token_out: Address, amount_in: int, *, max_hops: int = 2  # noqa: ARG002 - the seam
+        self,
+        token_in: Address,
+        token_out: Address,
+        amount_in: int,
+        *,
+        max_hops: int = 2,  # noqa: ARG002 - the seam
     ) -> Route:
         if DAI in {token_in, token_out}:
             raise NoRoute(f"no path from {token_in} to {token_out}")
@@ -300,6 +305,10 @@ def test_what_cannot_be_executed_is_declined() -> None:
     spread = msgspec.structs.replace(route, amount_out=route.amount_out + 1)
     greedy = msgspec.structs.replace(route, amount_in=route.amount_in - 1)
     dollars = route_through(snapshot, 10**9, (CHEAP, USDC), (DEAR, WETH))
+    more = route_through(snapshot, route.hops[0].amount_out + 1, (CHEAP, USDC))
+    overspent = msgspec.structs.replace(
+        route, hops=(route.hops[0], *more.hops), amount_out=more.amount_out
+    )
 
     cases = [
         (VetoCause.NO_ROUTE, Leg(token_in=WETH, token_out=DAI, amount_in=1), {}),
@@ -309,6 +318,7 @@ def test_what_cannot_be_executed_is_declined() -> None:
         (VetoCause.INVALID, leg_of(spread), {}),
         (VetoCause.INVALID, leg_of(greedy), {}),
         (VetoCause.INVALID, leg_of(dollars), {}),
+        (VetoCause.INVALID, leg_of(overspent), {}),
         (VetoCause.LIMIT, leg, {"limits": PlanLimits(max_hops=1)}),
         (VetoCause.LIMIT, leg, {"limits": PlanLimits(max_gas=200_000)}),
     ]

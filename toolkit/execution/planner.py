@@ -15,24 +15,22 @@ from toolkit.gas.rules import MAX_TX_GAS
 from toolkit.model.chain import Address
 from toolkit.model.decision import Leg, Plan, Verdict, VetoCause
 from toolkit.model.errors import ConfigError, NoRoute, PoolError
-from toolkit.model.market import Funding, FundingKind, PoolKind, Route
+from toolkit.model.market import Funding, FundingKind, Route
 from toolkit.model.tx import FeeQuote
 from toolkit.model.units import PPM, div_ceil
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.snapshot import Snapshot
+from toolkit.routing.router import GAS_PER_HOP
 
-# Expected gas by part of a plan, measured on the executor with cold storage and rounded up.
-BASE_GAS = 50_000  # intrinsic, calldata, guards, settlement, and the sweep of one token
-TIP_GAS = 45_000  # unwrapping, and a payment that may create the builder's account
-HOP_GAS: Mapping[PoolKind, int] = {
-    PoolKind.CONSTANT_PRODUCT: 100_000,
-    PoolKind.CONCENTRATED: 140_000,
-}
+# Expected gas by part of a plan beside its hops, rounded up from receipts of the executor on the
+# twin (cold storage, a builder's account that does not exist yet).
+BASE_GAS = 40_000  # intrinsic, calldata, guards, settlement, and the sweep of one token
+TIP_GAS = 35_000
 FUNDING_GAS: Mapping[FundingKind, int] = {
-    FundingKind.OWN: 50_000,
-    FundingKind.BALANCER: 70_000,
-    FundingKind.V2_FLASH: 70_000,
-    FundingKind.V3_FLASH: 80_000,
+    FundingKind.OWN: 30_000,
+    FundingKind.BALANCER: 30_000,
+    FundingKind.V2_FLASH: 75_000,
+    FundingKind.V3_FLASH: 55_000,
 }
 
 
@@ -185,7 +183,7 @@ def plan(
 
 def expected_gas(route: Route, funding: FundingKind, *, tip_wei: int) -> int:
     """Gas units that a plan is expected to use; a sum over its parts, on the high side."""
-    hops = sum(HOP_GAS[hop.kind] for hop in route.hops)
+    hops = sum(GAS_PER_HOP[hop.kind] for hop in route.hops)
     return BASE_GAS + hops + FUNDING_GAS[funding] + (TIP_GAS if tip_wei else 0)
 
 
