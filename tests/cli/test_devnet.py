@@ -62,7 +62,9 @@ def wait_until_gone(groups: list[int], *, seconds: float = 10) -> list[str]:
 @pytest.mark.parametrize(
     ("death", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0), (signal.SIGKILL, -9)]
 )
-def test_it_serves_until_a_signal_and_leaves_nothing_behind(death, code):
+def test_it_serves_until_a_signal_and_leaves_nothing_behind(
+    death: signal.Signals, code: int
+) -> None:
     """One JSON line when ready, blocks by evm_mine, the signal's exit code, no process after it."""
     with start("--port", "0", "--block-time", "0", "--builders", "2") as process:
         assert process.stdout is not None
@@ -87,7 +89,7 @@ def test_it_serves_until_a_signal_and_leaves_nothing_behind(death, code):
     assert wait_until_gone(groups) == []
 
 
-def test_blocks_come_by_themselves_with_a_block_time():
+def test_blocks_come_by_themselves_with_a_block_time() -> None:
     """With --block-time the chain moves without anybody asking, trades included."""
     with start("--port", "0", "--block-time", "0.05") as process:
         assert process.stdout is not None
@@ -104,7 +106,7 @@ def test_blocks_come_by_themselves_with_a_block_time():
     assert block["transactions"]
 
 
-def test_a_taken_port_is_one_line(capsys):
+def test_a_taken_port_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing is built when the port is taken: one line that names it, exit code 1."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -126,7 +128,9 @@ def test_a_taken_port_is_one_line(capsys):
         (["--port", "70000"], "port 70000 is not between"),
     ],
 )
-def test_bad_options_are_one_line(capsys, options, words):
+def test_bad_options_are_one_line(
+    capsys: pytest.CaptureFixture[str], options: list[str], words: str
+) -> None:
     """An option that cannot be right is named in one line, exit code 2."""
     code = main(["devnet", "--port", "0", *options])
 
@@ -134,7 +138,7 @@ def test_bad_options_are_one_line(capsys, options, words):
     assert re.fullmatch(rf"toolkit: .*{re.escape(words)}.*\n", capsys.readouterr().err)
 
 
-def test_an_unknown_hardfork_says_so(capsys):
+def test_an_unknown_hardfork_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     """What Anvil does not know ends the command with Anvil's own words, exit code 1."""
     code = main(["devnet", "--port", "0", "--hardfork", "nonesuch"])
 
@@ -142,7 +146,7 @@ def test_an_unknown_hardfork_says_so(capsys):
     assert re.fullmatch(r"toolkit: .*nonesuch.*\n", capsys.readouterr().err)
 
 
-def test_help_needs_nothing_heavy():
+def test_help_needs_nothing_heavy() -> None:
     """Describing the command imports no part of the devnet."""
     code = "import sys, toolkit.cli.devnet; print(any('devnet.' in m for m in sys.modules))"
     done = subprocess.run(

@@ -56,7 +56,7 @@ def executable(path: Path, text: str) -> Path:
     return path
 
 
-async def test_it_answers_on_a_port_the_system_chose_and_leaves_nothing_behind():
+async def test_it_answers_on_a_port_the_system_chose_and_leaves_nothing_behind() -> None:
     """A started Anvil answers at once, in its own group, and stop() removes all of it."""
     async with await start_anvil() as first, await start_anvil() as second:
         versions = [await client_version(node.url) for node in (first, second)]
@@ -69,7 +69,7 @@ async def test_it_answers_on_a_port_the_system_chose_and_leaves_nothing_behind()
 
 
 @pytest.mark.parametrize("death", [signal.SIGKILL, signal.SIGTERM])
-def test_no_anvil_outlives_its_parent(death):
+def test_no_anvil_outlives_its_parent(death: signal.Signals) -> None:
     """Whatever kills the parent, SIGKILL included, Anvil and its watcher are gone soon after."""
     with subprocess.Popen(
         [sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, cwd=ROOT
@@ -83,14 +83,14 @@ def test_no_anvil_outlives_its_parent(death):
     assert wait_until_gone(group) == []
 
 
-async def test_a_thread_that_started_it_may_end():
+async def test_a_thread_that_started_it_may_end() -> None:
     """Anvil lives as long as the process, not as long as the thread that started it."""
     anvil = await asyncio.to_thread(lambda: asyncio.run(start_anvil()))
     async with anvil:
         assert (await client_version(anvil.url)).startswith("anvil/")
 
 
-async def test_stopping_twice_is_harmless():
+async def test_stopping_twice_is_harmless() -> None:
     """stop() may be called again after the process is gone."""
     anvil = await start_anvil()
     await anvil.stop()
@@ -99,7 +99,7 @@ async def test_stopping_twice_is_harmless():
     assert anvil.process.returncode is not None
 
 
-async def test_a_taken_port_is_one_clear_line():
+async def test_a_taken_port_is_one_clear_line() -> None:
     """A port in use is named in the error, with Anvil's own words."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -111,7 +111,7 @@ async def test_a_taken_port_is_one_clear_line():
     assert "\n" not in str(raised.value)
 
 
-async def test_a_refused_argument_is_one_clear_line():
+async def test_a_refused_argument_is_one_clear_line() -> None:
     """What Anvil says on stderr reaches the author."""
     with pytest.raises(DevnetError, match="--no-such-thing") as raised:
         await start_anvil(["--no-such-thing"])
@@ -119,7 +119,7 @@ async def test_a_refused_argument_is_one_clear_line():
     assert "\n" not in str(raised.value)
 
 
-async def test_a_death_in_mid_run_is_told_with_its_signal():
+async def test_a_death_in_mid_run_is_told_with_its_signal() -> None:
     """check() passes while the process runs and names the signal once it was killed."""
     async with await start_anvil() as anvil:
         anvil.check()
@@ -130,7 +130,7 @@ async def test_a_death_in_mid_run_is_told_with_its_signal():
             anvil.check()
 
 
-async def test_a_program_that_never_answers_is_given_up(tmp_path):
+async def test_a_program_that_never_answers_is_given_up(tmp_path: Path) -> None:
     """A binary that prints no port within the limit is ended and reported."""
     mute = executable(tmp_path / "anvil", "#!/bin/sh\nexec sleep 100\n")
 
@@ -138,7 +138,9 @@ async def test_a_program_that_never_answers_is_given_up(tmp_path):
         await start_anvil(binary=mute, timeout_s=0.1)
 
 
-def test_search_order_is_the_documented_one(tmp_path, monkeypatch):
+def test_search_order_is_the_documented_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """ANVIL_BIN beats FOUNDRY_BIN beats PATH beats ~/.foundry/bin beats .tools."""
     home, path, foundry = (tmp_path / name for name in ("home", "path", "foundry"))
     named = executable(tmp_path / "named", "#!/bin/sh\n")
@@ -161,7 +163,7 @@ def test_search_order_is_the_documented_one(tmp_path, monkeypatch):
     assert wanted == found
 
 
-def test_the_node_shim_is_passed_over(tmp_path, monkeypatch):
+def test_the_node_shim_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """npm's Node script is no Anvil: the next place is searched instead."""
     executable(tmp_path / "shim/anvil", "#!/usr/bin/env node\n")
     real = executable(tmp_path / "real/anvil", "#!/bin/sh\n")
@@ -172,7 +174,9 @@ def test_the_node_shim_is_passed_over(tmp_path, monkeypatch):
     assert real == find_anvil()
 
 
-def test_without_any_anvil_the_remedy_is_named(tmp_path, monkeypatch):
+def test_without_any_anvil_the_remedy_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing found says what to run; a wrong ANVIL_BIN names itself."""
     for variable in ("ANVIL_BIN", "FOUNDRY_BIN", "PATH"):
         monkeypatch.setenv(variable, "")

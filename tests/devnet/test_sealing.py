@@ -1,36 +1,44 @@
 import random
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
-from tests.devnet.conftest import ACCOUNTS, GWEI, OWNER, submit
+from tests.devnet.conftest import ACCOUNTS, GWEI, OWNER, Wallet, submit
+from toolkit.chain.node import Node
 from toolkit.devnet.calldata import encode_call
 from toolkit.devnet.pools import POOLS
 from toolkit.devnet.protocols import WETH
+from toolkit.devnet.sealing import Market, SlotRecord
 from toolkit.devnet.trades import Trade, swap_call
 from toolkit.gas.rules import next_base_fee
 from toolkit.model.bundle import MissCause
+from toolkit.model.chain import Address
 from toolkit.model.errors import DevnetError
+from toolkit.model.tx import SignedTransaction
 
 COINBASE_PAYER_GAS = 100_000
 
 
-def swap(account, amount, *, minimum_out=0):
+def swap(account: Address, amount: int, *, minimum_out: int = 0) -> tuple[Address, str]:
     return swap_call(
         Trade(pool=POOLS[0], token_in=WETH, amount_in=amount), account, minimum_out=minimum_out
     )
 
 
-async def exact_output(node, account, amount):
+async def exact_output(node: Node, account: Address, amount: int) -> int:
     to, data = swap(account, amount)
     answer = await node.call(to=to, data=data, sender=account)
     return int(answer[-64:], 16)
 
 
-async def mined(node):
+async def mined(node: Node) -> list[str]:
     return [str(each) for each in (await node.block())["transactions"]]
 
 
-async def test_bundles_come_first_by_value_then_the_public_by_tip(node, market, wallets):
+async def test_bundles_come_first_by_value_then_the_public_by_tip(
+    node: Node, market: Market, wallets: list[Wallet]
+) -> None:
     """The block is: dearest bundle, cheaper bundle, private transaction, public ones by tip."""
     public = [wallets[i].sign(tip=tip * GWEI) for i, tip in ((0, 1), (1, 3), (2, 2))]
     for each in public:
@@ -48,7 +56,9 @@ async def test_bundles_come_first_by_value_then_the_public_by_tip(node, market, 
     assert [each.hash for each in wanted] == await mined(node)
 
 
-async def test_a_later_bundle_may_use_the_nonce_after_another(node, market, wallets):
+async def test_a_later_bundle_may_use_the_nonce_after_another(
+    node: Node, market: Market, wallets: list[Wallet]
+) -> None:
     """Two bundles of one account with nonces in a row both land, whatever they pay."""
     first, second = wallets[1].sign(tip=GWEI), wallets[1].sign(tip=50 * GWEI)
     await submit(market, second)
@@ -59,7 +69,9 @@ async def test_a_later_bundle_may_use_the_nonce_after_another(node, market, wall
     assert [first.hash, second.hash] == await mined(node)
 
 
-async def test_one_nonce_goes_to_the_bundle_that_pays_more(node, market, wallets):
+async def test_one_nonce_goes_to_the_bundle_that_pays_more(
+    node: Node, market: Market, wallets: list[Wallet]
+) -> None:
     """The cheaper of two bundles with one nonce is outbid, and its rival is named."""
     dear, cheap = (wallets[1].sign(nonce=10, tip=tip * GWEI) for tip in (9, 3))
     await submit(market, cheap)
@@ -73,7 +85,9 @@ async def test_one_nonce_goes_to_the_bundle_that_pays_more(node, market, wallets
     assert (MissCause.OUTBID_CONFLICT, won.bundle_hash) == (lost.cause, lost.rival)
 
 
-async def test_a_bundle_that_would_do_something_else_is_left_out(node, market, wallets):
+async def test_a_bundle_that_would_do_something_else_is_left_out(
+    node: Node, market: Market, wallets: list[Wallet]
+) -> None:
     """Behind another swap: with a minimum it fails (outbid), without one it differs (conflict)."""
     a, b, c = (wallets[i].account.address for i in (1, 2, 3))
     amount = 10 * 10**18
@@ -98,7 +112,7 @@ async def test_a_bundle_that_would_do_something_else_is_left_out(node, market, w
     assert "INSUFFICIENT_OUTPUT_AMOUNT" in found[strict.hash].evidence
 
 
-async def test_all_or_nothing(node, market, wallets):
+async def test_all_or_nothing(node: Node, market: Market, wallets: list[Wallet]) -> None:
     """A bundle whose second transaction reverts leaves no trace, and says which and why."""
     good = wallets[1].sign(tip=90 * GWEI)
     to, data = swap(wallets[1].account.address, 10**18, minimum_out=10**30)
@@ -112,7 +126,7 @@ async def test_all_or_nothing(node, market, wallets):
     assert "INSUFFICIENT_OUTPUT_AMOUNT" in lost.evidence
 
 
-async def test_a_listed_revert_may_stay(node, market, wallets):
+async def test_a_listed_revert_may_stay(node: Node, market: Market, wallets: list[Wallet]) -> None:
     """What revertingTxHashes names may revert and is mined all the same."""
     to, data = swap(wallets[1].account.address, 10**18, minimum_out=10**30)
     failing = wallets[1].sign(to, data=data)
@@ -139,8 +153,13 @@ async def test_a_listed_revert_may_stay(node, market, wallets):
     ],
 )
 async def test_what_cannot_be_mined_is_left_out_with_its_cause(
-    node, market, wallets, field, cause, words
-):
+    node: Node,
+    market: Market,
+    wallets: list[Wallet],
+    field: dict[str, Any],
+    cause: MissCause,
+    words: str,
+) -> None:
     """Anvil's simulation checks none of these by itself; each has its own cause and evidence."""
     await submit(market, wallets[1].sign(**field))
 
@@ -152,7 +171,9 @@ async def test_what_cannot_be_mined_is_left_out_with_its_cause(
     assert words in lost.evidence
 
 
-async def test_only_the_target_block_is_tried(node, market, wallets):
+async def test_only_the_target_block_is_tried(
+    node: Node, market: Market, wallets: list[Wallet]
+) -> None:
     """A bundle for the block after next waits for it; a time window outside leaves it out."""
     later = wallets[1].sign()
     early = wallets[2].sign()
@@ -167,7 +188,9 @@ async def test_only_the_target_block_is_tried(node, market, wallets):
     assert [later.hash] == await mined(node)
 
 
-async def test_a_bundle_the_winner_lacks_is_recorded_as_such(node, market, wallets):
+async def test_a_bundle_the_winner_lacks_is_recorded_as_such(
+    node: Node, market: Market, wallets: list[Wallet]
+) -> None:
     """Sent to one builder only, a bundle misses the other's slots, and the truth says so."""
     await market.seal()
     loser = next(b for b in market.builders if b.name != _next_winner(market))
@@ -181,11 +204,13 @@ async def test_a_bundle_the_winner_lacks_is_recorded_as_such(node, market, walle
     assert await mined(node) == []
 
 
-def _next_winner(market):
+def _next_winner(market: Market) -> str:
     return market._winner(market.head.number + 1).name
 
 
-async def test_the_public_pool_survives_a_block(node, market, wallets):
+async def test_the_public_pool_survives_a_block(
+    node: Node, market: Market, wallets: list[Wallet]
+) -> None:
     """A gapped nonce waits on, an outlived one is dropped, an impersonated one keeps its hash."""
     gapped = wallets[1].sign(nonce=12)
     outlived = wallets[2].sign(nonce=10, tip=GWEI)
@@ -207,7 +232,9 @@ async def test_the_public_pool_survives_a_block(node, market, wallets):
     assert (outlived.hash,) == market.slots[-1].dropped
 
 
-async def test_a_bundle_may_carry_a_public_transaction(node, market, wallets):
+async def test_a_bundle_may_carry_a_public_transaction(
+    node: Node, market: Market, wallets: list[Wallet]
+) -> None:
     """A backrun holds the pending transaction itself, which is mined once, in the bundle."""
     public, back = wallets[1].sign(), wallets[2].sign(tip=5 * GWEI)
     await node.send_raw(public.raw)
@@ -218,12 +245,14 @@ async def test_a_bundle_may_carry_a_public_transaction(node, market, wallets):
     assert [public.hash, back.hash] == await mined(node)
 
 
-async def test_a_block_mined_behind_the_market_is_noticed(node, market, wallets, monkeypatch):
+async def test_a_block_mined_behind_the_market_is_noticed(
+    node: Node, market: Market, wallets: list[Wallet], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Something else in the block than planned is an error, not a silent difference."""
     stranger = wallets[5].sign()
     call = node.rpc.call
 
-    async def meddling(method, params=(), **options):
+    async def meddling(method: str, params: Sequence[object] = (), **options: Any) -> Any:
         if method == "anvil_setCoinbase":
             await call("anvil_dropAllTransactions")
             await call("eth_sendRawTransaction", (stranger.raw,))
@@ -236,7 +265,9 @@ async def test_a_block_mined_behind_the_market_is_noticed(node, market, wallets,
         await market.seal()
 
 
-async def test_the_slot_is_paid_to_its_builder_at_the_protocols_base_fee(node, market, wallets):
+async def test_the_slot_is_paid_to_its_builder_at_the_protocols_base_fee(
+    node: Node, market: Market, wallets: list[Wallet]
+) -> None:
     """Fee recipient, base fee and time are those of the plan; the lottery takes turns."""
     seen = set()
     for _ in range(12):
@@ -254,7 +285,7 @@ async def test_the_slot_is_paid_to_its_builder_at_the_protocols_base_fee(node, m
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-async def test_no_block_breaks_a_bundle(node, market):
+async def test_no_block_breaks_a_bundle(node: Node, market: Market) -> None:
     """200 random blocks: bundles whole, in order, first, as simulated, and fully paid for."""
     seed = random.SystemRandom().randrange(10**9)
     print(f"seed {seed}")
@@ -269,12 +300,10 @@ async def test_no_block_breaks_a_bundle(node, market):
     assert min(landed, missed) > 50
 
 
-async def _fill(chance, node, market, usual_out):
-    from tests.devnet.conftest import Wallet
-
+async def _fill(chance: random.Random, node: Node, market: Market, usual_out: int) -> None:
     nonces = {each.address: await node.nonce(each.address) for each in ACCOUNTS}
     for _ in range(chance.randrange(5)):
-        transactions = []
+        transactions: list[SignedTransaction] = []
         for _ in range(chance.randrange(1, 4)):
             account = chance.choice(ACCOUNTS)
             used = sum(each.sender == account.address for each in transactions)
@@ -300,7 +329,7 @@ async def _fill(chance, node, market, usual_out):
             await submit(market, *transactions, revertingTxHashes=reverting)
 
 
-async def _check_block(node, slot):
+async def _check_block(node: Node, slot: SlotRecord) -> None:
     receipts = await node.receipts(slot.number)
     order = [each.transaction_hash for each in receipts]
     by_hash = {each.transaction_hash: each for each in receipts}

@@ -12,7 +12,7 @@ __all__ = ["tk_chain", "tk_devnet", "tk_relay"]
 
 async def test_the_three_fixtures_are_one_market(
     tk_devnet: Devnet, tk_chain: Node, tk_relay: RelayInfo
-):
+) -> None:
     """A block sealed on tk_devnet is the head of tk_chain, and tk_relay listens."""
     head = await tk_devnet.seal()
     async with aiohttp.ClientSession() as session, session.get(tk_relay.url) as response:
@@ -22,7 +22,7 @@ async def test_the_three_fixtures_are_one_market(
     assert status == 405
 
 
-def test_the_plugin_is_opt_in_by_one_line(pytester: pytest.Pytester):
+def test_the_plugin_is_opt_in_by_one_line(pytester: pytest.Pytester) -> None:
     """`pytest_plugins` with its name is all that a bot's test suite needs."""
     root = Path(__file__).resolve().parents[2]
     pytester.syspathinsert(root)
