@@ -106,6 +106,9 @@ async def test_every_simulator_says_what_the_chain_does(chain: Chain, case: str)
     """Success, gas and logs are the receipts' own, and all simulators give the same outputs."""
     parent = await chain.node.head()
     env = await chain.env(parent)
+    # Never the parent's own base fee, which a node would take by default.
+    base_fee = env.base_fee_per_gas + 10**8 * (1 + parent.number % 5)
+    env = msgspec.structs.replace(env, base_fee_per_gas=base_fee)
     transactions = CASES[case](*await senders(chain))
 
     by_node = await NodeSimulator(chain.node).simulate(transactions, parent=parent, env=env)

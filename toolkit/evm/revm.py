@@ -179,9 +179,8 @@ def _execute(
     price = effective_gas_price(transaction, env.base_fee_per_gas)
     prepaid = transaction.gas * price
     payer = state.accounts[sender]
-    if payer.balance < 2 * prepaid + transaction.value:
-        # pyrevm does not deduct the prepaid gas, so we do, but it checks for it all the same.
-        raise _Unfaithful
+    # pyrevm does not deduct the prepaid gas, so we do; but it asks for it all the same, and
+    # refuses a sender that has it only once.
     state.accounts[sender] = Account(
         balance=payer.balance - prepaid, nonce=payer.nonce + 1, code=payer.code
     )
