@@ -68,8 +68,7 @@ class Front:
             ):
                 return await response.read()
         except aiohttp.ClientError as error:
-            text = f"the devnet's anvil does not answer ({type(error).__name__}); it may have died"
-            return orjson.dumps(_error(None, _INTERNAL, text))
+            return _unanswered(body, error)
 
     async def _own(self, request: object) -> dict[str, Any] | None:
         """Answer a request that is not Anvil's business; None if it is."""
@@ -115,29 +114,49 @@ class Front:
         return orjson.loads(await self._forward(orjson.dumps(body))).get("result")
 
     async def _talk(self, client: web.WebSocketResponse) -> None:
-        """Join a client's WebSocket with one to Anvil until either side closes."""
-        upstream = self.anvil_url.replace("http", "ws", 1)
-        async with self.session.ws_connect(upstream, max_msg_size=MAX_BODY_BYTES) as anvil:
-            down = asyncio.create_task(_pump(anvil, client))
-            try:
-                async for message in client:
-                    if message.type is aiohttp.WSMsgType.TEXT:
-                        await self._say(message.data, client, anvil)
-            finally:
-                down.cancel()
-                await asyncio.gather(down, return_exceptions=True)
-
-    async def _say(
-        self, text: str, client: web.WebSocketResponse, anvil: aiohttp.ClientWebSocketResponse
-    ) -> None:
+        """Answer a WebSocket's requests; subscriptions get a connection to Anvil of their own."""
+        line = _Subscriptions(session=self.session, anvil_url=self.anvil_url, client=client)
         try:
-            request = orjson.loads(text)
-        except ValueError:
-            request = None
-        if _is_subscription(request):  # only these belong to the connection
-            await anvil.send_str(text)
-        else:
-            await client.send_str((await self._answer(text.encode())).decode())
+            async for message in client:
+                if message.type is not aiohttp.WSMsgType.TEXT:
+                    continue
+                request = _parsed(message.data)
+                if _is_subscription(request):
+                    await line.pass_on(message.data, request)
+                else:
+                    await client.send_str((await self._answer(message.data.encode())).decode())
+        finally:
+            await line.close()
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Subscriptions:
+    """A client's subscriptions at Anvil, over one connection that is opened on first use."""
+
+    session: aiohttp.ClientSession
+    anvil_url: str
+    client: web.WebSocketResponse
+    anvil: aiohttp.ClientWebSocketResponse | None = None
+    pump: asyncio.Task[None] | None = None
+
+    async def pass_on(self, text: str, request: object) -> None:
+        try:
+            if self.anvil is None:
+                url = self.anvil_url.replace("http", "ws", 1)
+                self.anvil = await self.session.ws_connect(url, max_msg_size=MAX_BODY_BYTES)
+                self.pump = asyncio.create_task(_pump(self.anvil, self.client))
+            await self.anvil.send_str(text)
+        except (aiohttp.ClientError, ConnectionError) as error:
+            number = request.get("id") if isinstance(request, dict) else None
+            answer = _error(number, _INTERNAL, _gone(error))
+            await self.client.send_str(orjson.dumps(answer).decode())
+
+    async def close(self) -> None:
+        if self.pump is not None:
+            self.pump.cancel()
+            await asyncio.gather(self.pump, return_exceptions=True)
+        if self.anvil is not None:
+            await self.anvil.close()
 
 
 async def _pump(anvil: aiohttp.ClientWebSocketResponse, client: web.WebSocketResponse) -> None:
@@ -145,6 +164,27 @@ async def _pump(anvil: aiohttp.ClientWebSocketResponse, client: web.WebSocketRes
         if message.type is aiohttp.WSMsgType.TEXT:
             await client.send_str(message.data)
     await client.close()
+
+
+def _gone(error: Exception) -> str:
+    return f"the devnet's anvil does not answer ({type(error).__name__}); it may have died"
+
+
+def _unanswered(body: bytes, error: Exception) -> bytes:
+    """An error for every request in the body, each with its own id."""
+    request = _parsed(body)
+    if isinstance(request, list):
+        ids = [each.get("id") if isinstance(each, dict) else None for each in request]
+        return orjson.dumps([_error(number, _INTERNAL, _gone(error)) for number in ids])
+    number = request.get("id") if isinstance(request, dict) else None
+    return orjson.dumps(_error(number, _INTERNAL, _gone(error)))
+
+
+def _parsed(text: str | bytes) -> object:
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        return None
 
 
 def _is_own(request: object) -> bool:

@@ -1,0 +1,159 @@
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+
+from tests.devnet.conftest import Wallet
+from toolkit.chain.node import Node
+from toolkit.chain.rpc import HttpRpc, WsRpc
+from toolkit.devnet.anvil import Anvil
+from toolkit.devnet.front import Front
+from toolkit.devnet.gate import Gate
+from toolkit.devnet.sealing import Market
+from toolkit.devnet.web import WebServer, listen, serve
+from toolkit.model.errors import RpcError
+
+INFO = {"devnet": True, "mode": "DEV", "chain_id": 1}
+
+
+@pytest.fixture
+async def server(fork: Anvil, market: Market) -> AsyncIterator[WebServer]:
+    async with aiohttp.ClientSession() as session:
+        front = Front(
+            anvil_url=fork.url, seal=market.seal, gate=market.gate, session=session, info=INFO
+        )
+        server = await serve(front.handle, listen(what="front"))
+        yield server
+        await server.close()
+
+
+@pytest.fixture(params=["http", "ws"])
+async def client(request: pytest.FixtureRequest, server: WebServer) -> AsyncIterator[Node]:
+    rpc = HttpRpc(server.url) if request.param == "http" else WsRpc(server.ws_url)
+    yield Node(rpc)
+    await rpc.close()
+
+
+async def test_it_is_anvil_with_the_market_behind_it(
+    client: Node, node: Node, market: Market, wallets: list[Wallet]
+) -> None:
+    """Over HTTP and WebSocket: reads pass through, a mined block is the market's, info is ours."""
+    signed = wallets[1].sign()
+    await client.send_raw(signed.raw)
+    mined = await client.rpc.call("evm_mine")
+
+    assert mined == "0x0"
+    assert INFO == await client.rpc.call("toolkit_info")
+    assert await node.head() == await client.head() == market.head
+    assert (signed.hash,) == market.slots[-1].public
+    assert (await client.client_version()).startswith("anvil/")
+
+
+async def test_mining_takes_count_interval_and_time(client: Node, market: Market) -> None:
+    """anvil_mine(count, seconds) and evm_mine with a time or a count mean what they mean there."""
+    first = market.head
+    await client.rpc.call("anvil_mine", ("0x3", "0x64"))
+    third = market.head
+    await client.rpc.call("evm_mine", ({"blocks": 2},))
+    fifth = market.head
+    await client.rpc.call("evm_mine", (hex(fifth.timestamp + 999),))
+
+    assert (first.number + 3, first.timestamp + 12 + 200) == (third.number, third.timestamp)
+    assert fifth.number == third.number + 2
+    assert market.head.timestamp == fifth.timestamp + 999
+    assert len(market.slots) == 6
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "words"),
+    [
+        ("evm_setAutomine", [True], "is off on the devnet"),
+        ("evm_mine", ["soon"], "parameters are no numbers"),
+        ("anvil_mine", ["0xffffffff"], "parameters are no numbers"),
+    ],
+)
+async def test_what_would_go_round_the_market_is_refused(
+    client: Node, method: str, params: list[object], words: str
+) -> None:
+    """Automatic mining and parameters that are no numbers are errors, and mine nothing."""
+    with pytest.raises(RpcError, match=words):
+        await client.rpc.call(method, params)
+
+
+async def test_a_batch_is_carried_out_in_order_around_a_seal(client: Node, market: Market) -> None:
+    """What stands before a seal in a batch sees the old head, what stands after it the new."""
+    number = market.head.number
+    answers = await client.rpc.batch(
+        [("eth_blockNumber", ()), ("evm_mine", ()), ("eth_blockNumber", ()), ("nonsense", ())]
+    )
+
+    assert [hex(number), "0x0", hex(number + 1)] == answers[:3]
+    assert isinstance(answers[3], RpcError)
+
+
+async def test_subscribers_hear_of_each_block_once(server: WebServer, market: Market) -> None:
+    """newHeads comes through the WebSocket: one notice a block, none for what was simulated."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(server.ws_url) as socket,
+    ):
+        await socket.send_json(
+            {"jsonrpc": "2.0", "id": 1, "method": "eth_subscribe", "params": ["newHeads"]}
+        )
+        await socket.receive_json()
+        heads = [await market.seal() for _ in range(3)]
+        heard = [(await socket.receive_json())["params"]["result"]["hash"] for _ in heads]
+
+    assert [head.hash for head in heads] == heard
+
+
+async def test_what_is_not_json_is_told_so(server: WebServer) -> None:
+    """A body that is not JSON is -32700, as for any node."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(server.url, data=b"{") as response,
+    ):
+        document: dict[str, Any] = orjson.loads(await response.read())
+
+    assert document["error"]["code"] == -32700
+
+
+async def test_a_dead_anvil_is_named(client: Node, fork: Anvil) -> None:
+    """When Anvil is gone the front answers one line instead of hanging."""
+    await fork.stop()
+
+    with pytest.raises(RpcError, match="may have died"):
+        await client.rpc.call("eth_blockNumber")
+
+
+async def test_the_gate_lets_nobody_in_while_it_is_closed() -> None:
+    """A closure waits for those inside, keeps newcomers out, and lets them in afterwards."""
+    gate, log = Gate(), []
+    inside = asyncio.Event()
+
+    async def pass_through(name: str) -> None:
+        async with gate.passage():
+            log.append(f"{name} in")
+            if name == "first":
+                await inside.wait()
+            log.append(f"{name} out")
+
+    async def close() -> None:
+        async with gate.closure():
+            log.append("closed")
+            await asyncio.sleep(0)
+            log.append("opened")
+
+    first = asyncio.create_task(pass_through("first"))
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(close())
+    await asyncio.sleep(0)
+    second = asyncio.create_task(pass_through("second"))
+    await asyncio.sleep(0)
+    inside.set()
+    await asyncio.gather(first, closing, second)
+
+    assert ["first in", "first out", "closed", "opened", "second in", "second out"] == log

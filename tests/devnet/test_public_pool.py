@@ -1,0 +1,68 @@
+import random
+from collections.abc import Iterable
+
+from toolkit.devnet.public_pool import Pending, pack
+from toolkit.model.chain import Address, Hash
+
+
+def pending(sender: int, nonce: int, *, tip: int, cap: int = 1000, gas: int = 100) -> Pending:
+    return Pending(
+        hash=Hash(f"0x{sender:032x}{nonce:032x}"),
+        sender=Address(f"0x{sender:040x}"),
+        nonce=nonce,
+        gas=gas,
+        fee_cap=cap,
+        tip_cap=tip,
+        method="eth_sendRawTransaction",
+        param="0x",
+    )
+
+
+def packed(
+    pool: Iterable[Pending], *, gas: int = 10_000, taken: Iterable[Pending] = ()
+) -> list[Pending]:
+    hashes = frozenset(each.hash for each in taken)
+    return list(pack(pool, nonces={}, base_fee_wei=100, gas=gas, taken=hashes))
+
+
+def test_the_best_tip_goes_first_but_never_before_its_own_nonce() -> None:
+    """A dear transaction waits for the cheap one before it; the others go by tip."""
+    a0, a1 = pending(1, 0, tip=1), pending(1, 1, tip=90)
+    b0, c0 = pending(2, 0, tip=50), pending(3, 0, tip=200, cap=130)
+
+    assert packed([a1, a0, b0, c0]) == [b0, c0, a0, a1]
+
+
+def test_what_cannot_be_mined_stays_out() -> None:
+    """A nonce gap, a cap below the base fee, too little room, or being in a bundle already."""
+    gap, low, big = pending(1, 1, tip=9), pending(2, 0, tip=9, cap=99), pending(3, 0, tip=9, gas=51)
+    fits, bundled = pending(4, 0, tip=1, gas=50), pending(5, 0, tip=99)
+
+    assert packed([gap, low, big, fits, bundled], gas=50, taken=[bundled]) == [fits]
+
+
+def test_every_packing_is_valid() -> None:
+    """Random pools: gas fits, nonces rise by one from the account's own, no tip is negative."""
+    seed = random.SystemRandom().randrange(10**9)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    for _ in range(300):
+        pool = {
+            (sender, nonce): pending(
+                sender,
+                nonce,
+                tip=chance.randrange(50),
+                cap=chance.randrange(90, 200),
+                gas=chance.randrange(1, 300),
+            )
+            for sender in range(1, chance.randrange(2, 6))
+            for nonce in range(chance.randrange(5))
+            if chance.random() < 0.8
+        }
+        gas = chance.randrange(1000)
+        chosen = packed(pool.values(), gas=gas)
+        assert sum(each.gas for each in chosen) <= gas
+        assert all(each.tip(100) >= 0 for each in chosen)
+        for sender in {each.sender for each in chosen}:
+            nonces = [each.nonce for each in chosen if each.sender == sender]
+            assert list(range(len(nonces))) == nonces
