@@ -160,6 +160,17 @@ def test_the_mirrored_signature_is_refused() -> None:
         decode_transaction("0x02" + rlp.encode(mirrored).hex())
 
 
+@pytest.mark.parametrize("place", [1, 2, 3, 4, 6, 10, 11])
+def test_integers_with_leading_zeros_are_refused(place: int) -> None:
+    """One transaction has one encoding: padded integers would give it another hash."""
+    signed = LocalSigner(KEY).sign_transaction_now(TRANSFER)
+    fields = list(rlp.decode(bytes.fromhex(signed.raw[4:])))
+    fields[place] = b"\0" + fields[place]
+
+    with pytest.raises(ConfigError, match="not a signed transaction"):
+        decode_transaction("0x02" + rlp.encode(fields).hex())
+
+
 @pytest.mark.parametrize(
     "raw", ["", "0x", "0xzz", "0x00", "0x03c0", "0x04c0", "0x02", "0x02c0", "0xc0", "0xf8"]
 )
