@@ -141,7 +141,8 @@ class Session:
             sends = Web3Sends(self.node, self._intake, self._send_for_web3)
             self._w3 = open_web3(Bridge(self.node.rpc, sends), like=self._like)
             if self.signers:
-                self._w3.eth.default_account = checksum(self.signers[0].address)  # type: ignore[assignment]
+                first = checksum(self.signers[0].address)
+                self._w3.eth.default_account = first  # type: ignore[assignment]
         return self._w3
 
     async def send(

@@ -42,5 +42,5 @@ def _open_keyfile(path: Path, password: str) -> bytes:
     except ValueError as error:
         reason = "the password does not open it" if "MAC" in str(error) else "no version 3 keyfile"
         raise SignerError(f"keystore {path}: {reason}") from None
-    except (KeyError, TypeError, NotImplementedError, AttributeError):
+    except (KeyError, TypeError, RuntimeError, AttributeError):
         raise SignerError(f"keystore {path}: no version 3 keyfile") from None
