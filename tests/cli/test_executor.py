@@ -1,0 +1,305 @@
+"""`toolkit executor` from the shell, against real nodes of every mode."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from eth_keyfile.keyfile import create_keyfile_json
+
+from toolkit.chain.signer import LocalSigner
+from toolkit.cli.main import main
+from toolkit.devnet.anvil import start_anvil
+
+KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
+OWNER = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266"
+REAL_KEY = "0x" + "5a" * 32
+WETH = "0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2"
+NOTHING = "0x" + "77" * 20
+
+
+def ask(url: str, method: str, *params: object) -> object:
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.loads(response.read())["result"]
+
+
+@contextmanager
+def anvil(*options: str) -> Iterator[str]:
+    """A running Anvil's endpoint."""
+    process = asyncio.run(start_anvil(options))
+    try:
+        yield process.url
+    finally:
+        asyncio.run(process.stop())
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """A fresh Anvil with a wrapped native token where mainnet has it."""
+    document = files("toolkit.devnet").joinpath("artifacts", "StandInWeth.json").read_text()
+    with anvil("--chain-id", "1", "--hardfork", "cancun") as endpoint:
+        ask(endpoint, "anvil_setCode", WETH, json.loads(document)["runtime"])
+        yield endpoint
+
+
+@pytest.fixture
+def geth(url: str) -> Iterator[str]:
+    """The same node behind a front that says it is a real one."""
+
+    class Front(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+            with urllib.request.urlopen(request, timeout=30) as response:
+                answer = response.read()
+            asked = json.loads(body)
+            if isinstance(asked, dict) and asked["method"] == "web3_clientVersion":
+                answer = json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": "Geth/v1.16"})
+                answer = answer.encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            """Stay quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Front)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def keystore(tmp_path: Path) -> list[str]:
+    """Options that open a keyfile with a real-looking key."""
+    keyfile = create_keyfile_json(
+        bytes.fromhex(REAL_KEY[2:]), b"secret", kdf="pbkdf2", iterations=1
+    )
+    (tmp_path / "mine.json").write_text(json.dumps(keyfile))
+    (tmp_path / "password").write_text("secret\n")
+    return [
+        *("--keystore", str(tmp_path / "mine.json")),
+        *("--password-file", str(tmp_path / "password")),
+    ]
+
+
+def run(*argv: str) -> int:
+    return main(["executor", *argv])
+
+
+def deployed(url: str, capsys: pytest.CaptureFixture[str]) -> str:
+    assert 0 == run("deploy", "--rpc-url", url, "--private-key", KEY, "--json")
+    return str(json.loads(capsys.readouterr().out)["executor"])
+
+
+def test_deploy_and_status_on_a_dev_node(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Deploying answers with the executor, its owner and its cost; status finds it genuine."""
+    code = run("deploy", "--rpc-url", url, "--private-key", KEY, "--json")
+    made = json.loads(capsys.readouterr().out)
+
+    assert 0 == code
+    assert ("DEV", "Confirmed", OWNER, WETH) == (
+        made["mode"],
+        made["outcome"],
+        made["owner"],
+        made["weth"],
+    )
+    assert 0 == run("status", made["executor"], "--rpc", url, "--token", WETH, "--json")
+    seen = json.loads(capsys.readouterr().out)
+    assert seen["genuine"]
+    assert (OWNER, WETH, "DEV") == (seen["owner"], seen["weth"], seen["mode"])
+    assert {"0x" + "00" * 20: "0", WETH: "0"} == seen["balances"]
+    assert {WETH: "0"} == seen["allowances"]
+
+
+def test_withdraw_empties_it(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Native token that was forced upon an executor goes back to its owner."""
+    executor = deployed(url, capsys)
+    ask(url, "anvil_setBalance", executor, hex(10**18))
+
+    code = run(
+        "withdraw", executor, "--token", "native", "--rpc-url", url, "--private-key", KEY, "--json"
+    )
+
+    assert 0 == code
+    assert "Confirmed" == json.loads(capsys.readouterr().out)["outcome"]
+    assert "0x0" == ask(url, "eth_getBalance", executor, "latest")
+
+
+def test_people_get_lines_instead_of_json(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without --json the same facts come one a line, the mode first."""
+    executor = deployed(url, capsys)
+
+    assert 0 == run("status", executor, "--rpc-url", url, "--token", WETH)
+
+    lines = capsys.readouterr().out.splitlines()
+    assert ["mode", "DEV"] == lines[0].split()
+    assert ["balances", WETH, "0"] in [line.split() for line in lines]
+
+
+def test_the_node_may_come_from_the_environment(
+    url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ETH_RPC_URL stands in for --rpc-url."""
+    monkeypatch.setenv("ETH_RPC_URL", url)
+
+    assert 0 == run("deploy", "--private-key", KEY, "--json")
+
+    assert "Confirmed" == json.loads(capsys.readouterr().out)["outcome"]
+
+
+def test_a_foreign_contract_fails_status(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A contract that is not ours answers `genuine: false` and exit code 1."""
+    assert 1 == run("status", WETH, "--rpc-url", url, "--json")
+
+    assert not json.loads(capsys.readouterr().out)["genuine"]
+
+
+def test_a_raw_key_is_refused_on_a_fork(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A fork is not DEV: the key must come from a keystore, and nothing is sent."""
+    with anvil("--fork-url", url, "--no-storage-caching") as fork:
+        code = run("deploy", "--rpc-url", fork, "--private-key", KEY)
+        sent = ask(fork, "eth_getTransactionCount", OWNER, "latest")
+
+    assert (2, "0x0") == (code, sent)
+    said = capsys.readouterr().err
+    assert said.startswith("toolkit: --private-key is refused in FORK mode: import the key with")
+    assert said.count("\n") == 1
+    assert KEY[2:] not in said
+
+
+@pytest.mark.parametrize("words", [[], ["--live", "--chain-id", "1"]])
+def test_a_raw_key_is_refused_on_a_real_node(
+    geth: str, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    """Neither a dry run nor a live one takes a raw key."""
+    code = run("deploy", "--rpc-url", geth, "--private-key", REAL_KEY, *words)
+
+    mode = "LIVE" if words else "DRY"
+    said = capsys.readouterr().err
+    assert 2 == code
+    assert said.startswith(f"toolkit: --private-key is refused in {mode} mode")
+    assert REAL_KEY[2:] not in said
+
+
+def test_a_real_node_is_dry_until_live_is_asked_for(
+    url: str, geth: str, keystore: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a real node deploying is a rehearsal; the explicit words make it real."""
+    owner = LocalSigner(REAL_KEY).address
+    ask(url, "anvil_setBalance", owner, hex(10**18))
+
+    assert 0 == run("deploy", "--rpc-url", geth, *keystore, "--json")
+
+    dry = json.loads(capsys.readouterr().out)
+    assert ("DRY", "DryRun", None) == (dry["mode"], dry["outcome"], dry["executor"])
+    assert "0x0" == ask(url, "eth_getTransactionCount", owner, "latest")
+    assert 0 == run("deploy", "--rpc-url", geth, *keystore, "--json", "--live", "--chain-id", "1")
+    assert "LIVE" == json.loads(capsys.readouterr().out)["mode"]
+    assert "0x1" == ask(url, "eth_getTransactionCount", owner, "latest")
+
+
+def test_status_shows_the_mode_of_a_real_node(
+    url: str, geth: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Looking is possible in every mode, and says which it is."""
+    executor = deployed(url, capsys)
+
+    assert 0 == run("status", executor, "--rpc-url", geth, "--json")
+
+    assert "DRY" == json.loads(capsys.readouterr().out)["mode"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["deploy", "--private-key", KEY], "no node: give --rpc-url or set ETH_RPC_URL"),
+        (["deploy", "--rpc-url", "URL"], "no account: give --account NAME or --keystore FILE"),
+        (["deploy", "--rpc-url", "URL", "--private-key", "0x12"], "key"),
+        (
+            ["deploy", "--rpc-url", "URL", "--private-key", KEY, "--weth", NOTHING],
+            f"no contract at {NOTHING} for the wrapped native token",
+        ),
+        (
+            ["deploy", "--rpc-url", "URL", "--private-key", KEY, "--weth", "0x12"],
+            "address '0x12' is not 0x followed by 40 hex digits",
+        ),
+        (
+            ["deploy", "--rpc-url", "URL", "--private-key", REAL_KEY],
+            "is neither an account of this devnet nor a public Anvil key",
+        ),
+        (
+            ["deploy", "--rpc-url", "URL", "--keystore", "/nowhere", "--password-file", "/nowhere"],
+            "password file /nowhere:",
+        ),
+        (["deploy", "--rpc-url", "URL", "--account", "x"], "needs --password-file"),
+        (["deploy", "--rpc-url", "http://127.0.0.1:9", "--private-key", KEY], "127.0.0.1:9"),
+        (["status", NOTHING, "--rpc-url", "URL"], f"no contract at {NOTHING} on this chain"),
+        (["status", "0x12", "--rpc-url", "URL"], "address '0x12' is not 0x"),
+        (
+            ["deploy", "--rpc-url", "URL", "--private-key", KEY, "--max-cost", "0.00000001"],
+            "more than max_cost_wei allows",
+        ),
+    ],
+)
+def test_bad_input_is_one_line(
+    url: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    argv: list[str],
+    message: str,
+) -> None:
+    """Every mistake is one line on stderr that says what to do, without a key in it."""
+    monkeypatch.delenv("ETH_RPC_URL", raising=False)
+    code = run(*(url if word == "URL" else word for word in argv))
+
+    said = capsys.readouterr()
+    assert code in {1, 2}
+    assert message in said.err
+    assert said.err.startswith("toolkit: ")
+    assert said.err.count("\n") == 1
+    assert KEY[2:] not in said.err
+
+
+def test_a_block_that_never_comes_ends_the_wait(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """On a node that does not mine, the wait ends with a warning not to send it again blindly."""
+    document = files("toolkit.devnet").joinpath("artifacts", "StandInWeth.json").read_text()
+    with anvil("--chain-id", "1", "--no-mining") as idle:
+        ask(idle, "anvil_setCode", WETH, json.loads(document)["runtime"])
+        code = run("deploy", "--rpc-url", idle, "--private-key", KEY, "--wait-s", "0.3")
+
+    assert 1 == code
+    assert (
+        "toolkit: not in a block after 0.3 s; it may still be: look before sending again\n"
+    ) == capsys.readouterr().err
+
+
+def test_help_needs_nothing_heavy() -> None:
+    """Describing the command imports neither web3 nor numba nor the session."""
+    script = (
+        "import sys, argparse; from toolkit.cli import executor;"
+        "executor.add_parser(argparse.ArgumentParser().add_subparsers());"
+        "print([m for m in ('web3', 'numba', 'eth_abi', 'toolkit.session') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+
+    assert "[]\n" == done.stdout

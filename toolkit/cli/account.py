@@ -1,0 +1,145 @@
+"""The options that name a node and an account, alike for every command that has them."""
+
+import argparse
+import os
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from toolkit.chain.signer import LocalSigner
+    from toolkit.model.chain import Mode
+    from toolkit.session import Session
+
+KEYSTORES = Path("~/.foundry/keystores")
+
+
+def add_node_options(parser: argparse.ArgumentParser) -> None:
+    """Add --rpc-url and --json."""
+    parser.add_argument(
+        "--rpc-url",
+        "--rpc",
+        default=os.environ.get("ETH_RPC_URL"),
+        metavar="URL",
+        help="the node, http(s) or ws(s) (default: ETH_RPC_URL)",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+
+
+def add_account_options(parser: argparse.ArgumentParser) -> None:
+    """Add who signs, and the words without which nothing is sent on a real node."""
+    who = parser.add_mutually_exclusive_group()
+    who.add_argument("--account", metavar="NAME", help=f"a keystore in {KEYSTORES}")
+    who.add_argument("--keystore", type=Path, metavar="FILE", help="a version 3 keyfile")
+    who.add_argument("--private-key", metavar="KEY", help="on a DEV node only")
+    parser.add_argument("--password-file", type=Path, metavar="FILE", help="of the keystore")
+    parser.add_argument("--live", action="store_true", help="really send on a real node")
+    parser.add_argument("--chain-id", type=int, metavar="N", help="the chain meant, with --live")
+    parser.add_argument(
+        "--allow-real-key", action="store_true", help="let any key sign on a development node"
+    )
+    parser.add_argument(
+        "--max-cost", default="0.05", metavar="ETHER", help="of one attempt (%(default)s)"
+    )
+    parser.add_argument(
+        "--journal", type=Path, metavar="FILE", help="append-only log; goes on where it stopped"
+    )
+
+
+def node_url(args: argparse.Namespace) -> str:
+    """The node's address.
+
+    Raises:
+        ConfigError: none was given.
+    """
+    from toolkit.model.errors import ConfigError
+
+    if not args.rpc_url:
+        raise ConfigError("no node: give --rpc-url or set ETH_RPC_URL")
+    return str(args.rpc_url)
+
+
+def open_signer(args: argparse.Namespace) -> "LocalSigner":
+    """Open the account that was named; a keystore takes about a second.
+
+    Raises:
+        ConfigError: no account was named, or a keystore without a password.
+        SignerError: the key cannot be opened.
+    """
+    from toolkit.chain.keystore import KeystoreSigner
+    from toolkit.chain.signer import LocalSigner
+    from toolkit.model.errors import ConfigError
+
+    if args.private_key is not None:
+        return LocalSigner(args.private_key)
+    if args.account is None and args.keystore is None:
+        raise ConfigError("no account: give --account NAME or --keystore FILE")
+    path = args.keystore or (KEYSTORES / args.account)
+    return KeystoreSigner(path, _password(args))
+
+
+@asynccontextmanager
+async def open_session(
+    args: argparse.Namespace, signer: "LocalSigner"
+) -> AsyncGenerator["Session", None]:
+    """Connect as the options say; the mode follows from what the node is.
+
+    Raises:
+        ConfigError: a raw key in any mode but DEV (arguments end up in histories and process
+            lists), or any other refusal of the node's mode.
+    """
+    from toolkit.model.chain import Mode
+    from toolkit.model.errors import ConfigError
+    from toolkit.model.units import ether
+    from toolkit.session import connect
+
+    # Before connecting: what the journal holds is taken up again as soon as a session opens.
+    mode = await node_mode(args, live=args.live, chain_id=args.chain_id)
+    if args.private_key is not None and mode is not Mode.DEV:
+        raise ConfigError(
+            f"--private-key is refused in {mode.value} mode: import the key with `cast wallet "
+            "import` and give --account"
+        )
+    async with connect(
+        node_url(args),
+        signer=signer,
+        journal=args.journal,
+        live=args.live,
+        chain_id=args.chain_id,
+        allow_real_key=args.allow_real_key,
+        max_cost_wei=ether(args.max_cost),
+    ) as session:
+        yield session
+
+
+async def node_mode(
+    args: argparse.Namespace, *, live: bool = False, chain_id: int | None = None
+) -> "Mode":
+    """Ask the node what it is, and so which mode a session on it would be in."""
+    from toolkit.chain.modes import choose_mode, identify
+    from toolkit.chain.node import Node
+    from toolkit.chain.rpc import open_rpc
+
+    rpc = open_rpc(node_url(args))
+    try:
+        return choose_mode(await identify(Node(rpc)), live=live, chain_id=chain_id)
+    finally:
+        await rpc.close()
+
+
+def _password(args: argparse.Namespace) -> str:
+    from toolkit.model.errors import ConfigError
+
+    if args.password_file is not None:
+        try:
+            text: str = args.password_file.expanduser().read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"password file {args.password_file}: {error}") from None
+        return text.rstrip("\r\n")
+    if not sys.stdin.isatty():
+        raise ConfigError("a keystore needs --password-file where nobody can be asked")
+    from getpass import getpass
+
+    return getpass("keystore password: ")

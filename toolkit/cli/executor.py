@@ -1,0 +1,160 @@
+"""`toolkit executor deploy|status|withdraw`: the on-chain executor from the shell."""
+
+import argparse
+import json
+from collections.abc import Awaitable, Mapping
+from typing import TYPE_CHECKING
+
+from toolkit.cli.account import (
+    add_account_options,
+    add_node_options,
+    node_mode,
+    node_url,
+    open_session,
+    open_signer,
+)
+
+if TYPE_CHECKING:
+    from toolkit.model.chain import Address
+    from toolkit.model.tx import Outcome
+    from toolkit.session import Session
+
+NATIVE = "native"
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Describe the command group; nothing else is imported until it runs."""
+    parser = subparsers.add_parser("executor", help="the on-chain executor of plans")
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    deploy = actions.add_parser("deploy", help="put one on the chain; its sender owns it")
+    deploy.add_argument("--weth", metavar="ADDRESS", help="wrapped native token (mainnet: known)")
+    look = actions.add_parser("status", help="its owner, balances and allowances")
+    look.add_argument(
+        "--token", action="append", default=[], metavar="ADDRESS", help="look at it (repeatable)"
+    )
+    empty = actions.add_parser("withdraw", help="send what strangers left there to its owner")
+    empty.add_argument(
+        "--token", required=True, metavar="ADDRESS", help=f"or {NATIVE}, for the native token"
+    )
+    for action in (look, empty):
+        action.add_argument("executor", metavar="EXECUTOR", help="its address")
+    for action in (deploy, empty):
+        add_account_options(action)
+        action.add_argument(
+            "--wait-s", type=float, default=300, metavar="S", help="for the block (%(default)s)"
+        )
+    for action, handler in ((deploy, _deploy), (look, _status), (empty, _withdraw)):
+        add_node_options(action)
+        action.set_defaults(handler=handler)
+
+
+def _status(args: argparse.Namespace) -> int:
+    import asyncio
+
+    from toolkit.chain.node import Node
+    from toolkit.chain.rpc import open_rpc
+    from toolkit.execution.executor import status
+    from toolkit.model.chain import address
+
+    async def read() -> int:
+        executor, tokens = address(args.executor), tuple(map(address, args.token))
+        mode = await node_mode(args)
+        rpc = open_rpc(node_url(args))
+        try:
+            seen = await status(Node(rpc), executor, tokens=tokens)
+        finally:
+            await rpc.close()
+        document: dict[str, object] = {name: getattr(seen, name) for name in seen.__struct_fields__}
+        for name in ("balances", "allowances"):
+            amounts: Mapping[Address, int] = getattr(seen, name)
+            document[name] = {token: str(amount) for token, amount in amounts.items()}
+        _show(args, {"mode": mode.value, **document})
+        return 0 if seen.genuine else 1
+
+    return asyncio.run(read())
+
+
+def _deploy(args: argparse.Namespace) -> int:
+    import asyncio
+
+    from toolkit.execution.executor import WRAPPED_NATIVE, deploy
+    from toolkit.model.chain import address
+    from toolkit.model.errors import ConfigError
+    from toolkit.model.tx import Confirmed
+
+    async def send() -> int:
+        weth = address(args.weth) if args.weth else None
+        signer = open_signer(args)
+        async with open_session(args, signer) as session:
+            weth = weth or WRAPPED_NATIVE.get(session.chain_id)
+            if weth is None:
+                raise ConfigError(
+                    f"no wrapped native token is known for chain {session.chain_id}: give --weth"
+                )
+            deployment = await deploy(session, weth=weth, signer=signer.address)
+            outcome = await _end(args, deployment.outcome())
+            landed = isinstance(outcome, Confirmed)
+            executor = await deployment.address() if landed else None
+            _tell(args, session, outcome, executor=executor, owner=signer.address, weth=weth)
+            return _code(outcome)
+
+    return asyncio.run(send())
+
+
+def _withdraw(args: argparse.Namespace) -> int:
+    import asyncio
+
+    from toolkit.execution.executor import withdraw
+    from toolkit.model.chain import ZERO_ADDRESS, address
+
+    async def send() -> int:
+        executor = address(args.executor)
+        token = ZERO_ADDRESS if args.token == NATIVE else address(args.token)
+        signer = open_signer(args)
+        async with open_session(args, signer) as session:
+            sent = await withdraw(session, executor, token=token, signer=signer.address)
+            outcome = await _end(args, sent.wait())
+            _tell(args, session, outcome, executor=executor, owner=signer.address, token=token)
+            return _code(outcome)
+
+    return asyncio.run(send())
+
+
+async def _end(args: argparse.Namespace, waiting: Awaitable["Outcome"]) -> "Outcome":
+    import asyncio
+
+    from toolkit.model.errors import NodeTimeout
+
+    try:
+        async with asyncio.timeout(args.wait_s):
+            return await waiting
+    except TimeoutError:
+        raise NodeTimeout(
+            f"not in a block after {args.wait_s:g} s; it may still be: look before sending again"
+        ) from None
+
+
+def _tell(
+    args: argparse.Namespace, session: "Session", outcome: "Outcome", **about: "Address | None"
+) -> None:
+    facts = {name: getattr(outcome, name) for name in outcome.__struct_fields__}
+    ended = {"mode": session.mode.value, "outcome": type(outcome).__name__}
+    _show(args, {**ended, **about, **facts})
+
+
+def _code(outcome: "Outcome") -> int:
+    from toolkit.model.tx import Confirmed, DryRun
+
+    return 0 if isinstance(outcome, Confirmed | DryRun) else 1
+
+
+def _show(args: argparse.Namespace, document: Mapping[str, object]) -> None:
+    if args.json:
+        print(json.dumps(document))
+        return
+    for name, value in document.items():
+        if isinstance(value, dict):
+            for token, amount in value.items():
+                print(f"{name + ' ' + token:<54} {amount}")
+        elif value is not None:
+            print(f"{name:<20} {value}")
