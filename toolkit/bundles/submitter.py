@@ -216,8 +216,8 @@ class Submitter:
 
         Args:
             bundle: signed transactions for the first target block.
-            lease: of their nonces, up to the last block tried; settled when the bundle ends, or is
-                refused here.
+            lease: of the nonces of those signed for this bundle, up to the last block tried;
+                settled when the bundle ends, or is refused here.
             blocks: how many blocks to try, from the target on, with the same bytes.
             guards_waived: accept a bundle of several transactions without a guard.
             touches: contracts whose state it depends on, to recognise who got there first.
@@ -239,6 +239,7 @@ class Submitter:
                 bundle_hash=bundle_hash(bundle.hashes),
                 transactions=transactions,
                 own=self._own,
+                leased=frozenset(one.hash for one in lease.signed) if lease else frozenset(),
                 touches=frozenset(touches),
                 bid_wei=bid_wei,
             ),

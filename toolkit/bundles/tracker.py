@@ -42,15 +42,17 @@ class RelayAnswer(msgspec.Struct, frozen=True, kw_only=True):
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """A bundle as it was sent: all that is known without the chain.
 
-    `touches` are the contracts whose state it depends on (its pools); `bid_wei` what the builder
-    would have earned from it, zero when unknown; `fee_recipients` the coinbases of the builders
-    that took it, empty when they are not all known.
+    `leased` are the transactions signed for this bundle; others of ours in it may land in another
+    bundle as well. `touches` are the contracts whose state it depends on (its pools); `bid_wei`
+    what the builder would have earned from it, zero when unknown; `fee_recipients` the coinbases of
+    the builders that took it, empty when they are not all known.
     """
 
     bundle: Bundle
     bundle_hash: Hash
     transactions: tuple[SignedTransaction, ...]
     own: frozenset[Address]
+    leased: frozenset[Hash] = frozenset()
     touches: frozenset[Address] = frozenset()
     bid_wei: int = 0
     answers: tuple[RelayAnswer, ...] = ()
@@ -59,7 +61,9 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def mine(self) -> tuple[SignedTransaction, ...]:
-        """Those of its transactions that our signers sent."""
+        """Those of its transactions that are ours and in no other bundle."""
+        if self.leased:
+            return tuple(one for one in self.transactions if one.hash in self.leased)
         return tuple(one for one in self.transactions if one.sender in self.own)
 
 
@@ -197,9 +201,10 @@ def _ended(submission: Submission, evidence: Evidence) -> Missed | None:
 
 def _impossible(submission: Submission, evidence: Evidence) -> Missed | None:
     head = evidence.block.head
+    mined = {one.transaction_hash for one in evidence.block.receipts}
     for one in submission.transactions:
         nonce = one.unsigned.nonce
-        if evidence.nonces.get(one.sender, nonce) > nonce:
+        if evidence.nonces.get(one.sender, nonce) > nonce and one.hash not in mined:
             return _nonce_used(submission, one, evidence)
     first = submission.transactions[0]
     count = evidence.nonces.get(first.sender, first.unsigned.nonce)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from toolkit.bundles.submitter import BundleHandle, Submitter
@@ -20,13 +20,14 @@ from toolkit.execution.calldata import (
 from toolkit.execution.fills import changes_of, impact_bps, token_changes
 from toolkit.execution.planner import FlashSource, pair_sources
 from toolkit.gas.oracle import GasOracle
-from toolkit.model.bundle import Bundle, GuardKind, Missed
+from toolkit.model.bundle import Bundle, GuardKind, MissCause, Missed
 from toolkit.model.chain import ZERO_ADDRESS, Address, Head, HeadChange, Mode
 from toolkit.model.decision import Fill, Plan, VetoCause
 from toolkit.model.errors import (
     BundleRefused,
     ConfigError,
     FeeLimitReached,
+    GasLimitTooHigh,
     InsufficientFunds,
     NodeError,
 )
@@ -100,12 +101,13 @@ class Trading(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InFlight:
-    """A plan that was handed to the relays; `bid_wei` is what its builder earns."""
+    """A plan that was handed to the relays; `bid_wei` is what its builder earns from it alone."""
 
     plan: Plan
     sender: Address
-    executor: Address
     handle: BundleHandle
+    lease: BundleLease
+    requests: tuple[TransactionRequest, ...] = field(repr=False)
     bid_wei: int
 
 
@@ -114,7 +116,9 @@ class Gateway:
 
     A plan is simulated on its parent block; only one that succeeds there and gives at least the
     planned result is signed, and it goes to the relays as a guarded bundle, never to the public
-    pool.
+    pool. A further plan of the same sender for the same block stands on the nonces of those before
+    it: its bundle repeats their transactions ahead of its own, so that it can land with them, while
+    each of theirs can still land without it.
 
     Args:
         session: see `Trading`.
@@ -143,6 +147,8 @@ class Gateway:
         self._wrapped = wrapped
         self._vault = vault
         self._flying: list[InFlight] = []
+        # One at a time for each sender: a plan stands on the nonces of those before it.
+        self._turns = {sender: asyncio.Lock() for sender in executors}
         self.own = frozenset(executors) | frozenset(executors.values())
         session.submitter.add_own(self.own)
 
@@ -165,38 +171,11 @@ class Gateway:
             NodeError: the chain could not be read.
             SignerError, LaneHalted, JournalUnavailable: nothing was sent.
         """
-        session = self._session
-        parent = await session.node.head(plan.parent_hash)
-        quote = fee or await session.oracle.quote(Urgency.NEXT_BLOCK, head=parent)
+        parent = await self._session.node.head(plan.parent_hash)
+        quote = fee or await self._session.oracle.quote(Urgency.NEXT_BLOCK, head=parent)
         sender = self._sender(plan)
-        requests = await self._requests(plan, sender)
-        results = await self._simulate(requests, sender, parent, quote, plan)
-        refusal = self._judged(plan, results)
-        if refusal:
-            return _lost(plan, f"{VetoCause.SIMULATION.value}: {refusal}")
-        if session.mode is Mode.DRY:
-            return _lost(plan, "dry run: simulated, not sent")
-        headroom = quote.max_fee_per_gas - quote.base_fee_per_gas
-        gas_price = max(0, min(quote.max_priority_fee_per_gas, headroom))
-        bid_wei = plan.tip_wei + gas_price * sum(result.gas_used for result in results)
-        try:
-            lease = await session.scheduler.lease_bundle(
-                requests, sender=sender, target_block=plan.target_block, fee=quote
-            )
-            handle = await self._send(plan, lease, bid_wei)
-        except (FeeLimitReached, InsufficientFunds) as error:
-            return _lost(plan, f"{VetoCause.LIMIT.value}: {error}")
-        except BundleRefused as error:
-            return _lost(plan, f"refused: {error}")
-        in_flight = InFlight(
-            plan=plan,
-            sender=sender,
-            executor=self._executors[sender],
-            handle=handle,
-            bid_wei=bid_wei,
-        )
-        self._flying.append(in_flight)
-        return in_flight
+        async with self._turns[sender]:
+            return await self._submit(plan, sender, parent, quote)
 
     async def settle(self, in_flight: InFlight, change: HeadChange) -> Fill:
         """Tell what became of a plan, once its target block is among the heads of `change`.
@@ -248,12 +227,57 @@ class Gateway:
             )
         return (*pair_sources(snapshot, asset), *lenders)
 
+    async def _submit(
+        self, plan: Plan, sender: Address, parent: Head, quote: FeeQuote
+    ) -> InFlight | Fill:
+        session = self._session
+        requests = await self._requests(plan, sender)
+        ahead = self._ahead(plan, sender)
+        results = await self._simulate(ahead, requests, sender, parent, quote)
+        refusal = self._judged(plan, results)
+        if refusal:
+            return _lost(plan, f"{VetoCause.SIMULATION.value}: {refusal}")
+        if session.mode is Mode.DRY:
+            return _lost(plan, "dry run: simulated, not sent")
+        headroom = quote.max_fee_per_gas - quote.base_fee_per_gas
+        gas_price = max(0, min(quote.max_priority_fee_per_gas, headroom))
+        bid_wei = plan.tip_wei + gas_price * sum(result.gas_used for result in results)
+        try:
+            lease = await session.scheduler.lease_bundle(
+                requests, sender=sender, target_block=plan.target_block, fee=quote
+            )
+            handle = await self._send(plan, ahead, lease, bid_wei)
+        except (FeeLimitReached, GasLimitTooHigh, InsufficientFunds) as error:
+            return _lost(plan, f"{VetoCause.LIMIT.value}: {error}")
+        except BundleRefused as error:
+            return _lost(plan, f"refused: {error}")
+        in_flight = InFlight(
+            plan=plan,
+            sender=sender,
+            handle=handle,
+            lease=lease,
+            requests=requests,
+            bid_wei=bid_wei,
+        )
+        self._flying.append(in_flight)
+        return in_flight
+
     def _sender(self, plan: Plan) -> Address:
         capital, *others = self._executors
         if plan.funding.kind is FundingKind.OWN or not others:
             return capital
         busy = {one.sender for one in self._flying if not one.handle.done}
         return next((one for one in others if one not in busy), others[0])
+
+    def _ahead(self, plan: Plan, sender: Address) -> tuple[InFlight, ...]:
+        """Live plans whose nonces come before this one's in the same block, in order."""
+        return tuple(
+            one
+            for one in self._flying
+            if one.sender == sender
+            and one.plan.target_block == plan.target_block
+            and not one.handle.done
+        )
 
     async def _requests(self, plan: Plan, sender: Address) -> tuple[TransactionRequest, ...]:
         executor = self._executors[sender]
@@ -288,13 +312,15 @@ class Gateway:
 
     async def _simulate(
         self,
+        ahead: Sequence[InFlight],
         requests: Sequence[TransactionRequest],
         sender: Address,
         parent: Head,
         fee: FeeQuote,
-        plan: Plan,
     ) -> tuple[CallResult, ...]:
+        """Run `requests` on the parent, after those ahead of them; their own results only."""
         session = self._session
+        before = [request for one in ahead for request in one.requests]
         # The nonce of the state, not the lane's: what is still in flight is not on the parent.
         nonce = await session.node.nonce(sender, parent.hash)
         unsigned = [
@@ -309,18 +335,19 @@ class Gateway:
                 max_fee_per_gas=fee.max_fee_per_gas,
                 max_priority_fee_per_gas=fee.max_priority_fee_per_gas,
             )
-            for index, request in enumerate(requests)
+            for index, request in enumerate([*before, *requests])
         ]
         env = BlockEnv(
-            number=plan.target_block,
+            number=parent.number + 1,
             timestamp=parent.timestamp + SLOT_S,
             base_fee_per_gas=fee.base_fee_per_gas,
             coinbase=ZERO_ADDRESS,
             gas_limit=parent.gas_limit,
         )
-        return await session.simulator.simulate(
+        results = await session.simulator.simulate(
             [(sender, one) for one in unsigned], parent=parent, env=env
         )
+        return results[len(before) :]
 
     def _judged(self, plan: Plan, results: Sequence[CallResult]) -> str:
         """Why a simulated plan must not be sent; "" if it may."""
@@ -335,10 +362,13 @@ class Gateway:
             return f"result {realised} is below the planned {plan.minimum_profit}"
         return ""
 
-    async def _send(self, plan: Plan, lease: BundleLease, bid_wei: int) -> BundleHandle:
+    async def _send(
+        self, plan: Plan, ahead: Sequence[InFlight], lease: BundleLease, bid_wei: int
+    ) -> BundleHandle:
+        signed = [*(tx for one in ahead for tx in one.lease.signed), *lease.signed]
         bundle = Bundle(
-            transactions=tuple(one.raw for one in lease.signed),
-            hashes=tuple(one.hash for one in lease.signed),
+            transactions=tuple(one.raw for one in signed),
+            hashes=tuple(one.hash for one in signed),
             target_block=plan.target_block,
             guards=_GUARDS,
         )
@@ -346,24 +376,24 @@ class Gateway:
             bundle,
             lease=lease,
             touches={hop.pool for hop in plan.route.hops},
-            bid_wei=bid_wei,
+            bid_wei=bid_wei + sum(one.bid_wei for one in ahead),
         )
 
     async def _fill(self, in_flight: InFlight) -> Fill:
         plan = in_flight.plan
         result = await in_flight.handle.wait()
-        if in_flight in self._flying:
-            self._flying.remove(in_flight)
+        self._flying = [one for one in self._flying if one is not in_flight]
         if isinstance(result, Missed):
             return _lost(plan, f"{result.cause.value}: {result.evidence}")
         node = self._session.node
-        hashes = in_flight.handle.hashes
+        hashes = tuple(one.hash for one in in_flight.lease.signed)
         receipts = await asyncio.gather(*(node.receipt(one) for one in hashes))
-        mined = tuple(one for one in receipts if one is not None)
+        mined = tuple(one for one in receipts if one and one.block_hash == result.block_hash)
         if len(mined) != len(hashes):
-            raise NodeError(
-                f"block {result.block_number} lost transactions of {result.bundle_hash}"
-            )
+            there = await node.head(result.block_number)
+            if there.hash != result.block_hash:
+                return _lost(plan, f"{MissCause.REORGED.value}: block {result.block_hash} is gone")
+            raise NodeError(f"the node has no receipts of {', '.join(hashes)} yet: ask again")
         changes = changes_of(mined, own=self.own, wrapped=self._wrapped, tip_wei=plan.tip_wei)
         landed = all(one.succeeded for one in mined)
         logs = [log for one in mined for log in one.logs]
