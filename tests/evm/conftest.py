@@ -30,9 +30,13 @@ def contract(index: int) -> Address:
 
 # One contract a habit that simulators get wrong. Words are returned where there is one to compare.
 COUNTER = contract(0)
+TELLS_BASE_FEE = contract(1)
+INIT_CODE = "60fe5f5360015ff3"
+CREATES = "67" + INIT_CODE + "5f52" + "5f600860185ff5" + "5f5260205ff3"
 PROGRAMS = {
     # Returns and logs what slot 1 held, and adds one to it.
     "counts": "6001545f52" + "600160015401600155" + "60205fa0" + "60205ff3",
+    "tells the base fee": "485f5260205ff3",
     # Writes the calldata's first word to slots 0 to 7: clearing them earns a capped refund.
     "clears": "".join(f"5f3560{key:02x}55" for key in range(8)) + "00",
     "reverts": "60aa5f5260205ffd",
@@ -42,14 +46,15 @@ PROGRAMS = {
     "tells the origin's balance": "32315f5260205ff3",
     "tells the coinbase's balance": "41315f5260205ff3",
     "tells the block": "435f524260205246604052456060524160805260a05ff3",
-    "tells the base fee": "485f5260205ff3",
     "tells the block hash": "6001430340" + "5f5260205ff3",
     "has transient storage": "60015c5f52" + "600160015d" + "60205ff3",
     # Creates a contract of one byte by CREATE2, which fails where there is one already.
-    "creates": "67" + "60fe5f5360015ff3" + "5f52" + "5f600860185ff5" + "5f5260205ff3",
+    "creates": CREATES,
+    "creates another": CREATES,
     "creates what destroys itself": "6133ff5f52" + "5f6002601e5ff5" + "5f5260205ff3",
     # Calls the counter and reverts: what a reverted frame read, it has read.
     "reverts what it called": "5f5f5f5f5f73" + COUNTER[2:] + "5af1" + "5f5ffd",
+    "reverts with the base fee it was told": "60205f5f5f5f73" + TELLS_BASE_FEE[2:] + "5af160205ffd",
     "destroys itself": "33ff",
 }
 HABITS = {name: contract(index) for index, name in enumerate(PROGRAMS)}

@@ -6,7 +6,18 @@ from collections.abc import Callable, Sequence
 import msgspec
 import pytest
 
-from tests.evm.conftest import ALICE, BOB, COUNTER, HABITS, Chain, Sender, v2_swap, v3_swap
+from tests.evm.conftest import (
+    ALICE,
+    BOB,
+    COUNTER,
+    HABITS,
+    INIT_CODE,
+    Chain,
+    Sender,
+    v2_swap,
+    v3_swap,
+)
+from toolkit.chain.hashing import keccak
 from toolkit.chain.node import Node
 from toolkit.devnet.protocols import V2_ROUTER, V3_ROUTER, WETH
 from toolkit.evm.call import Call, CallResult
@@ -36,6 +47,14 @@ def calls(*names: str) -> Make:
 def warmed(alice: Sender, bob: Sender) -> Sequence[Call]:
     entry = AccessListItem(address=COUNTER, storage_keys=(Hash(word(1)),))
     return [alice(COUNTER, access_list=(entry,)), alice(COUNTER, type=1, access_list=(entry,))]
+
+
+def created_by(creator: Address) -> Address:
+    """Where CREATE2 with salt 0 puts the one-byte contract (EIP-1014)."""
+    init_hash = keccak(bytes.fromhex(INIT_CODE))
+    return Address(
+        "0x" + keccak(b"\xff" + bytes.fromhex(creator[2:]) + bytes(32) + init_hash)[12:].hex()
+    )
 
 
 CASES: dict[str, Make] = {
@@ -75,6 +94,11 @@ CASES: dict[str, Make] = {
     "a contract created and destroyed in one transaction, twice": calls(
         "creates what destroys itself", "creates what destroys itself"
     ),
+    "a call of what was just created": lambda alice, _: [
+        alice(HABITS["creates another"]),
+        alice(created_by(HABITS["creates another"]), gas=50_000),
+    ],
+    "the base fee, told in a reverted frame": calls("reverts with the base fee it was told"),
     "reads in a reverted frame": calls("reverts what it called"),
     "a contract that destroys itself": calls("destroys itself"),
     "access lists of types 1 and 2": warmed,
@@ -148,6 +172,10 @@ REFUSED: dict[str, tuple[Make, str]] = {
     "a gas limit above the block's": (
         lambda alice, bob: [bob(COUNTER, gas=36_000_001), alice(COUNTER)],
         "gas limit 36000001 is above the block's 36000000",
+    ),
+    "funds for the price but not for the cap": (
+        lambda alice, bob: [bob(COUNTER, gas=2_000_000, cap=10**14), alice(COUNTER)],
+        "insufficient funds for gas limit x fee cap + value",
     ),
     "more value than there is": (
         lambda alice, bob: [bob(COUNTER, value=10**21), alice(COUNTER)],
