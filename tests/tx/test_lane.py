@@ -448,6 +448,18 @@ def test_a_nonce_spent_by_a_stranger_ends_the_request_as_replaced(bench: Bench) 
     assert {"b": 1} == bench.nonces()
 
 
+def test_a_spent_nonce_is_not_cancelled(bench: Bench) -> None:
+    """Once the chain has spent the nonce, nothing more is signed and the truth is awaited."""
+    bench.accept("a")
+    bench.answer("a")
+    bench.observe(11, nonce=1)
+    bench.do(CancelAsked(lane=ME, request_id="a"))
+
+    assert ({}, 1) == (bench.ends, len(bench.state.jobs["a"].tries))
+    bench.observe(12, nonce=1, receipts=(bench.mined("a", 11),))
+    assert isinstance(bench.ends["a"], Confirmed)
+
+
 def test_an_unnamed_spender_is_waited_for_and_then_reported(bench: Bench) -> None:
     """Where nobody can say who spent the nonce, the request still ends."""
     bench.accept("a")

@@ -322,24 +322,23 @@ async def test_a_refused_connection_is_tried_again_with_the_same_bytes(desk: Des
 async def test_a_cancelled_caller_does_not_cancel_the_request(desk: Desk) -> None:
     """Cut off in the middle of a hand-over, the request goes on and is mined once."""
 
-    class Stuck(Mempool):
-        stuck = True
+    arrived, release = asyncio.Event(), asyncio.Event()
 
+    class Stuck(Mempool):
         async def send(self, attempt: Attempt, *, target_block: int) -> None:
             await super().send(attempt, target_block=target_block)
-            while self.stuck:
-                await asyncio.sleep(0)
+            arrived.set()
+            await release.wait()
 
-    desk.public = stuck = Stuck(desk.world)
+    desk.public = Stuck(desk.world)
     scheduler = await desk.open()
     call = asyncio.create_task(scheduler.send(PAYMENT, idempotency_key="k"))
-    while not desk.world.pool:
-        await asyncio.sleep(0)
+    await arrived.wait()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
 
-    stuck.stuck = False
+    release.set()
     (job,) = scheduler._runners[OWNER.address].state.jobs.values()
     assert {"public": Exposure.UNKNOWN} == job.last.exposures
     sent = await scheduler.send(PAYMENT, idempotency_key="k")
@@ -438,6 +437,33 @@ async def test_a_stranger_on_our_nonce_is_named(desk: Desk) -> None:
     (stranger,) = desk.world.foreign
     assert Replaced(by=stranger, nonce=0) == await sent.wait()
     assert isinstance(await later.wait(), Confirmed)
+
+
+async def test_an_idle_lane_looks_at_the_chain_before_it_acts(desk: Desk) -> None:
+    """What the account did elsewhere while the lane was idle does not surprise it."""
+    scheduler = await desk.open()
+    head = desk.world.spend_outside()
+    await scheduler.on_head(HeadChange(added=(head,)))
+    await scheduler.send(PAYMENT)
+
+    assert [1] == list(desk.world.pool)
+
+
+async def test_an_end_that_was_decided_but_not_written_is_written_at_the_next_start(
+    desk: Desk,
+) -> None:
+    """A process that died between a receipt and its report leaves no request without an end."""
+    scheduler = await desk.open()
+    await scheduler.send(PAYMENT)
+    await desk.mine()
+    await desk.close()
+    rows = list(desk.backend.load())
+    assert "tx.outcome" == rows[-1].kind
+    desk.backend = MemoryBackend(rows[:-1])
+
+    await desk.open()
+
+    assert 1 == desk.kinds().count("tx.outcome")
 
 
 async def test_waiting_for_confirmations_waits_for_them(desk: Desk) -> None:
