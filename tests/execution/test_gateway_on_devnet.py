@@ -1,6 +1,5 @@
 """The whole way on the devnet: signed relays, three builders, a market, and the truth beside it."""
 
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -21,9 +20,10 @@ from toolkit.gas.oracle import GasOracle
 from toolkit.journal.log import Journal
 from toolkit.journal.memory import MemoryBackend
 from toolkit.model.bundle import MissCause
-from toolkit.model.chain import HeadChange, Mode
+from toolkit.model.chain import Address, HeadChange, Mode
 from toolkit.model.decision import Fill, Leg, Plan, Verdict
 from toolkit.model.tx import FeeQuote, UnsignedTransaction, Urgency
+from toolkit.pools.snapshot import Snapshot
 from toolkit.routing.router import WRAPPED_NATIVE, Router
 from toolkit.tx.config import SchedulerConfig
 from toolkit.tx.destination import PublicNode
@@ -48,12 +48,6 @@ class Desk:
     async def on_head(self, change: HeadChange) -> None:
         await self.scheduler.on_head(change)
         await self.submitter.on_head(change)
-
-
-@pytest.fixture
-async def devnet() -> AsyncIterator[Devnet]:
-    async with Devnet(DevnetConfig(seed=3)) as devnet:
-        yield devnet
 
 
 async def open_desk(stack: AsyncExitStack, devnet: Devnet, signer: LocalSigner) -> Desk:
@@ -169,10 +163,11 @@ async def bid(desk: Desk, gateway: Gateway, devnet: Devnet, share_ppm: int) -> I
 
 
 @pytest.mark.timeout(180)
-async def test_every_end_agrees_with_the_market(devnet: Devnet) -> None:
+async def test_every_end_agrees_with_the_market() -> None:
     """Two searchers bid for the same arbitrage over twelve blocks, one less than the other: what
     lands is exact to the wei, and each miss has the market's own cause, rival and values."""
     async with AsyncExitStack() as stack:
+        devnet = await stack.enter_async_context(Devnet(DevnetConfig(seed=3)))
         signers = [account.signer for account in devnet.accounts[:2]]
         desks = {signer: await open_desk(stack, devnet, signer) for signer in signers}
         modest, keen = await open_gateways(devnet, desks)
@@ -200,6 +195,50 @@ async def test_every_end_agrees_with_the_market(devnet: Devnet) -> None:
         assert contested > 0
         assert statistics[1].landed > 0
         assert statistics[0].missed.get(MissCause.OUTBID_CONFLICT.value, 0) > 0
+
+
+@pytest.mark.timeout(180)
+async def test_two_capital_trades_share_a_block() -> None:
+    """The market takes the second trade's bundle, which repeats the first's: both land, exact."""
+    async with AsyncExitStack() as stack:
+        devnet = await stack.enter_async_context(Devnet(DevnetConfig(seed=3, flow=False)))
+        signer = devnet.accounts[0].signer
+        desk = await open_desk(stack, devnet, signer)
+        (gateway,) = await open_gateways(devnet, {signer: desk})
+        snapshot = await devnet.snapshot()
+        fee = await desk.oracle.quote(Urgency.NEXT_BLOCK, head=snapshot.block)
+        flights = [
+            await trade(gateway, snapshot, fee, devnet.tokens[symbol].address)
+            for symbol in ("WBTC", "DAI")
+        ]
+
+        change = HeadChange(added=(await devnet.step(),))
+        await desk.on_head(change)
+        fills = [await gateway.settle(flight, change) for flight in flights]
+
+        assert [True, True] == [fill.landed for fill in fills]
+        assert all(fill.predicted_out == fill.realised_out > 0 for fill in fills)
+
+
+async def trade(gateway: Gateway, snapshot: Snapshot, fee: FeeQuote, bought: Address) -> InFlight:
+    block = snapshot.block
+    leg = Leg(token_in=WRAPPED_NATIVE, token_out=bought, amount_in=ETHER)
+    verdict = Verdict(
+        verdict_id=f"{block.number}-{bought}",
+        block_number=block.number,
+        block_hash=block.hash,
+        approved=True,
+        intents=("i",),
+        agents=("a",),
+        legs=(leg,),
+    )
+    wish = plan(
+        verdict, snapshot=snapshot, router=Router(snapshot), fee=fee, wrapped=WRAPPED_NATIVE
+    )
+    assert isinstance(wish, Plan), wish
+    answer = await gateway.submit(wish, fee=fee)
+    assert isinstance(answer, InFlight), answer
+    return answer
 
 
 def agrees_with_market(devnet: Devnet, flight: InFlight, fill: Fill) -> None:
