@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(90)
 
 def start(*options: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "toolkit.cli.main", "devnet", *options],
+        [sys.executable, "-m", "toolkit", "devnet", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -171,6 +171,32 @@ async def test_what_cannot_be_mined_is_left_out_with_its_cause(
     assert words in lost.evidence
 
 
+@pytest.mark.parametrize(
+    ("fields", "cause", "words"),
+    [
+        ([{"nonce": 10}, {"nonce": 12}], MissCause.REVERTED_SIM, "needs 11 there"),
+        ([{"gas": 19_000_000}] * 2, MissCause.UNDERPRICED, "the block is full"),
+    ],
+)
+async def test_a_bundle_that_does_not_fit_together_is_left_out(
+    node: Node,
+    market: Market,
+    wallets: list[Wallet],
+    fields: list[dict[str, int]],
+    cause: MissCause,
+    words: str,
+) -> None:
+    """A gap in a bundle's own nonces, or more gas limits than a block has."""
+    await submit(market, *(wallets[1].sign(**each) for each in fields))  # type: ignore[arg-type]
+
+    await market.seal()
+
+    lost = market.slots[-1].considered[0]
+    assert await mined(node) == []
+    assert cause is lost.cause
+    assert words in lost.evidence
+
+
 async def test_only_the_target_block_is_tried(
     node: Node, market: Market, wallets: list[Wallet]
 ) -> None:

@@ -1,4 +1,6 @@
 import asyncio
+import gzip
+import json
 from fractions import Fraction
 from pathlib import Path
 
@@ -178,6 +180,40 @@ async def test_truncated_token_code_is_one_line(
         await build_twin(TwinConfig())
 
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.realdata
+async def test_token_code_that_is_not_mainnets_is_refused(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One changed byte in recorded code fails its hash; the account is named."""
+    path = tmp_path / "mainnet/codes_known.json.gz"
+    records = json.loads(gzip.decompress((data_dir / "mainnet/codes_known.json.gz").read_bytes()))
+    records[TOKENS["DAI"].address]["code"] += "00"
+    path.parent.mkdir()
+    path.write_bytes(gzip.compress(json.dumps(records).encode()))
+    monkeypatch.setenv("TOOLKIT_DATA", str(tmp_path))
+
+    with pytest.raises(DataError, match=TOKENS["DAI"].address):
+        await build_twin(TwinConfig())
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        ("toolkit.devnet.twin.V2_PAIR_CODE", "0x00", "mainnet has 0x00"),
+        ("toolkit.devnet.tokens._text", lambda _: 0, "says '' with 18 decimals"),
+    ],
+)
+async def test_a_twin_that_is_not_mainnets_is_not_handed_out(
+    monkeypatch: pytest.MonkeyPatch, place: str, value: object, words: str
+) -> None:
+    """Code that differs from mainnet's, or a token with a wrong name, ends the build."""
+    monkeypatch.setenv("TOOLKIT_DATA", "/nonexistent")
+    monkeypatch.setattr(place, value)
+
+    with pytest.raises(DevnetError, match=words):
+        await build_twin(TwinConfig())
 
 
 @pytest.mark.parametrize("field", [{"weth_usd": Fraction(0)}, {"depth_percent": 0}])

@@ -1,7 +1,9 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import aiohttp
-import pytest
 
 from toolkit.chain.node import Node
 from toolkit.devnet.devnet import Devnet, RelayInfo
@@ -22,12 +24,17 @@ async def test_the_three_fixtures_are_one_market(
     assert status == 405
 
 
-def test_the_plugin_is_opt_in_by_one_line(pytester: pytest.Pytester) -> None:
+def test_the_plugin_is_opt_in_by_one_line(tmp_path: Path) -> None:
     """`pytest_plugins` with its name is all that a bot's test suite needs."""
-    root = Path(__file__).resolve().parents[2]
-    pytester.syspathinsert(root)
-    pytester.makeconftest('pytest_plugins = ["toolkit.testing.plugin"]')
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["toolkit.testing.plugin"]\n')
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--fixtures", "-q", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        check=False,
+    )
 
-    result = pytester.runpytest_subprocess("--fixtures", "-q")
-
-    result.stdout.fnmatch_lines(["*tk_devnet*"])
+    names = {line.split()[0] for line in done.stdout.splitlines() if line.startswith("tk_")}
+    assert names >= {"tk_devnet", "tk_chain", "tk_relay"}
