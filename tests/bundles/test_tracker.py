@@ -141,6 +141,18 @@ def test_foreign_part_alone_is_not_partial(
     assert MissCause.PARTIAL != cause_of(backrun, evidence_of(backrun, mined, nonces=nonces))
 
 
+def test_repeated_transactions_may_land_without_the_bundle(submission: Submission) -> None:
+    """What the bundle only repeats from another one of ours may be mined by that one: this is
+    neither partial inclusion nor a nonce spent by another transaction."""
+    first, second = submission.transactions
+    repeats = msgspec.structs.replace(submission, leased=frozenset({second.hash}))
+    mined = receipt(first.hash, first.sender)
+
+    assert MissCause.UNKNOWN == cause_of(
+        repeats, evidence_of(repeats, mined, nonces={first.sender: 4})
+    )
+
+
 def test_nonce_spent_by_another_transaction(submission: Submission) -> None:
     """A spent nonce names sender, nonce and, in this block, the transaction that spent it."""
     sender = submission.transactions[0].sender
