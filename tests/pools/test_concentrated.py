@@ -82,14 +82,14 @@ def test_amounts_that_overflow_the_precise_formula_are_the_quoters(
     venue = revm()
     (fee, spacing), *_ = WIDEST.items()
     bound = MAX_TICK // spacing * spacing
-    address = venue.make_pool(fee, 0)
-    venue.mint(fee, -bound, bound, 2**112)
+    address = venue.make_pool(fee, 600_000)
+    venue.mint(fee, -bound, bound, 2**77, 2**163)
     state = venue.read_pool(address, fee, {-bound, bound})
     answered = overflowed = 0
     for _ in range(200):
         exact_in, down = rng.random() < 0.7, rng.random() < 0.7
         token_in, token_out = (state.token0, state.token1)[:: 1 if down else -1]
-        amount = int(2 ** rng.uniform(140, 180)) if exact_in else int(2 ** rng.uniform(90, 112))
+        amount = int(2 ** rng.uniform(100, 170))
         theirs = amount_or_none(
             lambda: venue.quote3(fee, token_in, amount, exact_in=exact_in),  # noqa: B023 - called at once
             Refused,
@@ -326,7 +326,7 @@ def test_impossible_questions_are_refused(
         ({"liquidity": 0, "ticks": ()}, "liquidity"),
         ({"liquidity": 0, "ticks": ((60, L), (120, -L))}, "liquidity"),
         ({"sqrt_price_x96": 0}, "sqrt_price_x96"),
-        ({"liquidity": 1, "ticks": ((-60, 2), (60, -1))}, "amount_in"),
+        ({"liquidity": 1, "ticks": ((-60, 2), (60, -1))}, "ticks"),
     ],
 )
 def test_a_pool_without_liquidity_is_refused(changes: dict[str, Any], field: str) -> None:

@@ -227,8 +227,11 @@ class Venue:
             )
         )
 
-    def mint(self, fee: int, lower: int, upper: int, amount: int) -> None:
-        fields = (self.token0, self.token1, fee, lower, upper, amount, amount, 0, 0, ME, FOREVER)
+    def mint(
+        self, fee: int, lower: int, upper: int, amount: int, amount1: int | None = None
+    ) -> None:
+        most = (amount, amount if amount1 is None else amount1)
+        fields = (self.token0, self.token1, fee, lower, upper, *most, 0, 0, ME, FOREVER)
         self.machine.send(
             self.manager,
             calldata(

@@ -14,7 +14,7 @@ from toolkit.model.chain import Address
 from toolkit.model.errors import PoolError
 from toolkit.model.market import PoolKind
 from toolkit.pools.pair import check_pair, is_zero_for_one
-from toolkit.pools.swap_step import Reverts, swap_step
+from toolkit.pools.swap_step import swap_step
 from toolkit.pools.ticks import (
     MAX_SQRT_PRICE,
     MAX_TICK,
@@ -175,26 +175,23 @@ class Concentrated(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
         limit = self._price_limit(limit, zero_for_one=zero_for_one)
         price, tick, liquidity = self.sqrt_price_x96, self.tick, self.liquidity
         remaining, calculated = specified, 0
-        try:
-            while remaining != 0 and price != limit:
-                start = price
-                # Without liquidity nothing is rounded on the way: pass over empty words at once.
-                reach = tick if liquidity else tick_at_sqrt_price(limit)
-                index, stop = self._next_stop(tick, reach, zero_for_one=zero_for_one)
-                stop_price = sqrt_price_at_tick(stop)
-                target = max(stop_price, limit) if zero_for_one else min(stop_price, limit)
-                price, paid, got, fee = swap_step(price, target, liquidity, remaining, self.fee_ppm)
-                remaining -= paid + fee if specified > 0 else -got
-                calculated += got if specified > 0 else paid + fee
-                if price == stop_price:
-                    if index is not None:
-                        net = self.ticks[index][1]
-                        liquidity = _crossed(liquidity, -net if zero_for_one else net)
-                    tick = stop - 1 if zero_for_one else stop
-                elif price != start:
-                    tick = tick_at_sqrt_price(price)
-        except Reverts as reverts:
-            self._refuse("amount_in" if specified > 0 else "amount_out", str(reverts))
+        while remaining != 0 and price != limit:
+            start = price
+            # Without liquidity nothing is rounded on the way: pass over empty words at once.
+            reach = tick if liquidity else tick_at_sqrt_price(limit)
+            index, stop = self._next_stop(tick, reach, zero_for_one=zero_for_one)
+            stop_price = sqrt_price_at_tick(stop)
+            target = max(stop_price, limit) if zero_for_one else min(stop_price, limit)
+            price, paid, got, fee = swap_step(price, target, liquidity, remaining, self.fee_ppm)
+            remaining -= paid + fee if specified > 0 else -got
+            calculated += got if specified > 0 else paid + fee
+            if price == stop_price:
+                if index is not None:
+                    net = self.ticks[index][1]
+                    liquidity = self._crossed(liquidity, -net if zero_for_one else net)
+                tick = stop - 1 if zero_for_one else stop
+            elif price != start:
+                tick = tick_at_sqrt_price(price)
         done = abs(specified - remaining)
         taken, given = (done, calculated) if specified > 0 else (calculated, done)
         if not taken:  # the periphery's callbacks refuse a swap that moves no tokens
@@ -225,6 +222,13 @@ class Concentrated(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
         if edge > self.known[1]:
             self._refuse("ticks", f"the swap leaves the known ticks up to {self.known[1]}")
         return None, edge
+
+    def _crossed(self, liquidity: int, net: int) -> int:
+        """Add signed net liquidity, LiquidityMath.sol `addDelta`."""
+        after = liquidity + net
+        if not 0 <= after <= MAX_LIQUIDITY:
+            self._refuse("ticks", f"liquidity {after} after a tick leaves uint128 (LS/LA)")
+        return after
 
     def _price_limit(self, limit: int, *, zero_for_one: bool) -> int:
         """Check a price limit (SPL), or supply the Quoter's for 0."""
@@ -267,11 +271,3 @@ class Concentrated(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
 
     def _refuse(self, field: str, why: str) -> NoReturn:
         raise PoolError(f"pool {self.id}: {field}: {why}")
-
-
-def _crossed(liquidity: int, net: int) -> int:
-    """Add signed net liquidity, LiquidityMath.sol `addDelta`."""
-    after = liquidity + net
-    if not 0 <= after <= MAX_LIQUIDITY:
-        raise Reverts(f"liquidity {after} after a tick leaves uint128 (LS/LA)")
-    return after

@@ -1,18 +1,14 @@
 """One step of a concentrated pool's swap: a price move under constant liquidity.
 
 Sources: SwapMath.sol `computeSwapStep`, SqrtPriceMath.sol, FullMath.sol, UnsafeMath.sol of
-v3-core. Where Solidity 0.7 wraps silently and the contract relies on it, the wrap is spelt out;
-where it reverts, `Reverts` is raised and the pool turns it into a PoolError with its name.
+v3-core. Where Solidity 0.7 wraps silently and the contract relies on it, the wrap is spelt out.
+Its reverting checks are assertions here: within a step they cannot fail, because a step that
+stops short of its target moves less than what reaches the target, which fits.
 """
 
 from toolkit.model.units import PPM, div_ceil
 
-_UINT160 = 2**160
 _UINT256 = 2**256
-
-
-class Reverts(ArithmeticError):
-    """The contract's arithmetic reverts here; never leaves `toolkit.pools`."""
 
 
 def swap_step(
@@ -87,33 +83,19 @@ def _price_after_0_up(price: int, liquidity: int, amount: int, *, add: bool) -> 
         return price
     numerator = liquidity << 96
     product = amount * price
-    if add:
-        # The contract takes the precise formula only if neither product nor sum wraps.
-        if product < _UINT256 and numerator + product < _UINT256:
-            return div_ceil(numerator * price, numerator + product)
-        return div_ceil(numerator, _fits256(numerator // price + amount))
-    if product >= _UINT256 or numerator <= product:
-        raise Reverts("the output exceeds what this liquidity holds")
-    return _fits160(div_ceil(numerator * price, numerator - product))
+    if not add:
+        assert numerator > product, "more output than this liquidity holds"
+        return div_ceil(numerator * price, numerator - product)
+    # The contract takes the precise formula only if neither product nor sum wraps.
+    if product < _UINT256 and numerator + product < _UINT256:
+        return div_ceil(numerator * price, numerator + product)
+    return div_ceil(numerator, numerator // price + amount)
 
 
 def _price_after_1_down(price: int, liquidity: int, amount: int, *, add: bool) -> int:
     """`getNextSqrtPriceFromAmount1RoundingDown`: P ± amount / L."""
     if add:
-        return _fits160(price + _fits256((amount << 96) // liquidity))
-    quotient = _fits256(div_ceil(amount << 96, liquidity))
-    if price <= quotient:
-        raise Reverts("the output exceeds what this liquidity holds")
+        return price + (amount << 96) // liquidity
+    quotient = div_ceil(amount << 96, liquidity)
+    assert price > quotient, "more output than this liquidity holds"
     return price - quotient
-
-
-def _fits160(value: int) -> int:
-    if value >= _UINT160:
-        raise Reverts("the price leaves uint160")
-    return value
-
-
-def _fits256(value: int) -> int:
-    if value >= _UINT256:
-        raise Reverts("an intermediate value leaves uint256")
-    return value

@@ -107,7 +107,7 @@ async def read_tokens(node: Node, addresses: Sequence[Address], *, head: Head) -
 
 async def _blocks_between(node: Node, base: Head, head: Head) -> list[Hash] | None:
     """Hashes after `base` up to `head`, oldest first; None unless `base` is a near ancestor."""
-    if not 0 < head.number - base.number <= MAX_GAP_BLOCKS:
+    if head.number - base.number > MAX_GAP_BLOCKS:
         return None
     hashes, parent = [head.hash], head.parent_hash
     while len(hashes) < head.number - base.number:
