@@ -132,7 +132,7 @@ def _orchestrator(
         lenders=[(source.lender, source.token) for source in lenders],
     )
     agents: tuple[Agent, ...] = (
-        CyclicArbitrage(token=weth),
+        CyclicArbitrage(),
         Momentum(base=weth, quote=usdc, max_position_wei=6 * 10**18, clip_wei=15 * 10**17),
         Rebalancer(base=weth, quote=usdc, band_bps=150),
     )

@@ -35,8 +35,8 @@ def _count(text: str) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from toolkit.journal.log import GENESIS, verified  # noqa: PLC0415 - keeps --help fast
-    from toolkit.journal.sqlite import read_entries  # noqa: PLC0415 - keeps --help fast
+    from toolkit.journal.log import GENESIS, verified
+    from toolkit.journal.sqlite import read_entries
 
     count, head = 0, GENESIS
     for entry in verified(read_entries(args.journal)):
@@ -60,8 +60,8 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _rows(args: argparse.Namespace) -> Iterator[dict[str, object]]:
-    from toolkit.journal.log import verified  # noqa: PLC0415 - keeps --help fast
-    from toolkit.journal.sqlite import read_entries  # noqa: PLC0415 - keeps --help fast
+    from toolkit.journal.log import verified
+    from toolkit.journal.sqlite import read_entries
 
     for entry in verified(read_entries(args.journal)):
         if entry.seq >= args.first and (not args.kind or entry.kind in args.kind):
@@ -88,8 +88,8 @@ def _without_signed(value: object) -> object:
 
 
 def _is_signed(text: str) -> bool:
-    from toolkit.chain.signer import decode_transaction  # noqa: PLC0415 - keeps --help fast
-    from toolkit.model.errors import ConfigError  # noqa: PLC0415 - keeps --help fast
+    from toolkit.chain.signer import decode_transaction
+    from toolkit.model.errors import ConfigError
 
     if len(text) < _SHORTEST_SIGNED or not text.startswith("0x"):
         return False

@@ -14,7 +14,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Compile every kernel in use, or load it from the cache, and say how long it took."""
-    from toolkit.routing.search import warm_up  # noqa: PLC0415 - keeps --help fast
+    from toolkit.routing.search import warm_up
 
     if not args.json:
         print("compiling the cycle search (a few seconds the first time)...", flush=True)

@@ -1,6 +1,6 @@
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -18,7 +18,12 @@ from toolkit.devnet.builders import Builder
 from toolkit.devnet.editor import ChainEditor
 from toolkit.devnet.flow import BITCOIN_PER_ETHER, Flow
 from toolkit.devnet.front import Front
-from toolkit.devnet.participants import market_funding, user_accounts, user_funding
+from toolkit.devnet.participants import (
+    ACCOUNT_UNITS,
+    market_funding,
+    user_accounts,
+    user_funding,
+)
 from toolkit.devnet.pools import POOLS
 from toolkit.devnet.relay_server import serve_relay
 from toolkit.devnet.rivals import RivalConfig, Rivals
@@ -37,6 +42,7 @@ from toolkit.pools.sync import load, refresh
 MAX_BUILDERS = 16
 MAX_ACCOUNTS = 100
 _WATCH_S = 0.5
+_SYMBOLS = ", ".join(TOKENS)
 
 
 class RelayInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +58,8 @@ class DevnetConfig:
 
     `port` of the rpc (0: any free one); `block_time` in seconds between blocks that `run()` seals
     (0: only on demand); `fork_url` forks that node instead of the offline twin, and then there is
-    no market flow: its prices and pools are that chain's own.
+    no market flow: its prices and pools are that chain's own. `funding` is what each account
+    starts with, in whole units by symbol.
     """
 
     seed: int = 1
@@ -63,6 +70,7 @@ class DevnetConfig:
     hardfork: str = "prague"
     flow: bool = True
     accounts: int = 10
+    funding: Mapping[str, int] = field(default_factory=lambda: ACCOUNT_UNITS)
     depth_percent: int = 100
     traders: FlowConfig = field(default_factory=FlowConfig)
     rivals: RivalConfig = field(default_factory=RivalConfig)
@@ -73,6 +81,10 @@ class DevnetConfig:
             raise ConfigError(f"builders {self.builders} is not between 1 and {MAX_BUILDERS}")
         if not 1 <= self.accounts <= MAX_ACCOUNTS:
             raise ConfigError(f"accounts {self.accounts} is not between 1 and {MAX_ACCOUNTS}")
+        if unknown := sorted(set(self.funding) - {"ETH", *TOKENS}):
+            raise ConfigError(f"funding names {', '.join(unknown)}; there are ETH and {_SYMBOLS}")
+        if min(self.funding.values(), default=0) < 0:
+            raise ConfigError("funding cannot be negative")
         if self.block_time < 0:
             raise ConfigError(f"block_time {self.block_time:g} s is below 0; 0 is on demand")
         if not 0 <= self.port <= 65_535:  # noqa: PLR2004 - 16 bits
@@ -136,6 +148,13 @@ class Devnet:
     def slots(self) -> tuple[SlotRecord, ...]:
         """The truth about every slot so far: who built it and what became of each bundle."""
         return tuple(self._market.slots)
+
+    @property
+    def market_source(self) -> str:
+        """Where prices come from, in words."""
+        if self.config.fork_url is not None:
+            return "the forked chain"
+        return self._scenario.source
 
     @property
     def builders(self) -> tuple[Builder, ...]:
@@ -220,7 +239,7 @@ class Devnet:
         editor = ChainEditor(rpc)
         await editor.apply([("anvil_setBlockTimestampInterval", (BLOCK_SECONDS,))])
         if config.fork_url is not None:
-            await fund(editor, user_funding(config.seed, config.accounts))
+            await fund(editor, user_funding(config.seed, config.accounts, config.funding))
         head = await self.node.head()
         if config.fork_url is None:
             self.history = _dated(self._scenario.history, head)
@@ -232,7 +251,7 @@ class Devnet:
     async def _build_twin(self, scenario: Scenario) -> Twin:
         config = self.config
         price = Fraction(round(scenario.history[-1] * 10**6), 10**6)
-        users = user_funding(config.seed, config.accounts)
+        users = user_funding(config.seed, config.accounts, config.funding)
         market = market_funding(config.seed, rival_count=config.rivals.count)
         twin = await build_twin(
             TwinConfig(

@@ -10,7 +10,7 @@ from toolkit.model.units import WEI_PER_ETHER
 
 TRADERS = 5
 CROWD_ACCOUNTS = 3
-_ACCOUNT_UNITS = {
+ACCOUNT_UNITS: Mapping[str, int] = {
     "ETH": 10_000,
     "WETH": 1_000,
     "WBTC": 60,
@@ -51,9 +51,11 @@ def rivals(seed: int, count: int) -> tuple[DevAccount, ...]:
     return tuple(derive_account(seed, "rival", index) for index in range(count))
 
 
-def user_funding(seed: int, count: int) -> tuple[Funding, ...]:
-    """What the users' accounts start with: ether and every token, and no allowance."""
-    return tuple(_funding(each, _ACCOUNT_UNITS) for each in user_accounts(seed, count))
+def user_funding(
+    seed: int, count: int, units: Mapping[str, int] = ACCOUNT_UNITS
+) -> tuple[Funding, ...]:
+    """What each of the users' accounts starts with, in whole units; no allowance to anybody."""
+    return tuple(_funding(each, units) for each in user_accounts(seed, count))
 
 
 def market_funding(seed: int, *, rival_count: int) -> tuple[Funding, ...]:

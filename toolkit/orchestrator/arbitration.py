@@ -36,6 +36,7 @@ class Context:
     weights: Mapping[str, float]
     free: Mapping[Address, int]
     books: Mapping[str, Mapping[Address, int]]
+    halted: str = ""  # why nothing may be approved any more
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +92,7 @@ def arbitrate(
 ) -> Arbitration:
     """Decide every intent of a block; `failures` says which agents broke down, and how.
 
-    Validation, staleness and deadline, pauses, weights and sizing, conflicts and netting,
+    Validation, halt, staleness and deadline, pauses, weights and sizing, conflicts and netting,
     limits, capital: an intent is vetoed at the first of these that it fails. Every intent is
     named by at least one verdict, except those of a broken agent, which share one. Permuting
     the proposals changes nothing in the result.
@@ -99,7 +100,7 @@ def arbitrate(
     candidates, defects, drafts = _admit(context, proposals, failures or {})
     passed: list[Candidate] = []
     for candidate in candidates:
-        veto = _gate(candidate, context)
+        veto = _halt(context) or _gate(candidate, context)
         if veto is None:
             passed.append(candidate)
         else:
@@ -179,28 +180,37 @@ def _named(agent: str, proposals: Sequence[Proposal], context: Context) -> list[
     ]
 
 
+def _halt(context: Context) -> tuple[VetoCause, str] | None:
+    return (VetoCause.HALTED, context.halted) if context.halted else None
+
+
 def _gate(candidate: Candidate, context: Context) -> tuple[VetoCause, str] | None:
     """Name the first reason why a well-formed intent may not act now, if there is one."""
-    intent, head = candidate.intent, context.head
+    if context.halted:
+        return VetoCause.HALTED, context.halted
+    if stale := _staleness(candidate, context):
+        return VetoCause.STALE, stale
+    last = candidate.block_number + candidate.intent.valid_for_blocks
+    if last < context.head.number + 1:
+        return VetoCause.DEADLINE, f"was valid up to block {last}"
+    assessment = context.paused.get(candidate.intent.agent)
+    if assessment is not None and assessment.paused:
+        return VetoCause.PAUSED, _paused_why(assessment)
+    return _route_gate(candidate.intent, context)
+
+
+def _staleness(candidate: Candidate, context: Context) -> str:
+    """Say which of its inputs is not good enough any more; "" if all are."""
     if context.canonical.get(candidate.block_number) != candidate.block_hash:
-        return VetoCause.STALE, f"made on block {candidate.block_number}, no longer canonical"
+        return f"made on block {candidate.block_number}, no longer canonical"
     for key in candidate.inputs:
         reading = context.readings.get(key)
         if reading is None:
-            return VetoCause.STALE, f"rests on {key!r}, of which there is no reading"
-        age = head.number - reading.block_number
+            return f"rests on {key!r}, of which there is no reading"
+        age = context.head.number - reading.block_number
         if age > reading.max_age_blocks:
-            return (
-                VetoCause.STALE,
-                f"rests on {key!r}, {age} blocks old; at most {reading.max_age_blocks} allowed",
-            )
-    last = candidate.block_number + intent.valid_for_blocks
-    if last < head.number + 1:
-        return VetoCause.DEADLINE, f"was valid up to block {last}"
-    assessment = context.paused.get(intent.agent)
-    if assessment is not None and assessment.paused:
-        return VetoCause.PAUSED, _paused_why(assessment)
-    return _route_gate(intent, context)
+            return f"rests on {key!r}, {age} blocks old; at most {reading.max_age_blocks} allowed"
+    return ""
 
 
 def _paused_why(assessment: Assessment) -> str:

@@ -120,6 +120,11 @@ class Core:
         self._decided: dict[int, int] = {}
         self._open: dict[str, _Open] = {}
         self._quarantined: dict[str, str] = {}
+        self._halted = ""
+
+    def halt(self, why: str) -> None:
+        """Veto every intent from the next block on; what is on its way is still settled."""
+        self._halted = why
 
     def advance(self, seen: Perceived, fills: Sequence[Fill] = ()) -> Decision:
         """Fold one block in and decide what is to be done in the next.
@@ -222,6 +227,7 @@ class Core:
             weights=self._policy.weights(names, head=head, readings=newest),
             free={token: self._free(token, now) for token in sorted(now.seen.balances)},
             books={name: self.ledger.book(name) for name in names},
+            halted=self._halted,
         )
 
     def _free(self, token: Address, now: _Now) -> int:

@@ -14,6 +14,7 @@ from toolkit.orchestrator.pauses import Assessment, Pause
 SETUP = "orchestrator.setup"
 PERCEIVED = "orchestrator.perceived"
 FILL = "orchestrator.fill"
+HALT = "orchestrator.halt"
 IMPACT = "orchestrator.impact"
 REVERTED = "orchestrator.reverted"
 RELEASED = "orchestrator.released"
@@ -23,7 +24,7 @@ QUARANTINE = "orchestrator.quarantine"
 RULING = "orchestrator.ruling"
 PLAN = "orchestrator.plan"
 
-INPUTS = (PERCEIVED, FILL)
+INPUTS = (PERCEIVED, FILL, HALT)
 """Kinds that come from the world; every other kind but the set-up is recomputed on replay."""
 
 
@@ -59,6 +60,12 @@ class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
     """An agent that is not asked any more, and why."""
 
     agent: str
+    why: str
+
+
+class Halted(msgspec.Struct, frozen=True, kw_only=True):
+    """From here on every intent is vetoed, and why."""
+
     why: str
 
 

@@ -145,6 +145,8 @@ class _Replayer:
             self._begin(decoded(entry, Setup))
         elif entry.kind == records.FILL:
             self._fills.append(decoded(entry, Fill))
+        elif entry.kind == records.HALT:
+            self._ready().halt(decoded(entry, records.Halted).why)
         else:
             self._decide(decoded(entry, Perceived), index)
         return None
@@ -168,11 +170,14 @@ class _Replayer:
                 return msgspec.json.decode(bytes(setup.parameters), type=cls)
         return RecordedAgent(setup.name)
 
-    def _decide(self, seen: Perceived, index: int) -> None:
+    def _ready(self) -> Core:
         if self._core is None:
-            raise JournalCorrupt("the journal perceives a block before it sets anything up")
+            raise JournalCorrupt("the journal goes on before it sets an orchestrator up")
+        return self._core
+
+    def _decide(self, seen: Perceived, index: int) -> None:
         self._position, self._block = index, seen.head.number
-        decision = self._core.advance(seen, self._fills)
+        decision = self._ready().advance(seen, self._fills)
         self._expected = deque(decision.records)
         self._fills = []
         self._blocks += 1

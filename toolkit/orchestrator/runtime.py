@@ -149,6 +149,15 @@ class Orchestrator:
         self._session.journal.append(records.SETUP, self.setup)
         await self._session.journal.commit()
 
+    def halt(self, why: str) -> None:
+        """Send nothing more: every intent from the next step on is vetoed, with this reason.
+
+        Plans on their way are still settled. Journalled, so a replay halts at the same place;
+        durable with the next step's decisions.
+        """
+        self._session.journal.append(records.HALT, records.Halted(why=why))
+        self._core.halt(why)
+
     async def step(self, change: HeadChange) -> BlockReport:
         """Settle, perceive, decide, make durable, send; one call per change of heads.
 

@@ -12,6 +12,10 @@ from toolkit.pools.snapshot import Pool
 _NEIGHBOURS = 8
 _COARSE = 1 << 20
 _COARSE_NEIGHBOURS = 256
+# Roundings make a slope of steps one wei high that could be climbed for hours: what is left after
+# so many rounds is dust.
+_ROUNDS = 4
+_PASSES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,22 +61,24 @@ def size(path: Path, start: int, *, max_input: int) -> int | None:
 
     The result is a local optimum: no input 2^k away, for any k, pays more, nor does one that
     moves the coarsest amount on the way by a few units. It spends nothing that a rounding
-    swallows. Some input far away may still round more kindly, by at most one unit a hop.
+    swallows. Some input far away may still round more kindly, by at most one unit a hop; and
+    where roundings lead on and on, the search ends after a bounded number of rounds.
 
     Returns:
         None where no tried input can be swapped through all pools.
     """
     profit = _profit_of(path)
     best = _climb(min(max(start, 1), max_input), profit, max_input)
-    while True:
+    for _ in range(_ROUNDS):
         amounts = path.amounts(best)
         if amounts is None:
             return None
         nearby = [amount for amount in _nearby(path, amounts) if 0 < amount <= max_input]
         better = max(nearby, key=lambda amount: (profit(amount), -amount), default=best)
         if profit(better) <= profit(best):
-            return best
+            break
         best = _climb(better, profit, max_input)
+    return best
 
 
 def _profit_of(path: Path) -> Callable[[int], float]:
@@ -91,7 +97,7 @@ def _profit_of(path: Path) -> Callable[[int], float]:
 def _climb(start: int, profit: Callable[[int], float], max_input: int) -> int:
     """Move by ±2^k, doubling while that pays more, for k from large to small, until no k does."""
     best = start
-    while True:
+    for _ in range(_PASSES):
         before = best
         for power in range(best.bit_length(), -1, -1):
             for sign in (1, -1):
@@ -100,7 +106,8 @@ def _climb(start: int, profit: Callable[[int], float], max_input: int) -> int:
                     best += step
                     step *= 2
         if best == before:
-            return best
+            break
+    return best
 
 
 def _nearby(path: Path, amounts: Sequence[int]) -> Iterator[int]:
