@@ -100,7 +100,7 @@ def arbitrate(
     candidates, defects, drafts = _admit(context, proposals, failures or {})
     passed: list[Candidate] = []
     for candidate in candidates:
-        veto = _halt(context) or _gate(candidate, context)
+        veto = _gate(candidate, context)
         if veto is None:
             passed.append(candidate)
         else:
@@ -178,10 +178,6 @@ def _named(agent: str, proposals: Sequence[Proposal], context: Context) -> list[
         msgspec.structs.replace(candidate, intent_id=f"{context.label}/{agent}/{n}")
         for n, candidate in enumerate(made)
     ]
-
-
-def _halt(context: Context) -> tuple[VetoCause, str] | None:
-    return (VetoCause.HALTED, context.halted) if context.halted else None
 
 
 def _gate(candidate: Candidate, context: Context) -> tuple[VetoCause, str] | None:
