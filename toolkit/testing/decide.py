@@ -126,17 +126,19 @@ def given(
     )
 
 
-def price_series(prices: Sequence[float], *, before: int) -> tuple[Reading, ...]:
-    """Write down past prices of WETH, one a block, the last of them in block `before` - 1."""
+def price_series(
+    prices: Sequence[float], *, before: int, source: PriceSource = OFFLINE_MARKET.prices[0]
+) -> tuple[Reading, ...]:
+    """Write down past prices, one a block, the last of them in block `before` - 1."""
     return tuple(
         Reading(
-            key=PRICE_KEY,
+            key=source.key,
             value=price,
-            source=MAIN_POOL,
+            source=source.pool,
             block_number=before - len(prices) + index,
             block_hash=ZERO_HASH,
             observed_at=1_700_000_000 + BLOCK_S * (before - len(prices) + index),
-            max_age_blocks=1,
+            max_age_blocks=source.max_age_blocks,
         )
         for index, price in enumerate(prices)
     )

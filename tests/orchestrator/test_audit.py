@@ -1,0 +1,108 @@
+"""Why something happened."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.orchestrator.worlds import DAI_CAPITAL, DAI_MARKET, random_market, shipped
+from toolkit.cli.main import main
+from toolkit.model.decision import VetoCause
+from toolkit.model.errors import ConfigError
+from toolkit.orchestrator.audit import Cause, lines, why
+from toolkit.orchestrator.pauses import Pause
+from toolkit.testing.decide import Decided, decide
+
+
+def run(journal: Path | None = None) -> Decided:
+    """A run with a landed cycle, a pause and its vetoes."""
+    return decide(
+        shipped(),
+        random_market(3, blocks=30),
+        capital=DAI_CAPITAL,
+        market=DAI_MARKET,
+        pauses=[Pause("momentum", on="arbitrage", impact_bps=5)],
+        journal=journal,
+    )
+
+
+def kinds(cause: Cause) -> set[str]:
+    """Every kind of fact in a tree."""
+    return {cause.kind}.union(*(kinds(one) for one in cause.because))
+
+
+def test_a_fill_is_explained_down_to_its_readings() -> None:
+    """The tree of a landed trade holds plan, verdict, intent and readings with block hashes."""
+    decided = run()
+    fill = next(f for r in decided.reports for f in r.fills if f.landed)
+
+    tree = why(decided.journal, fill.verdict_id)
+
+    assert {"fill", "plan", "verdict", "intent", "reading"} <= kinds(tree)
+    text = "\n".join(lines(tree))
+    assert "weights" in text
+    assert "block(s) old" in text
+    assert str(fill.block_hash) in text
+
+
+def test_a_paused_intent_is_explained_by_the_trade_that_paused_it() -> None:
+    """Asking after a vetoed intent gives the pause, its figures and the own trade behind it."""
+    decided = run()
+    veto = next(v for v in decided.verdicts if v.cause is VetoCause.PAUSED)
+
+    tree = why(decided.journal, veto.intents[0])
+
+    assert {"verdict", "intent", "reading", "pause", "fill"} == kinds(tree)
+    assert "vetoed (paused)" in tree.text
+
+
+def test_a_conflict_names_all_intents() -> None:
+    """The tree of a netted verdict holds every intent that took part."""
+    decided = decide(
+        shipped(), random_market(3, blocks=30, gap=0.0), capital=DAI_CAPITAL, market=DAI_MARKET
+    )
+    verdict = next(v for v in decided.verdicts if v.netted_in)
+
+    tree = why(decided.journal, verdict.verdict_id)
+
+    named = {cause.text.split()[1] for cause in tree_intents(tree)}
+    assert set(verdict.intents) == named
+
+
+def tree_intents(cause: Cause) -> list[Cause]:
+    """All intents of a tree."""
+    found = [cause] if cause.kind == "intent" else []
+    return found + [one for child in cause.because for one in tree_intents(child)]
+
+
+def test_an_unknown_name_is_refused() -> None:
+    """A name that the journal does not hold is one clear line."""
+    with pytest.raises(ConfigError, match="'0xdead' is no transaction"):
+        why(run().journal, "0xdead")
+
+
+def test_the_command_line_replays_and_explains(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`toolkit replay --verify` and `toolkit why` answer from the file alone, as JSON or text."""
+    path = tmp_path / "journal.db"
+    decided = run(path)
+    fill = next(f for r in decided.reports for f in r.fills if f.landed)
+
+    assert 0 == main(["replay", str(path), "--verify", "--json"])
+    replayed = json.loads(capsys.readouterr().out)
+    assert 0 == main(["why", fill.verdict_id, "--journal", str(path), "--json"])
+    explained = json.loads(capsys.readouterr().out)
+    assert 0 == main(["replay", str(path)])
+    told = capsys.readouterr().out
+    assert 2 == main(["why", "nothing", "--journal", str(path)])
+    error = capsys.readouterr().err
+
+    assert (True, 30, None) == (
+        replayed["identical"],
+        replayed["blocks"],
+        replayed["divergence"],
+    )
+    assert "fill" == explained["kind"]
+    assert "30 blocks" in told
+    assert 1 == error.count("\n")

@@ -1,0 +1,75 @@
+"""The shared facts."""
+
+import msgspec
+import pytest
+
+from toolkit.model.chain import Hash
+from toolkit.model.decision import Reading
+from toolkit.model.errors import ConfigError
+from toolkit.orchestrator.blackboard import Blackboard
+
+
+def reading(block: int, *, key: str = "k", source: str = "s", fork: str = "0") -> Reading:
+    """A reading of a block."""
+    return Reading(
+        key=key,
+        value=float(block),
+        source=source,
+        block_number=block,
+        block_hash=Hash(f"0x{fork}{block:063x}"),
+        observed_at=block * 12,
+        max_age_blocks=1,
+    )
+
+
+def test_a_key_has_one_writer() -> None:
+    """The first source to write a key owns it; another one is refused by name."""
+    board = Blackboard()
+    board.write([reading(1)])
+
+    with pytest.raises(ConfigError, match="belongs to s; t may not"):
+        board.write([reading(2, source="t")])
+
+
+def test_as_of_knows_nothing_later() -> None:
+    """A view of block 2 holds nothing that was observed in block 3."""
+    board = Blackboard()
+    board.write([reading(n) for n in (1, 2, 3)])
+
+    assert [1, 2] == [r.block_number for r in board.as_of(2)["k"]]
+    assert {} == dict(board.as_of(0))
+
+
+def test_a_reorg_retracts_what_was_seen_in_its_blocks() -> None:
+    """Readings of reverted blocks are gone; the same numbers may then be read anew."""
+    board = Blackboard()
+    board.write([reading(n) for n in (1, 2, 3)])
+    lost = board.retract([reading(2).block_hash, reading(3).block_hash])
+    board.write([reading(2, fork="f")])
+
+    assert ("k",) == lost
+    assert [reading(1), reading(2, fork="f")] == list(board.as_of(9)["k"])
+
+
+def test_readings_do_not_run_backwards() -> None:
+    """An older reading after a newer one is refused until the newer ones are retracted."""
+    board = Blackboard()
+    board.write([reading(3)])
+
+    with pytest.raises(ConfigError, match="retract"):
+        board.write([reading(2)])
+
+
+def test_history_is_bounded_and_views_are_read_only() -> None:
+    """No key grows without limit, and nobody can write through a view."""
+    board = Blackboard(history=3)
+    board.write([reading(n) for n in range(10)])
+    view = board.as_of(9)
+
+    assert [7, 8, 9] == [r.block_number for r in view["k"]]
+    with pytest.raises(TypeError):
+        view["k"] = ()  # type: ignore[index]
+    with pytest.raises(AttributeError):
+        view["k"][0].value = 1.0  # type: ignore[misc]
+    assert 10 == board.version
+    assert msgspec.structs.asdict(view["k"][0])["key"] == "k"

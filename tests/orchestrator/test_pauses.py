@@ -1,0 +1,236 @@
+"""Who waits for whom, and for exactly how long."""
+
+import math
+import random
+
+import pytest
+
+from tests.orchestrator.worlds import fresh_seeds
+from toolkit.model.errors import ConfigError
+from toolkit.orchestrator.mainnet import USDC, WETH
+from toolkit.orchestrator.pauses import (
+    Decay,
+    Impact,
+    Pause,
+    Reversion,
+    assess,
+    compile_pauses,
+    contaminations,
+    residue,
+    threshold_density,
+)
+from toolkit.reasoning.agent import filtered
+from toolkit.reasoning.momentum import Momentum
+
+MOMENTUM = Momentum(base=WETH.address, quote=USDC.address)
+KERNEL = MOMENTUM.kernel()
+BPS = 1e-4
+
+
+def impact(bps: float, *, block: int = 0, agent: str = "arbitrage") -> Impact:
+    """An own trade's move of the price."""
+    return Impact(
+        agent=agent,
+        key="price/WETH-USDC",
+        verdict_id=f"{block}-0",
+        block_number=block,
+        log_move=bps * BPS,
+    )
+
+
+def length(
+    bps: float, *, density: float, decay: Decay | None = None, tolerance: float = 0.05
+) -> int:
+    """The predicted pause after one impact, in blocks."""
+    return assess(
+        [Pause("momentum", "arbitrage", 1.0, tolerance)],
+        [impact(bps)],
+        kernel=KERNEL,
+        density=density,
+        block=0,
+        decay=decay or Decay(),
+    ).until_block
+
+
+def prices(rng: random.Random, count: int) -> list[float]:
+    """Log prices of a market that trends a little."""
+    price, drift = 0.0, 0.0
+    made = []
+    for _ in range(count):
+        drift = 0.97 * drift + rng.gauss(0, 5e-5)
+        price += drift + rng.gauss(0, 6e-4)
+        made.append(price)
+    return made
+
+
+def decisions(signal: tuple[float, ...], threshold: float) -> list[int]:
+    """Long, short or flat at each sample."""
+    return [(value > threshold) - (value < -threshold) for value in signal]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("bps", [30.0, 100.0])
+@pytest.mark.parametrize("reversion", [0.9, 0.5, 0.1])
+def test_predicted_pause_matches_measured_flips(bps: float, reversion: float) -> None:
+    """The pause ends when injected impact no longer flips more decisions than tolerated."""
+    tolerance = 0.05
+    decay = Decay(reversion=reversion)
+    series = tuple(prices(random.Random(7), 9_000))
+    signal = filtered(KERNEL, series)
+    density = threshold_density(signal[:3000], MOMENTUM.threshold_sds)
+    threshold = MOMENTUM.threshold_sds * math.sqrt(sum(v * v for v in signal) / len(signal))
+    shifts = contaminations(KERNEL, [impact(bps)], start=0, count=200, decay=decay)
+    clean = decisions(signal, threshold)
+    flips = [
+        sum(
+            a != b
+            for a, b in zip(decisions(tuple(v + c for v in signal), threshold), clean, strict=True)
+        )
+        / len(clean)
+        for c in shifts
+    ]
+    measured = max((n + 1 for n, rate in enumerate(flips) if rate > tolerance), default=0)
+
+    predicted = length(bps, density=density, decay=decay, tolerance=tolerance)
+
+    assert abs(measured - predicted) <= max(4, 0.1 * measured), (measured, predicted)
+
+
+def test_a_pause_has_no_length_of_its_own() -> None:
+    """Two impacts give two lengths, a tolerated one none, and a slower market a longer one.
+
+    The larger impact need not wait longer: its spike and what stays in the band may cancel.
+    """
+    density = 300.0
+    lengths = [length(bps, density=density) for bps in (10, 60, 200)]
+
+    assert 3 == len({*lengths} - {0})
+    assert 0 == length(0.1, density=density)
+    assert length(60, density=density, decay=Decay(reversion=0.05)) > lengths[1]
+
+
+def test_paused_means_density_times_contamination_above_tolerance() -> None:
+    """At every block, paused is exactly that the predicted flips exceed the tolerance."""
+    decay, density = Decay(), 250.0
+    shifts = contaminations(KERNEL, [impact(40)], start=0, count=120, decay=decay)
+    for block, shift in enumerate(shifts):
+        answer = assess(
+            [Pause("momentum", "arbitrage", 10.0)],
+            [impact(40)],
+            kernel=KERNEL,
+            density=density,
+            block=block,
+            decay=decay,
+        )
+
+        assert (density * abs(shift) > 0.05) == answer.paused
+        assert math.isclose(shift, answer.contamination, abs_tol=1e-15)
+
+
+def test_the_prediction_comes_true() -> None:
+    """Nothing after the predicted end is paused, and the block before it is."""
+    decay, density = Decay(), 250.0
+    end = length(40, density=density)
+
+    def paused(block: int) -> bool:
+        return assess(
+            [Pause("momentum", "arbitrage", 10.0)],
+            [impact(40)],
+            kernel=KERNEL,
+            density=density,
+            block=block,
+            decay=decay,
+        ).paused
+
+    assert paused(end - 1)
+    assert not any(paused(block) for block in range(end, end + 200))
+
+
+def test_impacts_below_the_threshold_or_of_others_do_not_pause() -> None:
+    """Only trades of the declared agent that reach the declared size count."""
+    for one in (impact(9.9), impact(50, agent="rebalancing")):
+        answer = assess(
+            [Pause("momentum", "arbitrage", 10.0)],
+            [one],
+            kernel=KERNEL,
+            density=1e4,
+            block=0,
+            decay=Decay(),
+        )
+
+        assert (False, ()) == (answer.paused, answer.because)
+
+
+def test_contamination_is_the_filter_of_what_is_left() -> None:
+    """C(n) is what the kernel makes of a series that holds nothing but the residue."""
+    decay = Decay(reversion=0.3)
+    left = tuple(residue(50 * BPS, n, decay) for n in range(-len(KERNEL) + 1, 40))
+
+    expected = filtered(KERNEL, left)
+
+    found = contaminations(KERNEL, [impact(50)], start=0, count=40, decay=decay)
+    assert all(math.isclose(a, b, abs_tol=1e-15) for a, b in zip(expected, found, strict=True))
+
+
+def test_two_impacts_add_up() -> None:
+    """The contamination of two trades is the sum of theirs."""
+    decay = Decay()
+    one, two = impact(30), impact(-20, block=3)
+    both = contaminations(KERNEL, [one, two], start=5, count=10, decay=decay)
+    alone = [
+        a + b
+        for a, b in zip(
+            contaminations(KERNEL, [one], start=5, count=10, decay=decay),
+            contaminations(KERNEL, [two], start=5, count=10, decay=decay),
+            strict=True,
+        )
+    ]
+
+    assert all(math.isclose(a, b, abs_tol=1e-15) for a, b in zip(alone, both, strict=True))
+
+
+@pytest.mark.parametrize("true_rate", [0.2, 0.8])
+def test_own_fills_teach_the_rate_of_reversion(true_rate: float) -> None:
+    """After enough own fills the estimate is near the rate that the market shows."""
+    for seed in fresh_seeds(20):
+        rng = random.Random(seed)
+        estimate = Reversion()
+        for _ in range(200):
+            move = rng.choice([-1, 1]) * rng.uniform(20, 60) * BPS
+            excess = math.copysign(abs(move) - 5 * BPS, move)
+            step = -true_rate * excess + rng.gauss(0, 6e-4)
+            estimate = estimate.observed(move, step, band=5 * BPS)
+
+        assert abs(true_rate - estimate.rate) < 0.1, f"seed {seed}"
+
+
+def test_a_cycle_is_rejected_with_its_path() -> None:
+    """Agents that wait for each other in a circle are refused, and the circle is written out."""
+    pauses = [Pause("a", "b"), Pause("b", "c"), Pause("c", "a"), Pause("d", "a")]
+
+    with pytest.raises(ConfigError, match="a -> b -> c -> a"):
+        compile_pauses(pauses, ["a", "b", "c", "d"])
+
+
+@pytest.mark.parametrize(
+    ("pauses", "words"),
+    [
+        ([Pause("a", "a")], "a -> a"),
+        ([Pause("a", "x")], "'x'; the agents are a, b"),
+        ([Pause("a", "b"), Pause("a", "b", 5.0)], "twice"),
+    ],
+)
+def test_impossible_pauses_are_refused(pauses: list[Pause], words: str) -> None:
+    """An agent that waits for itself, for nobody, or twice is refused."""
+    with pytest.raises(ConfigError, match=words):
+        compile_pauses(pauses, ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    "changes", [{"impact_bps": math.nan}, {"impact_bps": -1.0}, {"tolerance": 0.0}]
+)
+def test_impossible_figures_are_refused(changes: dict[str, float]) -> None:
+    """A pause needs a size of impact and a tolerance that mean something."""
+    with pytest.raises(ConfigError, match="pause of a"):
+        Pause("a", "b", **changes)
