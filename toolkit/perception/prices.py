@@ -1,6 +1,7 @@
 """Prices read from pools: the exact state of one pool, never an average of unknown ones."""
 
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from typing import Protocol
 
 import msgspec
@@ -8,7 +9,8 @@ import msgspec
 from toolkit.model.chain import ZERO_HASH, Address, Head
 from toolkit.model.decision import Reading
 from toolkit.model.errors import ConfigError, PoolError
-from toolkit.pools.snapshot import Snapshot
+from toolkit.pools.constant_product import ConstantProduct
+from toolkit.pools.snapshot import Pool, Snapshot
 
 RECORDED_QUALITY = 0.5
 """Quality of prices that were given to us instead of read from a block."""
@@ -41,6 +43,8 @@ class PricePoint(Protocol):
 def price_of(snapshot: Snapshot, source: PriceSource) -> float:
     """Return the pool's marginal price in whole quote per whole base, before fees.
 
+    Computed exactly and rounded once, so every machine reads the same float.
+
     Raises:
         ConfigError: a token of the source is unknown.
         PoolError: the pool is unknown, has no such token or no liquidity.
@@ -49,7 +53,19 @@ def price_of(snapshot: Snapshot, source: PriceSource) -> float:
         base, quote = snapshot.tokens[source.base], snapshot.tokens[source.quote]
     except KeyError as error:
         raise ConfigError(f"{source.key}: token {error} is not in this market") from None
-    return snapshot.mid_price(source.pool, source.base) * 10.0 ** (base.decimals - quote.decimals)
+    pool = snapshot.pool(source.pool)
+    ratio = _other_per(pool, source.base) * Fraction(10) ** (base.decimals - quote.decimals)
+    return float(ratio)
+
+
+def _other_per(pool: Pool, token: Address) -> Fraction:
+    """Return the other token's units per unit of `token` at the margin, exactly."""
+    pool.mid_price(token)  # refuses a foreign token and a pool without liquidity
+    if isinstance(pool, ConstantProduct):
+        one_per_zero = Fraction(pool.reserve1, pool.reserve0)
+    else:
+        one_per_zero = Fraction(pool.sqrt_price_x96**2, 2**192)
+    return one_per_zero if token == pool.token0 else 1 / one_per_zero
 
 
 def price_readings(snapshot: Snapshot, sources: Iterable[PriceSource]) -> tuple[Reading, ...]:

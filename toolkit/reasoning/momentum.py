@@ -54,7 +54,10 @@ class Momentum(msgspec.Struct, frozen=True, kw_only=True):
 
     def on_block(self, view: View) -> Iterable[Intent]:
         """Return the next clip towards the position that the signal asks for, if any."""
-        logs = tuple(math.log(p) for p in view.history(self.signal_key, self.memory) if p > 0)
+        prices = [price for price in view.history(self.signal_key, self.memory) if price > 0]
+        # The weights sum to 0, so the level does not matter; a price that stands still is then
+        # exactly 0 instead of rounding noise.
+        logs = tuple(math.log(price / prices[-1]) for price in prices)
         signal = filtered(self.kernel(), logs)
         spread = math.sqrt(sum(value * value for value in signal) / max(len(signal), 1))
         if spread == 0.0:
