@@ -112,7 +112,7 @@ class Rivals:
 
     def __init__(self, rpc: Rpc, *, seed: int, config: RivalConfig) -> None:
         self.members = tuple(
-            Rival(rpc, account, Random(f"rival/{seed}/{account.address}"), config)  # noqa: S311 - a scenario, not a secret
+            Rival(rpc, account, _chance(seed, account), config)
             for account in rivals(seed, config.count)
         )
 
@@ -121,3 +121,7 @@ class Rivals:
         opportunities = find_opportunities(snapshot)
         for member in self.members:
             await member.bid(opportunities, snapshot.block, builders)
+
+
+def _chance(seed: int, account: DevAccount) -> Random:
+    return Random(f"rival/{seed}/{account.address}")  # noqa: S311 - a scenario, not a secret

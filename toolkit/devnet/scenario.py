@@ -62,14 +62,15 @@ def load_scenario(seed: int, config: ScenarioConfig | None = None) -> Scenario:
         DataError: the recording is there but damaged; names file and line.
     """
     settings = config or ScenarioConfig()
+    random = Random(f"prices/{seed}")  # noqa: S311 - a scenario, not a secret
     path = data_file(RECORDED_MINUTES)
     if path is None:
-        series = moving_prices(Random(f"prices/{seed}"), _START_PRICE, settings)  # noqa: S311 - a scenario, not a secret
+        series = moving_prices(random, _START_PRICE, settings)
         history = tuple(itertools.islice(series, HISTORY_MINUTES))
         return Scenario(history=history, future=series, source="seeded process")
     prices = read_minutes(path)
     start = _window(prices, seed, settings)
-    after = moving_prices(Random(f"prices/{seed}"), prices[-1], settings)  # noqa: S311 - a scenario, not a secret
+    after = moving_prices(random, prices[-1], settings)
     return Scenario(
         history=tuple(prices[start - HISTORY_MINUTES : start]),
         future=itertools.chain(prices[start:], after),
