@@ -1,5 +1,6 @@
 """Plans as Python encodes them, sent as signed transactions to genuine pools."""
 
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -86,9 +87,9 @@ class Bench:
         return int(await self.node.call(to=token, data=data), 16)
 
     async def snapshot(self) -> Snapshot:
-        """Every pool as of the newest block."""
-        tokens = tuple(TOKENS.values())
-        return await load(self.node, tuple(SPECS.values()), tokens, head=await self.node.head())
+        """The pools that these tests trade in, as of the newest block."""
+        traded = tuple(s for s in SPECS.values() if s.id in {V2_USDC, V2_USDT, V3_USDC, V3_STABLE})
+        return await load(self.node, traded, tuple(TOKENS.values()), head=await self.node.head())
 
 
 @pytest.fixture
@@ -99,6 +100,8 @@ async def bench(fork_url: str) -> AsyncIterator[Bench]:
     async with anvil, HttpRpc(anvil.url) as rpc:
         node = Node(rpc)
         signer = LocalSigner(keccak(b"executor fork test"))
+        # Pairs store their price sums once a second: on the wall clock, gas would vary.
+        await rpc.call("anvil_setBlockTimestampInterval", (12,))
         await rpc.call("anvil_setBalance", (signer.address, hex(10**6 * WEI_PER_ETHER)))
         fresh = Bench(node=node, signer=signer, executor=signer.address)
         created = await fresh.send(to=None, data=creation_code(WETH))
@@ -189,6 +192,18 @@ async def approve(bench: Bench, token: Address, amount: int) -> None:
         assert (await bench.send(to=token, data=data)).succeeded
 
 
+# Gas of a whole transaction on the twin with recorded token code, measured and rounded up by a
+# twentieth: storage is cold, and what a swap costs varies with the ticks that it crosses.
+MOST_GAS = {
+    (2, FundingKind.OWN): 228_000,
+    (2, FundingKind.BALANCER): 272_000,
+    (2, FundingKind.V2_FLASH): 314_000,
+    (2, FundingKind.V3_FLASH): 286_000,
+    (3, FundingKind.OWN): 345_000,
+    (3, FundingKind.BALANCER): 376_000,
+    (3, FundingKind.V2_FLASH): 443_000,
+    (3, FundingKind.V3_FLASH): 404_000,
+}
 TWO = [(V3_USDC, WETH), (V2_USDC, USDC)]
 THREE = [(V3_USDC, WETH), (V3_STABLE, USDC), (V2_USDT, USDT)]
 
@@ -198,7 +213,7 @@ THREE = [(V3_USDC, WETH), (V3_STABLE, USDC), (V2_USDT, USDT)]
 async def test_a_cycle_realises_what_python_predicted(
     bench: Bench, kind: FundingKind, legs: list[tuple[Address, Address]]
 ) -> None:
-    """On every funding the account gains the predicted amount to the wei, within 600,000 gas."""
+    """On every funding the account gains the predicted amount to the wei, for no more gas."""
     await sell_weth(bench, legs[-1][0], 900 * WEI_PER_ETHER)
     amount = 20 * WEI_PER_ETHER
     if kind is FundingKind.OWN:
@@ -215,7 +230,8 @@ async def test_a_cycle_realises_what_python_predicted(
     assert plan.minimum_profit == after - before
     assert plan.minimum_profit > 0
     assert 0 == await bench.ask(WETH, BALANCE_OF, bench.executor)
-    assert receipt.gas_used < 600_000
+    if "MAINNET_RPC_URL" not in os.environ:  # figures of the twin
+        assert receipt.gas_used <= MOST_GAS[len(legs), kind]
 
 
 async def test_a_swap_of_tether_realises_what_python_predicted(bench: Bench) -> None:

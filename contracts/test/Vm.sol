@@ -14,10 +14,6 @@ interface Vm {
     function assume(bool condition) external pure;
     function createSelectFork(string calldata url) external returns (uint256 forkId);
     function envString(string calldata name) external view returns (string memory value);
-    function startSnapshotGas(string calldata name) external;
-    function stopSnapshotGas() external returns (uint256 gasUsed);
-    function snapshotState() external returns (uint256 id);
-    function revertToState(uint256 id) external returns (bool succeeded);
 }
 
 Vm constant vm = Vm(0x7109709ECfa91a80626fF3989D68f67F5b1DD12D);

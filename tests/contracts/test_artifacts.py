@@ -11,6 +11,8 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 SHIPPED = (
     "toolkit/execution/artifacts/Executor.json",
     "toolkit/devnet/artifacts/StandInTether.json",

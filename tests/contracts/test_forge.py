@@ -9,9 +9,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
+
 def test_unit_fuzz_and_invariant_tests_pass() -> None:
     """Every forge test that needs no node passes, fuzzed from a fresh seed."""
     seed = hex(random.randrange(2**64))
