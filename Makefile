@@ -3,9 +3,8 @@ PY := .venv/bin/python
 TESTS ?= tests fork_tests
 WORKERS ?= 2
 AREA ?=
-SEED ?=
 
-.PHONY: setup run test check bench
+.PHONY: setup run test check conformance bench soak
 
 setup:
 	@scripts/setup.sh all
@@ -27,3 +26,9 @@ check: setup
 
 bench: setup
 	$(PY) -m scripts.bench $(if $(AREA),--area $(AREA))
+
+conformance: setup
+	$(PY) scripts/conformance/run.py
+
+soak: setup
+	$(PY) -m scripts.soak $(if $(AREA),--area $(AREA))
