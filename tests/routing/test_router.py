@@ -289,6 +289,15 @@ def leads(path: tuple[object, ...], start: Address, end: Address) -> bool:
     return token == end and len(set(seen)) == len(seen)
 
 
+def test_an_amount_that_buys_nothing_has_no_route() -> None:
+    """Dust that rounds to zero is refused: the pair would revert, a pool would keep it."""
+    taken = snapshot(constant(1, (A, B), 10**21, 10**9))
+
+    assert Router(taken).swap(A, B, 2 * 10**12).amount_out == 1
+    with pytest.raises(NoRoute, match="no path of up to 2 hops takes 1000 "):
+        Router(taken).swap(A, B, 1000)
+
+
 def test_one_hop_is_preferred_when_two_give_the_same() -> None:
     """Equal outputs are settled by fewer hops, then by address."""
     direct = constant(9, (A, B), 10**20, 10**20)
