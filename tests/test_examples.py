@@ -1,0 +1,110 @@
+"""What authors are told to write works as it stands."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import toolkit as tk
+from toolkit.model.decision import Verdict
+from toolkit.testing.decide import OFFLINE_MARKET, decide, given, main_pool, price_series
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = sorted((ROOT / "scripts" / "examples").glob("*.py"))
+MAX_LINES = 40
+TIMEOUT_S = 120  # minutes on a machine that is busy otherwise, seconds on its own
+SAYS = {
+    "find_route.py": r"10 WETH give [\d.]+ USDC over \d pool\(s\)\n[\d.]+ WETH through \d pools",
+    "own_agent.py": r"(?m)^\d+ \['dip'\] \[\d+\]$",
+    "port_web3_script.py": r"^status 1 in block \d+$",
+    "send_bundle.py": r"^landed in block \d+, our fees were 0\.00\d+ ETH$",
+    "send_transaction.py": r"^confirmed in block \d+ for 0\.000\d+ ETH$",
+}
+
+
+def run(arguments: Sequence[str], folder: Path) -> str:
+    """Run Python there, as an author would with the toolkit installed; what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        timeout=TIMEOUT_S,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert (0, "") == (done.returncode, done.stderr)
+    return done.stdout
+
+
+def readme_block(word: str) -> str:
+    """The one Python block of the README that has this word in it."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (found,) = [block for block in blocks if word in block]
+    return str(found)
+
+
+def verdicts(prices: Sequence[float]) -> tuple[Verdict, ...]:
+    """What becomes of the README's agent when WETH's price took this path up to now."""
+    names: dict[str, Any] = {"tk": tk}
+    exec(compile(readme_block("BuyTheDip"), "README.md", "exec"), names)
+    block = given(
+        100,
+        pools=(main_pool(f"{prices[-1]:.2f}"),),
+        base_fee_wei=tk.gwei(1),
+        readings=price_series(prices[:-1], before=100),
+    )
+    (usdc,) = (token for token in OFFLINE_MARKET.tokens if token.symbol == "USDC")
+    capital = {usdc.address: tk.parse_units("10000", usdc.decimals)}
+    return decide([names["BuyTheDip"]()], [block], capital=capital).verdicts
+
+
+def test_every_example_is_held_to_what_it_says() -> None:
+    """There is no example without an expectation, and none for an example that is gone."""
+    assert sorted(SAYS) == [path.name for path in EXAMPLES]
+
+
+@pytest.mark.timeout(2 * TIMEOUT_S)
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example_runs(path: Path, tmp_path: Path) -> None:
+    """An example runs from any folder, offline, without a warning, and does what it is for."""
+    said = run([str(path)], tmp_path)
+
+    assert re.search(SAYS[path.name], said), said
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example_needs_nothing_but_the_public_names(path: Path) -> None:
+    """An example is short and imports the toolkit as `tk`, and nothing else that is installed."""
+    text = path.read_text()
+    imported = set(re.findall(r"^(?:import|from) (\S+)(?: as (\w+))?", text, re.MULTILINE))
+
+    assert len(text.splitlines()) <= MAX_LINES
+    assert ("toolkit", "tk") in imported
+    assert {name for name, _ in imported} - {"toolkit"} <= sys.stdlib_module_names | {
+        "collections.abc"
+    }
+
+
+@pytest.mark.timeout(2 * TIMEOUT_S)
+def test_readme_transaction_runs(tmp_path: Path) -> None:
+    """The README's first program, pasted, sends a transaction that is confirmed."""
+    said = run(["-c", readme_block("tk.connect")], tmp_path)
+
+    assert said.startswith("Confirmed(")
+
+
+def test_readme_agent_buys_a_dip_and_nothing_else() -> None:
+    """The README's agent wishes for a trade 0.5 % below its high, which the market approves."""
+    (bought,) = verdicts([3000.0] * 29 + [2980.0])
+
+    assert bought.approved, bought.why
+    assert (500 * 10**6,) == tuple(leg.amount_in for leg in bought.legs)
+    assert () == verdicts([3000.0] * 29 + [2990.0])
+    assert () == verdicts([3000.0] * 10 + [2980.0])
