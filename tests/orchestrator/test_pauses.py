@@ -190,19 +190,28 @@ def test_two_impacts_add_up() -> None:
     assert all(math.isclose(a, b, abs_tol=1e-15) for a, b in zip(alone, both, strict=True))
 
 
-@pytest.mark.parametrize("true_rate", [0.2, 0.8])
-def test_own_fills_teach_the_rate_of_reversion(true_rate: float) -> None:
-    """After enough own fills the estimate is near the rate that the market shows."""
+@pytest.mark.parametrize(("rate", "band_bps"), [(0.2, 5.0), (0.8, 5.0), (0.95, 0.0)])
+def test_own_fills_teach_how_impacts_fade(rate: float, band_bps: float) -> None:
+    """After enough own fills the rate and the band are near those that the market shows."""
     for seed in fresh_seeds(20):
         rng = random.Random(seed)
-        estimate = Reversion()
-        for _ in range(200):
-            move = rng.choice([-1, 1]) * rng.uniform(20, 60) * BPS
-            excess = math.copysign(abs(move) - 5 * BPS, move)
-            step = -true_rate * excess + rng.gauss(0, 6e-4)
-            estimate = estimate.observed(move, step, band=5 * BPS)
+        estimate = Reversion.prior(band=5 * BPS)
+        for _ in range(500):
+            move = rng.choice([-1, 1]) * rng.uniform(6, 60) * BPS
+            back = math.copysign(rate * (abs(move) - band_bps * BPS), move)
+            estimate = estimate.observed(move, -back + rng.gauss(0, 2e-4))
+        decay = estimate.decay(most_band=5 * BPS)
 
-        assert abs(true_rate - estimate.rate) < 0.1, f"seed {seed}"
+        assert abs(rate - decay.reversion) < 0.1, f"seed {seed}"
+        assert abs(band_bps * BPS - decay.band) < 2.5 * BPS, f"seed {seed}"
+
+
+def test_before_any_fill_the_belief_is_the_default() -> None:
+    """Without own fills half of what exceeds the pool's fee is taken back per sample."""
+    decay = Reversion.prior(band=5 * BPS).decay(most_band=5 * BPS)
+
+    assert math.isclose(Decay().reversion, decay.reversion)
+    assert math.isclose(5 * BPS, decay.band)
 
 
 def test_a_cycle_is_rejected_with_its_path() -> None:

@@ -11,9 +11,10 @@ C(n) = sum_j k_j I(n - j), and decides otherwise than without the trade with pro
 f |C(n)|, f being the density of the clean |signal| at its threshold. The dependent is paused
 exactly while that exceeds the declared tolerance, so a pause has no length of its own.
 
-b is the pool's fee (below it nobody corrects) and rho one hour of one-minute samples. lam starts
-at one half and is estimated from the first step after each own fill. None of the three is exact;
-each is an argument, and the tolerance says what an error costs.
+b starts at the pool's fee (below it nobody need correct) and lam at one half; both are estimated
+from the first step after each own fill, b never above that fee. rho is one hour of one-minute
+samples. None of the three is exact; each is an argument, and the tolerance says what an error
+costs.
 """
 
 import math
@@ -67,25 +68,45 @@ class Impact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reversion(msgspec.Struct, frozen=True, kw_only=True):
-    """Running regression of the first step after own fills on what was there to revert.
+    """Running regression of how much of an own move the next sample takes back.
 
-    Starts as if four moves of 10 bp had reverted by half; each own fill adds one observation.
+    taken_back = lam (size - b), a line through (size, taken_back) of each own fill; its slope is
+    lam and its foot b. It starts from four moves of 5 to 60 bp that behaved as by default, so
+    few fills shift it little and many decide.
     """
 
-    moved: float = 4 * (10 / BPS) ** 2
-    reverted: float = 0.5 * 4 * (10 / BPS) ** 2
+    count: int
+    sizes: float
+    squares: float
+    taken_back: float
+    products: float
 
-    def observed(self, log_move: float, next_step: float, *, band: float) -> "Reversion":
-        """Add the log price change of the sample after a move; inside the band says nothing."""
-        excess = math.copysign(max(abs(log_move) - band, 0.0), log_move)
+    @classmethod
+    def prior(cls, *, band: float) -> "Reversion":
+        """Return the belief before any fill: half of what exceeds the band, per sample."""
+        start = cls(count=0, sizes=0.0, squares=0.0, taken_back=0.0, products=0.0)
+        for size in (5 / BPS, 15 / BPS, 30 / BPS, 60 / BPS):
+            start = start.observed(size, -Decay().reversion * (size - band))
+        return start
+
+    def observed(self, log_move: float, next_step: float) -> "Reversion":
+        """Add the log price change of the sample after a move, other own moves taken out."""
+        size, back = abs(log_move), -math.copysign(1.0, log_move) * next_step
         return Reversion(
-            moved=self.moved + excess * excess, reverted=self.reverted - excess * next_step
+            count=self.count + 1,
+            sizes=self.sizes + size,
+            squares=self.squares + size * size,
+            taken_back=self.taken_back + back,
+            products=self.products + size * back,
         )
 
-    @property
-    def rate(self) -> float:
-        """The estimate of lam, kept where the model has a meaning."""
-        return min(max(self.reverted / self.moved, 0.02), 0.98)
+    def decay(self, *, most_band: float) -> Decay:
+        """Return the estimates, kept where the model has a meaning."""
+        spread = self.count * self.squares - self.sizes * self.sizes
+        slope = (self.count * self.products - self.sizes * self.taken_back) / spread
+        rate = min(max(slope, 0.02), 0.98)
+        foot = (self.sizes - self.taken_back / rate) / self.count
+        return Decay(reversion=rate, band=min(max(foot, 0.0), most_band))
 
 
 class Assessment(msgspec.Struct, frozen=True, kw_only=True):

@@ -79,9 +79,11 @@ class ImpactWatch:
         market: Market,
     ) -> tuple[Assessment, ...]:
         """Assess every dependent that some impact concerns, and drop what no longer does."""
-        decays = {key: self._decay(key, snapshot, market) for key in self._keys()}
-        for key, decay in decays.items():
-            self._learn(key, readings.get(key, ()), decay)
+        decays: dict[str, Decay] = {}
+        for key in self._keys():
+            band = _band(key, snapshot, market)
+            self._learn(key, readings.get(key, ()), band)
+            decays[key] = self._decay(key, band)
         found: list[Assessment] = []
         matter: set[Impact] = set()
         for name, pauses in self._pauses.items():
@@ -117,16 +119,11 @@ class ImpactWatch:
             for pause in pauses
         )
 
-    def _decay(self, key: str, snapshot: Snapshot, market: Market) -> Decay:
-        """The band is the pool's fee; the rate is what own fills have shown so far."""
-        default = Decay()
-        source = next((source for source in market.prices if source.key == key), None)
-        pool = snapshot.pools.get(source.pool) if source is not None else None
-        band = default.band if pool is None else pool.fee_ppm * (1 / PPM)
-        rate = self._reversion.get(key, Reversion()).rate
-        return Decay(reversion=rate, band=band, drift=default.drift)
+    def _decay(self, key: str, band: float) -> Decay:
+        """What own fills have shown so far, on top of the belief one starts with."""
+        return self._reversion.get(key, Reversion.prior(band=band)).decay(most_band=band)
 
-    def _learn(self, key: str, series: Sequence[Reading], decay: Decay) -> None:
+    def _learn(self, key: str, series: Sequence[Reading], band: float) -> None:
         """Take the first step after each impact once, when both of its readings exist."""
         value_at = {reading.block_number: float(reading.value) for reading in series[-HORIZON:]}
         for impact in self._impacts:
@@ -134,11 +131,22 @@ class ImpactWatch:
             here, after = value_at.get(impact.block_number), value_at.get(impact.block_number + 1)
             if impact.key != key or name in self._learned or not here or not after:
                 continue
-            before = self._reversion.get(key, Reversion())
-            self._reversion[key] = before.observed(
-                impact.log_move, math.log(after / here), band=decay.band
+            own = sum(
+                other.log_move
+                for other in self._impacts
+                if other.key == key and other.block_number == impact.block_number + 1
             )
+            before = self._reversion.get(key, Reversion.prior(band=band))
+            step = math.log(after / here) - own
+            self._reversion[key] = before.observed(impact.log_move, step)
             self._learned.add(name)
+
+
+def _band(key: str, snapshot: Snapshot, market: Market) -> float:
+    """Return the fee of the pool a price is read from: within it nobody need correct."""
+    source = next((source for source in market.prices if source.key == key), None)
+    pool = snapshot.pools.get(source.pool) if source is not None else None
+    return Decay().band if pool is None else pool.fee_ppm * (1 / PPM)
 
 
 def _density(
