@@ -1,17 +1,13 @@
-from collections.abc import Sequence
-
 import msgspec
 import pytest
 
-from toolkit.chain.signer import LocalSigner
-from toolkit.model.chain import Address, Hash
+from tests.tx.bench import ETHER, FRIEND, GWEI, LIMITS, ME, STRANGER, Bench, quotes
 from toolkit.model.errors import Recovery
 from toolkit.model.tx import (
     Cancelled,
     Confirmed,
     Expired,
     Exposure,
-    FeeQuote,
     Replaced,
     Reverted,
     TransactionRequest,
@@ -20,179 +16,12 @@ from toolkit.model.tx import (
 )
 from toolkit.tx.events import (
     Accepted,
-    Answered,
     CancelAsked,
-    Effect,
-    Event,
     Fail,
-    Finish,
-    LaneLimits,
-    LaneOpened,
-    Leased,
-    LeaseSettled,
-    Mined,
-    Observed,
-    Prepared,
-    Reopen,
-    Send,
-    Sign,
     SigningFailed,
     Spender,
 )
-from toolkit.tx.fees import first_attempt
-from toolkit.tx.lane import SPENT_PATIENCE_BLOCKS, open_lane, step
-
-OWNER = LocalSigner("0x" + "0a" * 32)
-ME = OWNER.address
-FRIEND = Address("0x" + "f1" * 20)
-STRANGER = Hash("0x" + "57" * 32)
-GWEI = 10**9
-ETHER = 10**18
-LIMITS = LaneLimits(max_cost_wei=ETHER // 100, max_in_flight=3, replace_after_blocks=2)
-
-
-def _quotes(gwei: int) -> dict[str, FeeQuote]:
-    quote = FeeQuote(
-        max_fee_per_gas=gwei * GWEI,
-        max_priority_fee_per_gas=GWEI,
-        base_fee_per_gas=GWEI,
-        for_block=1,
-    )
-    return {urgency.name: quote for urgency in Urgency}
-
-
-class Bench:
-    """A lane with a signer that answers at once; keeps what is to be sent and how things ended."""
-
-    def __init__(self, limits: LaneLimits = LIMITS) -> None:
-        opened = LaneOpened(
-            lane=ME, chain_id=1, limits=limits, anchor_block=0, anchor_hash=STRANGER
-        )
-        self.opened = opened
-        self.state = open_lane(opened)
-        self.sends: list[Send] = []
-        self.ends: dict[str, object] = {}
-        self.reopened: list[str] = []
-        self.observe(10)
-
-    def do(self, event: Event) -> None:
-        for effect in self.step(event):
-            if isinstance(effect, Sign):
-                signed = OWNER.sign_transaction_now(effect.unsigned)
-                self.do(
-                    Prepared(
-                        lane=ME,
-                        request_id=effect.request_id,
-                        signed=signed,
-                        cancels=effect.cancels,
-                    )
-                )
-
-    def step(self, event: Event) -> Sequence[Effect]:
-        self.state, effects = step(self.state, event)
-        for effect in effects:
-            match effect:
-                case Send():
-                    self.sends.append(effect)
-                case Finish():
-                    self.ends[effect.request_id] = effect.outcome
-                case Fail():
-                    self.ends[effect.request_id] = effect
-                case Reopen():
-                    self.reopened.append(effect.request_id)
-        return effects
-
-    def accept(
-        self,
-        name: str,
-        *,
-        deadline_block: int | None = None,
-        gwei: int = 20,
-        **fields: object,
-    ) -> None:
-        request = msgspec.structs.replace(TransactionRequest(to=FRIEND, gas=21_000), **fields)
-        self.do(
-            Accepted(
-                lane=ME,
-                request_id=name,
-                request=request,
-                urgency=Urgency.SOON,
-                deadline_block=deadline_block,
-                destinations=("public",),
-                quote=_quotes(gwei)["SOON"],
-                balance_wei=self.state.balance_wei,
-            )
-        )
-
-    def answer(
-        self,
-        name: str,
-        exposure: Exposure = Exposure.PUBLIC,
-        recovery: Recovery | None = None,
-        number: int = -1,
-    ) -> None:
-        attempt = self.state.jobs[name].tries[number]
-        self.do(
-            Answered(
-                lane=ME,
-                request_id=name,
-                tx_hash=attempt.signed.hash,
-                destination="public",
-                exposure=exposure,
-                recovery=recovery,
-                message="refused",
-            )
-        )
-
-    def observe(
-        self,
-        block: int,
-        *,
-        nonce: int = 0,
-        gwei: int = 20,
-        balance_wei: int = ETHER,
-        receipts: tuple[Mined, ...] = (),
-        spenders: tuple[Spender, ...] = (),
-        reorged: bool = False,
-    ) -> None:
-        self.do(
-            Observed(
-                lane=ME,
-                block=block,
-                nonce=nonce,
-                balance_wei=balance_wei,
-                quotes=_quotes(gwei),
-                receipts=receipts,
-                spenders=spenders,
-                reorged=reorged,
-            )
-        )
-
-    def mined(self, name: str, block: int, *, number: int = -1, succeeded: bool = True) -> Mined:
-        return Mined(
-            tx_hash=self.state.jobs[name].tries[number].signed.hash,
-            block_number=block,
-            block_hash=Hash(f"0x{block:064x}"),
-            succeeded=succeeded,
-            gas_used=21_000,
-            fee_wei=21_000,
-        )
-
-    def cancelling(self, name: str) -> bool:
-        return self.state.jobs[name].last.cancels
-
-    def nonces(self) -> dict[str, int | None]:
-        return {name: job.nonce for name, job in self.state.jobs.items()}
-
-    def lease(self, name: str, *, target_block: int, count: int = 2) -> None:
-        first = self.state.next_lease_nonce()
-        quote = _quotes(20)["SOON"]
-        request = TransactionRequest(to=FRIEND, gas=21_000)
-        signed = tuple(
-            OWNER.sign_transaction_now(first_attempt(request, quote, chain_id=1, nonce=nonce))
-            for nonce in range(first, first + count)
-        )
-        self.do(Leased(lane=ME, lease_id=name, target_block=target_block, signed=signed))
+from toolkit.tx.lane import SPENT_PATIENCE_BLOCKS, step
 
 
 @pytest.fixture
@@ -327,7 +156,7 @@ def test_signing_failure_uses_no_nonce(bench: Bench) -> None:
         urgency=Urgency.SOON,
         deadline_block=None,
         destinations=("public",),
-        quote=_quotes(20)["SOON"],
+        quote=quotes(20)["SOON"],
         balance_wei=ETHER,
     )
     bench.step(accepted)
@@ -389,6 +218,18 @@ def test_a_refusal_as_too_cheap_raises_the_fees_at_the_next_head(bench: Bench) -
     bench.observe(11)
 
     assert [1, 2] == [len(bench.state.jobs[name].tries) for name in "ab"]
+
+
+def test_a_late_refusal_of_an_older_attempt_raises_nothing(bench: Bench) -> None:
+    """Only the attempt that is meant to be mined can be too cheap."""
+    bench.accept("a")
+    bench.answer("a", Exposure.UNKNOWN)
+    bench.observe(12, gwei=50)
+    bench.answer("a", Exposure.PUBLIC)
+    bench.answer("a", Exposure.NONE, Recovery.RAISE_FEES, number=0)
+    bench.observe(13, gwei=50)
+
+    assert 2 == len(bench.state.jobs["a"].tries)
 
 
 def test_cancelling_what_nobody_has_ends_at_once(bench: Bench) -> None:
@@ -540,46 +381,6 @@ def test_a_waiting_request_is_never_overtaken(bench: Bench) -> None:
     bench.accept("b")
 
     assert {"a": None, "b": None} == bench.nonces()
-
-
-def test_a_lease_holds_its_nonces_until_its_block_has_passed(bench: Bench) -> None:
-    """Public requests wait behind a bundle, and take its nonces when it missed."""
-    bench.lease("l", target_block=11)
-    bench.accept("a")
-
-    assert ({0, 1}, {"a": None}) == (bench.state.held(), bench.nonces())
-    bench.observe(11)
-    assert {"a": 0} == bench.nonces()
-
-
-def test_a_landed_lease_spends_its_nonces_even_before_the_head_is_seen(bench: Bench) -> None:
-    """Whoever learns first that the bundle landed, its nonces are not given out again."""
-    bench.lease("l", target_block=11)
-    bench.accept("a")
-
-    bench.do(LeaseSettled(lane=ME, lease_id="l", landed=True))
-
-    assert {"a": 2} == bench.nonces()
-
-
-def test_a_missed_lease_frees_its_nonces_at_once(bench: Bench) -> None:
-    """Settling early lets what waits go on."""
-    bench.lease("l", target_block=11)
-    bench.accept("a")
-
-    bench.do(LeaseSettled(lane=ME, lease_id="l", landed=False))
-
-    assert {"a": 0} == bench.nonces()
-
-
-def test_leases_stand_behind_everything_that_is_held(bench: Bench) -> None:
-    """A bundle's nonces follow those in flight and those of the bundle before it."""
-    bench.accept("a")
-    bench.lease("l", target_block=11)
-    bench.lease("m", target_block=11, count=1)
-
-    assert {0, 1, 2, 3} == bench.state.held()
-    assert 4 == bench.state.next_lease_nonce()
 
 
 def test_step_changes_no_value_it_was_given(bench: Bench) -> None:

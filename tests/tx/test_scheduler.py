@@ -1,18 +1,16 @@
 # ruff: noqa: ARG002 - the fakes take what the real ones take
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from tests.tx.desk import CONFIG, FEE, PAYMENT, Desk, Forger
 from tests.tx.world import ETHER, FRIEND, GWEI, OWNER, REVERTING, Mempool, World
 from toolkit.chain.signer import LocalSigner
-from toolkit.journal.log import Entry, Journal
-from toolkit.journal.memory import MemoryBackend
 from toolkit.journal.sqlite import SqliteBackend
-from toolkit.model.bundle import Landed, MissCause, Missed
 from toolkit.model.chain import ZERO_HASH, Address, Hash, HeadChange, Mode
 from toolkit.model.errors import (
     BusOverflow,
@@ -23,7 +21,6 @@ from toolkit.model.errors import (
     IdempotencyConflict,
     InsufficientFunds,
     JournalUnavailable,
-    LaneHalted,
     RejectedByNode,
     RelayRejected,
     RelayUnavailable,
@@ -36,7 +33,6 @@ from toolkit.model.tx import (
     Confirmed,
     DryRun,
     Exposure,
-    FeeQuote,
     Replaced,
     Reverted,
     SignedTransaction,
@@ -44,79 +40,11 @@ from toolkit.model.tx import (
     UnsignedTransaction,
 )
 from toolkit.tx.scheduler import (
-    Destination,
     PublicNode,
     SchedulerConfig,
     Sent,
     TransactionScheduler,
 )
-
-CONFIG = SchedulerConfig(max_cost_wei=ETHER // 10)
-PAYMENT = TransactionRequest(to=FRIEND, value=1)
-FEE = FeeQuote(
-    max_fee_per_gas=50 * GWEI,
-    max_priority_fee_per_gas=GWEI,
-    base_fee_per_gas=10 * GWEI,
-    for_block=1,
-)
-
-
-class Desk:
-    """A scheduler over a faultless world, with everything needed to restart it."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.public: Destination = Mempool(world)
-        self.backend: MemoryBackend | SqliteBackend = MemoryBackend()
-        self.signers: list[LocalSigner | Forger] = [OWNER]
-        self.mode = Mode.DEV
-        self.config = CONFIG
-        self.others: Sequence[Destination] = ()
-        self.scheduler: TransactionScheduler
-        self.journal: Journal
-
-    async def open(self) -> TransactionScheduler:
-        self.journal = Journal(self.backend)
-        self.scheduler = TransactionScheduler(
-            self.world,
-            signers=self.signers,
-            journal=self.journal,
-            oracle=self.world,
-            chain_id=1,
-            mode=self.mode,
-            config=self.config,
-            public=self.public,
-            destinations=self.others,
-        )
-        await self.scheduler.start()
-        return self.scheduler
-
-    async def close(self) -> None:
-        await self.scheduler.close()
-        await self.journal.close()
-
-    async def mine(self, *, capacity: int = 16) -> None:
-        head = self.world.mine(capacity=capacity)
-        await self.scheduler.on_head(HeadChange(added=(head,)))
-
-    def kinds(self) -> list[str]:
-        return [entry.kind for entry in self.journal.entries()]
-
-    def prepared(self) -> int:
-        return self.kinds().count("tx.prepared")
-
-
-class Forger:
-    """A remote signer that signs something else."""
-
-    address = OWNER.address
-
-    async def sign_transaction(self, unsigned: UnsignedTransaction) -> SignedTransaction:
-        other = msgspec.structs.replace(unsigned, value=unsigned.value + 1)
-        return OWNER.sign_transaction_now(other)
-
-    async def sign_message(self, text: bytes) -> str:
-        return OWNER.sign_message_now(text)
 
 
 @pytest.fixture
@@ -449,23 +377,6 @@ async def test_an_idle_lane_looks_at_the_chain_before_it_acts(desk: Desk) -> Non
     assert [1] == list(desk.world.pool)
 
 
-async def test_an_end_that_was_decided_but_not_written_is_written_at_the_next_start(
-    desk: Desk,
-) -> None:
-    """A process that died between a receipt and its report leaves no request without an end."""
-    scheduler = await desk.open()
-    await scheduler.send(PAYMENT)
-    await desk.mine()
-    await desk.close()
-    rows = list(desk.backend.load())
-    assert "tx.outcome" == rows[-1].kind
-    desk.backend = MemoryBackend(rows[:-1])
-
-    await desk.open()
-
-    assert 1 == desk.kinds().count("tx.outcome")
-
-
 async def test_waiting_for_confirmations_waits_for_them(desk: Desk) -> None:
     """A waiter gets its answer under as many blocks as it asked for, not earlier."""
     scheduler = await desk.open()
@@ -480,25 +391,6 @@ async def test_waiting_for_confirmations_waits_for_them(desk: Desk) -> None:
     assert isinstance(await waiting, Confirmed)
     with pytest.raises(ConfigError, match="confirmations 65 is not between 1 and 64"):
         await sent.wait(confirmations=65)
-
-
-async def test_closing_tells_waiters_and_the_next_process_goes_on(desk: Desk) -> None:
-    """Close ends the waiting, not the request: a restart finishes it under the same key."""
-    scheduler = await desk.open()
-    sent = await scheduler.send(PAYMENT, idempotency_key="k")
-    waiting = asyncio.create_task(sent.wait())
-    await asyncio.sleep(0)
-    await desk.close()
-
-    with pytest.raises(LaneHalted, match="goes on at its next start"):
-        await waiting
-    with pytest.raises(LaneHalted):
-        await scheduler.send(PAYMENT)
-    scheduler = await desk.open()
-    again = await scheduler.send(PAYMENT, idempotency_key="k")
-    await desk.mine()
-    assert isinstance(await again.wait(), Confirmed)
-    assert 1 == desk.world.spent
 
 
 async def test_dry_mode_signs_and_sends_nothing(desk: Desk) -> None:
@@ -550,34 +442,6 @@ async def test_nothing_leaves_when_the_journal_cannot_be_written(tmp_path: Path)
     await desk.close()
 
 
-async def test_a_journal_of_another_chain_is_refused(desk: Desk) -> None:
-    """A deep block's hash tells chains apart, also where their ids agree."""
-    await desk.open()
-    await desk.close()
-    desk.world = World(random.Random(8))
-
-    with pytest.raises(ConfigError, match="written on another chain"):
-        await desk.open()
-
-
-async def test_open_requests_of_an_unknown_account_or_destination_stop_the_start(
-    desk: Desk,
-) -> None:
-    """A restart without the key or the relay of an open request says which is missing."""
-    relay = Mempool(desk.world, name="relay", exposure=Exposure.PRIVATE)
-    scheduler = await desk.open()
-    await scheduler.send(PAYMENT, destinations=[relay])
-    await desk.close()
-
-    with pytest.raises(ConfigError, match=r"open requests of .* for 'relay'"):
-        await desk.open()
-    desk.signers, desk.others = [LocalSigner("0x" + "0b" * 32)], [relay]
-    with pytest.raises(ConfigError, match=f"1 open requests of {OWNER.address}"):
-        await desk.open()
-    desk.signers = [OWNER]
-    await desk.open()
-
-
 async def test_two_destinations_of_one_name_are_refused(desk: Desk) -> None:
     """A name in the journal means one destination."""
     scheduler = await desk.open()
@@ -616,98 +480,6 @@ async def test_a_private_destination_gives_private_exposure(
     state = scheduler._runners[OWNER.address].state
     assert {"r": exposure} == state.jobs[sent.request_id].last.exposures
     assert 0 == desk.world.sends
-
-
-async def _lease(scheduler: TransactionScheduler, *, target: int, count: int = 2) -> object:
-    requests = [TransactionRequest(to=FRIEND, value=1, gas=21_000)] * count
-    return await scheduler.lease_bundle(
-        requests, sender=OWNER.address, target_block=target, fee=FEE
-    )
-
-
-async def test_a_bundle_leases_consecutive_nonces_durably(desk: Desk) -> None:
-    """The signed transactions are in the journal before the caller has them."""
-    scheduler = await desk.open()
-    lease = await scheduler.lease_bundle(
-        [TransactionRequest(to=FRIEND, value=value, gas=21_000) for value in (1, 2)],
-        sender=OWNER.address,
-        target_block=1,
-        fee=FEE,
-    )
-
-    assert [0, 1] == [signed.unsigned.nonce for signed in lease.signed]
-    row: Entry = next(entry for entry in desk.backend.load() if entry.kind == "tx.lease")
-    assert all(signed.raw.encode() in row.data for signed in lease.signed)
-    assert 0 == desk.world.sends
-
-
-@pytest.mark.parametrize("landed", [True, False])
-async def test_a_settled_bundle_lets_the_waiting_request_go_on(desk: Desk, *, landed: bool) -> None:
-    """Landed nonces are spent, missed ones are free; the request behind takes the next one."""
-    scheduler = await desk.open()
-    requests = [TransactionRequest(to=FRIEND, value=1, gas=21_000)] * 2
-    lease = await scheduler.lease_bundle(requests, sender=OWNER.address, target_block=1, fee=FEE)
-    sent = await scheduler.send(PAYMENT)
-    assert sent.tx_hash is None
-    if landed:
-        head = desk.world.mine(only=list(lease.signed))
-        result: Landed | Missed = Landed(
-            bundle_hash=head.hash,
-            block_number=1,
-            block_hash=head.hash,
-            builder=FRIEND,
-            fee_wei=0,
-            tip_wei=0,
-        )
-    else:
-        head = desk.world.mine(capacity=0)
-        result = Missed(
-            bundle_hash=head.hash, target_block=1, cause=MissCause.OUTBID_CONFLICT, evidence="x"
-        )
-    await scheduler.settle_bundle(lease, result)
-
-    assert [2 if landed else 0] == list(desk.world.pool)
-    await scheduler.on_head(HeadChange(added=(head,)))
-    await scheduler.settle_bundle(lease, result)
-    await desk.mine()
-    assert isinstance(await sent.wait(), Confirmed)
-
-
-async def test_a_lease_survives_a_crash_until_its_block(desk: Desk) -> None:
-    """A restart before the target block still holds the nonces; after it they are free."""
-    scheduler = await desk.open()
-    await _lease(scheduler, target=2)
-    await desk.close()
-    scheduler = await desk.open()
-    sent = await scheduler.send(PAYMENT)
-
-    assert sent.tx_hash is None
-    await desk.mine(capacity=0)
-    await desk.mine(capacity=0)
-    assert [0] == list(desk.world.pool)
-
-
-async def test_leases_that_cannot_be_right_are_refused(desk: Desk) -> None:
-    """Past targets, mixed targets, empty bundles, unset gas and missing funds hold no nonce."""
-    scheduler = await desk.open()
-    with pytest.raises(ConfigError, match="target block 0 is not after head 0"):
-        await _lease(scheduler, target=0)
-    with pytest.raises(ConfigError, match="at least one request"):
-        await _lease(scheduler, target=1, count=0)
-    with pytest.raises(ConfigError, match="must state its gas"):
-        await scheduler.lease_bundle([PAYMENT], sender=OWNER.address, target_block=1, fee=FEE)
-    with pytest.raises(InsufficientFunds):
-        await scheduler.lease_bundle(
-            [TransactionRequest(to=FRIEND, value=60 * ETHER, gas=21_000)] * 2,
-            sender=OWNER.address,
-            target_block=1,
-            fee=FEE,
-        )
-    assert set() == scheduler._runners[OWNER.address].state.held()
-
-    await _lease(scheduler, target=1)
-    with pytest.raises(ConfigError, match="live bundle for block 1"):
-        await _lease(scheduler, target=2)
 
 
 async def test_nothing_before_start(desk: Desk) -> None:
