@@ -5,6 +5,7 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from toolkit.model.errors import ConfigError
@@ -49,21 +50,41 @@ def run(args: argparse.Namespace) -> int:
     console.print(f"[DEV] building the mainnet twin, seed {args.seed}", markup=False)
     with LiveTable(mode="DEV", console=console) as table:
         record = asyncio.run(trade(config, table.add))
-    (folder / "report.html").write_text(render(record), encoding="utf-8")
-    (folder / "summary.json").write_bytes(record.summary())
+    files = {"report.html": render(record).encode(), "summary.json": record.summary()}
+    written = _write(folder, files)
     if args.json:
         sys.stdout.write(json.dumps(json.loads(record.summary())) + "\n")
     else:
         print_summary(record, console=Console(), report=str(folder / "report.html"))
-    return 0 if all(record.invariants.values()) else 1
+    return 0 if written and all(record.invariants.values()) else 1
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> bool:
+    """Write the files; where that fails the run is still told, and its journal is whole."""
+    try:
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+    except OSError as error:
+        print(
+            f"toolkit: cannot write {error.filename or folder}: {error.strerror}; free space and "
+            f"run again, or read {folder / 'journal.db'} with `toolkit replay`",
+            file=sys.stderr,
+        )
+        return False
+    return True
 
 
 def _folder(asked: Path | None, seed: int) -> Path:
+    from tempfile import TemporaryFile
+
     folder = asked or Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-seed{seed}"
-    if (folder / "journal.db").exists():
-        raise ConfigError(f"{folder} holds an earlier run's journal; choose another --report")
     try:
+        if (folder / "journal.db").exists():
+            raise ConfigError(f"{folder} holds an earlier run's journal; choose another --report")
         folder.mkdir(parents=True, exist_ok=True)
+        # Before the twin is built: a folder may be there and still take no file.
+        with TemporaryFile(dir=folder):
+            pass
     except OSError as error:
         raise ConfigError(f"cannot write to {folder}: {error.strerror}; choose --report") from None
     return folder

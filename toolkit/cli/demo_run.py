@@ -148,7 +148,9 @@ def _orchestrator(
         perception=observer,
         gateway=Gateway(session, executors),
         limits=Limits(),
-        pauses=(Pause("momentum", on="arbitrage", impact_bps=2.0, tolerance=0.03),) if pauses else (),
+        pauses=(Pause("momentum", on="arbitrage", impact_bps=2.0, tolerance=0.03),)
+        if pauses
+        else (),
         lenders=lenders,
     )
 

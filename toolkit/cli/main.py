@@ -2,9 +2,11 @@
 
 import argparse
 import json
+import os
+import re
 import sys
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from toolkit.cli import demo, devnet, executor, journal, replay, warmup
 from toolkit.model.errors import ConfigError, DataError, ToolkitError
@@ -12,6 +14,8 @@ from toolkit.model.errors import ConfigError, DataError, ToolkitError
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
+
+_KEY = re.compile(r"(0x)?[0-9a-fA-F]{64}")
 
 
 class Command(Protocol):
@@ -21,12 +25,20 @@ class Command(Protocol):
         """Add the command's parser; set `handler` to a function of the parsed arguments."""
 
 
+class Parser(argparse.ArgumentParser):
+    """Tells bad usage as every other error is told, not over several lines."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the arguments; what may be a key is not repeated."""
+        raise ConfigError(f"{_KEY.sub('<hidden>', message)}; see `{self.prog} --help`")
+
+
 COMMANDS: tuple[Command, ...] = (demo, devnet, executor, journal, replay, warmup)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Build the whole command line; nothing heavier than argparse is imported for it."""
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = Parser(
         prog="toolkit",
         description="MEV-aware on-chain execution with an embedded orchestrator of agents.",
     )
@@ -38,14 +50,23 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; every error is one line on stderr (also JSON on stdout with --json)."""
-    args = build_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    args = argparse.Namespace(json="--json" in words)
     try:
-        return int(args.handler(args))
+        args = build_parser().parse_args(words)
+        code = int(args.handler(args))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still buffered would fail again when the interpreter flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print("toolkit: nobody reads the output any more", file=sys.stderr)
+        return EXIT_FAILED
     except ToolkitError as error:
         bad_input = isinstance(error, ConfigError | DataError)
         return _fail(args, error, EXIT_BAD_INPUT if bad_input else EXIT_FAILED)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    return code
 
 
 def _fail(args: argparse.Namespace, error: ToolkitError, code: int) -> int:

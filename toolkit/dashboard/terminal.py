@@ -48,7 +48,9 @@ class LiveTable:
         if self._console.is_terminal:
             self._live.update(block_table(list(self._rows), mode=self._mode), refresh=True)
         else:
-            self._console.print(one_line(row, mode=self._mode), markup=False, highlight=False)
+            # Soft wrap: a pipe has no width, and a second line would lack the mode.
+            line = one_line(row, mode=self._mode)
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def block_table(rows: Sequence[BlockRow], *, mode: str) -> Table:

@@ -112,7 +112,9 @@ class Anvil:
         """
         code = self.process.poll()
         if code is not None:
-            raise DevnetError(f"anvil (pid {self.pid}) died: {_ending(code, self.stderr)}")
+            raise DevnetError(
+                f"anvil (pid {self.pid}) died: {_ending(code, self.stderr)}; start again"
+            )
 
     async def stop(self) -> None:
         """End the process and wait until it is gone; a second call does nothing."""

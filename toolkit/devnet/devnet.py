@@ -118,6 +118,7 @@ class Devnet:
         self.history: tuple[PricePoint, ...] = ()
         self.level: TokenLevel | None = None
         self._stack = AsyncExitStack()
+        self._twin: Anvil | None = None
         self._stepping = asyncio.Lock()
         self._flow: Flow | None = None
         self._rivals: Rivals | None = None
@@ -175,7 +176,7 @@ class Devnet:
         try:
             return await self._market.seal()
         except NodeError:
-            self._anvil.check()
+            self._check()
             raise
 
     async def step(self) -> Head:
@@ -197,7 +198,7 @@ class Devnet:
                     await self._flow.act(snapshot, weth_usd=price)
                 await self._rivals.bid(snapshot, self._market.builders)
             except NodeError:
-                self._anvil.check()
+                self._check()
                 raise
             head = await self.seal()
             self.prices.append(PricePoint(timestamp=head.timestamp, price=price))
@@ -211,7 +212,7 @@ class Devnet:
         """
         while True:
             await asyncio.sleep(self.config.block_time or _WATCH_S)
-            self._anvil.check()
+            self._check()
             if self.config.block_time:
                 await self.step()
 
@@ -223,6 +224,12 @@ class Devnet:
         else:
             self._snapshot = await refresh(self.node, self._snapshot, head=head)
         return self._snapshot
+
+    def _check(self) -> None:
+        # The twin first: a fork soon dies of its upstream's death.
+        for anvil in (self._twin, self._anvil):
+            if anvil is not None:
+                anvil.check()
 
     async def _open(self) -> None:
         config = self.config
@@ -264,6 +271,7 @@ class Devnet:
             )
         )
         self._stack.push_async_callback(twin.anvil.stop)
+        self._twin = twin.anvil
         self.level = twin.level
         return twin
 
