@@ -1,5 +1,6 @@
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -62,12 +63,10 @@ def test_every_quote_is_the_quoters(fee: int, revm: Callable[[], Venue], seed: i
         limit = 0
         if rng.random() < 0.25:
             limit = sqrt_price_at_tick(tick + rng.randrange(-3000, 3000)) + rng.randrange(10**6)
-        theirs = amount_or_none(
-            lambda: venue.quote3(fee, token_in, amount, exact_in=exact_in, limit=limit),  # noqa: B023 - called at once
-            Refused,
-        )
+        asked = partial(venue.quote3, fee, token_in, amount, exact_in=exact_in, limit=limit)
+        theirs = amount_or_none(asked, Refused)
         quote, token = (state.quote_in, token_in) if exact_in else (state.quote_out, token_out)
-        ours = amount_or_none(lambda: quote(token, amount, sqrt_price_limit_x96=limit), PoolError)  # noqa: B023 - called at once
+        ours = amount_or_none(partial(quote, token, amount, sqrt_price_limit_x96=limit), PoolError)
         refused += ours is None
 
         assert ours == theirs, (seed, fee, exact_in, down, amount, limit)
@@ -90,12 +89,10 @@ def test_amounts_that_overflow_the_precise_formula_are_the_quoters(
         exact_in, down = rng.random() < 0.7, rng.random() < 0.7
         token_in, token_out = (state.token0, state.token1)[:: 1 if down else -1]
         amount = int(2 ** rng.uniform(90, 170))
-        theirs = amount_or_none(
-            lambda: venue.quote3(fee, token_in, amount, exact_in=exact_in),  # noqa: B023 - called at once
-            Refused,
-        )
+        asked = partial(venue.quote3, fee, token_in, amount, exact_in=exact_in)
+        theirs = amount_or_none(asked, Refused)
         quote, token = (state.quote_in, token_in) if exact_in else (state.quote_out, token_out)
-        ours = amount_or_none(lambda: quote(token, amount), PoolError)  # noqa: B023 - called at once
+        ours = amount_or_none(partial(quote, token, amount), PoolError)
         answered += ours is not None
         overflowed += exact_in and down and amount * state.sqrt_price_x96 >= 2**256
 

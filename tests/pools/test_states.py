@@ -31,7 +31,7 @@ class OnePool:
     async def call(
         self, method: str, params: Sequence[object] = (), *, timeout_s: float | None = None
     ) -> object:
-        raise NotImplementedError(method)
+        raise AssertionError(f"{method}{params} within {timeout_s} s is not asked alone")
 
     async def batch(self, calls: Sequence[Call], *, timeout_s: float | None = None) -> list[object]:
         assert timeout_s is None

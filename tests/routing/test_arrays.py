@@ -1,13 +1,13 @@
 import random
 from collections.abc import Callable
 
+import msgspec
 import numpy as np
 import pytest
 
 from tests.routing.graphs import TOKENS, concentrated, market, pair, snapshot
 from toolkit.model.chain import Address
 from toolkit.pools.concentrated import Concentrated
-from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.snapshot import Pool
 from toolkit.routing.arrays import Arrays, build_arrays
 from toolkit.routing.kernels import walk
@@ -81,14 +81,11 @@ def test_edges_are_grouped_by_token_in_address_order(seed: int) -> None:
 
 def test_pools_that_cannot_trade_are_left_out() -> None:
     """Empty reserves, no liquidity anywhere or no price: no edge leads through such a pool."""
-    ids = [Address(f"0x{n:040x}") for n in range(4)]
-    fields = {"token0": A, "token1": B}
-    blank = {"fee_ppm": 500, "tick_spacing": 10, "tick": 0, "liquidity": 0, "ticks": ()}
-    taken = snapshot(
-        ConstantProduct(id=ids[0], **fields, reserve0=0, reserve1=5),  # type: ignore[arg-type] # mixed fields
-        Concentrated(id=ids[1], **fields, **blank, sqrt_price_x96=2**96),  # type: ignore[arg-type] # mixed fields
-        Concentrated(id=ids[2], **fields, **blank, sqrt_price_x96=0),  # type: ignore[arg-type] # mixed fields
-    )
+    flat = concentrated(random.Random(1), (A, B), 1e18, 0.0)
+    hollow = msgspec.structs.replace(flat, liquidity=0, ticks=())
+    unborn = msgspec.structs.replace(flat, id=A, sqrt_price_x96=0)
+    empty = msgspec.structs.replace(pair(random.Random(2), (A, B), 1e18, 0.0), reserve0=0)
+    taken = snapshot(hollow, unborn, empty)
     arrays = build_arrays(taken)
 
     assert (arrays.tokens, arrays.pools, len(arrays.edges)) == ((), (), 0)

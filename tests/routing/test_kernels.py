@@ -2,6 +2,7 @@ import os
 import random
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from tests.routing.graphs import TOKENS, cycles, market, ternary
 from toolkit.routing.arrays import build_arrays
+from toolkit.routing.optimizer import path_of
 from toolkit.routing.search import MAX_CANDIDATES, find_cycles, warm_up
 
 A, *_ = TOKENS
@@ -49,15 +51,30 @@ def test_costs_and_the_largest_input_are_respected(seed: int) -> None:
         arrays = build_arrays(taken)
         free = np.zeros(len(arrays.edges) + 1)
         dear = np.full(len(arrays.edges) + 1, 1e13)
-        limits = {"max_hops": 3, "max_input": 1e17}
-        gains = {
-            cycle.pools: cycle.net
-            for cycle in find_cycles(arrays, A, costs=free, **limits)  # type: ignore[arg-type] # one dict for both kinds
-        }
-        for cycle in find_cycles(arrays, A, costs=dear, **limits):  # type: ignore[arg-type] # as above
+        ask = partial(find_cycles, arrays, A, max_hops=3, max_input=1e17)
+        gains = {cycle.pools: cycle.net for cycle in ask(costs=free)}
+        for cycle in ask(costs=dear):
+            cost = 1e13 * (len(cycle.pools) + 1)
             assert cycle.amount_in <= 1e17
-            expected = gains[cycle.pools] - 1e13 * (len(cycle.pools) + 1)
-            assert cycle.net == pytest.approx(expected, rel=1e-9, abs=1e3)
+            assert cycle.net == pytest.approx(gains[cycle.pools] - cost, rel=1e-9, abs=1e3)
+            assert cycle.net > -0.01 * cost
+
+
+def test_a_cycle_passes_no_token_twice(seed: int) -> None:
+    """Longer cycles lead through distinct tokens and pools: a loop within would be a cycle too."""
+    rng = random.Random(seed)
+    found = 0
+    for _ in range(10):
+        taken = market(rng, tokens=4, pools=12, depth=(18, 20), noise=0.1, v3=0.0)
+        arrays = build_arrays(taken)
+        costs = np.zeros(len(arrays.edges) + 1)
+        for cycle in find_cycles(arrays, A, max_hops=4, max_input=1e24, costs=costs):
+            path = path_of([arrays.pools[pool] for pool in cycle.pools], A)
+            found += len(cycle.pools) == 4
+
+            assert path.tokens[0] == path.tokens[-1] == A
+            assert len(set(path.tokens)) == len(cycle.pools) == len(set(cycle.pools))
+    assert found > 0
 
 
 def test_more_cycles_than_rows_keep_the_best(seed: int) -> None:

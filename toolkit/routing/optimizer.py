@@ -95,18 +95,18 @@ def _profit_of(path: Path) -> Callable[[int], float]:
 
 
 def _climb(start: int, profit: Callable[[int], float], max_input: int) -> int:
-    """Move by ±2^k, doubling while that pays more, for k from large to small, until no k does."""
-    best = start
-    for _ in range(_PASSES):
+    """Move by ±2^k, doubling while that pays more, until no k has paid since the last move."""
+    best, idle = start, 0
+    power = best.bit_length()
+    while idle <= best.bit_length():
         before = best
-        for power in range(best.bit_length(), -1, -1):
-            for sign in (1, -1):
-                step = sign << power
-                while 0 < best + step <= max_input and profit(best + step) > profit(best):
-                    best += step
-                    step *= 2
-        if best == before:
-            break
+        for sign in (1, -1):
+            step = sign << power
+            while 0 < best + step <= max_input and profit(best + step) > profit(best):
+                best += step
+                step *= 2
+        idle = idle + 1 if best == before else 0
+        power = power - 1 if power else best.bit_length()
     return best
 
 
