@@ -8,23 +8,23 @@ import argparse
 import asyncio
 import os
 import platform
-import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
-from scripts.bench import evm, rpc, run, signing, startup
+from scripts.bench import clone, evm, rpc, run, signing, startup
+from scripts.bench.checkout import ROOT, commit
 from scripts.bench.figures import AreaResult, Figure, Measured, load, render, store
 from toolkit.model.errors import DataError
 
-ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "scripts" / "bench" / "results"
 FIGURES = ROOT / "docs" / "FIGURES.md"
 SEED = 1
-AREA_TIMEOUT_S = 60
+AREA_TIMEOUT_S = {"clone": clone.TIMEOUT_S}
+DEFAULT_TIMEOUT_S = 60
 AREAS: dict[str, Callable[[int], Awaitable[Measured]]] = {
+    "clone": clone.measure,
     "evm": evm.measure,
     "rpc": rpc.measure,
     "run": run.measure,
@@ -33,35 +33,16 @@ AREAS: dict[str, Callable[[int], Awaitable[Measured]]] = {
 }
 
 
-def commit() -> str:
-    """Name the commit that is measured; `+` where tracked sources were changed since."""
-    changed = _git(
-        "status", "--porcelain", "--untracked-files=no", "--", "toolkit", "scripts/bench"
-    )
-    return _git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
-
-
-def _git(*words: str) -> str:
-    done = subprocess.run(
-        ["git", *words],  # noqa: S607 - the git that made this checkout
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT,
-    )
-    return done.stdout.strip()
-
-
 def measure(area: str, seed: int) -> AreaResult:
     """Measure one area within its time.
 
     Raises:
-        TimeoutError: it took more than a minute.
+        TimeoutError: it took longer than it may.
     """
     start, load = time.perf_counter(), os.getloadavg()[0]
 
     async def bounded() -> Measured:
-        async with asyncio.timeout(AREA_TIMEOUT_S):
+        async with asyncio.timeout(AREA_TIMEOUT_S.get(area, DEFAULT_TIMEOUT_S)):
             return await AREAS[area](seed)
 
     measured = asyncio.run(bounded())
@@ -99,7 +80,7 @@ def main() -> int:
         try:
             result = measure(area, arguments.seed)
         except (RuntimeError, TimeoutError) as error:
-            print(f"  not measured: {error or 'more than a minute'}", file=sys.stderr)
+            print(f"  not measured: {error or 'it took too long'}", file=sys.stderr)
             failed = 1
             continue
         store(result, RESULTS)

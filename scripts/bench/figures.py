@@ -10,8 +10,9 @@ WHOLE_FROM = 100  # three digits are more than the noise leaves
 
 HEADER = """# Figures
 
-Made by `make bench` from `scripts/bench/results/*.json`; never edited by hand. A figure is a median
-on the machine named below, taken beside its peer in the same run; a target that was missed says so.
+Made by `make bench` and `make soak` from `scripts/bench/results/*.json`; never edited by hand. A
+figure is a median on the machine named below, taken beside its peer in the same run; a target that
+was missed says so.
 
 | figure | target | ours | peer | command | seed | commit | date |
 |---|---|---|---|---|---|---|---|

@@ -50,7 +50,6 @@ async def measure(seed: int) -> Measured:
             Figure(name="building the twin", unit="s", target=3, ours=twin_s),
         ),
         not_covered=(
-            "`make run` cold on a new machine (≤ 120 s): timed by hand on a fresh clone",
-            "the spread over seeds and over recorded data present or absent",
+            "the spread over seeds and over recorded data present or absent: `make soak`",
         ),
     )

@@ -7,6 +7,7 @@ means the full size. A run continues after the last seed of earlier runs of the 
 import argparse
 import json
 import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -15,7 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from scripts.bench.__main__ import FIGURES
+from scripts.bench.__main__ import RESULTS as FIGURE_RESULTS
+from scripts.bench.checkout import ROOT, commit
+from scripts.bench.figures import AreaResult, Figure, Measured, load, render, store
+
 RESULTS = Path(__file__).resolve().parent / "results"
 FULL_SEEDS = 100
 NEEDED = {
@@ -28,23 +33,6 @@ NEEDED = {
     "netted_conflicts": 1,
 }
 """What every seed of the main job must show."""
-
-
-def commit() -> str:
-    """Name the commit that is measured; `+` where files were changed since."""
-    head = _git("rev-parse", "--short", "HEAD")
-    return f"{head}+" if _git("status", "--porcelain", "--untracked-files=no") else head
-
-
-def _git(*words: str) -> str:
-    done = subprocess.run(
-        ["git", *words],  # noqa: S607 - the git that made this checkout
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT,
-    )
-    return done.stdout.strip()
 
 
 def demo(seed: int, *, data: bool, folder: Path) -> dict[str, Any]:
@@ -125,6 +113,40 @@ def _resume() -> int:
     return max(seen) + 1 if max(seen) < FULL_SEEDS else 1
 
 
+def figures(result: dict[str, Any]) -> AreaResult:
+    """Put a soak into the form of docs/FIGURES.md."""
+    counts = [one["counts"] for one in result["details"] if one["counts"]]
+    least = [
+        Figure(
+            name=f"fewest {name.replace('_', ' ')} in a run",
+            unit="",
+            ours=float(min((one[name] for one in counts), default=0)),
+        )
+        for name in NEEDED
+    ]
+    short = Figure(
+        name=f"of {result['runs']} runs that lack something the issue names",
+        unit="",
+        target=0,
+        ours=float(result["runs"] - result["ok"]),
+    )
+    return AreaResult(
+        area="soak run",
+        date=result["date"],
+        commit=result["commit"],
+        seed=min(result["seeds"], default=0),
+        cores=os.cpu_count() or 1,
+        load=round(os.getloadavg()[0], 1),
+        python=platform.python_version(),
+        seconds=result["seconds"],
+        command="make soak AREA=run",
+        measured=Measured(
+            figures=(short, *least),
+            not_covered=(f"seeds beyond {max(result['seeds'], default=0)}, more than 60 blocks",),
+        ),
+    )
+
+
 def main() -> int:
     """Run one area; exit code 1 if anything fell short."""
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
@@ -134,6 +156,8 @@ def main() -> int:
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"run-{time.strftime('%Y%m%d-%H%M%S')}.json"
     path.write_text(json.dumps(result, indent=1) + "\n")
+    store(figures(result), FIGURE_RESULTS)
+    FIGURES.write_text(render(load(FIGURE_RESULTS)))
     print(f"{result['ok']} of {result['runs']} runs ok; {path.relative_to(ROOT)}")
     return 0 if result["ok"] == result["runs"] else 1
 
