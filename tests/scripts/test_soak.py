@@ -2,7 +2,7 @@
 
 from scripts.soak.__main__ import NEEDED, cases, figures, shortfalls
 
-ENOUGH = {name: least for name, least in NEEDED.items()}
+ENOUGH = dict(NEEDED)
 
 
 def test_a_run_that_shows_everything_lacks_nothing() -> None:
