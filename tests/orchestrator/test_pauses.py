@@ -16,6 +16,7 @@ from toolkit.orchestrator.pauses import (
     assess,
     compile_pauses,
     contaminations,
+    drift_time,
     residue,
     threshold_density,
 )
@@ -199,11 +200,35 @@ def test_own_fills_teach_how_impacts_fade(rate: float, band_bps: float) -> None:
         for _ in range(500):
             move = rng.choice([-1, 1]) * rng.uniform(6, 60) * BPS
             back = math.copysign(rate * (abs(move) - band_bps * BPS), move)
-            estimate = estimate.observed(move, -back + rng.gauss(0, 2e-4))
+            estimate = estimate.observed(move, -back + rng.gauss(0, 1e-4))
         decay = estimate.decay(most_band=5 * BPS)
 
         assert abs(rate - decay.reversion) < 0.1, f"seed {seed}"
         assert abs(band_bps * BPS - decay.band) < 2.5 * BPS, f"seed {seed}"
+
+
+@pytest.mark.parametrize("step_bps", [1.0, 2.0, 5.0, 15.0])
+def test_a_wild_market_forgets_a_place_in_the_band_sooner(step_bps: float) -> None:
+    """Two prices kept within the band of one fair price meet as fast as the drift time says."""
+    band, step, samples, count = 5 * BPS, step_bps * BPS, 100, 1_000
+    (seed,) = fresh_seeds(1)
+    rng = random.Random(seed)
+    gaps = [0.0] * samples
+    for _ in range(count):
+        fair, low = 0.0, rng.uniform(-band, band - 2 * BPS)
+        high = low + 2 * BPS
+        for n in range(samples):
+            gaps[n] += high - low
+            fair += rng.gauss(0, step)
+            low, high = (min(max(one, fair - band), fair + band) for one in (low, high))
+    history = [0.0]
+    for _ in range(1_000):
+        history.append(history[-1] + rng.gauss(0, step))
+    decay = Decay(band=band, drift=drift_time(band, history))
+
+    modelled = sum(residue(2 * BPS, n, decay) for n in range(samples)) / (2 * BPS)
+
+    assert math.isclose(sum(gaps) / gaps[0], modelled, rel_tol=0.35), f"seed {seed}"
 
 
 def test_before_any_fill_the_belief_is_the_default() -> None:

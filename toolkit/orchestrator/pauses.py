@@ -3,27 +3,32 @@
 An own trade moves the pool's log price by I0. While others correct it, the residue n samples
 later is
 
-    I(n) = (b + (I0 - b) (1 - lam)^n) exp(-n / rho)      for I0 > b, else I0 exp(-n / rho)
+    I(n) = (I0 - b) (1 - lam)^n + b exp(-n / rho)      for I0 > b, else I0 exp(-n / rho)
 
-(signs follow I0): down to the no-arbitrage band b at rate lam per sample, then out of the band
-with time constant rho. A signal that is a linear filter k of the log price is off by
-C(n) = sum_j k_j I(n - j), and decides otherwise than without the trade with probability about
-f |C(n)|, f being the density of the clean |signal| at its threshold. The dependent is paused
-exactly while that exceeds the declared tolerance, so a pause has no length of its own.
+(signs follow I0): what exceeds the no-arbitrage band b is corrected at rate lam per sample; what
+lies within it is forgotten with time constant rho, as the fair price wanders from edge to edge.
+A signal that is a linear filter k of the log price is off by C(n) = sum_j k_j I(n - j), and
+decides otherwise than without the trade with probability about f |C(n)|, f being the density of
+the clean |signal| at its threshold. The dependent is paused exactly while that exceeds the
+declared tolerance, so a pause has no length of its own.
 
 b starts at the pool's fee (below it nobody need correct) and lam at one half; both are estimated
-from the first step after each own fill, b never above that fee. rho is one hour of one-minute
-samples. None of the three is exact; each is an argument, and the tolerance says what an error
-costs.
+from the first step after each own fill, b never above that fee. rho comes from the price's own
+history: see `drift_time`. None of the three is exact; each is an argument, and the tolerance says
+what an error costs.
 """
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import msgspec
 
 from toolkit.model.errors import ConfigError
 from toolkit.model.units import BPS
+
+MOST_DRIFT = 240.0
+"""Samples; a price that hardly moves is not trusted to remember for longer."""
 
 HORIZON = 512
 """Samples after which an impact is forgotten and beyond which no end is predicted."""
@@ -100,13 +105,14 @@ class Reversion(msgspec.Struct, frozen=True, kw_only=True):
             products=self.products + size * back,
         )
 
-    def decay(self, *, most_band: float) -> Decay:
+    def decay(self, *, most_band: float, drift: float = Decay().drift) -> Decay:
         """Return the estimates, kept where the model has a meaning."""
         spread = self.count * self.squares - self.sizes * self.sizes
         slope = (self.count * self.products - self.sizes * self.taken_back) / spread
         rate = min(max(slope, 0.02), 0.98)
         foot = (self.sizes - self.taken_back / rate) / self.count
-        return Decay(reversion=rate, band=min(max(foot, 0.0), most_band))
+        band = min(max(foot, 0.0), most_band)
+        return Decay(reversion=rate, band=band, drift=drift)
 
 
 class Assessment(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,14 +165,28 @@ def _cycle(start: str, waits_for: Mapping[str, Sequence[str]]) -> list[str]:
     return []
 
 
+def drift_time(band: float, log_prices: Sequence[float]) -> float:
+    """Return rho in samples: how long a place within the band +-b is remembered.
+
+    A price that is only kept within b of a fair one forgets where it stood when the fair price
+    has wandered across the band. For a random walk with step variance s^2 that takes about
+    (b / s)^2 + 1 samples (simulated: within 25 % for s from b/5 to 3 b); s^2 is taken from the
+    price's own steps. At most `MOST_DRIFT`.
+    """
+    steps = [after - before for before, after in pairwise(log_prices)]
+    variance = sum(step * step for step in steps) / max(len(steps), 1)
+    if variance == 0.0:
+        return MOST_DRIFT
+    return min(band * band / variance + 1.0, MOST_DRIFT)
+
+
 def residue(log_move: float, n: int, decay: Decay) -> float:
     """Return I(n), what is left of a move n samples later; 0 before it happened."""
     if n < 0:
         return 0.0
-    size = abs(log_move)
-    if size > decay.band:
-        size = decay.band + (size - decay.band) * math.pow(1 - decay.reversion, n)
-    return math.copysign(size * math.exp(-n / decay.drift), log_move)
+    within = min(abs(log_move), decay.band) * math.exp(-n / decay.drift)
+    beyond = max(abs(log_move) - decay.band, 0.0) * math.pow(1 - decay.reversion, n)
+    return math.copysign(within + beyond, log_move)
 
 
 def residues(impacts: Sequence[Impact], blocks: range, decay: Decay) -> tuple[float, ...]:

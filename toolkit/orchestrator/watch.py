@@ -15,6 +15,7 @@ from toolkit.orchestrator.pauses import (
     Pause,
     Reversion,
     assess,
+    drift_time,
     residues,
     threshold_density,
 )
@@ -83,7 +84,7 @@ class ImpactWatch:
         for key in self._keys():
             band = _band(key, snapshot, market)
             self._learn(key, readings.get(key, ()), band)
-            decays[key] = self._decay(key, band)
+            decays[key] = self._decay(key, readings.get(key, ()), band)
         found: list[Assessment] = []
         matter: set[Impact] = set()
         for name, pauses in self._pauses.items():
@@ -119,9 +120,11 @@ class ImpactWatch:
             for pause in pauses
         )
 
-    def _decay(self, key: str, band: float) -> Decay:
-        """What own fills have shown so far, on top of the belief one starts with."""
-        return self._reversion.get(key, Reversion.prior(band=band)).decay(most_band=band)
+    def _decay(self, key: str, series: Sequence[Reading], band: float) -> Decay:
+        """What own fills and the price's own past have shown so far."""
+        past = [math.log(float(r.value)) for r in series[-MEMORY:] if float(r.value) > 0]
+        learned = self._reversion.get(key, Reversion.prior(band=band))
+        return learned.decay(most_band=band, drift=drift_time(band, past))
 
     def _learn(self, key: str, series: Sequence[Reading], band: float) -> None:
         """Take the first step after each impact once, when both of its readings exist."""
