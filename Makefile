@@ -18,7 +18,7 @@ test: setup
 
 check: setup
 	$(PY) -m ruff check .
-	$(PY) -m ruff format --check .
+	$(PY) -m ruff format --check toolkit tests fork_tests scripts
 	$(PY) -m mypy
 	.venv/bin/lint-imports --no-cache
 	$(PY) -m pytest -q tests/test_tidy.py tests/test_exports.py
