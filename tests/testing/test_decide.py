@@ -16,14 +16,15 @@ from tests.orchestrator.worlds import (
     shipped,
 )
 from toolkit.journal.sqlite import read_entries
-from toolkit.model.chain import ZERO_ADDRESS, Address
+from toolkit.model.chain import ZERO_ADDRESS, ZERO_HASH, Address
 from toolkit.model.decision import Intent, Leg, Plan, VetoCause
 from toolkit.model.errors import ConfigError
+from toolkit.model.market import Hop, PoolKind, Route
 from toolkit.orchestrator.mainnet import DAI, WETH
 from toolkit.orchestrator.pauses import Pause
 from toolkit.reasoning.agent import Agent, View
 from toolkit.reasoning.arbitrage import CyclicArbitrage
-from toolkit.testing.decide import Decided, decide, given, main_pool
+from toolkit.testing.decide import MAIN_POOL, Decided, decide, given, main_pool
 
 PAUSES = [Pause("momentum", on="arbitrage", impact_bps=5)]
 
@@ -41,8 +42,11 @@ class Odd:
         self.calls.append(view.block.number)
         if len(self.calls) != 3:
             return ()
-        if isinstance(self.what, Exception):
+        if isinstance(self.what, BaseException):
             raise self.what
+        if callable(self.what):
+            self.what(view)
+            return [intent()]
         return self.what  # type: ignore[return-value]
 
 
@@ -63,6 +67,38 @@ def endless() -> Iterable[Intent]:
     """A flood without end."""
     while True:
         yield intent()
+
+
+class Unspeakable(Exception):
+    """Cannot even say what it is."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def through(**changes: object) -> Intent:
+    """A cycle whose route, or its first hop, is spoilt in one field."""
+    names = set(changes) & set(Hop.__struct_fields__)
+    hop = Hop(
+        pool=MAIN_POOL,
+        kind=PoolKind.CONSTANT_PRODUCT,
+        token_in=WETH.address,
+        token_out=DAI.address,
+        amount_in=10**18,
+        amount_out=10**18,
+        fee_ppm=3000,
+    )
+    route = Route(
+        token_in=WETH.address,
+        token_out=WETH.address,
+        amount_in=10**18,
+        amount_out=2 * 10**18,
+        hops=(msgspec.structs.replace(hop, **{name: changes.pop(name) for name in names}),),
+        block_hash=ZERO_HASH,
+        block_number=1,
+    )
+    spoilt = msgspec.structs.replace(route, **changes)
+    return intent(legs=leg(token_out=WETH.address, route=spoilt), edge_wei=1)
 
 
 def run(
@@ -115,6 +151,18 @@ BAD = {
     "zero validity": [intent(valid_for_blocks=0)],
     "unhashable input": [intent(inputs=([],))],
     "endless reason": [intent(reason="x" * 10_000)],
+    "exit": SystemExit(3),
+    "cancellation": asyncio.CancelledError(),
+    "unspeakable": Unspeakable(),
+    "exception that is no text": ValueError("\ud800"),
+    "reason that is no text": [intent(reason="\ud800")],
+    "input that is no text": [intent(inputs=("\ud800",))],
+    "looked up a number": lambda view: view.reading(5),
+    "looked up what is no text": lambda view: view.reading("\ud800"),
+    "unhashable pool": [through(pool=[])],
+    "pool of no type": [through(pool=object())],
+    "kind of no type": [through(kind=object())],
+    "block number of text": [through(block_number="1")],
 }
 
 

@@ -85,9 +85,24 @@ class _Now:
 def ask(agent: Agent, view: View, limit: int) -> Thought:
     """Ask one agent for at most `limit` + 1 intents; whatever it raises is its own failure."""
     try:
-        return Thought(intents=tuple(islice(agent.on_block(view), limit + 1)))
-    except Exception as error:  # noqa: BLE001 - anybody's code; named, journalled, contained
-        return Thought(failure=f"raised {type(error).__name__}: {error}"[:MAX_ERROR_TEXT])
+        intents = tuple(islice(agent.on_block(view), limit + 1))
+        for key in view.touched:
+            key.encode()  # what it looked up is journalled as text
+    except KeyboardInterrupt:
+        raise  # a person's, not the agent's
+    except BaseException as error:  # noqa: BLE001 - anybody's code; named, journalled, contained
+        return Thought(failure=_told(error))
+    return Thought(intents=intents)
+
+
+def _told(error: BaseException) -> str:
+    """Say what was raised, as text that can be journalled; an error may fail even at that."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - it is anybody's code too
+        text = "no text"
+    told = f"raised {type(error).__name__}: {text}"[:MAX_ERROR_TEXT]
+    return told.encode(errors="replace").decode()
 
 
 class Core:

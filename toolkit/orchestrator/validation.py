@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import msgspec
+
 from toolkit.model.chain import Address, Hash
 from toolkit.model.decision import Intent, Leg, Reading
 from toolkit.model.market import Hop, Route
@@ -41,6 +43,7 @@ def defect(
     return (
         next(_header_defects(intent, proposal.agent), "")
         or next(_legs_defects(intent, market), "")
+        or _record_defect(intent)
         or _size_defect(intent, market, limits, readings)
     )
 
@@ -95,6 +98,16 @@ def _route_defects(route: Route, leg: Leg) -> Iterator[str]:
     theirs = (route.token_in, route.token_out, route.amount_in)
     if theirs != (leg.token_in, leg.token_out, leg.amount_in):
         yield "route is not for its leg"
+
+
+def _record_defect(intent: Intent) -> str:
+    """Every field must survive the journal: what is decided on must be what a replay reads."""
+    try:
+        kept = msgspec.json.decode(msgspec.json.encode(intent), type=Intent)
+        same = kept == intent
+    except Exception:  # noqa: BLE001 - a field may hold anybody's object, text that is none, ...
+        same = False
+    return "" if same else "holds a value of another type than its field's"
 
 
 def _size_defect(
