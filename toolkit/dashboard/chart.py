@@ -6,6 +6,7 @@ from html import escape
 
 WIDTH, HEIGHT = 860, 240
 LEFT, RIGHT, TOP, BOTTOM = 72, 16, 14, 28
+_ANCHORS = ("start", "middle", "middle", "middle", "end")  # labels stay inside the frame
 COLOURS = ("#2b6cb0", "#c05621", "#2f855a", "#6b46c1", "#b83280")
 
 
@@ -73,7 +74,7 @@ def _scale(values: Sequence[float], count: int) -> _Scale:
     if high - low <= abs(high) * 1e-12:
         low, high = low - 1.0, high + 1.0
     margin = (high - low) * 0.05
-    return _Scale(low=low - margin, high=high + margin, count=count)
+    return _Scale(low=low - margin if low else 0.0, high=high + margin, count=count)
 
 
 def _axes(scale: _Scale, first_block: int) -> list[str]:
@@ -88,7 +89,7 @@ def _axes(scale: _Scale, first_block: int) -> list[str]:
     for step in range(5):
         index = round((scale.count - 1) * step / 4) if scale.count else 0
         parts.append(
-            f'<text x="{scale.x(index):.1f}" y="{HEIGHT - 8}" text-anchor="middle">'
+            f'<text x="{scale.x(index):.1f}" y="{HEIGHT - 8}" text-anchor="{_ANCHORS[step]}">'
             f"{first_block + index}</text>"
         )
     return parts

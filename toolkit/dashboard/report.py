@@ -10,13 +10,14 @@ from toolkit.model.units import format_units
 COLUMNS = ("block", "base fee", "price", "intended", "vetoed", "landed", "missed", "paused")
 STYLE = """
 :root { color-scheme: light dark; --edge: #8884; --soft: #8882; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 74rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .4rem; }
 svg { width: 100%; height: auto; } svg text { font-size: 11px; fill: currentColor; opacity: .75; }
 .grid { stroke: var(--edge); } .band { fill: #d69e2e; opacity: .25; }
 .legend span { margin-right: 1.2rem; } .legend i { display: inline-block; width: .8rem;
 height: .8rem; margin-right: .35rem; vertical-align: -1px; }
 table { border-collapse: collapse; width: 100%; font-size: 13px; }
+td { overflow-wrap: anywhere; min-width: 4.5rem; }
 th, td { text-align: left; vertical-align: top; padding: .25rem .6rem .25rem 0;
 border-bottom: 1px solid var(--edge); }
 .tiles { display: flex; flex-wrap: wrap; gap: .6rem; } .tiles div { background: var(--soft);

@@ -1,5 +1,6 @@
 """From an orchestrator's report of a block to what a person reads."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -12,6 +13,8 @@ from toolkit.model.units import WEI_PER_ETHER, format_units
 from toolkit.orchestrator.records import BlockReport
 
 LONGEST_LINE = 110
+HASH = re.compile(r"\b(0x[0-9a-f]{6})[0-9a-f]{10,}([0-9a-f]{4})\b")
+"""Hashes and addresses, shown by their ends."""
 
 
 class Wording:
@@ -187,4 +190,5 @@ def stories(reports: Sequence[BlockReport], wording: Wording) -> tuple[tuple[str
 
 
 def _cut(line: str) -> str:
+    line = HASH.sub(r"\1…\2", line)
     return line if len(line) <= LONGEST_LINE else line[: LONGEST_LINE - 1] + "…"

@@ -67,14 +67,14 @@ def load_scenario(seed: int, config: ScenarioConfig | None = None) -> Scenario:
     if path is None:
         series = moving_prices(random, _START_PRICE, settings)
         history = tuple(itertools.islice(series, HISTORY_MINUTES))
-        return Scenario(history=history, future=series, source="seeded process")
+        return Scenario(history=history, future=series, source="seeded jump process")
     prices = read_minutes(path)
     start = _window(prices, seed, settings)
     after = moving_prices(random, prices[-1], settings)
     return Scenario(
         history=tuple(prices[start - HISTORY_MINUTES : start]),
         future=itertools.chain(prices[start:], after),
-        source=path.name,
+        source=f"recorded on-chain minutes ({path.name})",
     )
 
 
