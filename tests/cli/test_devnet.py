@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.processes import anvil_groups, wait_until_gone
 from toolkit.cli import devnet
 from toolkit.cli.main import main
 
@@ -34,29 +35,6 @@ def ask(url: str, method: str, *params: object) -> object:
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=30) as response:
         return json.loads(response.read())["result"]
-
-
-def anvil_groups(parent: int) -> list[int]:
-    listing = subprocess.run(
-        ["ps", "-eo", "ppid=,pgid=,command="], capture_output=True, text=True, check=True
-    ).stdout
-    rows = [line.split(None, 2) for line in listing.splitlines()]
-    return [int(row[1]) for row in rows if row[0] == str(parent) and "anvil" in row[2]]
-
-
-def still_there(groups: list[int]) -> list[str]:
-    listing = subprocess.run(
-        ["ps", "-eo", "pgid=,stat=,command="], capture_output=True, text=True, check=True
-    ).stdout
-    rows = [line.split(None, 2) for line in listing.splitlines()]
-    return [row[2] for row in rows if int(row[0]) in groups and not row[1].startswith("Z")]
-
-
-def wait_until_gone(groups: list[int], *, seconds: float = 10) -> list[str]:
-    deadline = time.monotonic() + seconds
-    while (left := still_there(groups)) and time.monotonic() < deadline:
-        os.sched_yield()
-    return left
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """The main job: three agents trade under the orchestrator on the embedded devnet."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from toolkit.devnet.devnet import Devnet, DevnetConfig
 from toolkit.execution.executor import deploy
 from toolkit.execution.gateway import BALANCER_VAULT, Gateway
 from toolkit.model.chain import Address, HeadChange
-from toolkit.model.errors import DevnetError
+from toolkit.model.errors import DevnetError, ToolkitError
 from toolkit.orchestrator.limits import Limits
 from toolkit.orchestrator.market import Market
 from toolkit.orchestrator.pauses import Pause
@@ -48,7 +49,7 @@ async def trade(config: DemoConfig, show: Callable[[BlockRow], None]) -> RunReco
     """Run the agents for so many blocks, show each, and check everything at the end."""
     started = time.perf_counter()
     devnet_config = DevnetConfig(seed=config.seed, accounts=2, funding=FUNDING)
-    async with Devnet(devnet_config) as devnet:
+    async with Devnet(devnet_config) as devnet, _alive(devnet):
         signers = [LocalSigner(account.key) for account in devnet.accounts]
         async with connect(
             devnet.rpc_url, signer=signers, relays=devnet.relays, journal=config.journal
@@ -87,6 +88,16 @@ async def trade(config: DemoConfig, show: Callable[[BlockRow], None]) -> RunReco
         stories=stories(reports, wording),
         seconds=time.perf_counter() - started,
     )
+
+
+@asynccontextmanager
+async def _alive(devnet: Devnet) -> AsyncGenerator[None, None]:
+    """Name a dead Anvil as the cause of whatever went wrong for want of it."""
+    try:
+        yield
+    except ToolkitError:
+        await devnet.check_alive()
+        raise
 
 
 async def _next(devnet: Devnet, session: Session) -> HeadChange:

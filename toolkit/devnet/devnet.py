@@ -42,6 +42,8 @@ from toolkit.pools.sync import load, refresh
 MAX_BUILDERS = 16
 MAX_ACCOUNTS = 100
 _WATCH_S = 0.5
+_DYING_S = 0.01
+_DYING_POLLS = 20
 _SYMBOLS = ", ".join(TOKENS)
 
 
@@ -176,7 +178,7 @@ class Devnet:
         try:
             return await self._market.seal()
         except NodeError:
-            self._check()
+            await self.check_alive()
             raise
 
     async def step(self) -> Head:
@@ -198,7 +200,7 @@ class Devnet:
                     await self._flow.act(snapshot, weth_usd=price)
                 await self._rivals.bid(snapshot, self._market.builders)
             except NodeError:
-                self._check()
+                await self.check_alive()
                 raise
             head = await self.seal()
             self.prices.append(PricePoint(timestamp=head.timestamp, price=price))
@@ -215,6 +217,18 @@ class Devnet:
             self._check()
             if self.config.block_time:
                 await self.step()
+
+    async def check_alive(self) -> None:
+        """Make sure that both Anvils live; for when a node did not answer.
+
+        It waits a moment: a dying process closes its sockets before it can be seen to be dead.
+
+        Raises:
+            DevnetError: one has died.
+        """
+        for _ in range(_DYING_POLLS):
+            self._check()
+            await asyncio.sleep(_DYING_S)
 
     async def snapshot(self) -> Snapshot:
         """All pools at the head."""
