@@ -18,6 +18,7 @@ svg { width: 100%; height: auto; } svg text { font-size: 11px; fill: currentColo
 height: .8rem; margin-right: .35rem; vertical-align: -1px; }
 table { border-collapse: collapse; width: 100%; font-size: 13px; }
 td { overflow-wrap: anywhere; min-width: 4.5rem; }
+.blocks td:nth-child(-n+3) { white-space: nowrap; }
 th, td { text-align: left; vertical-align: top; padding: .25rem .6rem .25rem 0;
 border-bottom: 1px solid var(--edge); }
 .tiles { display: flex; flex-wrap: wrap; gap: .6rem; } .tiles div { background: var(--soft);
@@ -142,4 +143,4 @@ def _blocks(rows: Sequence[BlockRow]) -> str:
         + "</tr>"
         for row in rows
     )
-    return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
+    return f'<div class="scroll"><table class="blocks"><tr>{head}</tr>{body}</table></div>'

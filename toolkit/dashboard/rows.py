@@ -47,7 +47,7 @@ class Wording:
     def veto(self, verdict: Verdict) -> str:
         """Write who was refused, and why."""
         cause = verdict.cause.value if verdict.cause else "refused"
-        return _cut(f"{'+'.join(verdict.agents)}: {cause}: {verdict.why}")
+        return f"{'+'.join(verdict.agents)}: {cause}: {verdict.why}"
 
     def fill(self, fill: Fill) -> str:
         """Write what a landed plan changed, or why it missed."""
@@ -71,7 +71,7 @@ def block_row(report: BlockReport, wording: Wording, *, price_key: str) -> Block
         base_fee_wei=report.head.base_fee_per_gas,
         price=price,
         intended=tuple(wording.intent(one.intent) for one in report.intents),
-        vetoed=tuple(wording.veto(verdict) for verdict in report.vetoes),
+        vetoed=tuple(_cut(wording.veto(verdict)) for verdict in report.vetoes),
         landed=tuple(wording.fill(fill) for fill in report.fills if fill.landed),
         missed=tuple(wording.fill(fill) for fill in report.fills if not fill.landed),
         paused=tuple(one.agent for one in report.paused if one.paused),
