@@ -1,0 +1,76 @@
+"""Environments beside .venv, each made once and again when what it is made of changes."""
+
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+FLASHBOTS = Path(__file__).with_name("flashbots.txt")
+WEB3_7 = "web3==7.16.*"
+# What web3 7.16 wants older than the newest web3 does; the rest stays as in constraints.txt.
+_HELD_BACK = re.compile(r"^(web3|websockets)==", re.MULTILINE)
+_INSTALL_TIMEOUT_S = 900
+
+
+class EnvironmentFailed(Exception):
+    """An environment cannot be made; the message ends with what the installer said last."""
+
+
+def flashbots() -> Path:
+    """The Python that has the official flashbots client, with its own pins."""
+    return _made(".venv-conformance", ["--requirement", str(FLASHBOTS)], FLASHBOTS.read_text())
+
+
+def web3_7() -> Path:
+    """The Python that has this project with web3 7.16."""
+    constraints = (ROOT / "constraints.txt").read_text()
+    held = "".join(line for line in constraints.splitlines(True) if not _HELD_BACK.match(line))
+    recipe = held + WEB3_7 + (ROOT / "pyproject.toml").read_text()
+    arguments = ["--no-binary", "mev-toolkit", "--editable", ".[dev]", WEB3_7]
+    return _made(".venv-web3-7", arguments, recipe, constraints=held)
+
+
+def version(python: Path, package: str) -> str:
+    """The version of a package in an environment."""
+    code = f"from importlib.metadata import version; print(version({package!r}))"
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def _made(name: str, arguments: list[str], recipe: str, *, constraints: str = "") -> Path:
+    place = ROOT / name
+    python, stamp = place / "bin" / "python", place / ".stamp"
+    wanted = hashlib.sha256(f"{recipe}{constraints}{sys.version}".encode()).hexdigest()
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return python
+    shutil.rmtree(place, ignore_errors=True)
+    _run([sys.executable, "-m", "venv", str(place)], f"creating {name}")
+    pins = place / "constraints.txt"
+    pins.write_text(constraints)
+    pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    wheels = ["--only-binary", ":all:", "--constraint", str(pins)]
+    _run([*pip, *wheels, *arguments], f"installing into {name}")
+    stamp.write_text(wanted)
+    return python
+
+
+def _run(command: list[str], what: str) -> None:
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=ROOT,
+            timeout=_INSTALL_TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise EnvironmentFailed(
+            f"{what} took over {_INSTALL_TIMEOUT_S} s: is the package registry reachable?"
+        ) from None
+    if done.returncode:
+        said = "; ".join((done.stderr or done.stdout).strip().splitlines()[-3:])
+        raise EnvironmentFailed(f"{what} failed: {said}")
