@@ -1,10 +1,12 @@
 import random
 
+import pytest
+
 from tests.routing.graphs import TOKENS, concentrated, pair, profit
 from toolkit.model.chain import Address
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.snapshot import Pool
-from toolkit.routing.optimizer import path_of, size
+from toolkit.routing.optimizer import Path, path_of, size
 
 A, B, C, *_ = TOKENS
 MOST = 10**24
@@ -79,3 +81,29 @@ def test_an_impossible_cycle_has_no_size() -> None:
     assert size(drained, 5, max_input=MOST) is None
     assert drained.amounts(10**30) is None
     assert drained.least_input(10**20) is None
+
+
+def test_sizing_ends_soon_however_coarse_the_tokens(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where one unit of a token is worth 10^12 of another, no slope of roundings is climbed."""
+    asked: list[int] = []
+    amounts = Path.amounts
+
+    def counted(path: Path, amount_in: int) -> tuple[int, ...] | None:
+        asked.append(amount_in)
+        return amounts(path, amount_in)
+
+    monkeypatch.setattr(Path, "amounts", counted)
+    rng = random.Random(seed)
+    for _ in range(60):
+        units = {token: 10 ** rng.choice([6, 8, 18]) for token in (A, B, C)}
+        pools = []
+        for ends in ((A, B), (B, C), (A, C)):
+            depth, noise = 10 ** rng.uniform(2, 6), rng.gauss(1, 0.02)
+            reserves = [int(depth * units[ends[0]]), int(depth * noise * units[ends[1]])]
+            pools.append(constant(ends, *reserves))
+        asked.clear()
+        size(path_of(pools, A), units[A], max_input=MOST)
+
+        assert len(asked) < 4000, (seed, units)

@@ -1,6 +1,6 @@
 """Sizing a cycle in integers: every amount is the contracts' own, the float is only a start."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from toolkit.model.chain import Address
@@ -12,10 +12,9 @@ from toolkit.pools.snapshot import Pool
 _NEIGHBOURS = 8
 _COARSE = 1 << 20
 _COARSE_NEIGHBOURS = 256
-# Roundings make a slope of steps one wei high that could be climbed for hours: what is left after
-# so many rounds is dust.
+# A climb over roundings can gain single units for hours: what is left after this is dust.
 _ROUNDS = 4
-_PASSES = 4
+_MOVES = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,34 +58,34 @@ class Path:
 def size(path: Path, start: int, *, max_input: int) -> int | None:
     """Return the input with the highest integer profit, from a start near the float optimum.
 
-    The result is a local optimum: no input 2^k away, for any k, pays more, nor does one that
-    moves the coarsest amount on the way by a few units. It spends nothing that a rounding
-    swallows. Some input far away may still round more kindly, by at most one unit a hop; and
-    where roundings lead on and on, the search ends after a bounded number of rounds.
+    Climbs in units of the coarsest amount on the way, spending nothing that a rounding there
+    swallows, then in units of the input: unless roundings lead on past a bound, no input 2^k
+    away pays more, for any k. One far away may round more kindly, by at most a unit a hop.
 
     Returns:
         None where no tried input can be swapped through all pools.
     """
-    profit = _profit_of(path)
-    best = _climb(min(max(start, 1), max_input), profit, max_input)
+    profit = _profit_of(path, max_input)
+    best = min(max(start, 1), max_input)
+    if path.amounts(best) is None:
+        best = _climb(best, profit)
     for _ in range(_ROUNDS):
         amounts = path.amounts(best)
         if amounts is None:
             return None
-        nearby = [amount for amount in _nearby(path, amounts) if 0 < amount <= max_input]
-        better = max(nearby, key=lambda amount: (profit(amount), -amount), default=best)
-        if profit(better) <= profit(best):
+        chosen = max(best, _by_coarsest(path, amounts, profit), key=profit)
+        best = _climb(chosen, profit)
+        if best == chosen:
             break
-        best = _climb(better, profit, max_input)
     return best
 
 
-def _profit_of(path: Path) -> Callable[[int], float]:
+def _profit_of(path: Path, max_input: int) -> Callable[[int], float]:
     seen: dict[int, float] = {}
 
     def profit(amount: int) -> float:
         if amount not in seen:
-            amounts = path.amounts(amount)
+            amounts = path.amounts(amount) if 0 < amount <= max_input else None
             # Integers throughout; the float -inf only says "not possible" and compares rightly.
             seen[amount] = float("-inf") if amounts is None else amounts[-1] - amount
         return seen[amount]
@@ -94,36 +93,38 @@ def _profit_of(path: Path) -> Callable[[int], float]:
     return profit
 
 
-def _climb(start: int, profit: Callable[[int], float], max_input: int) -> int:
-    """Move by ±2^k, doubling while that pays more, until no k has paid since the last move."""
-    best, idle = start, 0
+def _climb(start: int, value: Callable[[int], float]) -> int:
+    """Move by ±2^k, doubling while that is worth more, until no k was since the last move."""
+    best, idle, moves = start, 0, 0
     power = best.bit_length()
-    while idle <= best.bit_length():
+    while idle <= best.bit_length() and moves < _MOVES:
         before = best
         for sign in (1, -1):
             step = sign << power
-            while 0 < best + step <= max_input and profit(best + step) > profit(best):
+            while value(best + step) > value(best):
                 best += step
                 step *= 2
-        idle = idle + 1 if best == before else 0
+        moves, idle = (moves, idle + 1) if best == before else (moves + 1, 0)
         power = power - 1 if power else best.bit_length()
     return best
 
 
-def _nearby(path: Path, amounts: Sequence[int]) -> Iterator[int]:
-    """Inputs whose coarsest amount on the way is a few units off, each the least that will do.
+def _by_coarsest(path: Path, amounts: Sequence[int], profit: Callable[[int], float]) -> int:
+    """Return the input that pays most when the coarsest amount on the way is what is chosen.
 
     All amounts of a cycle are worth about the same, so the smallest number counts the coarsest
     unit: one of it is worth many of the others, and its rounding costs most.
     """
     place = min(range(len(amounts)), key=amounts.__getitem__)
-    middle = amounts[place]
+
+    def least(amount: int) -> int:
+        found = path.least_input(amount, hops=place) if amount > 0 else None
+        # An exact-output quote may be one unit above the least.
+        return 0 if found is None else max((found, found - 1), key=profit)
+
+    middle = _climb(amounts[place], lambda amount: profit(least(amount)))
     reach = _COARSE_NEIGHBOURS if middle < _COARSE else _NEIGHBOURS
-    for amount in range(max(middle - reach, 1), middle + reach + 1):
-        least = path.least_input(amount, hops=place)
-        if least is not None:
-            yield least
-            yield least - 1  # an exact-output quote may be one unit above the least
+    return max(map(least, range(max(middle - reach, 1), middle + reach + 1)), key=profit)
 
 
 def path_of(pools: Sequence[Pool], start: Address) -> Path:
