@@ -107,10 +107,11 @@ def reverting_hashes(desk: Desk) -> str:
 
 
 def replace_bundle(desk: Desk) -> str:
-    """A second bundle with the same uuid takes the place of the first."""
+    """A second bundle with the same uuid takes the place of the first, which pays more."""
     options = {"replacementUuid": "6f1f4a9e-5d54-4d8c-8f1e-0c6b4a5d2e11"}
-    first = desk.client.send_bundle([desk.own(0, value=1)], desk.target, opts=options)
-    second = desk.client.send_bundle([desk.own(0, value=2)], desk.target, opts=options)
+    better = desk.own(0, maxPriorityFeePerGas=2 * GWEI)
+    first = desk.client.send_bundle([better], desk.target, opts=options)
+    second = desk.client.send_bundle([desk.own(0)], desk.target, opts=options)
     desk.mine()
     equal(1, second.receipts()[0]["status"])
     equal(False, desk.is_known(first.bundle[0]["hash"]))
