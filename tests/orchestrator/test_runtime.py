@@ -7,7 +7,7 @@ import pytest
 from tests.orchestrator.worlds import DAI_MARKET, random_market, shipped
 from toolkit.journal.log import Entry, Journal
 from toolkit.journal.memory import MemoryBackend
-from toolkit.model.chain import HeadChange
+from toolkit.model.chain import ZERO_ADDRESS, Address, HeadChange
 from toolkit.model.decision import Fill, Plan, VetoCause
 from toolkit.model.errors import (
     ConfigError,
@@ -15,6 +15,7 @@ from toolkit.model.errors import (
     NodeUnavailable,
     RelayUnavailable,
 )
+from toolkit.model.market import FundingKind
 from toolkit.model.tx import FeeQuote
 from toolkit.orchestrator import records
 from toolkit.orchestrator.replay import replay
@@ -22,12 +23,13 @@ from toolkit.orchestrator.runtime import Orchestrator
 from toolkit.perception.perceived import Perceived, perceived
 from toolkit.perception.pools import pools_reading
 from toolkit.perception.prices import price_readings
+from toolkit.pools.snapshot import Snapshot
 from toolkit.testing.decide import GivenBlock
 
 CAPITAL = {
     DAI_MARKET.wrapped: 50 * 10**18,
     DAI_MARKET.stables[0]: 10**23,
-    "0x" + "00" * 20: 10**20,
+    ZERO_ADDRESS: 10**20,
 }
 
 
@@ -37,7 +39,8 @@ class World:
     def __init__(self, blocks: Sequence[GivenBlock]) -> None:
         self.blocks = list(blocks)
         self.failures = 0
-        self.last = None
+        self.last: Snapshot | None = None
+        self.balances: dict[Address, int] = dict(CAPITAL)
 
     async def observe(self, change: HeadChange) -> Perceived:
         """Look, or fail."""
@@ -49,14 +52,14 @@ class World:
             block.snapshot,
             since=self.last,
             fee=block.fee,
-            balances=dict(CAPITAL),  # type: ignore[arg-type]
+            balances=dict(self.balances),
             readings=(
                 *block.readings,
                 pools_reading(block.snapshot),
                 *price_readings(block.snapshot, DAI_MARKET.prices),
             ),
         )
-        self.last = block.snapshot  # type: ignore[assignment]
+        self.last = block.snapshot
         return seen
 
 
@@ -210,6 +213,24 @@ async def test_a_plan_that_cannot_be_sent_is_a_fill_that_missed() -> None:
 
     (fill, *_) = reports[1].fills
     assert (False, "not sent: RelayUnavailable: no route") == (fill.landed, fill.missed)
+
+
+async def test_capital_that_the_chain_does_not_confirm_is_not_spent() -> None:
+    """When the accounts hold less than the ledger says, that is told, and no more is promised."""
+    orchestrator, world, carrier, desk = assembled(MemoryBackend(), blocks=30)
+    changes = [HeadChange(added=(block.head,)) for block in world.blocks]
+
+    async with orchestrator:
+        await orchestrator.step(changes[0])
+        world.balances = {ZERO_ADDRESS: 10**20, DAI_MARKET.wrapped: 0, DAI_MARKET.stables[0]: 0}
+        reports = [await orchestrator.step(change) for change in changes[1:]]
+    await desk.journal.close()
+
+    assert (50 * 10**18, 0) == reports[0].discrepancies[DAI_MARKET.wrapped]
+    wanted = [v for report in reports for v in report.verdicts if "momentum" in v.agents]
+    assert wanted
+    assert {VetoCause.NO_CAPITAL} == {verdict.cause for verdict in wanted}
+    assert all(plan.funding.kind is not FundingKind.OWN for plan, _ in carrier.sent[1:])
 
 
 async def test_a_halt_stops_approvals_and_is_replayed() -> None:

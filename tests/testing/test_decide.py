@@ -20,6 +20,7 @@ from toolkit.model.chain import ZERO_ADDRESS, ZERO_HASH, Address
 from toolkit.model.decision import Intent, Leg, Plan, VetoCause
 from toolkit.model.errors import ConfigError
 from toolkit.model.market import Hop, PoolKind, Route
+from toolkit.orchestrator.limits import Limits
 from toolkit.orchestrator.mainnet import DAI, WETH
 from toolkit.orchestrator.pauses import Pause
 from toolkit.reasoning.agent import Agent, View
@@ -189,8 +190,9 @@ def test_an_agent_that_spoils_its_view_spoils_only_its_own() -> None:
 
         def on_block(self, view: View) -> Iterable[Intent]:
             view.snapshot.pools.clear()
-            view.readings.clear()  # type: ignore[attr-defined]
+            view.snapshot.tokens.clear()
             view.balances.clear()  # type: ignore[attr-defined]
+            view.readings.clear()  # type: ignore[attr-defined]  # cannot: quarantined for it
             return ()
 
     # "odd" sorts before "rebalancing" and after the other two.
@@ -208,6 +210,30 @@ def test_the_ledger_is_the_chain_in_every_block() -> None:
         earned = sum(book.get(token, 0) for book in last.books.values())
         assert last.balances[token] == amount + earned
     assert any(fill.landed for report in decided.reports for fill in report.fills)
+
+
+def test_plans_of_one_block_never_share_a_pool() -> None:
+    """A pool that one plan goes through is closed to every later plan of the block."""
+    decided = run(shipped(), blocks=60)
+    together = [report.plans for report in decided.reports if len(report.plans) > 1]
+
+    assert together
+    for plans in together:
+        pools = [hop.pool for plan in plans for hop in plan.route.hops]
+        assert len(set(pools)) == len(pools)
+
+
+def test_worst_case_gas_is_bounded() -> None:
+    """A plan whose gas could cost more than the limit is vetoed with both figures."""
+    blocks = random_market(3, blocks=3)
+    limits = Limits(max_gas_wei=10**15)
+
+    decided = decide(shipped(), blocks, capital=DAI_CAPITAL, market=DAI_MARKET, limits=limits)
+
+    assert all(not report.plans for report in decided.reports)
+    veto = decided.verdicts[0]
+    assert VetoCause.LIMIT == veto.cause
+    assert "at most 1000000000000000" in veto.why
 
 
 def test_lost_plans_free_their_capital_and_change_nothing() -> None:

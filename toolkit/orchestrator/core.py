@@ -282,7 +282,7 @@ class Core:
             block=now.seen.head,
             snapshot=own,
             router=Router(own, native=self.setup.market.wrapped),
-            readings=dict(now.readings),
+            readings=now.readings,
             balances=dict(now.seen.balances),
             positions=self.ledger.book(agent.name),
             fee=now.seen.fee,

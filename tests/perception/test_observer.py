@@ -1,0 +1,129 @@
+"""One complete look at a block of a real node."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.pools.venue import ME, AnvilMachine, Venue, calldata
+from toolkit.chain.node import Node
+from toolkit.chain.rpc import HttpRpc
+from toolkit.devnet.anvil import start_anvil
+from toolkit.gas.oracle import GasOracle
+from toolkit.model.chain import ZERO_ADDRESS, ZERO_HASH, Address, HeadChange
+from toolkit.model.errors import ConfigError, NodeError
+from toolkit.model.market import PoolKind, Token
+from toolkit.perception.observer import Observer
+from toolkit.perception.perceived import rebuilt
+from toolkit.perception.prices import PriceSource
+from toolkit.pools.snapshot import PoolSpec
+
+KEY = "price/A-B"
+
+
+class Point:
+    """A recorded price."""
+
+    timestamp = 1
+    price = 2.5
+
+
+class Place:
+    """A node with one pair, and an observer of it."""
+
+    def __init__(self, venue: Venue, node: Node) -> None:
+        self.venue = venue
+        self.node = node
+        self.pair = venue.make_pair(10**20, 4 * 10**20)
+        self.source = PriceSource(key=KEY, pool=self.pair, base=venue.token0, quote=venue.token1)
+
+    def observer(self, **changes: object) -> Observer:
+        """An observer of the pair."""
+        venue = self.venue
+        values: dict[str, object] = {
+            "oracle": GasOracle(self.node),
+            "pools": [
+                PoolSpec(
+                    id=self.pair,
+                    kind=PoolKind.CONSTANT_PRODUCT,
+                    token0=venue.token0,
+                    token1=venue.token1,
+                )
+            ],
+            "tokens": {
+                token: Token(address=token, symbol=name, decimals=18)
+                for token, name in ((venue.token0, "A"), (venue.token1, "B"))
+            },
+            "prices": [self.source],
+            "accounts": [Address(ME.lower())],
+            "history": {KEY: [Point(), Point()]},
+            "lenders": [(self.pair, venue.token0)],
+        }
+        return Observer(self.node, **(values | changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def place() -> AsyncIterator[Place]:
+    """A fresh Anvil."""
+    anvil = await start_anvil(["--auto-impersonate", "--gas-limit", "36000000"])
+    machine = AnvilMachine(anvil.port)
+    node = Node(HttpRpc(anvil.url))
+    try:
+        yield Place(await asyncio.to_thread(Venue, machine), node)
+    finally:
+        machine.connection.close()
+        await node.rpc.close()
+        await anvil.stop()
+
+
+async def test_a_look_holds_the_chains_own_figures(place: Place) -> None:
+    """Prices, balances, fees and what lenders have are the contracts', dated by the head."""
+    head = await place.node.head()
+
+    seen = await place.observer().observe(HeadChange(added=(head,)))
+
+    by_key = {reading.key: reading for reading in seen.readings}
+    assert head == seen.head
+    assert 4.0 == by_key[KEY].value
+    assert str(10**20) == by_key[f"flash/{place.pair}/{place.venue.token0}"].value
+    held = place.venue.ask(place.venue.token0, "balanceOf(address)", ME, out="uint256")
+    assert held == seen.balances[place.venue.token0]
+    assert await place.node.balance(Address(ME.lower())) == seen.balances[ZERO_ADDRESS]
+    assert {head.hash} == {r.block_hash for r in seen.readings if r.block_hash != ZERO_HASH}
+    history = [r.value for r in seen.readings if r.key == KEY]
+    assert [2.5, 2.5, 4.0] == history
+
+
+async def test_the_next_look_carries_only_what_changed(place: Place) -> None:
+    """A block in which the pair moved carries the pair and no history; a still one no pool."""
+    observer = place.observer()
+    first = await observer.observe(HeadChange(added=(await place.node.head(),)))
+    path = [place.venue.token0, place.venue.token1]
+    swap = "swapExactTokensForTokens(uint256,uint256,address[],address,uint256)"
+    data = calldata(swap, 10**17, 0, path, "0x" + "77" * 20, 2**64)
+    place.venue.machine.send(place.venue.router2, data)
+    moved = await observer.observe(HeadChange(added=(await place.node.head(),)))
+    place.venue.machine.send(place.venue.token0, calldata("transfer(address,uint256)", ME, 1))
+    still = await observer.observe(HeadChange(added=(await place.node.head(),)))
+
+    assert (1, 1, 0) == (len(first.pools), len(moved.pools), len(still.pools))
+    assert () == moved.tokens
+    assert 1 == len([r for r in moved.readings if r.key == KEY])
+    again = rebuilt(still, since=rebuilt(moved, since=rebuilt(first, since=None)))
+    assert place.venue.read_pair(place.pair) == again.pools[place.pair]
+
+
+async def test_what_cannot_be_observed_is_refused(place: Place) -> None:
+    """A price from a pool that is not followed, no new head, a token without balances."""
+    head = await place.node.head()
+    elsewhere = PriceSource(
+        key=KEY, pool=Address("0x" + "55" * 20), base=ZERO_ADDRESS, quote=ZERO_ADDRESS
+    )
+    no_token = Address("0x" + "66" * 20)
+
+    with pytest.raises(ConfigError, match="not synced"):
+        place.observer(prices=[elsewhere])
+    with pytest.raises(ConfigError, match="without a new head"):
+        await place.observer().observe(HeadChange(added=()))
+    with pytest.raises(NodeError, match="does not tell the balance"):
+        await place.observer(lenders=[(place.pair, no_token)]).observe(HeadChange(added=(head,)))
