@@ -207,14 +207,58 @@ async def test_a_script_that_signs_for_itself_goes_through_the_lane(session: Ses
 
     assert signed.hash == tx_hash
     assert 1 == receipt["status"]
+    assert tx_hash == await w3.eth.send_raw_transaction(signed.raw_transaction)
     stranger = w3.eth.account.create().sign_transaction(fields)
     for raw, message in (
-        (signed.raw_transaction, "nonce 0 cannot be chosen"),
+        (account.sign_transaction({**fields, "value": 8}).raw_transaction, "nonce 0 cannot be"),
         (stranger.raw_transaction, "is not a signer of this session"),
         (account.sign_transaction({**fields, "chainId": 5}).raw_transaction, "for chain 5"),
     ):
         with pytest.raises(ConfigError, match=message):
             await w3.eth.send_raw_transaction(raw)
+
+
+async def test_what_relays_hold_is_not_paid_twice() -> None:
+    """The same signed bytes, or the same nonce, sent again while private are one transaction."""
+    async with Devnet(DevnetConfig(seed=3, builders=1)) as devnet:
+        owner = devnet.accounts[0]
+        fields: dict[str, Any] = {
+            "to": AsyncWeb3.to_checksum_address(OTHER),
+            "value": 9,
+            "gas": 21_000,
+            "maxFeePerGas": gwei(100),
+            "maxPriorityFeePerGas": gwei(1),
+            "nonce": 0,
+            "chainId": 1,
+        }
+        signer = LocalSigner(owner.key)
+        async with connect(devnet.rpc_url, signer=signer, relays=devnet.relays) as session:
+            w3 = session.w3
+            raw = w3.eth.account.from_key(owner.key).sign_transaction(fields).raw_transaction
+            first = await asyncio.gather(*(w3.eth.send_raw_transaction(raw) for _ in range(3)))
+            again = await w3.eth.send_raw_transaction(raw)
+            with pytest.raises(ConfigError, match="nonce 0 cannot be chosen"):
+                await w3.eth.send_transaction(fields)  # type: ignore[arg-type]
+            for _ in range(3):
+                await devnet.seal()
+                await session.advance()
+
+            assert {again} == set(first)
+            assert 9 == await session.node.balance(OTHER)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("deadline_blocks", 2.5), ("urgency", 1), ("idempotency_key", 5), ("max_fee_per_gas", 0)],
+)
+async def test_a_malformed_wish_does_not_reach_the_lane(
+    session: Session, field: str, value: object
+) -> None:
+    """It is refused before it is journalled, and the next request is sent."""
+    with pytest.raises(ConfigError, match=field):
+        await session.send(PAY, visibility=PUBLIC, **{field: value})  # type: ignore[arg-type]
+
+    assert isinstance(await (await session.send(PAY, visibility=PUBLIC)).wait(), Confirmed)
 
 
 async def test_web3_cannot_go_around_the_lane(session: Session) -> None:

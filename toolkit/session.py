@@ -114,7 +114,10 @@ class Session:
         self._like = like
         self._w3: AsyncWeb3[Any] | None = None
         self._intake = Intake(
-            node, chain_id=chain_id, accounts=[signer.address for signer in signers]
+            node,
+            chain_id=chain_id,
+            accounts=[signer.address for signer in signers],
+            next_nonce=self.scheduler.next_nonce,
         )
         self._follower = HeadFollower(node)
         self._driver = HeadDriver(self._follower, self._digest)
@@ -266,9 +269,11 @@ class Session:
             await self.submitter.close()
             await self.scheduler.close()
 
-    async def _send_for_web3(self, request: TransactionRequest) -> Sent:
+    async def _send_for_web3(
+        self, request: TransactionRequest, *, idempotency_key: str | None = None
+    ) -> Sent:
         visibility = Visibility.PRIVATE if self._private else Visibility.PUBLIC
-        return await self.send(request, visibility=visibility)
+        return await self.send(request, visibility=visibility, idempotency_key=idempotency_key)
 
     def _follow_if_sent(self) -> None:
         if self.mode is not Mode.DRY:  # a dry run has nothing to wait for

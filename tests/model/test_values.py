@@ -7,7 +7,12 @@ import pytest
 from toolkit.model.bundle import Bundle
 from toolkit.model.chain import Hash, address, hash32
 from toolkit.model.errors import ConfigError, NodeTimeout, RejectedByNode, ToolkitError
-from toolkit.model.tx import SignedTransaction, UnsignedTransaction, bumped
+from toolkit.model.tx import (
+    SignedTransaction,
+    TransactionRequest,
+    UnsignedTransaction,
+    bumped,
+)
 
 RAW = "0x02f8c0ffee"
 
@@ -66,3 +71,35 @@ def test_every_rejection_names_its_recovery() -> None:
     assert 10 == len(kinds)
     assert all("recovery" in kind.__dict__ or kind.__name__ == "GasLimitTooHigh" for kind in kinds)
     assert all(issubclass(kind, ToolkitError) for kind in kinds)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("value", 1.5),
+        ("value", -1),
+        ("value", None),
+        ("value", True),
+        ("value", 2**256),
+        ("gas", -1),
+        ("gas", 2.0),
+        ("gas", 2**64),
+        ("max_fee_per_gas", 2.5),
+        ("max_fee_per_gas", 0),
+        ("max_priority_fee_per_gas", "1"),
+        ("to", "bob"),
+        ("to", "0xzz"),
+        ("sender", 5),
+        ("data", "0x1"),
+        ("data", "00"),
+        ("data", "0x 00 "),
+        ("data", b"\0"),
+        ("access_list", ("x",)),
+        ("access_list", ["x"]),
+        ("type", 2.0),
+    ],
+)
+def test_a_request_that_no_lane_could_sign_cannot_be_made(field: str, value: object) -> None:
+    """A field of another type, or out of range, is refused with its name."""
+    with pytest.raises(ConfigError, match=f"{field}|address"):
+        TransactionRequest(**{field: value})  # type: ignore[arg-type]

@@ -180,8 +180,10 @@ async def test_ceilings_are_checked_before_a_nonce_is_used(desk: Desk) -> None:
     ("request_", "options", "message"),
     [
         (TransactionRequest(to=FRIEND, type=3), {}, "type 3 is not supported"),
-        (TransactionRequest(to=FRIEND, value=-1), {}, "value -1 is negative"),
         (PAYMENT, {"deadline_blocks": 0}, "deadline_blocks is 0"),
+        (PAYMENT, {"deadline_blocks": 2.5}, "deadline_blocks is 2.5"),
+        (PAYMENT, {"urgency": 1}, "urgency is 1"),
+        (PAYMENT, {"idempotency_key": 5}, "idempotency_key is 5"),
         (PAYMENT, {"destinations": []}, "at least one destination"),
         (msgspec.structs.replace(PAYMENT, sender=FRIEND), {}, f"no signer for {FRIEND}"),
     ],

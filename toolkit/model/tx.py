@@ -4,7 +4,8 @@ from enum import Enum, IntEnum
 
 import msgspec
 
-from toolkit.model.chain import Address, Hash
+from toolkit.model.chain import Address, Hash, address
+from toolkit.model.errors import ConfigError
 from toolkit.model.units import div_ceil
 
 
@@ -56,10 +57,24 @@ class AccessListItem(msgspec.Struct, frozen=True, kw_only=True):
     storage_keys: tuple[Hash, ...] = ()
 
 
+_WORD, _HALF = 2**256 - 1, 2**64 - 1
+_QUANTITIES = {
+    "value": _WORD,
+    "gas": _HALF,
+    "max_fee_per_gas": _WORD,
+    "max_priority_fee_per_gas": _WORD,
+    "type": 2**7 - 1,
+}
+
+
 class TransactionRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What the author wants done; unset fields are filled by the lane.
 
     `value` is in wei, `gas` in gas units, `data` 0x hex; `to` None creates a contract.
+
+    Raises:
+        ConfigError: a field of another type, or out of range. A lane that accepted it could
+            neither sign it nor get rid of it.
     """
 
     to: Address | None = None
@@ -71,6 +86,35 @@ class TransactionRequest(msgspec.Struct, frozen=True, kw_only=True):
     max_priority_fee_per_gas: int | None = None
     access_list: tuple[AccessListItem, ...] = ()
     type: int = 2
+
+    def __post_init__(self) -> None:
+        """Check what msgspec does not check when a value is made by hand."""
+        for name, most in _QUANTITIES.items():
+            value = getattr(self, name)
+            if value is None and name not in {"value", "type"}:
+                continue
+            least = 1 if name == "max_fee_per_gas" else 0  # 0 would read as "not set"
+            if type(value) is not int or not least <= value <= most:
+                raise ConfigError(
+                    f"{name} is {value!r}: give an integer from {least} to 2**{most.bit_length()}-1"
+                )
+        for account in (self.to, self.sender):
+            if account is not None:
+                address(account)
+        if not _is_hex(self.data):
+            raise ConfigError("data is not 0x followed by whole bytes of hex")
+        items = self.access_list
+        if type(items) is not tuple or any(type(item) is not AccessListItem for item in items):
+            raise ConfigError("access_list is no tuple of AccessListItem")
+
+
+def _is_hex(data: object) -> bool:
+    if not isinstance(data, str) or not data.startswith("0x"):
+        return False
+    try:
+        return len(bytes.fromhex(data[2:])) * 2 == len(data) - 2
+    except ValueError:
+        return False
 
 
 class UnsignedTransaction(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,6 @@
 """What authors and web3 hand in, as requests of accounts that can sign."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from inspect import isawaitable
 from typing import Any, Protocol, runtime_checkable
 
@@ -28,11 +28,22 @@ Sendable = TransactionRequest | Mapping[str, Any] | ContractCall
 
 
 class Intake:
-    """Reads what is to be sent, and refuses what this set of accounts cannot send."""
+    """Reads what is to be sent, and refuses what this set of accounts cannot send.
 
-    def __init__(self, node: Node, *, chain_id: int, accounts: Sequence[Address]) -> None:
+    `next_nonce` is what the lane of an account would give out; the node may not know of it.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        *,
+        chain_id: int,
+        accounts: Sequence[Address],
+        next_nonce: Callable[[Address], int],
+    ) -> None:
         self._node = node
         self._chain_id = chain_id
+        self._next_nonce = next_nonce
         self.accounts = tuple(accounts)
 
     async def request(self, what: Sendable) -> TransactionRequest:
@@ -89,7 +100,9 @@ class Intake:
 
     async def _check_nonce(self, sender: Address, nonce: int) -> None:
         """A nonce may be named, as ported scripts do, if it is the one that would come next."""
-        following = await self._node.nonce(sender, "pending")
+        pending = await self._node.nonce(sender, "pending")
+        # What relays hold is not in the node's pool: a repeated send would be a second payment.
+        following = max(pending, self._next_nonce(sender))
         if nonce != following:
             raise ConfigError(
                 f"nonce {nonce} cannot be chosen: the lane of {sender} owns its nonces and the"

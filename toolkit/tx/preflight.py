@@ -33,8 +33,6 @@ async def with_gas(
     """
     if request.type not in _TYPES:
         raise ConfigError(f"transaction type {request.type} is not supported; use 0, 1 or 2")
-    if request.value < 0:
-        raise ConfigError(f"value {request.value} is negative")
     if request.gas is None:
         gas = await node.estimate_gas(request, sender=sender)
         margin = 0 if gas == _PLAIN_TRANSFER_GAS else gas // 5

@@ -94,8 +94,14 @@ class _Wish(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key: str | None
 
     def __post_init__(self) -> None:
-        if self.deadline_blocks is not None and self.deadline_blocks < 1:
-            raise ConfigError(f"deadline_blocks is {self.deadline_blocks}; it must be at least 1")
+        """Refuse what the journal could not give back: a lane would not recover from it."""
+        blocks, key = self.deadline_blocks, self.idempotency_key
+        if blocks is not None and (type(blocks) is not int or blocks < 1):
+            raise ConfigError(f"deadline_blocks is {blocks!r}; it must be an integer, at least 1")
+        if type(self.urgency) is not Urgency:
+            raise ConfigError(f"urgency is {self.urgency!r}; give a member of Urgency")
+        if key is not None and type(key) is not str:
+            raise ConfigError(f"idempotency_key is {key!r}; it must be text")
 
     def deadline_block(self, head: Head) -> int | None:
         return None if self.deadline_blocks is None else head.number + self.deadline_blocks
@@ -276,6 +282,11 @@ class TransactionScheduler:
             landed = isinstance(result, Landed)
             settled = LeaseSettled(lane=lease.sender, lease_id=lease.lease_id, landed=landed)
             await runner.drive(settled)
+
+    def next_nonce(self, sender: Address) -> int:
+        """What a request accepted now would get, as far as this process knows."""
+        state = self._runner(sender).state
+        return state.next_lease_nonce() + len(state.queued())
 
     def statistics(self) -> SchedulerStatistics:
         """Count what happened since `start`."""

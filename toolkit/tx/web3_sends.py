@@ -1,10 +1,10 @@
 """What web3's own send calls turn into: requests in a lane (`chain.web3_bridge.Lanes`)."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 from toolkit.chain.hashing import checksum
 from toolkit.chain.node import Node
+from toolkit.chain.signer import decode_transaction
 from toolkit.model.errors import LaneHalted
 from toolkit.model.tx import DryRun, TransactionRequest
 from toolkit.tx.handle import Sent
@@ -13,25 +13,45 @@ from toolkit.tx.intake import Intake
 _REMEMBERED = 4096
 
 
+class Sending(Protocol):
+    """How a session sends for web3."""
+
+    async def __call__(
+        self, request: TransactionRequest, *, idempotency_key: str | None = None
+    ) -> Sent:
+        """Send in the lane; the same key is the same transaction, ever."""
+        ...
+
+
 class Web3Sends:
     """Sends for web3, and finds receipts of what a lane has replaced meanwhile."""
 
-    def __init__(
-        self, node: Node, intake: Intake, send: Callable[[TransactionRequest], Awaitable[Sent]]
-    ) -> None:
+    def __init__(self, node: Node, intake: Intake, send: Sending) -> None:
         self._node = node
         self._intake = intake
         self._send = send
         self._sent: dict[str, Sent] = {}
+        self._signed: dict[str, Sent] = {}  # by the hash of what a script had signed
 
     async def send_params(self, params: dict[str, Any]) -> str:
         """Send `TxParams`; the hash of the first attempt."""
         return await self._hash(await self._send(await self._intake.request(params)))
 
     async def send_signed(self, raw: Any) -> str:
-        """Send what a signed transaction asks for; its hash in the lane may be another."""
+        """Send what a signed transaction asks for; its hash in the lane may be another.
+
+        The same bytes are the same transaction, however often they are sent.
+        """
         text = raw if isinstance(raw, str) else "0x" + bytes(raw).hex()
-        return await self._hash(await self._send(await self._intake.signed(text)))
+        signed_hash = decode_transaction(text).hash
+        sent = self._signed.get(signed_hash)
+        if sent is None:
+            request = await self._intake.signed(text)
+            sent = await self._send(request, idempotency_key=f"signed-{signed_hash}")
+            self._signed[signed_hash] = sent
+            if len(self._signed) > _REMEMBERED:
+                del self._signed[next(iter(self._signed))]
+        return await self._hash(sent)
 
     async def receipt_of(self, tx_hash: Any) -> Any:
         """The receipt of a transaction, or of the attempt that replaced it in our lane."""
