@@ -139,16 +139,30 @@ def context_of(
     return Context(**(values | changes))  # type: ignore[arg-type]
 
 
-def buys(agent: str, quote_amount: int, quote: Address = USDC.address, **more: object) -> Intent:
+def buys(
+    agent: str, quote_amount: int, quote: Address = USDC.address, *, confidence: float = 1.0
+) -> Intent:
     """A wish for WETH."""
     leg = Leg(token_in=quote, token_out=WETH.address, amount_in=quote_amount)
-    return Intent(agent=agent, legs=(leg,), edge_wei=10**15, inputs=("price/WETH-USDC",), **more)  # type: ignore[arg-type]
+    return _wish(agent, leg, confidence)
 
 
-def sells(agent: str, base_amount: int, quote: Address = USDC.address, **more: object) -> Intent:
+def sells(
+    agent: str, base_amount: int, quote: Address = USDC.address, *, confidence: float = 1.0
+) -> Intent:
     """A wish to be rid of WETH."""
     leg = Leg(token_in=WETH.address, token_out=quote, amount_in=base_amount)
-    return Intent(agent=agent, legs=(leg,), edge_wei=10**15, inputs=("price/WETH-USDC",), **more)  # type: ignore[arg-type]
+    return _wish(agent, leg, confidence)
+
+
+def _wish(agent: str, leg: Leg, confidence: float) -> Intent:
+    return Intent(
+        agent=agent,
+        legs=(leg,),
+        edge_wei=10**15,
+        confidence=confidence,
+        inputs=("price/WETH-USDC",),
+    )
 
 
 def proposed(block: GivenBlock, *intents: object) -> list[Proposal]:
