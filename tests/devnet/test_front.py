@@ -83,6 +83,25 @@ async def test_what_would_go_round_the_market_is_refused(
         await client.rpc.call(method, params)
 
 
+@pytest.mark.parametrize(
+    ("method", "params", "message"),
+    [
+        ("evm_mine", {"a": 1}, "no numbers"),
+        ("anvil_mine", {"a": 1}, "no numbers"),
+        ("evm_mine", [1], "imestamp"),
+    ],
+)
+async def test_a_request_that_makes_no_sense_is_an_error_and_no_end(
+    client: Node, market: Market, method: str, params: Any, message: str
+) -> None:
+    """The answer is an error, nothing is sealed, and the same connection goes on."""
+    before = market.head
+    with pytest.raises(RpcError, match=message):
+        await client.rpc.call(method, params)
+
+    assert before == market.head == await client.head()
+
+
 async def test_a_batch_is_carried_out_in_order_around_a_seal(client: Node, market: Market) -> None:
     """What stands before a seal in a batch sees the old head, what stands after it the new."""
     number = market.head.number
@@ -108,6 +127,22 @@ async def test_subscribers_hear_of_each_block_once(server: WebServer, market: Ma
         heard = [(await socket.receive_json())["params"]["result"]["hash"] for _ in heads]
 
     assert [head.hash for head in heads] == heard
+
+
+@pytest.mark.parametrize("method", [["evm_mine"], {}, None, 5])
+async def test_a_method_that_is_no_text_is_an_error(server: WebServer, method: object) -> None:
+    """Alone, in a batch, and over a WebSocket, which stays open."""
+    request = {"jsonrpc": "2.0", "id": 1, "method": method}
+    async with aiohttp.ClientSession() as session, session.ws_connect(server.ws_url) as socket:
+        async with session.post(server.url, json=request) as response:
+            alone = await response.json()
+        async with session.post(server.url, json=[request]) as response:
+            batch = await response.json()
+        await socket.send_json(request)
+        over_socket = await socket.receive_json()
+
+    assert [-32600] * 2 == [each["error"]["code"] for each in (alone, over_socket)]
+    assert "error" in (batch[0] if isinstance(batch, list) else batch)
 
 
 async def test_what_is_not_json_is_told_so(server: WebServer) -> None:

@@ -188,6 +188,16 @@ async def test_call_bundle_says_what_would_be_refused(
     assert answer["error"]["message"].startswith(words)
 
 
+@pytest.mark.parametrize("state", ["pending", "0xzz", {"a": 1}, True])
+async def test_a_state_that_is_no_block_is_refused(
+    relay: Client, market: Market, wallets: list[Wallet], state: object
+) -> None:
+    """A tag other than latest, or no number at all, is a wrong parameter."""
+    request = bundle(market, wallets[0], stateBlockNumber=state)
+
+    assert -32602 == (await relay.ask("eth_callBundle", request))["error"]["code"]
+
+
 @pytest.mark.parametrize(
     ("method", "params", "code", "words"),
     [

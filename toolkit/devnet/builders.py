@@ -141,6 +141,8 @@ class Builder:
             fee_recipient=self.fee_recipient,
         )
         state = fields.get("stateBlockNumber") or "latest"
+        if state != "latest":
+            state = hex(quantity(fields, "stateBlockNumber"))
         for each in transactions:
             if each.unsigned.fee_cap < env.base_fee_per_gas:
                 raise OrderError(

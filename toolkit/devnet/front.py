@@ -13,7 +13,7 @@ from aiohttp import web
 
 from toolkit.devnet.gate import Gate
 from toolkit.devnet.web import MAX_BODY_BYTES
-from toolkit.model.errors import ToolkitError
+from toolkit.model.errors import DevnetError, ToolkitError
 
 MAX_BLOCKS_PER_CALL = 10_000
 _JSON = {"Content-Type": "application/json"}
@@ -74,7 +74,7 @@ class Front:
         """Answer a request that is not Anvil's business; None if it is."""
         if not isinstance(request, dict) or not _is_own(request):
             return None
-        number, method = request.get("id"), request["method"]
+        number, method = request.get("id"), _method(request)
         try:
             if method in _REFUSED:
                 return _error(number, _INVALID_PARAMS, _REFUSED[method])
@@ -88,8 +88,10 @@ class Front:
             return _error(number, _INVALID_PARAMS, text)
         return _result(number, "0x0" if method == "evm_mine" else None)
 
-    async def _mine(self, method: str, params: list[Any]) -> None:
+    async def _mine(self, method: str, params: object) -> None:
         """`evm_mine [time | {timestamp, blocks}]`, `anvil_mine [count, seconds between]`."""
+        if not isinstance(params, list):
+            raise TypeError(params)
         count, interval, timestamp = 1, None, None
         if method == "evm_mine":
             first = params[0] if params else None
@@ -111,7 +113,10 @@ class Front:
 
     async def _call(self, method: str, *params: object) -> Any:
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        return orjson.loads(await self._forward(orjson.dumps(body))).get("result")
+        answer = orjson.loads(await self._forward(orjson.dumps(body)))
+        if "error" in answer:
+            raise DevnetError(f"{method} {list(params)}: {answer['error'].get('message')}")
+        return answer.get("result")
 
     async def _talk(self, client: web.WebSocketResponse) -> None:
         """Answer a WebSocket's requests; subscriptions get a connection to Anvil of their own."""
@@ -187,14 +192,19 @@ def _parsed(text: str | bytes) -> object:
         return None
 
 
-def _is_own(request: object) -> bool:
+def _method(request: object) -> str:
+    """The method of a request; "" where it names none."""
     method = request.get("method") if isinstance(request, dict) else None
+    return method if isinstance(method, str) else ""
+
+
+def _is_own(request: object) -> bool:
+    method = _method(request)
     return method in _SEALING or method in _REFUSED or method == "toolkit_info"
 
 
 def _is_subscription(request: object) -> bool:
-    method = request.get("method") if isinstance(request, dict) else None
-    return method in {"eth_subscribe", "eth_unsubscribe"}
+    return _method(request) in {"eth_subscribe", "eth_unsubscribe"}
 
 
 def _number(value: object) -> int | None:
