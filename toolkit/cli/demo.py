@@ -1,7 +1,6 @@
 """`toolkit demo`: the main job on the embedded devnet, with a live table and a report."""
 
 import argparse
-import asyncio
 import json
 import sys
 import time
@@ -34,6 +33,8 @@ def run(args: argparse.Namespace) -> int:
     if not 1 <= args.blocks <= MAX_BLOCKS:
         raise ConfigError(f"--blocks {args.blocks} is not between 1 and {MAX_BLOCKS}")
     folder = _folder(args.report, args.seed)
+    import asyncio
+
     from rich.console import Console
 
     from toolkit.cli.demo_run import DemoConfig, trade

@@ -84,7 +84,7 @@ async def trade(config: DemoConfig, show: Callable[[BlockRow], None]) -> RunReco
         rows=tuple(block_row(report, wording, price_key=PRICE_KEY) for report in reports[:-1]),
         invariants=invariants,
         counts=counted(reports),
-        agents=agent_figures(reports),
+        agents=agent_figures(reports, price_key=PRICE_KEY),
         stories=stories(reports, wording),
         seconds=time.perf_counter() - started,
     )

@@ -53,7 +53,7 @@ class Wording:
         """Write what a landed plan changed, or why it missed."""
         agents = "+".join(fill.agents)
         if not fill.landed:
-            return _cut(f"{agents}: {fill.missed}")
+            return f"{agents}: {fill.missed}"
         gained = ", ".join(
             self.amount(token, change, signed=True)
             for token, change in sorted(fill.changes.items())
@@ -73,7 +73,7 @@ def block_row(report: BlockReport, wording: Wording, *, price_key: str) -> Block
         intended=tuple(wording.intent(one.intent) for one in report.intents),
         vetoed=tuple(_cut(wording.veto(verdict)) for verdict in report.vetoes),
         landed=tuple(wording.fill(fill) for fill in report.fills if fill.landed),
-        missed=tuple(wording.fill(fill) for fill in report.fills if not fill.landed),
+        missed=tuple(_cut(wording.fill(fill)) for fill in report.fills if not fill.landed),
         paused=tuple(one.agent for one in report.paused if one.paused),
         pnl_usd={
             agent: round(wei * price / WEI_PER_ETHER, 2) for agent, wei in report.pnl_wei.items()
@@ -128,8 +128,13 @@ def is_netted_conflict(verdict: Verdict) -> bool:
     return bool(verdict.netted_in) and len(verdict.agents) > 1
 
 
-def agent_figures(reports: Sequence[BlockReport]) -> dict[str, dict[str, float | int | str]]:
-    """Return each agent's intents, approvals, landed fills, and P&L in wei and in USDC."""
+def agent_figures(
+    reports: Sequence[BlockReport], *, price_key: str
+) -> dict[str, dict[str, float | int | str]]:
+    """Return each agent's intents, approvals, landed fills, and P&L in wei and in USDC.
+
+    `price_key` names the price of the native token that P&L is shown at.
+    """
     intents = Counter(one.intent.agent for report in reports for one in report.intents)
     approved = Counter(
         agent
@@ -142,7 +147,7 @@ def agent_figures(reports: Sequence[BlockReport]) -> dict[str, dict[str, float |
         agent for r in reports for fill in r.fills if fill.landed for agent in fill.agents
     )
     last = reports[-1]
-    price = next(iter(last.prices.values()), 0.0)
+    price = last.prices.get(price_key, 0.0)
     return {
         agent: {
             "intents": intents[agent],

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from toolkit.chain.node import Node
-from toolkit.journal.log import Entry, verify
-from toolkit.journal.sqlite import SqliteBackend
+from toolkit.journal.log import Entry, verified
+from toolkit.journal.sqlite import read_entries
 from toolkit.model.decision import Fill
 from toolkit.model.errors import JournalCorrupt
 from toolkit.orchestrator.records import BlockReport
@@ -32,18 +32,13 @@ async def nonce_gaps(node: Node, statistics: SchedulerStatistics) -> tuple[str, 
 
 
 def journal_entries(path: Path) -> tuple[Entry, ...]:
-    """Read a closed journal file and verify its chain.
+    """Read a journal file and verify its chain.
 
     Raises:
+        ConfigError: no such file, or it is no journal.
         JournalCorrupt: names the first bad entry.
     """
-    backend = SqliteBackend(path)
-    try:
-        entries = tuple(backend.load())
-    finally:
-        backend.close()
-    verify(entries)
-    return entries
+    return tuple(verified(read_entries(path)))
 
 
 def journal_verdict(path: Path) -> tuple[bool, ReplayResult | None]:
