@@ -28,7 +28,7 @@ bench: setup
 	$(PY) -m scripts.bench $(if $(AREA),--area $(AREA))
 
 conformance: setup
-	$(PY) scripts/conformance/run.py
+	$(PY) -m scripts.conformance $(ARGS)
 
 soak: setup
 	$(PY) -m scripts.soak $(if $(AREA),--area $(AREA))

@@ -20,7 +20,7 @@ MAX_LINES = 40
 TIMEOUT_S = 120  # minutes on a machine that is busy otherwise, seconds on its own
 SAYS = {
     "find_route.py": r"10 WETH give [\d.]+ USDC over \d pool\(s\)\n[\d.]+ WETH through \d pools",
-    "own_agent.py": r"(?m)^\d+ \['dip'\] \[\d+\]$",
+    "own_agent.py": r"(?m)^\d+ \['dip'\] \[True\]$",
     "port_web3_script.py": r"^status 1 in block \d+$",
     "send_bundle.py": r"^landed in block \d+, our fees were 0\.00\d+ ETH$",
     "send_transaction.py": r"^confirmed in block \d+ for 0\.000\d+ ETH$",
@@ -51,7 +51,7 @@ def readme_block(word: str) -> str:
 
 def verdicts(prices: Sequence[float]) -> tuple[Verdict, ...]:
     """What becomes of the README's agent when WETH's price took this path up to now."""
-    names: dict[str, Any] = {"tk": tk}
+    names: dict[str, Any] = {}
     exec(compile(readme_block("BuyTheDip"), "README.md", "exec"), names)
     block = given(
         100,

@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from toolkit.chain.signer import Signer as Signer
     from toolkit.devnet.devnet import Devnet as Devnet
     from toolkit.devnet.devnet import DevnetConfig as DevnetConfig
+    from toolkit.execution.executor import deploy_executor as deploy_executor
     from toolkit.model.bundle import Landed as Landed
     from toolkit.model.bundle import Missed as Missed
+    from toolkit.model.chain import Address as Address
     from toolkit.model.chain import Mode as Mode
+    from toolkit.model.chain import address as address
     from toolkit.model.decision import Intent as Intent
     from toolkit.model.decision import Leg as Leg
     from toolkit.model.decision import Reading as Reading
@@ -57,8 +60,9 @@ _HOMES = {
     "toolkit.chain.keystore": ("KeystoreSigner",),
     "toolkit.chain.signer": ("LocalSigner", "Signer"),
     "toolkit.devnet.devnet": ("Devnet", "DevnetConfig"),
+    "toolkit.execution.executor": ("deploy_executor",),
     "toolkit.model.bundle": ("Landed", "Missed"),
-    "toolkit.model.chain": ("Mode",),
+    "toolkit.model.chain": ("Address", "Mode", "address"),
     "toolkit.model.decision": ("Intent", "Leg", "Reading", "Verdict"),
     "toolkit.model.errors": ("ConfigError", "ToolkitError"),
     "toolkit.model.market": ("Route",),

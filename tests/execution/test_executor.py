@@ -17,7 +17,7 @@ from toolkit.execution.calldata import (
     encode_address_call,
     encode_approve,
 )
-from toolkit.execution.executor import Deployment, deploy, status, withdraw
+from toolkit.execution.executor import Deployment, deploy_executor, status, withdraw
 from toolkit.model.chain import ZERO_ADDRESS, Address, Hash
 from toolkit.model.errors import CallReverted, ConfigError, NodeError
 from toolkit.model.tx import Confirmed, DryRun, TransactionRequest, Visibility
@@ -48,7 +48,7 @@ async def session() -> AsyncIterator[Session]:
 
 
 async def deployed(session: Session) -> Address:
-    return await (await deploy(session, weth=WETH)).address()
+    return await (await deploy_executor(session, weth=WETH)).address()
 
 
 async def deal(session: Session, account: Address, amount: int) -> None:
@@ -57,7 +57,7 @@ async def deal(session: Session, account: Address, amount: int) -> None:
 
 async def test_a_deployment_gives_a_genuine_executor_of_its_sender(session: Session) -> None:
     """What is deployed has the shipped code, belongs to its sender, and holds nothing."""
-    deployment = await deploy(session, weth=WETH, signer=OTHER.address)
+    deployment = await deploy_executor(session, weth=WETH, signer=OTHER.address)
     executor = await deployment.address()
 
     seen = await status(session.node, executor, tokens=(WETH, TOKEN))
@@ -80,7 +80,7 @@ async def test_the_first_signer_owns_it_unless_another_is_named(session: Session
 async def test_nothing_is_deployed_over_a_token_that_is_not_there(session: Session) -> None:
     """A wrapped native token without code is an error before anything is sent."""
     with pytest.raises(ConfigError, match=f"no contract at {NOTHING} for the wrapped native"):
-        await deploy(session, weth=NOTHING)
+        await deploy_executor(session, weth=NOTHING)
 
     assert 0 == await session.node.nonce(OWNER.address)
 

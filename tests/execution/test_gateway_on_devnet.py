@@ -20,11 +20,11 @@ from toolkit.gas.oracle import GasOracle
 from toolkit.journal.log import Journal
 from toolkit.journal.memory import MemoryBackend
 from toolkit.model.bundle import MissCause
-from toolkit.model.chain import Address, HeadChange, Mode
+from toolkit.model.chain import MAINNET_WETH, Address, HeadChange, Mode
 from toolkit.model.decision import Fill, Leg, Plan, Verdict
 from toolkit.model.tx import FeeQuote, UnsignedTransaction, Urgency
 from toolkit.pools.snapshot import Snapshot
-from toolkit.routing.router import WRAPPED_NATIVE, Router
+from toolkit.routing.router import Router
 from toolkit.tx.config import SchedulerConfig
 from toolkit.tx.destination import PublicNode
 from toolkit.tx.scheduler import TransactionScheduler
@@ -98,7 +98,7 @@ async def open_gateways(devnet: Devnet, desks: dict[LocalSigner, Desk]) -> list[
             nonce=await desk.node.nonce(signer.address),
             to=None,
             value=0,
-            data=creation_code(WRAPPED_NATIVE),
+            data=creation_code(MAINNET_WETH),
             gas=3_000_000,
             max_fee_per_gas=100 * GWEI,
             max_priority_fee_per_gas=GWEI,
@@ -121,7 +121,7 @@ async def best_plan(
     snapshot = await devnet.snapshot()
     router = Router(snapshot)
     price = fee.base_fee_per_gas + fee.max_priority_fee_per_gas
-    route = router.arbitrage(WRAPPED_NATIVE, gas_price_wei=price)
+    route = router.arbitrage(MAINNET_WETH, gas_price_wei=price)
     if route is None:
         return None
     leg = Leg(
@@ -144,7 +144,7 @@ async def best_plan(
         snapshot=snapshot,
         router=router,
         fee=fee,
-        wrapped=WRAPPED_NATIVE,
+        wrapped=MAINNET_WETH,
         sources=await gateway.flash_sources(snapshot),
         tip=TipPolicy(share_ppm=share_ppm),
     )
@@ -222,7 +222,7 @@ async def test_two_capital_trades_share_a_block() -> None:
 
 async def trade(gateway: Gateway, snapshot: Snapshot, fee: FeeQuote, bought: Address) -> InFlight:
     block = snapshot.block
-    leg = Leg(token_in=WRAPPED_NATIVE, token_out=bought, amount_in=ETHER)
+    leg = Leg(token_in=MAINNET_WETH, token_out=bought, amount_in=ETHER)
     verdict = Verdict(
         verdict_id=f"{block.number}-{bought}",
         block_number=block.number,
@@ -232,9 +232,7 @@ async def trade(gateway: Gateway, snapshot: Snapshot, fee: FeeQuote, bought: Add
         agents=("a",),
         legs=(leg,),
     )
-    wish = plan(
-        verdict, snapshot=snapshot, router=Router(snapshot), fee=fee, wrapped=WRAPPED_NATIVE
-    )
+    wish = plan(verdict, snapshot=snapshot, router=Router(snapshot), fee=fee, wrapped=MAINNET_WETH)
     assert isinstance(wish, Plan), wish
     answer = await gateway.submit(wish, fee=fee)
     assert isinstance(answer, InFlight), answer

@@ -14,12 +14,12 @@ from tests.routing.graphs import (
     snapshot,
     ternary,
 )
-from toolkit.model.chain import Address
+from toolkit.model.chain import MAINNET_WETH, Address
 from toolkit.model.errors import NoRoute
 from toolkit.model.market import PoolKind, Route
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.snapshot import Snapshot
-from toolkit.routing.router import GAS_BASE, GAS_PER_HOP, WRAPPED_NATIVE, Router
+from toolkit.routing.router import GAS_BASE, GAS_PER_HOP, Router
 
 A, B, C, D, E, F = TOKENS
 
@@ -219,7 +219,7 @@ def test_without_a_price_for_gas_there_is_no_answer() -> None:
     taken = snapshot(constant(1, (A, B), 10**20, 10**20), constant(2, (A, B), 10**20, 2 * 10**20))
 
     assert Router(taken).arbitrage(A) is not None
-    with pytest.raises(NoRoute, match=WRAPPED_NATIVE):
+    with pytest.raises(NoRoute, match=MAINNET_WETH):
         Router(taken).arbitrage(A, gas_price_wei=1)
 
 

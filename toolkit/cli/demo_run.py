@@ -10,18 +10,12 @@ from toolkit.chain.signer import LocalSigner
 from toolkit.dashboard.record import BlockRow, RunRecord
 from toolkit.dashboard.rows import Wording, agent_figures, block_row, counted, stories
 from toolkit.devnet.devnet import Devnet, DevnetConfig
-from toolkit.execution.executor import deploy
-from toolkit.execution.gateway import BALANCER_VAULT, Gateway
+from toolkit.execution.executor import deploy_executor
 from toolkit.model.chain import Address, HeadChange
 from toolkit.model.errors import DevnetError, ToolkitError
-from toolkit.orchestrator.limits import Limits
-from toolkit.orchestrator.market import Market
 from toolkit.orchestrator.pauses import Pause
 from toolkit.orchestrator.records import BlockReport
-from toolkit.orchestrator.runtime import Orchestrator, flash_lenders
-from toolkit.perception.observer import Observer
-from toolkit.perception.prices import PriceSource
-from toolkit.pools.snapshot import PoolSpec
+from toolkit.orchestrator.runtime import Orchestrator
 from toolkit.reasoning.agent import Agent
 from toolkit.reasoning.arbitrage import CyclicArbitrage
 from toolkit.reasoning.momentum import Momentum
@@ -30,7 +24,6 @@ from toolkit.session import Session, connect
 from toolkit.testing.invariants import check_run, journal_verdict
 
 PRICE_KEY = "price/WETH-USDC"
-MAIN_POOL_FEE_PPM = 500
 FUNDING: Mapping[str, int] = {"ETH": 100, "WETH": 20, "USDC": 34_000}
 """Whole units of each of our two accounts: one trades own capital, one races for arbitrage."""
 
@@ -111,10 +104,7 @@ async def _next(devnet: Devnet, session: Session) -> HeadChange:
 
 async def _deploy(devnet: Devnet, session: Session) -> dict[Address, Address]:
     """Give each signer an executor of its own, sealed in one block."""
-    weth = devnet.tokens["WETH"].address
-    pending = [
-        await deploy(session, signer=signer.address, weth=weth) for signer in session.signers
-    ]
+    pending = [await deploy_executor(session, signer=signer.address) for signer in session.signers]
     await devnet.seal()
     await session.advance()
     return {
@@ -126,50 +116,17 @@ async def _deploy(devnet: Devnet, session: Session) -> dict[Address, Address]:
 def _orchestrator(
     devnet: Devnet, session: Session, executors: Mapping[Address, Address], *, pauses: bool
 ) -> Orchestrator:
-    tokens = devnet.tokens
-    weth, usdc = tokens["WETH"].address, tokens["USDC"].address
-    price = PriceSource(
-        key=PRICE_KEY, pool=main_pool(devnet.pools, weth, usdc), base=weth, quote=usdc
-    )
-    lenders = flash_lenders(devnet.pools, weth, vault=BALANCER_VAULT)
-    observer = Observer(
-        session.node,
-        oracle=session.oracle,
-        pools=devnet.pools,
-        tokens={token.address: token for token in tokens.values()},
-        prices=(price,),
-        accounts=[signer.address for signer in session.signers],
-        history={PRICE_KEY: devnet.history},
-        lenders=[(source.lender, source.token) for source in lenders],
-    )
+    weth, usdc = devnet.tokens["WETH"].address, devnet.tokens["USDC"].address
     agents: tuple[Agent, ...] = (
         CyclicArbitrage(),
         Momentum(base=weth, quote=usdc, max_position_wei=6 * 10**18, clip_wei=15 * 10**17),
         Rebalancer(base=weth, quote=usdc, band_bps=150),
     )
+    declared = (Pause("momentum", on="arbitrage", impact_bps=2.0, tolerance=0.03),)
     return Orchestrator(
         session,
         agents=agents,
-        market=Market(
-            wrapped=weth,
-            tokens=tuple(tokens.values()),
-            stables=tuple(tokens[symbol].address for symbol in ("USDC", "USDT", "DAI")),
-            prices=(price,),
-        ),
-        perception=observer,
-        gateway=Gateway(session, executors),
-        limits=Limits(),
-        pauses=(Pause("momentum", on="arbitrage", impact_bps=2.0, tolerance=0.03),)
-        if pauses
-        else (),
-        lenders=lenders,
-    )
-
-
-def main_pool(pools: tuple[PoolSpec, ...], one: Address, other: Address) -> Address:
-    """Return the pool of two tokens that trades at the main pool's fee."""
-    return next(
-        spec.id
-        for spec in pools
-        if {spec.token0, spec.token1} == {one, other} and spec.fee_ppm == MAIN_POOL_FEE_PPM
+        executors=executors,
+        history={PRICE_KEY: devnet.history},
+        pauses=declared if pauses else (),
     )

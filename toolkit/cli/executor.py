@@ -77,7 +77,7 @@ def _status(args: argparse.Namespace) -> int:
 def _deploy(args: argparse.Namespace) -> int:
     import asyncio
 
-    from toolkit.execution.executor import WRAPPED_NATIVE, deploy
+    from toolkit.execution.executor import WRAPPED_NATIVE, deploy_executor
     from toolkit.model.chain import address
     from toolkit.model.errors import ConfigError
     from toolkit.model.tx import Confirmed
@@ -91,7 +91,7 @@ def _deploy(args: argparse.Namespace) -> int:
                 raise ConfigError(
                     f"no wrapped native token is known for chain {session.chain_id}: give --weth"
                 )
-            deployment = await deploy(session, weth=weth, signer=signer.address)
+            deployment = await deploy_executor(session, weth=weth, signer=signer.address)
             outcome = await _end(args, deployment.outcome())
             landed = isinstance(outcome, Confirmed)
             executor = await deployment.address() if landed else None

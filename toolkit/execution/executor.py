@@ -21,12 +21,12 @@ from toolkit.execution.calldata import (
     encode_withdraw,
     load_artifact,
 )
-from toolkit.model.chain import ZERO_ADDRESS, Address, address
+from toolkit.model.chain import MAINNET_WETH, ZERO_ADDRESS, Address, address
 from toolkit.model.errors import CallReverted, ConfigError, NodeError
 from toolkit.model.tx import Confirmed, Outcome, TransactionRequest, Urgency, Visibility
 from toolkit.tx.handle import Sent
 
-WRAPPED_NATIVE = {1: Address("0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2")}
+WRAPPED_NATIVE = {1: MAINNET_WETH}
 """The wrapped native token by chain id, where nobody names another."""
 
 
@@ -93,10 +93,10 @@ class Deployment:
         return receipt.contract_address
 
 
-async def deploy(
+async def deploy_executor(
     session: Sender,
     *,
-    weth: Address,
+    weth: Address = MAINNET_WETH,
     signer: Address | None = None,
     visibility: Visibility = Visibility.PUBLIC,
 ) -> Deployment:
@@ -104,7 +104,7 @@ async def deploy(
 
     Args:
         session: where it is sent from.
-        weth: the wrapped native token, unwrapped to pay tips; can never be changed.
+        weth: the wrapped native token, mainnet's unless given; can never be changed.
         signer: who sends and owns it; the session's first signer if None.
         visibility: there is nothing to hide in a creation, so public unless said otherwise.
 

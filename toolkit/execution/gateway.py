@@ -21,7 +21,7 @@ from toolkit.execution.fills import changes_of, impact_bps, token_changes
 from toolkit.execution.planner import FlashSource, pair_sources
 from toolkit.gas.oracle import GasOracle
 from toolkit.model.bundle import Bundle, GuardKind, MissCause, Missed
-from toolkit.model.chain import ZERO_ADDRESS, Address, Head, HeadChange, Mode
+from toolkit.model.chain import MAINNET_WETH, ZERO_ADDRESS, Address, Head, HeadChange, Mode
 from toolkit.model.decision import Fill, Plan, VetoCause
 from toolkit.model.errors import (
     BundleRefused,
@@ -38,7 +38,6 @@ from toolkit.pools.snapshot import Snapshot
 from toolkit.tx.handle import BundleLease
 
 BALANCER_VAULT = Address("0xba12222222228d8ba445958a75a0704d566bf2c8")
-WRAPPED_NATIVE = Address("0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2")
 APPROVE_GAS = 80_000  # of the dearest token in use, a proxy with cold storage, with a margin
 SLOT_S = 12
 _GUARDS = (GuardKind.BLOCK, GuardKind.PARENT_HASH, GuardKind.MINIMUM_PROFIT)
@@ -137,7 +136,7 @@ class Gateway:
         session: Trading,
         executors: Mapping[Address, Address],
         *,
-        wrapped: Address = WRAPPED_NATIVE,
+        wrapped: Address = MAINNET_WETH,
         vault: Address = BALANCER_VAULT,
     ) -> None:
         if not executors:

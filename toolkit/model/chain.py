@@ -15,6 +15,8 @@ Address = NewType("Address", str)
 Hash = NewType("Hash", str)
 
 ZERO_ADDRESS = Address("0x" + "00" * 20)
+MAINNET_WETH = Address("0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2")
+"""Ethereum's wrapped native token, the default wherever one is needed."""
 ZERO_HASH = Hash("0x" + "00" * 32)
 
 

@@ -1,14 +1,12 @@
 """The default market: the deep pools of Ethereum mainnet, at their addresses."""
 
-from toolkit.model.chain import Address
+from toolkit.model.chain import MAINNET_WETH, Address
 from toolkit.model.market import PoolKind, Token
 from toolkit.orchestrator.market import Market
 from toolkit.perception.prices import PriceSource
 from toolkit.pools.snapshot import PoolSpec
 
-WETH = Token(
-    address=Address("0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2"), symbol="WETH", decimals=18
-)
+WETH = Token(address=MAINNET_WETH, symbol="WETH", decimals=18)
 USDC = Token(
     address=Address("0xa0b86991c6218b36c1d19d4a2e9eb0ce3606eb48"), symbol="USDC", decimals=6
 )
@@ -21,7 +19,6 @@ DAI = Token(
 WBTC = Token(
     address=Address("0x2260fac5e5542a773aa44fbcfedf7c193bc2c599"), symbol="WBTC", decimals=8
 )
-BALANCER_VAULT = Address("0xba12222222228d8ba445958a75a0704d566bf2c8")
 MAIN_POOL = Address("0x88e6a0c2ddd26feeb64f039a2c41296fcb3f5640")
 _SPACING = {100: 1, 500: 10, 3000: 60}  # UniswapV3Factory.sol: tick spacing by fee
 

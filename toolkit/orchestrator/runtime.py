@@ -7,6 +7,7 @@ from typing import Protocol, Self, TypeVar
 
 import msgspec
 
+from toolkit.execution.gateway import BALANCER_VAULT
 from toolkit.execution.gateway import Gateway as ChainGateway
 from toolkit.execution.planner import FlashSource, PlanLimits, TipPolicy
 from toolkit.journal.log import Journal
@@ -18,7 +19,7 @@ from toolkit.orchestrator import records
 from toolkit.orchestrator.core import Core, Decision
 from toolkit.orchestrator.ledger import LedgerState
 from toolkit.orchestrator.limits import Limits
-from toolkit.orchestrator.mainnet import BALANCER_VAULT, MAINNET, POOLS
+from toolkit.orchestrator.mainnet import MAINNET, POOLS
 from toolkit.orchestrator.market import Market
 from toolkit.orchestrator.outbox import Gateway, GatewayOutbox, NoOutbox, Outbox
 from toolkit.orchestrator.pauses import Pause

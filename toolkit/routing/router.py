@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toolkit.model.chain import Address
+from toolkit.model.chain import MAINNET_WETH, Address
 from toolkit.model.errors import NoRoute
 from toolkit.model.market import Hop, PoolKind, Route
 from toolkit.pools.snapshot import Pool, Snapshot
@@ -22,7 +22,6 @@ from toolkit.routing.search import find_cycles
 GAS_PER_HOP = {PoolKind.CONSTANT_PRODUCT: 75_000, PoolKind.CONCENTRATED: 110_000}
 GAS_BASE = 90_000
 # The wrapped native token of Ethereum (WETH9), in which gas is priced unless told otherwise.
-WRAPPED_NATIVE = Address("0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2")
 MAX_AMOUNT = 2**112 - 1
 
 
@@ -47,7 +46,7 @@ class Router:
         native: the token that gas is paid in, wrapped.
     """
 
-    def __init__(self, snapshot: Snapshot, *, native: Address = WRAPPED_NATIVE) -> None:
+    def __init__(self, snapshot: Snapshot, *, native: Address = MAINNET_WETH) -> None:
         self.snapshot = snapshot
         self._native = native
         self._arrays: Arrays | None = None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from toolkit.execution.gateway import BALANCER_VAULT
 from toolkit.execution.planner import FlashSource
 from toolkit.journal.log import Entry, Journal
 from toolkit.journal.memory import MemoryBackend
@@ -20,7 +21,7 @@ from toolkit.model.tx import FeeQuote
 from toolkit.model.units import parse_units
 from toolkit.orchestrator.ledger import LedgerState
 from toolkit.orchestrator.limits import Limits
-from toolkit.orchestrator.mainnet import BALANCER_VAULT, USDC, WETH
+from toolkit.orchestrator.mainnet import USDC, WETH
 from toolkit.orchestrator.market import Market
 from toolkit.orchestrator.pauses import Pause
 from toolkit.orchestrator.policy import Policy
