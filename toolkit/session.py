@@ -16,7 +16,7 @@ from toolkit.bundles.submitter import BundleHandle, Submitter
 from toolkit.chain.driver import HeadDriver
 from toolkit.chain.hashing import checksum
 from toolkit.chain.heads import HeadFollower
-from toolkit.chain.modes import check_relays, check_signers, choose_mode, identify, is_loopback
+from toolkit.chain.modes import check_relays, check_signers, choose_mode, identify
 from toolkit.chain.node import Node
 from toolkit.chain.signer import LocalSigner, Signer
 from toolkit.chain.web3_bridge import Bridge, open_web3, rpc_of
@@ -395,10 +395,12 @@ def _relay(given: Relay | RelayAddress | str) -> Relay:
         return given
     auth = RelayAuth(LocalSigner(secrets.token_bytes(32)))
     if isinstance(given, str):
-        parts = urlsplit(given)
-        # Every relay on loopback speaks the devnet's dialect; its port tells it from the next.
-        name = f"{parts.hostname}:{parts.port}" if is_loopback(given) else ""
-        return Relay(given, name=name, auth=auth)
+        relay = Relay(given, auth=auth)
+        if relay.is_loopback:
+            # All on loopback speak the devnet's dialect; its port tells one from the next.
+            parts = urlsplit(given)
+            relay.name = f"{parts.hostname}:{parts.port}"
+        return relay
     if isinstance(given, RelayAddress):
         return Relay(given.url, name=given.name, auth=auth)
     raise ConfigError(f"relay is a {type(given).__name__}: give an address or a Relay")

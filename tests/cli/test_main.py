@@ -202,6 +202,8 @@ def into_nothing(*words: object) -> "subprocess.CompletedProcess[str]":
     """Run a command whose reader has gone."""
     read, write = os.pipe()
     os.close(read)
+    # Buffered as on any terminal's pipe: the write then fails only when it is flushed.
+    buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
     try:
         return subprocess.run(
             [sys.executable, "-m", "toolkit", *map(str, words)],
@@ -209,6 +211,7 @@ def into_nothing(*words: object) -> "subprocess.CompletedProcess[str]":
             stderr=subprocess.PIPE,
             text=True,
             cwd=ROOT,
+            env=buffered,
             check=False,
         )
     finally:
@@ -233,3 +236,21 @@ def test_the_module_is_the_command(journal: Path) -> None:
     )
 
     assert (0, "", 1) == (done.returncode, done.stderr, json.loads(done.stdout)["entries"])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full here")
+@pytest.mark.parametrize("action", ["show", "verify"])
+def test_output_that_finds_no_room_is_one_line(journal: Path, action: str) -> None:
+    """Where the disk behind stdout is full, the command says so and fails."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "toolkit", "journal", action, str(journal)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            check=False,
+        )
+
+    assert 1 == done.returncode
+    assert "toolkit: the system refused: [Errno 28] No space left on device\n" == done.stderr

@@ -72,7 +72,11 @@ class Relay:
         timeout_s: float = DEFAULT_TIMEOUT_S,
         fee_recipients: frozenset[Address] = frozenset(),
     ) -> None:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            _ = parts.port
+        except ValueError:  # its text may hold what was meant as a password
+            raise ConfigError("relay address is no URL: its host or port cannot be read") from None
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ConfigError(
                 f"relay {name or parts.hostname or '?'} has no http(s) URL: give its full address"

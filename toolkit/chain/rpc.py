@@ -164,9 +164,13 @@ def open_rpc(url: str, *, timeout_s: float = 10.0) -> HttpRpc | WsRpc:
     """Make the client that an address asks for; it connects on first use.
 
     Raises:
-        ConfigError: the scheme is not http, https, ws or wss.
+        ConfigError: the scheme is not http, https, ws or wss, or host or port cannot be read.
     """
-    scheme = urlsplit(url).scheme if isinstance(url, str) else ""
+    try:
+        parts = urlsplit(url if isinstance(url, str) else "")
+        scheme, _ = parts.scheme, parts.port
+    except ValueError:  # its text may hold what was meant as a password
+        raise ConfigError("node address is no URL: its host or port cannot be read") from None
     if scheme in {"http", "https"}:
         return HttpRpc(url, timeout_s=timeout_s)
     if scheme in {"ws", "wss"}:

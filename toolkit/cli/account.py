@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from toolkit.session import Session
 
 KEYSTORES = Path("~/.foundry/keystores")
+_KEY = re.compile(r"(0x)?[0-9a-fA-F]{64}")
 
 
 def add_node_options(parser: argparse.ArgumentParser) -> None:
@@ -77,6 +79,8 @@ def open_signer(args: argparse.Namespace) -> "LocalSigner":
     if args.account is None and args.keystore is None:
         raise ConfigError("no account: give --account NAME or --keystore FILE")
     path = args.keystore or (KEYSTORES / args.account)
+    if _KEY.fullmatch(path.name):  # before it is shown as a file that is not there
+        raise ConfigError("--account and --keystore take a name and a file, not a private key")
     return KeystoreSigner(path, _password(args))
 
 

@@ -56,14 +56,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = build_parser().parse_args(words)
         code = int(args.handler(args))
         sys.stdout.flush()
-    except BrokenPipeError:
-        # What is still buffered would fail again when the interpreter flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        print("toolkit: nobody reads the output any more", file=sys.stderr)
-        return EXIT_FAILED
     except ToolkitError as error:
         bad_input = isinstance(error, ConfigError | DataError)
         return _fail(args, error, EXIT_BAD_INPUT if bad_input else EXIT_FAILED)
+    except OSError as error:  # none of ours, which may be OSErrors too
+        # What is still buffered would fail again when the interpreter flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        gone = isinstance(error, BrokenPipeError)
+        what = "nobody reads the output any more" if gone else f"the system refused: {error}"
+        print(f"toolkit: {what}", file=sys.stderr)
+        return EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return code
