@@ -221,6 +221,24 @@ async def test_two_holders_of_one_journal_are_refused(tmp_path: Path) -> None:
     SqliteBackend(tmp_path / "j.db").close()
 
 
+async def test_a_link_is_the_same_journal(tmp_path: Path) -> None:
+    """A second holder cannot come in by another name, and halt the first."""
+    first = SqliteBackend(tmp_path / "j.db")
+    (tmp_path / "other.db").symlink_to(tmp_path / "j.db")
+
+    with pytest.raises(ConfigError, match="in use by another process"):
+        SqliteBackend(tmp_path / "other.db")
+
+    first.close()
+
+
+def test_no_name_is_no_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty path is a directory, and told so."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(JournalUnavailable, match="choose a file"):
+        SqliteBackend("")
+
+
 def test_a_foreign_database_is_refused(tmp_path: Path) -> None:
     """Some other program's database is neither read as a journal nor written to."""
     with closing(sqlite3.connect(tmp_path / "other.db")) as database, database:

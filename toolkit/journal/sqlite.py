@@ -73,7 +73,8 @@ class SqliteBackend:
             JournalUnavailable: the place cannot be written.
             JournalCorrupt: the file's header is damaged.
         """
-        self._path = Path(path)
+        # One file, one lock, by whichever name or link it is opened.
+        self._path = Path(path).expanduser().resolve()
         self._lock = _hold(self._path)
         try:
             self._database = _open(self._path)
