@@ -229,6 +229,19 @@ def test_the_better_of_two_cycles_through_one_pool_wins() -> None:
     assert "1000/a/0" in loser.why
 
 
+def test_a_boast_does_not_win_a_pool() -> None:
+    """Cycles are ranked by what their routes gain, however large an edge an agent claims."""
+    block = gapped_block()
+    main, side = sorted(block.snapshot.pools, key=lambda pool: pool == SIDE_POOL)
+    big = cycle(block, 3 * ETHER, pools=(main, side), agent="a")
+    small = cycle(block, ETHER, pools=(main, side), agent="b")
+    boast = msgspec.structs.replace(small, edge_wei=10**50)
+
+    winner, loser = verdicts_of(arbitrate(context_of(block), proposed(block, boast, big)))
+
+    assert (("1000/a/0",), ("1000/b/0",)) == (winner.intents, loser.intents)
+
+
 def test_a_cycle_with_false_amounts_is_refused() -> None:
     """A route whose amounts are not the pools' own never reaches the planner."""
     block = gapped_block()

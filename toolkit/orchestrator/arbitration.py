@@ -241,18 +241,18 @@ def _cycles(candidates: Sequence[Candidate], context: Context) -> list[_Draft]:
     """Decide cycles: the best edge first, each pool once."""
     routed = sorted(
         (
-            (candidate, leg)
+            (_edge_wei(candidate, leg, context), candidate, leg)
             for candidate in candidates
             for leg in candidate.intent.legs
             if leg.token_in == leg.token_out
         ),
-        key=lambda pair: (-pair[0].intent.edge_wei, pair[0].intent_id, pair[1].amount_in),
+        key=lambda one: (-one[0], one[1].intent_id, one[2].amount_in),
     )
     taken: dict[Address, str] = {}
     losers: dict[str, list[str]] = {}
-    won: list[tuple[Candidate, Leg]] = []
+    won: list[tuple[int, Candidate, Leg]] = []
     drafts: list[_Draft] = []
-    for candidate, leg in routed:
+    for edge_wei, candidate, leg in routed:
         assert leg.route is not None
         value = context.market.value_wei(leg.token_in, leg.amount_in, context.readings)
         rivals = sorted({taken[hop.pool] for hop in leg.route.hops if hop.pool in taken})
@@ -265,7 +265,7 @@ def _cycles(candidates: Sequence[Candidate], context: Context) -> list[_Draft]:
                 losers.setdefault(rival, []).append(candidate.intent_id)
         else:
             taken.update((hop.pool, candidate.intent_id) for hop in leg.route.hops)
-            won.append((candidate, leg))
+            won.append((edge_wei, candidate, leg))
     return drafts + [
         _Draft(
             intents=(candidate.intent_id,),
@@ -273,10 +273,17 @@ def _cycles(candidates: Sequence[Candidate], context: Context) -> list[_Draft]:
             why=candidate.intent.reason,
             leg=NetLeg(leg=leg, shares=(_share(candidate, leg),), netted_in=0),
             losers=tuple(sorted(losers.get(candidate.intent_id, ()))),
-            rank=(0, -candidate.intent.edge_wei, candidate.intent_id),
+            rank=(0, -edge_wei, candidate.intent_id),
         )
-        for candidate, leg in won
+        for edge_wei, candidate, leg in won
     ]
+
+
+def _edge_wei(candidate: Candidate, leg: Leg, context: Context) -> int:
+    """What an agent claims to gain, but no more than its checked route does: claims are free."""
+    assert leg.route is not None
+    gain = context.market.value_wei(leg.token_in, leg.route.profit, context.readings) or 0
+    return min(candidate.intent.edge_wei, gain)
 
 
 def _share(candidate: Candidate, leg: Leg) -> Share:
