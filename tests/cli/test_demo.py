@@ -139,7 +139,7 @@ def test_json_is_one_document_and_nothing_else(paused: Run) -> None:
 
     assert (1, "") == (paused.done.stdout.count("\n"), paused.done.stderr)
     assert paused.summary == document
-    assert (1, "DEV", paused.seed, BLOCKS, "seeded process") == tuple(
+    assert (1, "DEV", paused.seed, BLOCKS, "seeded jump process") == tuple(
         document[key] for key in ("version", "mode", "seed", "blocks", "market")
     )
     assert dict.fromkeys(INVARIANTS, True) == document["invariants"]
