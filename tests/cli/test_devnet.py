@@ -102,7 +102,9 @@ def test_a_taken_port_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["--mempool", "geth"], "--mempool geth is not offered yet"),
         (["--builders", "0"], "builders 0 is not between"),
-        (["--block-time", "-1"], "block_time -1 s is below 0"),
+        (["--block-time", "-1"], "block_time -1 s is not between 0"),
+        (["--block-time", "nan"], "block_time nan s is not between 0"),
+        (["--block-time", "inf"], "block_time inf s is not between 0"),
         (["--port", "70000"], "port 70000 is not between"),
     ],
 )

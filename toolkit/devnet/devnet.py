@@ -41,6 +41,7 @@ from toolkit.pools.sync import load, refresh
 
 MAX_BUILDERS = 16
 MAX_ACCOUNTS = 100
+MAX_BLOCK_TIME_S = 86_400
 _WATCH_S = 0.5
 _DYING_S = 0.01
 _DYING_POLLS = 20
@@ -87,8 +88,11 @@ class DevnetConfig:
             raise ConfigError(f"funding names {', '.join(unknown)}; there are ETH and {_SYMBOLS}")
         if min(self.funding.values(), default=0) < 0:
             raise ConfigError("funding cannot be negative")
-        if self.block_time < 0:
-            raise ConfigError(f"block_time {self.block_time:g} s is below 0; 0 is on demand")
+        if not 0 <= self.block_time <= MAX_BLOCK_TIME_S:  # NaN is not
+            raise ConfigError(
+                f"block_time {self.block_time:g} s is not between 0 (on demand) and"
+                f" {MAX_BLOCK_TIME_S}"
+            )
         if not 0 <= self.port <= 65_535:  # noqa: PLR2004 - 16 bits
             raise ConfigError(f"port {self.port} is not between 0 and 65535")
 
