@@ -1,5 +1,6 @@
 import random
 import secrets
+from typing import Any
 
 import pytest
 
@@ -115,9 +116,19 @@ def test_fees_cover_the_steepest_rise_and_pay_the_tip() -> None:
         assert tip_wei <= paid * gas_used < tip_wei + gas_used, seed
 
 
-@pytest.mark.parametrize(("blocks", "tip_wei", "gas_used"), [(0, 0, 1), (1, -1, 1), (1, 5, 0)])
-def test_fees_that_make_no_sense_are_refused(blocks: int, tip_wei: int, gas_used: int) -> None:
-    """No block, a negative tip, and a tip that nothing of ours could pay."""
+@pytest.mark.parametrize(
+    ("blocks", "tip_wei", "gas_used"),
+    [
+        (0, 0, 1),
+        (1.5, 0, 1),
+        (10**6, 0, 1),
+        (1, -1, 1),
+        (1, 1.5, 1),
+        (1, 5, 0),
+    ],
+)
+def test_fees_that_make_no_sense_are_refused(blocks: Any, tip_wei: Any, gas_used: int) -> None:
+    """No block or too many, a tip that is no amount, and one that nothing of ours could pay."""
     quote = FeeQuote(max_fee_per_gas=1, max_priority_fee_per_gas=1, base_fee_per_gas=1, for_block=1)
 
     with pytest.raises(ConfigError):

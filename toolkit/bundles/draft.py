@@ -16,6 +16,8 @@ from toolkit.model.units import div_ceil
 # EIP-7825: no transaction may ask for more, so none is rehearsed with more.
 _REHEARSAL_GAS = 2**24
 _SLOT_S = 12
+MAX_BLOCKS = 100
+"""A cap that survives more full blocks than this is no cap any more: it grows by 1/8 in each."""
 
 
 class BundleDraft(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,10 +188,12 @@ def fee_for(quote: FeeQuote, *, tip_wei: int, gas_used: int, blocks: int) -> Fee
     A base fee rises by at most an eighth a block (EIP-1559).
 
     Raises:
-        ConfigError: a negative tip, a tip without own calls to pay it, or no block.
+        ConfigError: a negative tip, a tip without own calls to pay it, or no or too many blocks.
     """
-    if blocks < 1 or tip_wei < 0:
-        raise ConfigError(f"bundle for {blocks} blocks with a tip of {tip_wei} wei: too small")
+    if type(blocks) is not int or not 1 <= blocks <= MAX_BLOCKS:
+        raise ConfigError(f"bundle for {blocks!r} blocks: give an integer from 1 to {MAX_BLOCKS}")
+    if type(tip_wei) is not int or tip_wei < 0:
+        raise ConfigError(f"bundle with a tip of {tip_wei!r} wei: give an integer, at least 0")
     if tip_wei and not gas_used:
         raise ConfigError(f"bundle has no own call that could pay a tip of {tip_wei} wei")
     base = quote.base_fee_per_gas
