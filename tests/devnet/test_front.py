@@ -71,6 +71,7 @@ async def test_mining_takes_count_interval_and_time(client: Node, market: Market
     ("method", "params", "words"),
     [
         ("evm_setAutomine", [True], "is off on the devnet"),
+        ("anvil_reset", [], "nothing of the twin would be left"),
         ("evm_mine", ["soon"], "parameters are no numbers"),
         ("anvil_mine", ["0xffffffff"], "parameters are no numbers"),
     ],

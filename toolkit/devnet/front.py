@@ -23,6 +23,9 @@ _PARSE_ERROR, _INVALID_PARAMS, _INTERNAL = -32700, -32602, -32603
 _REFUSED = {
     method: f"{method} is off on the devnet: the market of builders seals every block"
     for method in ("evm_setAutomine", "evm_setIntervalMining", "anvil_setIntervalMining")
+} | {
+    method: f"{method} is off on the devnet: nothing of the twin would be left; start another"
+    for method in ("anvil_reset", "hardhat_reset")
 }
 
 
