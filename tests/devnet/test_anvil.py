@@ -130,6 +130,15 @@ async def test_a_death_in_mid_run_is_told_with_its_signal() -> None:
             anvil.check()
 
 
+async def test_a_runtimes_advice_is_not_taken_for_the_cause(tmp_path: Path) -> None:
+    """After a panic the last line advises on backtraces; the one before says what happened."""
+    said = "panicked at x.rs:1\nnote: run with RUST_BACKTRACE=1"
+    panicking = executable(tmp_path / "anvil", f"#!/bin/sh\nprintf '{said}\n' >&2\nexit 101\n")
+
+    with pytest.raises(DevnetError, match=r"panicked at x\.rs:1 \(exit code 101\)"):
+        await start_anvil(binary=panicking)
+
+
 async def test_a_program_that_never_answers_is_given_up(tmp_path: Path) -> None:
     """A binary that prints no port within the limit is ended and reported."""
     mute = executable(tmp_path / "anvil", "#!/bin/sh\nexec sleep 100\n")

@@ -1,6 +1,7 @@
 import asyncio
 import gzip
 import json
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from tests.devnet.conftest import SEED
 from toolkit.chain.hashing import keccak
 from toolkit.chain.node import Node
 from toolkit.chain.rpc import HttpRpc
+from toolkit.devnet.anvil import Anvil, start_anvil
 from toolkit.devnet.calldata import encode_call
 from toolkit.devnet.pools import POOLS
 from toolkit.devnet.protocols import BALANCER_VAULT, DEPLOYMENTS, V3_FACTORY
@@ -213,6 +215,20 @@ async def test_a_twin_that_is_not_mainnets_is_not_handed_out(
     monkeypatch.setattr(place, value)
 
     with pytest.raises(DevnetError, match=words):
+        await build_twin(TwinConfig())
+
+
+async def test_a_death_while_it_is_built_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An Anvil that dies in the middle of the build is the error, not the lost connection."""
+
+    async def deadly(args: Sequence[str]) -> Anvil:
+        anvil = await start_anvil(args)
+        anvil.process.kill()
+        return anvil
+
+    monkeypatch.setattr("toolkit.devnet.twin.start_anvil", deadly)
+
+    with pytest.raises(DevnetError, match=r"died: .*signal 9"):
         await build_twin(TwinConfig())
 
 

@@ -26,6 +26,7 @@ _LAUNCH = (
 )
 _LISTENING = re.compile(rb"^Listening on [^\s:]+:(\d+)", re.MULTILINE)
 _POLL_S = 0.005
+_DYING_POLLS = 40
 _STOP_S = 3.0
 _TAIL_BYTES = 4096
 
@@ -115,6 +116,16 @@ class Anvil:
             raise DevnetError(
                 f"anvil (pid {self.pid}) died: {_ending(code, self.stderr)}; start again"
             )
+
+    async def check_soon(self) -> None:
+        """As `check`, for when it did not answer: a dying process closes its sockets first.
+
+        Raises:
+            DevnetError: it died.
+        """
+        for _ in range(_DYING_POLLS):
+            self.check()
+            await asyncio.sleep(_POLL_S)
 
     async def stop(self) -> None:
         """End the process and wait until it is gone; a second call does nothing."""
@@ -229,6 +240,7 @@ def _ending(code: int, stderr: IO[bytes]) -> str:
     tail = os.pread(stderr.fileno(), _TAIL_BYTES, max(0, size - _TAIL_BYTES))
     lines = [line.strip() for line in tail.decode(errors="replace").splitlines() if line.strip()]
     first = next((line for line in lines if line.lower().startswith("error")), "")
+    lines = [line for line in lines if not line.startswith("note:")]  # Rust's advice, no cause
     words = first or (lines[-1] if lines else "no message")
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
     return f"{words} ({how})"

@@ -43,8 +43,6 @@ MAX_BUILDERS = 16
 MAX_ACCOUNTS = 100
 MAX_BLOCK_TIME_S = 86_400
 _WATCH_S = 0.5
-_DYING_S = 0.01
-_DYING_POLLS = 20
 _SYMBOLS = ", ".join(TOKENS)
 
 
@@ -225,14 +223,13 @@ class Devnet:
     async def check_alive(self) -> None:
         """Make sure that both Anvils live; for when a node did not answer.
 
-        It waits a moment: a dying process closes its sockets before it can be seen to be dead.
-
         Raises:
             DevnetError: one has died.
         """
-        for _ in range(_DYING_POLLS):
-            self._check()
-            await asyncio.sleep(_DYING_S)
+        # The twin first: a fork soon dies of its upstream's death.
+        for anvil in (self._twin, self._anvil):
+            if anvil is not None:
+                await anvil.check_soon()
 
     async def snapshot(self) -> Snapshot:
         """All pools at the head."""

@@ -29,7 +29,7 @@ from toolkit.devnet.protocols import (
 )
 from toolkit.devnet.tokens import TOKENS, WETH_SUPPLY_WEI, TokenLevel, token_codes
 from toolkit.model.chain import Address, Head
-from toolkit.model.errors import DevnetError
+from toolkit.model.errors import DevnetError, NodeError
 from toolkit.model.market import PoolKind
 from toolkit.model.units import WEI_PER_ETHER, WEI_PER_GWEI
 
@@ -110,6 +110,12 @@ async def build_twin(config: TwinConfig) -> Twin:
             await _check(editor)
             await _make_history(editor, config.seed)
             return Twin(anvil=anvil, head=await Node(rpc).head(), level=level)
+    except NodeError:
+        try:
+            await anvil.check_soon()
+        finally:
+            await anvil.stop()
+        raise
     except BaseException:
         await anvil.stop()
         raise
