@@ -239,12 +239,20 @@ async def test_what_relays_hold_is_not_paid_twice() -> None:
             again = await w3.eth.send_raw_transaction(raw)
             with pytest.raises(ConfigError, match="nonce 0 cannot be chosen"):
                 await w3.eth.send_transaction(fields)  # type: ignore[arg-type]
+            named = {**fields, "nonce": 1}
+            at_once = await asyncio.gather(
+                w3.eth.send_transaction(named),  # type: ignore[arg-type]
+                session.send(named),
+                w3.eth.send_transaction(named),  # type: ignore[arg-type]
+                return_exceptions=True,
+            )
             for _ in range(3):
                 await devnet.seal()
                 await session.advance()
 
             assert {again} == set(first)
-            assert 9 == await session.node.balance(OTHER)
+            assert 2 == sum(isinstance(each, ConfigError) for each in at_once)
+            assert 2 * 9 == await session.node.balance(OTHER)
 
 
 @pytest.mark.parametrize(

@@ -175,17 +175,18 @@ class Session:
             ConfigError: no signer, no visibility, private without relays, or a malformed field.
             ToolkitError: as `TransactionScheduler.send`; no nonce was used.
         """
-        request = await self._intake.request(what)
-        if max_fee_per_gas is not None:
-            request = msgspec.structs.replace(request, max_fee_per_gas=max_fee_per_gas)
-        sent = await self.scheduler.send(
-            request,
-            urgency=urgency,
-            deadline_blocks=deadline_blocks,
-            idempotency_key=idempotency_key,
-            destinations=self._destinations(visibility),
-            simulate=simulate,
-        )
+        async with self._intake.turn(what):
+            request = await self._intake.request(what)
+            if max_fee_per_gas is not None:
+                request = msgspec.structs.replace(request, max_fee_per_gas=max_fee_per_gas)
+            sent = await self.scheduler.send(
+                request,
+                urgency=urgency,
+                deadline_blocks=deadline_blocks,
+                idempotency_key=idempotency_key,
+                destinations=self._destinations(visibility),
+                simulate=simulate,
+            )
         self._follow_if_sent()
         return sent
 

@@ -1,6 +1,8 @@
 """What authors and web3 hand in, as requests of accounts that can sign."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from inspect import isawaitable
 from typing import Any, Protocol, runtime_checkable
 
@@ -44,7 +46,16 @@ class Intake:
         self._node = node
         self._chain_id = chain_id
         self._next_nonce = next_nonce
+        self._turn = asyncio.Lock()
         self.accounts = tuple(accounts)
+
+    def turn(self, what: object) -> AbstractAsyncContextManager[object]:
+        """Hold this from reading `what` until it is accepted.
+
+        A nonce that `what` names is only refused to the next one once the lane has given it out.
+        """
+        named = isinstance(what, Mapping) and what.get("nonce") is not None
+        return self._turn if named or isinstance(what, str) else nullcontext()
 
     async def request(self, what: Sendable) -> TransactionRequest:
         """Read a request, `TxParams`, or a contract function; its sender is set.

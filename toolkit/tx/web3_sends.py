@@ -35,7 +35,9 @@ class Web3Sends:
 
     async def send_params(self, params: dict[str, Any]) -> str:
         """Send `TxParams`; the hash of the first attempt."""
-        return await self._hash(await self._send(await self._intake.request(params)))
+        async with self._intake.turn(params):
+            sent = await self._send(await self._intake.request(params))
+        return await self._hash(sent)
 
     async def send_signed(self, raw: Any) -> str:
         """Send what a signed transaction asks for; its hash in the lane may be another.
@@ -44,13 +46,14 @@ class Web3Sends:
         """
         text = raw if isinstance(raw, str) else "0x" + bytes(raw).hex()
         signed_hash = decode_transaction(text).hash
-        sent = self._signed.get(signed_hash)
-        if sent is None:
-            request = await self._intake.signed(text)
-            sent = await self._send(request, idempotency_key=f"signed-{signed_hash}")
-            self._signed[signed_hash] = sent
-            if len(self._signed) > _REMEMBERED:
-                del self._signed[next(iter(self._signed))]
+        async with self._intake.turn(text):
+            sent = self._signed.get(signed_hash)
+            if sent is None:
+                request = await self._intake.signed(text)
+                sent = await self._send(request, idempotency_key=f"signed-{signed_hash}")
+                self._signed[signed_hash] = sent
+        if len(self._signed) > _REMEMBERED:
+            del self._signed[next(iter(self._signed))]
         return await self._hash(sent)
 
     async def receipt_of(self, tx_hash: Any) -> Any:
