@@ -37,7 +37,7 @@ from toolkit.model.tx import (
     Urgency,
     Visibility,
 )
-from toolkit.model.units import gwei
+from toolkit.model.units import ether, gwei
 from toolkit.routing.router import Router
 from toolkit.session import Session, connect
 
@@ -522,6 +522,8 @@ async def _refusals(session: Session, devnet: Devnet) -> None:
         await session.submit(session.bundle())
     with pytest.raises(ConfigError, match="tip of -1 wei"):
         await session.submit(session.bundle().call(PAY), tip_wei=-1)
+    with pytest.raises(FeeLimitReached, match="more than max_cost_wei allows"):
+        await session.submit(session.bundle().call(PAY), tip_wei=ether("0.05"))
     with pytest.raises(ConfigError, match="no own call"):
         await session.submit(session.bundle().include(pending(devnet, 1)), tip_wei=1)
     sandwich = session.bundle().call(PAY).include(pending(devnet, 1))

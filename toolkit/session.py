@@ -331,7 +331,8 @@ async def connect(
         chain_id: the chain that is meant; must be the node's, and be given to go live.
         allow_real_key: let a key that is no development key sign on a development node, though
             its signatures may be valid on the real chain.
-        max_cost_wei: worst-case cost of one attempt, gas limit x max fee; at most 1,000 ether.
+        max_cost_wei: worst-case cost of one attempt, gas limit x max fee, and of one bundle with
+            its tip; at most 1,000 ether.
         timeout_s: deadline of one request to the node.
 
     Raises:

@@ -154,6 +154,20 @@ async def test_left_over_allowance_is_reset_first(desk: Desk) -> None:
     assert changes == fill.changes
 
 
+async def test_tip_of_own_capital_counts_as_cost(desk: Desk) -> None:
+    """The tip that travels as value is within max_cost_wei, or nothing is signed."""
+    gateway = Gateway(desk, desk.executors)
+    leg = Leg(token_in=WETH, token_out=USDC, amount_in=ETHER)
+    wish = planned(leg, await desk.snapshot(), via=(DEAR,), tip=TipPolicy(swap_wei=ETHER))
+
+    fill = await gateway.submit(wish, fee=quote_for(await desk.node.head()))
+
+    assert isinstance(fill, Fill)
+    assert fill.missed.startswith("limit: ")
+    assert "a tip of 1 ether" in fill.missed
+    assert [] == desk.inbox.bundles
+
+
 async def test_stale_plan_is_stopped_by_simulation(desk: Desk) -> None:
     """A plan whose result is not to be had on its parent is not signed, not leased, not sent."""
     gateway = Gateway(desk, desk.executors)

@@ -5,14 +5,17 @@ import msgspec
 import pytest
 
 from toolkit.execution.planner import (
+    APPROVE_GAS,
     DEFAULT_LIMITS,
     Declined,
     FlashSource,
     PlanLimits,
     TipPolicy,
     expected_gas,
+    paid_tip_wei,
     pair_sources,
     plan,
+    worst_gas_wei,
 )
 from toolkit.model.chain import Address, Hash, Head
 from toolkit.model.decision import Leg, Plan, Verdict, VetoCause
@@ -341,6 +344,19 @@ def test_gas_limit_is_the_sum_of_parts_with_margin() -> None:
 
     gas = expected_gas(result.route, result.funding.kind, tip_wei=result.tip_wei)
     assert gas * (100 + DEFAULT_LIMITS.gas_margin_percent) // 100 == result.gas_limit
+
+
+def test_worst_gas_of_own_capital_counts_approvals_and_tip() -> None:
+    """Own capital may need two approvals and pays its tip itself; a borrower needs neither."""
+    snapshot = market()
+    swap = verdict_on(Leg(token_in=WETH, token_out=USDC, amount_in=ETHER))
+    own = made(planned(swap, snapshot, tip=TipPolicy(swap_wei=7)))
+    lent = made(planned(verdict_on(leg_of(cycle(snapshot))), snapshot))
+
+    assert (own.gas_limit + 2 * APPROVE_GAS) * FEE.max_fee_per_gas + 7 == worst_gas_wei(own, FEE)
+    assert lent.gas_limit * FEE.max_fee_per_gas == worst_gas_wei(lent, FEE)
+    assert (7, 0) == (paid_tip_wei(own), paid_tip_wei(lent))
+    assert lent.tip_wei > 0
 
 
 @pytest.mark.parametrize(

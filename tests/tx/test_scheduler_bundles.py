@@ -10,6 +10,7 @@ from toolkit.model.bundle import Landed, MissCause, Missed
 from toolkit.model.chain import HeadChange
 from toolkit.model.errors import (
     ConfigError,
+    FeeLimitReached,
     InsufficientFunds,
 )
 from toolkit.model.tx import (
@@ -118,3 +119,36 @@ async def test_leases_that_cannot_be_right_are_refused(desk: Desk) -> None:
     await _lease(scheduler, target=1)
     with pytest.raises(ConfigError, match="live bundle for block 1"):
         await _lease(scheduler, target=2)
+
+
+async def test_a_bundle_is_bounded_as_a_whole_with_its_tip(desk: Desk) -> None:
+    """All gas x fee cap + tip may be exactly the ceiling, and not a wei more; nothing is leased."""
+    scheduler = await desk.open()
+    requests = [TransactionRequest(to=FRIEND, value=1, gas=21_000)] * 2
+    room = desk.config.max_cost_wei - 2 * 21_000 * FEE.max_fee_per_gas
+
+    with pytest.raises(FeeLimitReached, match=r"and a tip of 0\.0979 ether may cost"):
+        await scheduler.lease_bundle(
+            requests, sender=OWNER.address, target_block=1, fee=FEE, tip_wei=room + 1
+        )
+    assert "tx.lease" not in desk.kinds()
+    lease = await scheduler.lease_bundle(
+        requests, sender=OWNER.address, target_block=1, fee=FEE, tip_wei=room
+    )
+
+    assert [0, 1] == [signed.unsigned.nonce for signed in lease.signed]
+
+
+@pytest.mark.parametrize("tip", [-1, 1.5, True])
+async def test_a_tip_is_an_amount(desk: Desk, tip: int) -> None:
+    """A negative tip would widen the ceiling."""
+    scheduler = await desk.open()
+
+    with pytest.raises(ConfigError, match="it must be an integer, at least 0"):
+        await scheduler.lease_bundle(
+            [TransactionRequest(to=FRIEND, gas=21_000)],
+            sender=OWNER.address,
+            target_block=1,
+            fee=FEE,
+            tip_wei=tip,
+        )

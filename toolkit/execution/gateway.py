@@ -18,7 +18,7 @@ from toolkit.execution.calldata import (
     explain_revert,
 )
 from toolkit.execution.fills import changes_of, impact_bps, token_changes
-from toolkit.execution.planner import FlashSource, pair_sources
+from toolkit.execution.planner import APPROVE_GAS, FlashSource, paid_tip_wei, pair_sources
 from toolkit.gas.oracle import GasOracle
 from toolkit.model.bundle import Bundle, GuardKind, MissCause, Missed
 from toolkit.model.chain import MAINNET_WETH, ZERO_ADDRESS, Address, Head, HeadChange, Mode
@@ -38,7 +38,6 @@ from toolkit.pools.snapshot import Snapshot
 from toolkit.tx.handle import BundleLease
 
 BALANCER_VAULT = Address("0xba12222222228d8ba445958a75a0704d566bf2c8")
-APPROVE_GAS = 80_000  # of the dearest token in use, a proxy with cold storage, with a margin
 SLOT_S = 12
 _GUARDS = (GuardKind.BLOCK, GuardKind.PARENT_HASH, GuardKind.MINIMUM_PROFIT)
 _SLOT0 = "0x3850c7bd"  # slot0() of UniswapV3Pool.sol; its first word is sqrtPriceX96
@@ -54,6 +53,7 @@ class NonceOwner(Protocol):
         sender: Address,
         target_block: int,
         fee: FeeQuote,
+        tip_wei: int = 0,
     ) -> BundleLease:
         """Sign consecutive nonces and hold them until the target block."""
         ...
@@ -243,7 +243,11 @@ class Gateway:
         bid_wei = plan.tip_wei + gas_price * sum(result.gas_used for result in results)
         try:
             lease = await session.scheduler.lease_bundle(
-                requests, sender=sender, target_block=plan.target_block, fee=quote
+                requests,
+                sender=sender,
+                target_block=plan.target_block,
+                fee=quote,
+                tip_wei=paid_tip_wei(plan),
             )
             handle = await self._send(plan, ahead, lease, bid_wei)
         except (FeeLimitReached, GasLimitTooHigh, InsufficientFunds) as error:
@@ -293,8 +297,6 @@ class Gateway:
                 amount=plan.funding.amount,
                 current=int(allowance, 16),
             )
-        # A flash-funded cycle pays its tip out of its profit; own capital pays it in native token.
-        value = plan.tip_wei if plan.funding.kind is FundingKind.OWN else 0
         return (
             *(
                 TransactionRequest(to=plan.funding.token, data=data, gas=APPROVE_GAS, sender=sender)
@@ -303,7 +305,7 @@ class Gateway:
             TransactionRequest(
                 to=executor,
                 data=encode_plan(plan, executor),
-                value=value,
+                value=paid_tip_wei(plan),
                 gas=plan.gas_limit,
                 sender=sender,
             ),

@@ -26,6 +26,8 @@ from toolkit.routing.router import GAS_PER_HOP
 # twin (cold storage, a builder's account that does not exist yet).
 BASE_GAS = 40_000  # intrinsic, calldata, guards, settlement, and the sweep of one token
 TIP_GAS = 35_000
+APPROVE_GAS = 80_000  # of the dearest token in use, a proxy with cold storage, with a margin
+MOST_APPROVALS = 2  # a left-over allowance goes by way of zero
 FUNDING_GAS: Mapping[FundingKind, int] = {
     FundingKind.OWN: 30_000,
     FundingKind.BALANCER: 30_000,
@@ -185,6 +187,24 @@ def expected_gas(route: Route, funding: FundingKind, *, tip_wei: int) -> int:
     """Gas units that a plan is expected to use; a sum over its parts, on the high side."""
     hops = sum(GAS_PER_HOP[hop.kind] for hop in route.hops)
     return BASE_GAS + hops + FUNDING_GAS[funding] + (TIP_GAS if tip_wei else 0)
+
+
+def paid_tip_wei(plan: Plan) -> int:
+    """The tip that own capital brings as the transaction's value, in wei.
+
+    A flash-funded cycle pays its tip out of its profit.
+    """
+    return plan.tip_wei if plan.funding.kind is FundingKind.OWN else 0
+
+
+def worst_gas_wei(plan: Plan, fee: FeeQuote) -> int:
+    """Native token that a plan may need at worst: every gas limit x fee cap, and the tip beside.
+
+    How many approvals own capital needs is only known once its allowance is read, so all count.
+    """
+    own = plan.funding.kind is FundingKind.OWN
+    gas = plan.gas_limit + (MOST_APPROVALS * APPROVE_GAS if own else 0)
+    return gas * fee.max_fee_per_gas + paid_tip_wei(plan)
 
 
 def pair_sources(snapshot: Snapshot, token: Address) -> tuple[FlashSource, ...]:

@@ -6,7 +6,7 @@ from itertools import islice
 
 import msgspec
 
-from toolkit.execution.planner import Declined, FlashSource, pair_sources, plan
+from toolkit.execution.planner import Declined, FlashSource, pair_sources, plan, worst_gas_wei
 from toolkit.model.chain import ZERO_ADDRESS, Address, Hash
 from toolkit.model.decision import Fill, Plan, Reading, Reservation, VetoCause
 from toolkit.model.errors import ConfigError
@@ -357,7 +357,7 @@ class Core:
             verdict_id=answer.verdict_id,
             token=answer.route.token_in,
             amount=answer.route.amount_in if own else 0,
-            gas_wei=answer.gas_limit * fee.max_fee_per_gas + (answer.tip_wei if own else 0),
+            gas_wei=worst_gas_wei(answer, fee),
             expires_block=answer.target_block,
         )
         refused = self._reserve(reservation, now)

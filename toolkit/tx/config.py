@@ -13,9 +13,10 @@ KEEP_BLOCKS = 64
 class SchedulerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What the scheduler may do.
 
-    `max_cost_wei` bounds gas limit x fee cap of every single attempt. A stuck attempt is replaced
-    after `replace_after_blocks` when the market asks for more; ends are told under `confirmations`
-    blocks. `max_queued` requests may wait for a nonce in each lane.
+    `max_cost_wei` bounds gas limit x fee cap of every single attempt, and of all of a bundle with
+    its tip. A stuck attempt is replaced after `replace_after_blocks` when the market asks for
+    more; ends are told under `confirmations` blocks. `max_queued` requests may wait for a nonce in
+    each lane.
     """
 
     max_cost_wei: int

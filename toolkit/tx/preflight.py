@@ -1,5 +1,7 @@
 """What is checked before a request gets a nonce: afterwards a refusal would cost one."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from toolkit.model.chain import Address
@@ -60,14 +62,30 @@ def priced(
     unsigned = fees.first_attempt(request, quote, chain_id=chain_id, nonce=nonce)
     if unsigned.gas > max_gas:
         raise GasLimitTooHigh(f"gas limit {unsigned.gas} is above {max_gas}; ask for less")
-    cost = unsigned.gas * unsigned.fee_cap
+    require_cost([unsigned], tip_wei=0, max_cost_wei=max_cost_wei)
+    return unsigned
+
+
+def require_cost(
+    attempt: Sequence[UnsignedTransaction], *, tip_wei: int, max_cost_wei: int
+) -> None:
+    """Check what an attempt may cost at worst: gas limits x fee caps, and the tip beside them.
+
+    Raises:
+        ConfigError: a tip that is no amount.
+        FeeLimitReached: above `max_cost_wei`.
+    """
+    if type(tip_wei) is not int or tip_wei < 0:
+        raise ConfigError(f"tip_wei is {tip_wei!r}; it must be an integer, at least 0")
+    cost = sum(one.gas * one.fee_cap for one in attempt) + tip_wei
     if cost > max_cost_wei:
+        gas, cap = sum(one.gas for one in attempt), max(one.fee_cap for one in attempt)
+        tip = f" and a tip of {format_units(tip_wei, 18)} ether" if tip_wei else ""
         raise FeeLimitReached(
-            f"{unsigned.gas} gas at up to {format_units(unsigned.fee_cap, 9)} gwei may cost "
+            f"{gas} gas at up to {format_units(cap, 9)} gwei{tip} may cost "
             f"{format_units(cost, 18)} ether, more than max_cost_wei allows "
             f"({format_units(max_cost_wei, 18)}); wait for lower fees or raise it"
         )
-    return unsigned
 
 
 def require_funds(needed_wei: int, available_wei: int, *, sender: Address) -> None:

@@ -49,7 +49,7 @@ from toolkit.tx.events import (
 from toolkit.tx.handle import BundleLease, Sent, Track
 from toolkit.tx.lane import open_lane
 from toolkit.tx.observer import ChainQueries, observe
-from toolkit.tx.preflight import priced, require_funds, with_gas
+from toolkit.tx.preflight import priced, require_cost, require_funds, with_gas
 from toolkit.tx.recovery import Recovered, recover
 from toolkit.tx.runner import LaneRunner, signed_as_asked
 from toolkit.tx.statistics import SchedulerStatistics, collect
@@ -242,11 +242,14 @@ class TransactionScheduler:
         sender: Address,
         target_block: int,
         fee: FeeQuote,
+        tip_wei: int = 0,
         cause: int | None = None,
     ) -> BundleLease:
         """Sign requests on consecutive nonces that are theirs until `target_block` has passed.
 
         Public requests of the same sender wait meanwhile. Each request must state its gas.
+        `tip_wei` is what their values bring the builder; a bundle is one attempt, so with all its
+        gas it is at most `max_cost_wei`.
 
         Raises:
             ConfigError: nothing to sign, no gas, a target that is past, or a live lease for
@@ -263,7 +266,9 @@ class TransactionScheduler:
         runner = self._runner(sender)
         async with runner.lock:
             await self._refresh(runner)
-            lease = await self._sign_lease(runner, requests, target_block=target_block, fee=fee)
+            lease = await self._sign_lease(
+                runner, requests, target_block=target_block, fee=fee, tip_wei=tip_wei
+            )
             if self._mode is not Mode.DRY:
                 leased = Leased(
                     lane=sender,
@@ -374,6 +379,7 @@ class TransactionScheduler:
         *,
         target_block: int,
         fee: FeeQuote,
+        tip_wei: int,
     ) -> BundleLease:
         state, sender = runner.state, runner.signer.address
         for live in state.leases.values():
@@ -389,6 +395,7 @@ class TransactionScheduler:
             self._priced(request, fee, nonce=first + index)
             for index, request in enumerate(requests)
         ]
+        require_cost(asked, tip_wei=tip_wei, max_cost_wei=self._config.max_cost_wei)
         balance = await self._node.balance(sender) - state.reserved_wei()
         require_funds(sum(tx.worst_cost_wei for tx in asked), balance, sender=sender)
         signed = [await signed_as_asked(runner.signer, unsigned) for unsigned in asked]
