@@ -11,6 +11,7 @@ from web3.types import Wei
 
 from toolkit.chain.signer import LocalSigner
 from toolkit.devnet.anvil import Anvil, start_anvil
+from toolkit.devnet.participants import user_accounts
 from toolkit.journal.memory import MemoryBackend
 from toolkit.model.bundle import MissCause, Missed
 from toolkit.model.chain import Address, Mode
@@ -183,6 +184,17 @@ async def test_public_keys_are_refused_on_a_real_node(geth: Front, options: dict
     await refused(
         geth.url, "public Anvil and Hardhat key", signer=LocalSigner(PUBLIC_KEY), **options
     )
+
+
+@pytest.mark.parametrize("options", [{}, {"live": True, "chain_id": 1}])
+@pytest.mark.parametrize(("seed", "index"), [(0, 0), (1, 0), (99, 9)])
+async def test_devnet_keys_are_refused_on_a_real_node(
+    geth: Front, options: dict[str, Any], seed: int, index: int
+) -> None:
+    """A devnet's keys follow from its seed, so everybody has them, dry or live."""
+    account = user_accounts(seed, 10)[index]
+
+    await refused(geth.url, "public devnet key", signer=account.signer, **options)
 
 
 async def test_a_real_key_is_refused_on_a_development_node(anvil: Anvil) -> None:

@@ -193,7 +193,8 @@ async def test_an_error_object_in_an_http_error_is_still_read(serve: Any, status
             await rpc.call("eth_blockNumber")
 
 
-async def test_a_redirect_is_not_followed(serve: Any) -> None:
+@pytest.mark.parametrize(("scheme", "said"), [("http", "HTTP 307"), ("ws", "Redirected")])
+async def test_a_redirect_is_not_followed(serve: Any, scheme: str, said: str) -> None:
     """Signed bytes go to the host that was configured and to no other."""
     from aiohttp import web
 
@@ -204,13 +205,13 @@ async def test_a_redirect_is_not_followed(serve: Any) -> None:
         return web.Response(status=307, headers={"Location": other.url})
 
     app = web.Application()
-    app.router.add_post("/", away)
+    app.router.add_route("*", "/", away)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
-        async with HttpRpc(f"http://127.0.0.1:{runner.addresses[0][1]}") as rpc:
-            with pytest.raises(NodeError, match="HTTP 307"):
+        async with open_rpc(f"{scheme}://127.0.0.1:{runner.addresses[0][1]}") as rpc:
+            with pytest.raises(NodeError, match=said):
                 await rpc.call("eth_sendRawTransaction", ["0x02"])
     finally:
         await runner.cleanup()

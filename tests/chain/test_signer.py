@@ -3,6 +3,7 @@ import pickle
 import random
 import secrets
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -200,9 +201,11 @@ def test_trailing_bytes_are_refused() -> None:
         (b"\0" * 32, "zero or not below the order"),
         (ORDER.to_bytes(32, "big"), "zero or not below the order"),
         ("ff" * 32, "zero or not below the order"),
+        (None, "is a NoneType: give 64 hex digits or 32 bytes"),
+        (32, "is a int: give 64 hex digits or 32 bytes"),
     ],
 )
-def test_a_bad_key_is_one_clear_line_without_the_key(key: str | bytes, message: str) -> None:
+def test_a_bad_key_is_one_clear_line_without_the_key(key: Any, message: str) -> None:
     """SignerError says what is wrong and never quotes the key or keeps it in its cause."""
     with pytest.raises(SignerError, match=message) as caught:
         LocalSigner(key)

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from toolkit.chain.dev_keys import known_dev_accounts
 from toolkit.chain.node import Node
 from toolkit.model.chain import Address, Mode
 from toolkit.model.errors import ConfigError, RpcError
@@ -139,9 +140,9 @@ def check_signers(
                 f" and its signature would be valid on chain {identity.chain_id}: use a devnet"
                 f" account, or allow_real_key=True if that is meant"
             )
-        if mode in {Mode.DRY, Mode.LIVE} and account in PUBLIC_KEYS:
+        if mode in {Mode.DRY, Mode.LIVE} and (whose := _public(account)):
             raise ConfigError(
-                f"signer {account} is a public Anvil and Hardhat key, refused on a real node:"
+                f"signer {account} is a public {whose} key, refused on a real node:"
                 f" anybody can spend what it holds; use a key of your own"
             )
 
@@ -169,6 +170,13 @@ def is_loopback(url: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _public(account: Address) -> str:
+    """Whose key it is that everybody has; "" if nobody knows better."""
+    if account in PUBLIC_KEYS:
+        return "Anvil and Hardhat"
+    return "devnet" if account in known_dev_accounts() else ""
 
 
 async def _answer(node: Node, method: str) -> Any:

@@ -59,8 +59,7 @@ class LocalSigner:
 
     def __init__(self, key: str | bytes) -> None:
         self._key = PrivateKey(_secret(key))
-        point = self._key.public_key.format(compressed=False)
-        self.address = Address("0x" + keccak(point[1:])[12:].hex())
+        self.address = account_of(self._key.public_key)
 
     def __repr__(self) -> str:
         """Name the account, never the key."""
@@ -116,6 +115,11 @@ class LocalSigner:
         return f"0x{signature[:64].hex()}{signature[64] + 27:02x}"
 
 
+def account_of(key: PublicKey) -> Address:
+    """The account of a public key: the last 20 bytes of its point's hash."""
+    return Address("0x" + keccak(key.format(compressed=False)[1:])[12:].hex())
+
+
 def message_digest(text: bytes) -> bytes:
     """EIP-191 version 0x45: keccak(0x19 + "Ethereum Signed Message:" + newline + length + text)."""
     return keccak(b"\x19Ethereum Signed Message:\n" + str(len(text)).encode() + text)
@@ -164,6 +168,8 @@ def decode_transaction(raw: str) -> SignedTransaction:
 
 def _secret(key: str | bytes) -> bytes:
     what = "private key"
+    if not isinstance(key, str | bytes | bytearray):  # bytes(5) would be five zeros
+        raise SignerError(f"{what} is a {type(key).__name__}: give 64 hex digits or 32 bytes")
     try:
         secret = bytes.fromhex(key.removeprefix("0x")) if isinstance(key, str) else bytes(key)
     except ValueError:
@@ -234,7 +240,7 @@ def _recover(digest: bytes, signature: bytes) -> Address:
         key = PublicKey.from_signature_and_message(signature, digest, hasher=None)
     except Exception as error:  # noqa: BLE001 - coincurve raises bare Exception for a bad point
         raise SignerError(f"signature does not recover to an account: {error}") from None
-    return Address("0x" + keccak(key.format(compressed=False)[1:])[12:].hex())
+    return account_of(key)
 
 
 def _int(blob: object, limit: int = _MAX_UINT256) -> int:

@@ -17,6 +17,26 @@ _QUEUED = 4096
 _CLOSING = aiohttp.ClientWSTimeout(ws_close=1.0)
 
 
+class _Redirected(aiohttp.ClientError):
+    """The node's host names another one."""
+
+
+def _staying() -> aiohttp.TraceConfig:
+    """Refuse what the client would follow: signed bytes go to the host that was configured."""
+
+    async def refuse(
+        _session: aiohttp.ClientSession,
+        _context: object,
+        redirect: aiohttp.TraceRequestRedirectParams,
+    ) -> None:
+        redirect.response.close()
+        raise _Redirected
+
+    config = aiohttp.TraceConfig()
+    config.on_request_redirect.append(refuse)
+    return config
+
+
 class Subscription:
     """Events of one `eth_subscribe`, in order.
 
@@ -191,7 +211,9 @@ class WsRpc:
             if self._socket is not None and not self._socket.closed:
                 return self._socket
             if self._session is None:
-                self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None))
+                self._session = aiohttp.ClientSession(
+                    timeout=aiohttp.ClientTimeout(total=None), trace_configs=[_staying()]
+                )
             where = wire.public_url(self.url)
             try:
                 socket = await self._session.ws_connect(

@@ -1,6 +1,6 @@
 from dataclasses import dataclass, field
 
-from toolkit.chain.hashing import keccak
+from toolkit.chain.dev_keys import dev_key
 from toolkit.chain.signer import LocalSigner
 from toolkit.model.chain import Address
 
@@ -19,10 +19,10 @@ class DevAccount:
 
 
 def derive_account(seed: int, role: str, index: int) -> DevAccount:
-    """Derive an account from the seed: key = keccak("toolkit devnet/<seed>/<role>/<index>").
+    """Derive an account from the seed, by `dev_key`.
 
     Fresh for every seed, so that nobody's real key and none of the public development keys (which
     carry delegations on mainnet) are ever funded here.
     """
-    key = "0x" + keccak(f"toolkit devnet/{seed}/{role}/{index}".encode()).hex()
+    key = "0x" + dev_key(seed, role, index).hex()
     return DevAccount(address=LocalSigner(key).address, key=key)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from toolkit.chain.dev_keys import USER_ROLE
 from toolkit.devnet.accounts import DevAccount, derive_account
 from toolkit.devnet.protocols import V2_ROUTER, V3_ROUTER
 from toolkit.devnet.tokens import TOKENS
@@ -33,7 +34,7 @@ _ROUTERS = (V2_ROUTER, V3_ROUTER)
 
 def user_accounts(seed: int, count: int) -> tuple[DevAccount, ...]:
     """The accounts whose keys a devnet's users get."""
-    return tuple(derive_account(seed, "account", index) for index in range(count))
+    return tuple(derive_account(seed, USER_ROLE, index) for index in range(count))
 
 
 def traders(seed: int) -> tuple[DevAccount, ...]:
