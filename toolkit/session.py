@@ -25,6 +25,7 @@ from toolkit.gas.oracle import GasOracle
 from toolkit.journal.log import Backend, Journal
 from toolkit.journal.memory import MemoryBackend
 from toolkit.journal.sqlite import SqliteBackend
+from toolkit.logs import log_of
 from toolkit.model.chain import Head, HeadChange, Mode
 from toolkit.model.errors import ConfigError
 from toolkit.model.tx import TransactionRequest, Urgency, Visibility
@@ -108,6 +109,7 @@ class Session:
             node=node,
             scheduler=self.scheduler,
             journal=journal,
+            mode=mode,
             own=frozenset(signer.address for signer in signers),
             simulator=self.simulator,
         )
@@ -285,6 +287,8 @@ class Session:
         await self.submitter.on_head(change)
 
     def _destinations(self, visibility: Visibility | None) -> tuple[Destination, ...]:
+        if visibility is not None and not isinstance(visibility, Visibility):
+            raise ConfigError(f"visibility is {visibility!r}; give a member of Visibility")
         if visibility is None and not self._private:
             raise ConfigError(
                 "visibility must be said where no relays are given: visibility="
@@ -367,6 +371,9 @@ async def connect(
             like=None if isinstance(endpoint, str) else endpoint,
         )
         async with session.running():
+            log_of(__name__, mode).info(
+                "session_opened", chain_id=identity.chain_id, accounts=accounts
+            )
             yield session
 
 

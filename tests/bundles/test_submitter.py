@@ -15,7 +15,7 @@ from toolkit.evm.simulator import BlockEnv, Call, CallResult
 from toolkit.journal.log import Entry, Journal
 from toolkit.journal.memory import MemoryBackend
 from toolkit.model.bundle import Bundle, BundleResult, Landed, MissCause, Missed
-from toolkit.model.chain import Address, Head, HeadChange
+from toolkit.model.chain import Address, Head, HeadChange, Mode
 from toolkit.model.errors import (
     BundleRefused,
     ConfigError,
@@ -68,6 +68,7 @@ class Rig:
             node=chain.node,
             scheduler=self.lanes,
             journal=self.journal,
+            mode=Mode.DEV,
             own=fields.get("own", frozenset({signer.address})),
             simulator=fields.get("simulator"),
         )
@@ -544,6 +545,7 @@ async def test_relay_names_are_unique(chain: Any, signer: LocalSigner) -> None:
         "node": chain.node,
         "scheduler": Settled(),
         "journal": Journal(MemoryBackend()),
+        "mode": Mode.DEV,
         "own": frozenset(),
     }
 

@@ -14,7 +14,7 @@ from toolkit.devnet.participants import user_accounts, user_funding
 from toolkit.devnet.protocols import V2_ROUTER, V3_ROUTER
 from toolkit.devnet.sealing import Market
 from toolkit.devnet.twin import Funding, Twin, TwinConfig, build_twin
-from toolkit.model.chain import Address
+from toolkit.model.chain import Address, Mode
 from toolkit.model.tx import SignedTransaction, UnsignedTransaction
 
 SEED = 7
@@ -70,7 +70,7 @@ async def market(node: Node, twin: Twin) -> Market:
         )
         for index in (1, 2)
     ]
-    return Market(node.rpc, builders, seed=SEED, chain_id=1, head=twin.head)
+    return Market(node.rpc, builders, seed=SEED, chain_id=1, mode=Mode.DEV, head=twin.head)
 
 
 class Wallet:

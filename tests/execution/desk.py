@@ -181,6 +181,7 @@ def _desk(node: Node, journal: Journal, inbox: Inbox, relay: Relay) -> Desk:
         node=node,
         scheduler=scheduler,
         journal=journal,
+        mode=Mode.DEV,
         own=frozenset(),
         simulator=simulator,
     )

@@ -73,6 +73,7 @@ async def open_desk(stack: AsyncExitStack, devnet: Devnet, signer: LocalSigner) 
         node=node,
         scheduler=scheduler,
         journal=journal,
+        mode=Mode.DEV,
         own=frozenset(),
         simulator=simulator,
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from tests.orchestrator.worlds import DAI_CAPITAL, DAI_MARKET, random_market, shipped
 from toolkit.journal.log import Journal
 from toolkit.journal.memory import MemoryBackend
-from toolkit.model.chain import HeadChange
+from toolkit.model.chain import HeadChange, Mode
 from toolkit.model.decision import VetoCause
 from toolkit.orchestrator import records
 from toolkit.orchestrator.replay import decoded, replay
@@ -20,6 +20,7 @@ class Recorded:
 
     blocks: list[Perceived]
     journal: Journal = field(default_factory=lambda: Journal(MemoryBackend()))
+    mode: Mode = Mode.DEV
 
     async def advance(self) -> HeadChange | None:
         """Give the next block's head."""

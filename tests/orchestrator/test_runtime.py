@@ -7,7 +7,7 @@ import pytest
 from tests.orchestrator.worlds import DAI_MARKET, random_market, shipped
 from toolkit.journal.log import Entry, Journal
 from toolkit.journal.memory import MemoryBackend
-from toolkit.model.chain import ZERO_ADDRESS, Address, HeadChange
+from toolkit.model.chain import ZERO_ADDRESS, Address, HeadChange, Mode
 from toolkit.model.decision import Fill, Plan, VetoCause
 from toolkit.model.errors import (
     ConfigError,
@@ -114,6 +114,7 @@ class Desk:
 
     def __init__(self, backend: MemoryBackend) -> None:
         self.journal = Journal(backend)
+        self.mode = Mode.DEV
 
     async def advance(self) -> HeadChange | None:
         """No heads of its own."""

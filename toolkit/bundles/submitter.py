@@ -34,8 +34,9 @@ from toolkit.chain.node import Node
 from toolkit.chain.signer import decode_transaction
 from toolkit.evm.simulator import Simulator
 from toolkit.journal.log import Journal
+from toolkit.logs import log_of
 from toolkit.model.bundle import Bundle, BundleResult, GuardKind, Landed, MissCause, Missed
-from toolkit.model.chain import Address, Hash, Head, HeadChange
+from toolkit.model.chain import Address, Hash, Head, HeadChange, Mode
 from toolkit.model.errors import BundleRefused, ConfigError, RelayError, RelayRejected
 from toolkit.model.tx import SignedTransaction
 from toolkit.tx.handle import BundleLease
@@ -159,6 +160,7 @@ class Submitter:
 
     Args:
         relays: all get every bundle; equal dialects share one body and one signature.
+        mode: what every line of the log shows.
         own: every configured signer and executor, for the refusal of own-foreign-own.
         simulator: where given, a missed bundle is run on the state before its block, to tell one
             that could not land from one that lost.
@@ -174,6 +176,7 @@ class Submitter:
         node: Node,
         scheduler: Lanes,
         journal: Journal,
+        mode: Mode,
         own: frozenset[Address],
         simulator: Simulator | None = None,
     ) -> None:
@@ -184,6 +187,7 @@ class Submitter:
         self._node = node
         self._lanes = scheduler
         self._journal = journal
+        self._log = log_of(__name__, mode)
         self._own = own
         self._simulator = simulator
         self._live: list[_Live] = []
@@ -374,6 +378,12 @@ class Submitter:
         )
         live.journal_seq = self._journal.append("bundle_submitted", entry)
         await self._journal.commit()
+        self._log.info(
+            "bundle_submitted",
+            bundle=entry.bundle_hash,
+            block=entry.target_block,
+            relays=entry.relays,
+        )
 
     async def _send(self, live: _Live) -> None:
         live.tasks = await fan_out(
@@ -420,6 +430,13 @@ class Submitter:
         else:
             self._missed[result.cause.value] += 1
         live.result.set_result(result)
+        self._log.info(
+            "bundle_ended",
+            bundle=live.submission.bundle_hash,
+            block=live.submission.bundle.target_block,
+            result=type(result).__name__,
+            cause=result.cause.value if isinstance(result, Missed) else None,
+        )
 
     def _takers(self, answers: Sequence[RelayAnswer]) -> frozenset[Address]:
         """Coinbases behind the relays that took a bundle; empty if one of them is not known."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from toolkit.cli import logs
 from toolkit.model.errors import ConfigError
 
 MAX_BLOCKS = 10_000
@@ -25,6 +26,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--report", type=Path, help="folder of the report (runs/<id>)")
     parser.add_argument("--no-pauses", action="store_true", help="declare no pauses")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON only")
+    logs.add_option(parser)
     parser.set_defaults(handler=run)
 
 
@@ -49,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
     )
     console = Console(stderr=True, quiet=args.json)
     console.print(f"[DEV] building the mainnet twin, seed {args.seed}", markup=False)
-    with LiveTable(mode="DEV", console=console) as table:
+    table = LiveTable(mode="DEV", console=console)
+    with table, logs.shown(verbose=args.verbose):
         record = asyncio.run(trade(config, table.add))
     files = {"report.html": render(record).encode(), "summary.json": record.summary()}
     written = _write(folder, files)

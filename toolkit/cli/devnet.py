@@ -4,6 +4,8 @@ import argparse
 import json
 from collections.abc import Mapping
 
+from toolkit.cli import logs
+
 EXIT_INTERRUPTED = 130
 MEMPOOLS = ("geth", "reth", "none")
 
@@ -30,6 +32,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--fork-url", metavar="URL", help="fork this node instead of the twin")
     parser.add_argument("--seed", type=int, default=1, help="determines everything (%(default)s)")
     parser.add_argument("--json", action="store_true", help="the same: its output is JSON anyway")
+    logs.add_option(parser)
     parser.set_defaults(handler=run)
 
 
@@ -58,7 +61,8 @@ def run(args: argparse.Namespace) -> int:
         hardfork=args.hardfork,
         fork_url=args.fork_url,
     )
-    ended_by = asyncio.run(serve_until_signal(Devnet(config), _announce))
+    with logs.shown(verbose=args.verbose):
+        ended_by = asyncio.run(serve_until_signal(Devnet(config), _announce))
     return EXIT_INTERRUPTED if ended_by is signal.SIGINT else 0
 
 

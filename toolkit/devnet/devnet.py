@@ -78,6 +78,13 @@ class DevnetConfig:
     scenario: ScenarioConfig = field(default_factory=ScenarioConfig)
 
     def __post_init__(self) -> None:
+        for name in ("seed", "port", "builders", "accounts", "depth_percent"):
+            if type(value := getattr(self, name)) is not int:
+                raise ConfigError(f"{name} is {value!r}; it must be an integer")
+        if type(self.block_time) not in {int, float}:
+            raise ConfigError(f"block_time is {self.block_time!r}; it must be a number of seconds")
+        if not isinstance(self.hardfork, str):
+            raise ConfigError(f"hardfork is {self.hardfork!r}; it must be a name")
         if not 1 <= self.builders <= MAX_BUILDERS:
             raise ConfigError(f"builders {self.builders} is not between 1 and {MAX_BUILDERS}")
         if not 1 <= self.accounts <= MAX_ACCOUNTS:
@@ -320,7 +327,12 @@ class Devnet:
             for index in range(1, self.config.builders + 1)
         ]
         self._market = Market(
-            rpc, builders, seed=self.config.seed, chain_id=self.chain_id, head=head
+            rpc,
+            builders,
+            seed=self.config.seed,
+            chain_id=self.chain_id,
+            mode=self.mode,
+            head=head,
         )
         relays = []
         for builder in builders:

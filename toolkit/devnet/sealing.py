@@ -12,8 +12,9 @@ from toolkit.devnet.merging import Consideration, Merge, Merger
 from toolkit.devnet.orders import Order
 from toolkit.devnet.public_pool import Pending, pack, put_back, read_pool
 from toolkit.devnet.simulation import SlotEnv
+from toolkit.logs import log_of
 from toolkit.model.bundle import MissCause
-from toolkit.model.chain import Address, Hash, Head
+from toolkit.model.chain import Address, Hash, Head, Mode
 from toolkit.model.errors import DevnetError, RpcError
 from toolkit.model.tx import SignedTransaction
 
@@ -40,7 +41,14 @@ class Market:
     """
 
     def __init__(
-        self, rpc: Rpc, builders: Sequence[Builder], *, seed: int, chain_id: int, head: Head
+        self,
+        rpc: Rpc,
+        builders: Sequence[Builder],
+        *,
+        seed: int,
+        chain_id: int,
+        mode: Mode,
+        head: Head,
     ) -> None:
         self._rpc = rpc
         self._node = Node(rpc)
@@ -50,6 +58,7 @@ class Market:
         self.head = head
         self.slots: deque[SlotRecord] = deque(maxlen=MAX_SLOTS_KEPT)
         self.gate = Gate()
+        self._log = log_of(__name__, mode)
 
     async def seal(self) -> Head:
         """Build and mine the next block; the new head.
@@ -76,6 +85,8 @@ class Market:
             self.head = head
             for builder in self.builders:
                 builder.advance(head)
+            bundles = sum(c.included and not c.is_private_transaction for c in slot.considered)
+            self._log.info("slot_sealed", block=slot.number, builder=slot.builder, bundles=bundles)
             return head
 
     async def _seal(self, pool: Sequence[Pending]) -> tuple[SlotRecord, Head]:

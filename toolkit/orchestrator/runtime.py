@@ -11,7 +11,8 @@ from toolkit.execution.gateway import BALANCER_VAULT
 from toolkit.execution.gateway import Gateway as ChainGateway
 from toolkit.execution.planner import FlashSource, PlanLimits, TipPolicy
 from toolkit.journal.log import Journal
-from toolkit.model.chain import Address, HeadChange
+from toolkit.logs import log_of
+from toolkit.model.chain import Address, HeadChange, Mode
 from toolkit.model.decision import Fill
 from toolkit.model.errors import ConfigError
 from toolkit.model.market import FundingKind, PoolKind
@@ -43,6 +44,11 @@ class Session(Protocol):
     @property
     def journal(self) -> Journal:
         """Where every decision is written before it has an effect."""
+        ...
+
+    @property
+    def mode(self) -> Mode:
+        """Shown in every line of the log."""
         ...
 
     async def advance(self) -> HeadChange | None:
@@ -114,6 +120,7 @@ class Orchestrator:
             lenders=tuple(lenders),
         )
         self._session = session
+        self._log = log_of(__name__, session.mode)
         self._perception = perception or _observer(
             session, self.setup, pools=pools, executors=executors or {}, history=history
         )
@@ -175,6 +182,7 @@ class Orchestrator:
         decision = self._core.advance(seen, fills)
         self._write(seen, fills, decision)
         await self._session.journal.commit()
+        self._tell(decision)
         for plan in decision.plans:
             failed = await self._outbox.submit(plan, seen.fee)
             if failed is not None:
@@ -193,6 +201,21 @@ class Orchestrator:
     def ledger(self) -> LedgerState:
         """Return a copy of the ledger."""
         return self._core.ledger.state()
+
+    def _tell(self, decision: Decision) -> None:
+        report = decision.report
+        self._log.info(
+            "block_decided",
+            block=report.head.number,
+            intents=len(report.intents),
+            approved=len(report.verdicts) - len(report.vetoes),
+            vetoed=len(report.vetoes),
+            plans=len(decision.plans),
+        )
+        for record in decision.records:
+            if isinstance(record.data, records.Quarantined):
+                data = record.data
+                self._log.warning("agent_quarantined", agent=data.agent, why=data.why)
 
     def _write(self, seen: Perceived, fills: Sequence[Fill], decision: Decision) -> None:
         """Journal a block: what came in first, then what it led to, each with its cause."""

@@ -13,7 +13,7 @@ from toolkit.execution.planner import FlashSource
 from toolkit.journal.log import Entry, Journal
 from toolkit.journal.memory import MemoryBackend
 from toolkit.journal.sqlite import SqliteBackend
-from toolkit.model.chain import ZERO_ADDRESS, ZERO_HASH, Address, Hash, Head, HeadChange
+from toolkit.model.chain import ZERO_ADDRESS, ZERO_HASH, Address, Hash, Head, HeadChange, Mode
 from toolkit.model.decision import Fill, Plan, Reading, Verdict
 from toolkit.model.errors import ConfigError
 from toolkit.model.market import FundingKind, Token
@@ -231,6 +231,7 @@ class _Offline:
 
     def __init__(self, journal: Journal, world: "_World") -> None:
         self.journal = journal
+        self.mode = Mode.DRY  # there is no chain to send to
         self.advance = world.advance
 
 

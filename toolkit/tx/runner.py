@@ -5,14 +5,15 @@ from collections.abc import Callable, Mapping, Sequence
 
 from toolkit.chain.signer import Signer
 from toolkit.journal.log import Journal
-from toolkit.model.chain import Hash
+from toolkit.logs import log_of
+from toolkit.model.chain import Hash, Mode
 from toolkit.model.errors import (
     ConfigError,
     RemoteSignerMismatch,
     SignerError,
     ToolkitError,
 )
-from toolkit.model.tx import Attempt, Exposure, SignedTransaction, UnsignedTransaction
+from toolkit.model.tx import Attempt, Exposure, Outcome, SignedTransaction, UnsignedTransaction
 from toolkit.tx.destination import Answer, Destination, hand_over
 from toolkit.tx.events import (
     FAILED,
@@ -54,6 +55,7 @@ class LaneRunner:
         destinations: Mapping[str, Destination],
         on_end: Callable[[Finish | Fail | Reopen, ToolkitError | None], None],
         causes: Mapping[str, int],
+        mode: Mode,
     ) -> None:
         self.state = state
         self.lock = asyncio.Lock()
@@ -63,6 +65,7 @@ class LaneRunner:
         self._destinations = destinations
         self._on_end = on_end
         self._causes = dict(causes)
+        self._log = log_of(__name__, mode).bind(lane=state.lane)
         self._errors: dict[str, ToolkitError] = {}
 
     @property
@@ -115,13 +118,21 @@ class LaneRunner:
             case Finish():
                 ended = Ended(lane=lane, request_id=name, outcome=effect.outcome)
                 self._journal.append(OUTCOME, ended, cause=cause)
+                self.log_end(name, effect.outcome)
             case Fail():
                 failed = Failed(lane=lane, request_id=name, message=effect.message)
                 self._journal.append(FAILED, failed, cause=cause)
+                self._log.info("request_ended", request=name, outcome="Failed", hash=None)
             case Reopen():
                 reopened = Reopened(lane=lane, request_id=name, tx_hash=effect.tx_hash)
                 self._journal.append(REOPENED, reopened, cause=cause)
+                self._log.info("request_reopened", request=name, hash=effect.tx_hash)
         self._on_end(effect, self._errors.pop(name, None))
+
+    def log_end(self, name: str, outcome: Outcome) -> None:
+        """Tell whoever listens how a request ended; the hash is what the chain has, if anything."""
+        kind = type(outcome).__name__
+        self._log.info("request_ended", request=name, outcome=kind, hash=outcome.tx_hash)
 
     async def deliver(self, sends: Sequence[Send]) -> None:
         """Make everything durable, then hand each attempt to each of its destinations."""
@@ -148,6 +159,12 @@ class LaneRunner:
             cancels=send.cancels,
         )
         self.broadcasts += 1
+        self._log.info(
+            "attempt_broadcast",
+            nonce=send.signed.unsigned.nonce,
+            hash=send.signed.hash,
+            destination=destination.name,
+        )
         answer = await hand_over(destination, attempt, target_block=send.target_block)
         del waiting[send.signed.hash, destination.name]
         self._answer(send, destination.name, answer)

@@ -370,6 +370,7 @@ class TransactionScheduler:
         await self._journal.commit()
         sent = self._handle(runner, name)
         self._tracks.pop(name).finish(outcome)
+        runner.log_end(name, outcome)
         return sent
 
     async def _sign_lease(
@@ -497,6 +498,7 @@ class TransactionScheduler:
             destinations=self._destinations,
             on_end=self._on_end,
             causes=recovered.seqs,
+            mode=self._mode,
         )
         self._runners[address] = runner
         if self._mode is Mode.DRY:

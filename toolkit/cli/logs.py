@@ -1,0 +1,59 @@
+"""`--verbose`: the toolkit's events on stderr, while a command runs."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+def add_option(parser: argparse.ArgumentParser) -> None:
+    """Offer -v."""
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="log events to stderr, each with the mode"
+    )
+
+
+@contextmanager
+def shown(*, verbose: bool) -> Iterator[None]:
+    """Show events where that is asked for: key=value on a terminal, else a JSON line each."""
+    if not verbose:
+        yield
+        return
+    logger, handler = logging.getLogger("toolkit"), _Stderr()
+    handler.setFormatter(_formatter(for_people=sys.stderr.isatty()))
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+        logger.removeHandler(handler)
+
+
+class _Stderr(logging.Handler):
+    """Whatever stderr is at the time: a live table takes its place while it is on screen."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line; a stderr that nobody reads any more does not stop a run."""
+        try:
+            sys.stderr.write(self.format(record) + "\n")
+            sys.stderr.flush()
+        except OSError:
+            self.handleError(record)
+
+
+def _formatter(*, for_people: bool) -> logging.Formatter:
+    from structlog.processors import JSONRenderer, LogfmtRenderer, TimeStamper
+    from structlog.stdlib import ProcessorFormatter, add_log_level
+
+    first = ["timestamp", "level", "event", "mode"]
+    return ProcessorFormatter(
+        processors=[
+            ProcessorFormatter.remove_processors_meta,
+            add_log_level,
+            TimeStamper(fmt="iso", utc=True),
+            LogfmtRenderer(key_order=first) if for_people else JSONRenderer(),
+        ]
+    )

@@ -1,0 +1,44 @@
+"""Events for whoever listens, through the standard library's logging; every line has the mode.
+
+Nothing is installed and nothing is printed: without a handler an event costs one look, and also a
+warning stays silent, where the standard library would print it by itself. A record's message is
+the event with its fields as a dict, which structlog's `ProcessorFormatter` renders.
+
+    INFO     session_opened      chain_id, accounts
+             attempt_broadcast   lane, nonce, hash, destination
+             request_ended       lane, request, outcome, hash
+             request_reopened    lane, request, hash
+             bundle_submitted    bundle, block, relays
+             bundle_ended        bundle, block, result, cause
+             block_decided       block, intents, approved, vetoed, plans
+             slot_sealed         block, builder, bundles
+    WARNING  agent_quarantined   agent, why
+
+What names a private transaction here is its hash; its bytes, keys and addresses of nodes and
+relays never are.
+"""
+
+import logging
+
+import structlog
+from structlog.stdlib import BoundLogger, ProcessorFormatter, filter_by_level
+from structlog.typing import EventDict
+
+from toolkit.model.chain import Mode
+
+
+def log_of(name: str, mode: Mode) -> BoundLogger:
+    """Return the logger of one part of the toolkit, its mode bound to every line."""
+    # Not structlog's own factory, which prints unless somebody configures it.
+    log: BoundLogger = structlog.wrap_logger(
+        logging.getLogger(name),
+        processors=[filter_by_level, _drop_unheard, ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=BoundLogger,
+    )
+    return log.bind(mode=mode.value)
+
+
+def _drop_unheard(logger: logging.Logger, _method: str, event: EventDict) -> EventDict:
+    if not logger.hasHandlers():
+        raise structlog.DropEvent
+    return event
