@@ -73,3 +73,27 @@ def test_history_is_bounded_and_views_are_read_only() -> None:
         view["k"][0].value = 1.0  # type: ignore[misc]
     assert 10 == board.version
     assert msgspec.structs.asdict(view["k"][0])["key"] == "k"
+
+
+def test_a_new_run_goes_on_after_what_an_earlier_one_read() -> None:
+    """Its own block is read anew, older readings only fill gaps, and the rest stays."""
+    board = Blackboard()
+    board.write([reading(n) for n in (1, 2, 4, 5)])
+    board.write([reading(5, key="other")])
+    board.resume([reading(2), reading(3, fork="e"), reading(4, fork="f")], block=4)
+
+    assert [reading(1), reading(2), reading(3, fork="e"), reading(4, fork="f")] == list(
+        board.as_of(9)["k"]
+    )
+    assert "other" not in board.as_of(9)
+
+
+def test_a_new_run_may_read_a_key_from_another_source() -> None:
+    """A key with another source begins anew, and belongs to that source."""
+    board = Blackboard()
+    board.write([reading(1)])
+    board.resume([reading(2, source="t")], block=2)
+
+    assert [reading(2, source="t")] == list(board.as_of(9)["k"])
+    with pytest.raises(ConfigError, match="belongs to t; s may not"):
+        board.write([reading(3)])

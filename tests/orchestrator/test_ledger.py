@@ -195,3 +195,17 @@ def test_a_verdict_reserves_once() -> None:
 
     with pytest.raises(ConfigError, match="already"):
         ledger.reserve(reservation("v", A, 1))
+
+
+def test_what_nobody_did_enters_the_opening() -> None:
+    """A rebase makes the ledger agree with the chain, tells by how much, and touches no book."""
+    ledger = Ledger()
+    ledger.open({A: 100, B: 5})
+    ledger.post(fill("v", {A: 7}, block=1), [share("p", 1)])
+    changes = ledger.rebase({A: 3, B: 5, ZERO_ADDRESS: 2})
+
+    assert {A: -104, ZERO_ADDRESS: 2} == changes
+    assert {A: 3, B: 5, ZERO_ADDRESS: 2} == ledger.expected()
+    assert {A: 7} == ledger.book("p")
+    assert -4 == ledger.state().initial[A]
+    assert {} == ledger.rebase({A: 3})

@@ -1,6 +1,7 @@
 """Views and linear signals."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 
@@ -49,6 +50,42 @@ def test_a_view_remembers_what_was_looked_at() -> None:
     seen.age("nothing")
 
     assert {PRICE_KEY, "nothing"} == seen.touched
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda seen: seen.readings[PRICE_KEY],
+        lambda seen: seen.readings.get(PRICE_KEY),
+        lambda seen: PRICE_KEY in seen.readings,
+        lambda seen: list(seen.readings.values()),
+        lambda seen: dict(seen.readings),
+    ],
+    ids=["item", "get", "in", "values", "copy"],
+)
+def test_no_way_to_a_reading_goes_unnoticed(look: Callable[[View], object]) -> None:
+    """A key looked up in the readings themselves is noted like any other; names alone are not."""
+    seen = view([1.0])
+    names = list(seen.readings)
+    before = seen.touched
+    look(seen)
+
+    assert ([PRICE_KEY], frozenset()) == (names, before)
+    assert {PRICE_KEY} == seen.touched
+
+
+def test_what_was_looked_at_cannot_be_forgotten_or_written() -> None:
+    """Neither the readings nor the record of look-ups can be changed through a view."""
+    seen = view([1.0])
+    seen.price(PRICE_KEY)
+
+    assert not hasattr(seen.touched, "clear")
+    with pytest.raises((AttributeError, TypeError)):
+        seen.touched = frozenset()  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        seen.readings["x"] = ()  # type: ignore[index]
+    with pytest.raises(TypeError, match="by text, not by int"):
+        seen.readings[5]  # type: ignore[index]
 
 
 def test_an_unknown_price_is_a_clear_error() -> None:

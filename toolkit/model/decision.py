@@ -15,7 +15,9 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """One dated observation from one source.
 
     `value` is an exact number as a decimal string where it is money, else a float; `observed_at`
-    is chain time in seconds; `max_age_blocks` after which no decision may rest on it.
+    is chain time in seconds; `max_age_blocks` after which no decision may rest on it. `quality`
+    is how far the source trusts it, 0..1: for agents to weigh and for people to read. The toolkit
+    itself refuses a reading by its age alone.
     """
 
     key: str  # e.g. "price/ETH-USD", "pools", "head"
@@ -40,7 +42,12 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True):
 class Intent(msgspec.Struct, frozen=True, kw_only=True):
     """An agent's sized wish. `edge_wei` is the gain it expects, in wei of native token, before gas.
 
-    `inputs` are the keys of the readings it rests on; `reason` one line for people.
+    `confidence`, 0..1, is the share of `amount_in` that is granted at most, counted in ppm and
+    rounded down; a leg that is a cycle has the amounts of its route, and is done whole or not.
+    `valid_for_blocks` counts from the block it was made on, and the target of its plan must lie
+    within. An intent is judged in its own block only and the target is the next one, so every
+    value from 1 on has the same effect. `inputs` are the keys of the readings it rests on, besides
+    those the agent is seen to look up; `reason` one line for people.
     """
 
     agent: str

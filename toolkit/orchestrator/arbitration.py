@@ -304,6 +304,7 @@ def _swaps(candidates: Sequence[Candidate], context: Context) -> list[_Draft]:
                 leg,
                 book=context.books.get(candidate.intent.agent, {}),
                 weight_ppm=round(context.weights.get(candidate.intent.agent, 1.0) * PPM),
+                confidence_ppm=round(candidate.intent.confidence * PPM),
                 market=context.market,
                 limits=context.limits,
                 readings=context.readings,

@@ -41,6 +41,24 @@ class Blackboard:
             self._series[reading.key] = (*series, reading)[-self._history :]
             self.version += 1
 
+    def resume(self, readings: Iterable[Reading], *, block: int) -> None:
+        """Write the first readings of a new run, as of `block`, after those of an earlier one.
+
+        What the earlier run read at `block` or later is read anew. A key that has got another
+        source begins anew. Recorded history only fills what was not seen: before a key's last
+        reading it is passed over.
+        """
+        news = tuple(readings)
+        sources = {reading.key: reading.source for reading in news}
+        for key, series in self._series.items():
+            if sources.get(key, self._writers[key]) != self._writers[key]:
+                self._writers[key] = sources[key]
+                self._series[key] = ()
+            else:
+                self._series[key] = tuple(r for r in series if r.block_number < block)
+        last = {key: series[-1].block_number for key, series in self._series.items() if series}
+        self.write(r for r in news if r.block_number > last.get(r.key, -1))
+
     def retract(self, blocks: Collection[Hash]) -> tuple[str, ...]:
         """Forget every reading of the given blocks, and name the keys that lost one."""
         gone = frozenset(blocks)

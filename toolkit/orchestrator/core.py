@@ -7,9 +7,9 @@ from itertools import islice
 import msgspec
 
 from toolkit.execution.planner import Declined, FlashSource, pair_sources, plan, worst_gas_wei
-from toolkit.model.chain import ZERO_ADDRESS, Address, Hash
+from toolkit.model.chain import ZERO_ADDRESS, Address, Hash, Head
 from toolkit.model.decision import Fill, Plan, Reading, Reservation, VetoCause
-from toolkit.model.errors import ConfigError
+from toolkit.model.errors import ConfigError, JournalCorrupt
 from toolkit.model.market import FundingKind
 from toolkit.orchestrator import records
 from toolkit.orchestrator.arbitration import Candidate, Context, Ruling, arbitrate
@@ -21,10 +21,10 @@ from toolkit.orchestrator.pauses import Assessment, compile_pauses
 from toolkit.orchestrator.policy import EqualWeights, Policy
 from toolkit.orchestrator.records import BlockReport, Planned, Setup
 from toolkit.orchestrator.validation import Proposal
-from toolkit.orchestrator.watch import ImpactWatch
+from toolkit.orchestrator.watch import ImpactWatch, WatchMemory
 from toolkit.perception.perceived import Perceived, rebuilt
 from toolkit.pools.snapshot import Snapshot
-from toolkit.reasoning.agent import Agent, View
+from toolkit.reasoning.agent import Agent, Noted, View
 from toolkit.routing.router import Router
 
 CANONICAL_MEMORY = 256  # blocks
@@ -60,11 +60,25 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Open:
-    """A plan on its way, and whose it is."""
+class Underway:
+    """A plan whose outcome is not known, and whose it is."""
 
     planned: Planned
     shares: tuple[Share, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What outlives a run. Handed on, not shared: whoever gave it must not go on."""
+
+    setup: Setup
+    ledger: Ledger
+    board: Blackboard
+    watch: WatchMemory
+    canonical: Mapping[int, Hash]
+    decided: Mapping[int, int]
+    underway: Mapping[str, Underway]
+    quarantined: Mapping[str, str]
 
 
 @dataclass(slots=True)
@@ -86,8 +100,6 @@ def ask(agent: Agent, view: View, limit: int) -> Thought:
     """Ask one agent for at most `limit` + 1 intents; whatever it raises is its own failure."""
     try:
         intents = tuple(islice(agent.on_block(view), limit + 1))
-        for key in view.touched:
-            key.encode()  # what it looked up is journalled as text
     except KeyboardInterrupt:
         raise  # a person's, not the agent's
     except BaseException as error:  # noqa: BLE001 - anybody's code; named, journalled, contained
@@ -133,13 +145,76 @@ class Core:
         self._snapshot: Snapshot | None = None
         self._canonical: dict[int, Hash] = {}
         self._decided: dict[int, int] = {}
-        self._open: dict[str, _Open] = {}
+        self._open: dict[str, Underway] = {}
         self._quarantined: dict[str, str] = {}
         self._halted = ""
+        self._resuming = False
+        self._unwatched_until = -1  # the last block in which an earlier run's plan may land
 
     def halt(self, why: str) -> None:
         """Veto every intent from the next block on; what is on its way is still settled."""
         self._halted = why
+
+    def memory(self) -> Memory:
+        """Return what the next run has to know. A halt ends with its run."""
+        return Memory(
+            setup=self.setup,
+            ledger=self.ledger,
+            board=self._board,
+            watch=self._watch.memory(),
+            canonical=self._canonical,
+            decided=self._decided,
+            underway=self._open,
+            quarantined=self._quarantined,
+        )
+
+    def resume(self, memory: Memory) -> None:
+        """Go on where an earlier run ended, by this set-up's rules from the next block on.
+
+        A quarantine holds while its agent's set-up is the same. Plans that were underway keep
+        their capital until their block is past; nobody asks any more what became of them.
+        """
+        before, now = ({a.name: a for a in s.agents} for s in (memory.setup, self.setup))
+        self.ledger = memory.ledger
+        self._board = memory.board
+        self._watch.resume(memory.watch)
+        self._canonical = dict(memory.canonical)
+        self._decided = dict(memory.decided)
+        self._open = dict(memory.underway)
+        self._quarantined = {
+            name: why
+            for name, why in memory.quarantined.items()
+            if before.get(name) == now.get(name)
+        }
+        self._resuming = True
+
+    def recall(
+        self,
+        seen: Perceived,
+        fills: Sequence[Fill],
+        *,
+        quarantined: Sequence[records.Quarantined],
+        rulings: Sequence[Ruling],
+        plans: Sequence[Planned],
+    ) -> None:
+        """Fold in a block that was decided before, as it was decided: no agent is asked.
+
+        Raises:
+            JournalCorrupt: a plan could not have been made in this state.
+        """
+        self._take_in(seen, fills)
+        self._quarantined.update((one.agent, one.why) for one in quarantined)
+        shares = {ruling.verdict.verdict_id: ruling.shares for ruling in rulings}
+        for ruling in rulings:
+            self.ledger.transfer(ruling.transfers)
+        for planned in plans:
+            name = planned.plan.verdict_id
+            if name not in shares or not self.ledger.reserve(planned.reservation):
+                raise JournalCorrupt(
+                    f"plan {name} does not follow from the entries before it; "
+                    "`toolkit replay` tells where they differ, or begin a new journal"
+                )
+            self._under_way(planned, shares[name])
 
     def advance(self, seen: Perceived, fills: Sequence[Fill] = ()) -> Decision:
         """Fold one block in and decide what is to be done in the next.
@@ -148,17 +223,7 @@ class Core:
             seen: the newest head.
             fills: outcomes of earlier plans that became known with it.
         """
-        now = self._begin(seen)
-        for fill in fills:
-            self._settle(fill, now)
-        released = self.ledger.expire(seen.head.number)
-        if released:
-            data = records.Released(verdicts=released)
-            now.log.append(Record(kind=records.RELEASED, data=data, cause="perceived"))
-        paused = self._watch.assess(now.readings, now.snapshot, seen.head.number, self.setup.market)
-        now.log.extend(
-            Record(kind=records.PAUSE, data=one, cause="perceived") for one in paused if one.because
-        )
+        now, paused = self._take_in(seen, fills)
         context = self._context(now, paused)
         proposals, failures = self._ask_all(now, context)
         arbitration = arbitrate(context, proposals, failures=failures)
@@ -179,16 +244,59 @@ class Core:
             report=self._report(now, arbitration.candidates, rulings, planned, fills, paused),
         )
 
+    def _take_in(
+        self, seen: Perceived, fills: Sequence[Fill]
+    ) -> tuple[_Now, tuple[Assessment, ...]]:
+        """Everything of a block that comes before anybody is asked."""
+        now = self._begin(seen)
+        for fill in fills:
+            self._settle(fill, now)
+        if seen.head.number <= self._unwatched_until:
+            self._rebase(now)
+        released = self.ledger.expire(seen.head.number)
+        if released:
+            data = records.Released(verdicts=released)
+            now.log.append(Record(kind=records.RELEASED, data=data, cause="perceived"))
+        paused = self._watch.assess(now.readings, now.snapshot, seen.head.number, self.setup.market)
+        now.log.extend(
+            Record(kind=records.PAUSE, data=one, cause="perceived") for one in paused if one.because
+        )
+        return now, paused
+
+    def _rebase(self, now: _Now) -> None:
+        """Take over what the accounts gained or lost while nobody watched."""
+        changes = self.ledger.rebase(now.seen.balances)
+        if changes:
+            data = records.Rebased(changes=changes)
+            now.log.append(Record(kind=records.REBASED, data=data, cause="perceived"))
+
+    def _orphans(self, head: Head) -> tuple[Hash, ...]:
+        """Name an earlier run's blocks that a new run's first head shows to be reverted."""
+        same = {head.number: head.hash, head.number - 1: head.parent_hash}
+        return tuple(
+            hash_
+            for number, hash_ in sorted(self._canonical.items())
+            if number > head.number or same.get(number, hash_) != hash_
+        )
+
     def _begin(self, seen: Perceived) -> _Now:
-        head = seen.head
+        head, reverted = seen.head, seen.reverted
+        if self._resuming:
+            reverted = tuple({*reverted, *self._orphans(head)})
+            targets = (one.planned.plan.target_block for one in self._open.values())
+            self._unwatched_until = max((head.number, *targets))
         self._canonical = {
             number: hash_
             for number, hash_ in self._canonical.items()
-            if hash_ not in seen.reverted and head.number - CANONICAL_MEMORY < number < head.number
+            if hash_ not in reverted and head.number - CANONICAL_MEMORY < number < head.number
         }
         self._canonical[head.number] = head.hash
-        self._board.retract(seen.reverted)
-        self._board.write(seen.readings)
+        self._board.retract(reverted)
+        if self._resuming:
+            self._board.resume(seen.readings, block=head.number)
+        else:
+            self._board.write(seen.readings)
+        self._resuming = False
         self._snapshot = rebuilt(seen, since=self._snapshot)
         if not self.ledger.is_open:
             self.ledger.open(seen.balances)
@@ -203,7 +311,7 @@ class Core:
             readings=self._board.as_of(head.number),
             label=f"{head.number}.{times}" if times else str(head.number),
         )
-        undone = self.ledger.revert(seen.reverted)
+        undone = self.ledger.revert(reverted)
         self._watch.forget(undone)
         if undone:
             data = records.Released(verdicts=undone)
@@ -257,7 +365,8 @@ class Core:
         for agent in self._agents:
             if agent.name in self._quarantined:
                 continue
-            view = self._view(agent, now)
+            readings = Noted(now.readings)  # ours: an agent cannot make it forget
+            view = self._view(agent, now, readings)
             thought = self._asking(agent, view, context.limits.max_intents)
             if thought.failure:
                 failures[agent.name] = thought.failure
@@ -265,7 +374,7 @@ class Core:
                 Proposal(
                     agent=agent.name,
                     intent=intent,
-                    touched=tuple(sorted(view.touched)),
+                    touched=tuple(sorted(readings.touched)),
                     block_number=head.number,
                     block_hash=head.hash,
                 )
@@ -273,7 +382,7 @@ class Core:
             ]
         return proposals, failures
 
-    def _view(self, agent: Agent, now: _Now) -> View:
+    def _view(self, agent: Agent, now: _Now, readings: Noted) -> View:
         """Make a view of its own for an agent: what it does to it, it does to itself."""
         own = msgspec.structs.replace(
             now.snapshot, tokens=dict(now.snapshot.tokens), pools=dict(now.snapshot.pools)
@@ -282,7 +391,7 @@ class Core:
             block=now.seen.head,
             snapshot=own,
             router=Router(own, native=self.setup.market.wrapped),
-            readings=now.readings,
+            readings=readings,
             balances=dict(now.seen.balances),
             positions=self.ledger.book(agent.name),
             fee=now.seen.fee,
@@ -326,8 +435,7 @@ class Core:
                 pools={key: pool for key, pool in open_pools.pools.items() if key not in used},
             )
             verdict_id = ruling.verdict.verdict_id
-            recent = list(self._open.items())[-OPEN_MEMORY + 1 :]
-            self._open = {**dict(recent), verdict_id: _Open(planned=planned, shares=ruling.shares)}
+            self._under_way(planned, ruling.shares)
             now.log.append(
                 Record(
                     kind=records.PLAN,
@@ -337,6 +445,11 @@ class Core:
                 )
             )
         return tuple(final), tuple(made)
+
+    def _under_way(self, planned: Planned, shares: tuple[Share, ...]) -> None:
+        recent = list(self._open.items())[-OPEN_MEMORY + 1 :]
+        this = Underway(planned=planned, shares=shares)
+        self._open = {**dict(recent), planned.plan.verdict_id: this}
 
     def _planned(self, ruling: Ruling, pools: Snapshot, now: _Now) -> tuple[Ruling, Planned | None]:
         fee, wrapped = now.seen.fee, self.setup.market.wrapped
@@ -410,7 +523,8 @@ class Core:
         prices = {
             source.key: newest[source.key] for source in market.prices if source.key in newest
         }
-        books = {agent.name: self.ledger.book(agent.name) for agent in self._agents}
+        names = sorted({agent.name for agent in self._agents}.union(self.ledger.agents))
+        books = {name: self.ledger.book(name) for name in names}
         expected = self.ledger.expected()
         return BlockReport(
             head=now.seen.head,

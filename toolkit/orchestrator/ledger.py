@@ -101,6 +101,22 @@ class Ledger:
             raise ConfigError(f"negative opening balance of {', '.join(sorted(negative))}")
         self._initial = dict(balances)
 
+    def rebase(self, balances: Mapping[Address, int]) -> dict[Address, int]:
+        """Take the chain's balances as they are, and return what nobody's book explains.
+
+        For what moved while nobody watched: the difference goes into the opening balances,
+        which may become negative where the owner took out what agents had gained.
+        """
+        changes = {
+            token: found - self.total(token)
+            for token, found in sorted(balances.items())
+            if found != self.total(token)
+        }
+        opening = self._initial or {}
+        moved = {token: opening.get(token, 0) + change for token, change in changes.items()}
+        self._initial = {**opening, **moved}
+        return changes
+
     @property
     def is_open(self) -> bool:
         """Whether opening balances are known."""
@@ -124,6 +140,11 @@ class Ledger:
     def book(self, agent: str) -> dict[Address, int]:
         """Return a copy of one agent's signed book."""
         return dict(self._books.get(agent, {}))
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """Everybody who has a book, sorted; also who is not asked any more."""
+        return tuple(sorted(self._books))
 
     def reserve(self, reservation: Reservation) -> bool:
         """Promise capital and gas to a verdict; False, and nothing changed, if there is too little.

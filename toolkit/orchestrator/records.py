@@ -17,6 +17,7 @@ FILL = "orchestrator.fill"
 HALT = "orchestrator.halt"
 IMPACT = "orchestrator.impact"
 REVERTED = "orchestrator.reverted"
+REBASED = "orchestrator.rebased"
 RELEASED = "orchestrator.released"
 PAUSE = "orchestrator.pause"
 INTENT = "orchestrator.intent"
@@ -73,6 +74,12 @@ class Released(msgspec.Struct, frozen=True, kw_only=True):
     """Verdicts whose capital was set free, or whose fills were taken back."""
 
     verdicts: tuple[str, ...]
+
+
+class Rebased(msgspec.Struct, frozen=True, kw_only=True):
+    """What the accounts gained or lost per token while no orchestrator watched; nobody's."""
+
+    changes: dict[Address, int]
 
 
 class BlockReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -36,6 +36,7 @@ SHIPPED: tuple[type[CyclicArbitrage | Momentum | Rebalancer], ...] = (
 OUTPUTS = (
     records.REVERTED,
     records.IMPACT,
+    records.REBASED,
     records.RELEASED,
     records.PAUSE,
     records.QUARANTINE,
@@ -115,7 +116,7 @@ class _Replayer:
         self._core: Core | None = None
         self._fills: list[Fill] = []
         self._expected: deque[Record] = deque()
-        self._recorded: tuple[str, ...] = ()
+        self._recorded: set[str] = set()
         self._block = self._position = 0
         self._blocks = self._decisions = self._verdicts = 0
 
@@ -153,22 +154,23 @@ class _Replayer:
 
     def _begin(self, setup: Setup) -> None:
         agents = [self._agent(one) for one in setup.agents]
-        self._recorded = tuple(a.name for a in agents if isinstance(a, RecordedAgent))
-        if waiting := sorted({p.agent for p in setup.pauses} & set(self._recorded)):
+        recorded = {agent.name for agent in agents if isinstance(agent, RecordedAgent)}
+        self._recorded |= recorded
+        if waiting := sorted({pause.agent for pause in setup.pauses} & recorded):
             raise ConfigError(
                 f"the code of {', '.join(waiting)} is needed to know when it was paused: "
                 "replay(entries, agents=[...])"
             )
-        self._core = Core(setup, agents, policy=self._policy, asking=self._ask)
+        core = Core(setup, agents, policy=self._policy, asking=self._ask)
+        if self._core is not None:
+            core.resume(self._core.memory())
+        self._core = core
         self._fills = []
 
     def _agent(self, setup: AgentSetup) -> Agent:
         if setup.name in self._given:
             return self._given[setup.name]
-        for cls in SHIPPED:
-            if setup.kind == f"{cls.__module__}:{cls.__qualname__}":
-                return msgspec.json.decode(bytes(setup.parameters), type=cls)
-        return RecordedAgent(setup.name)
+        return remade(setup) or RecordedAgent(setup.name)
 
     def _ready(self) -> Core:
         if self._core is None:
@@ -198,7 +200,8 @@ class _Replayer:
                 candidate = decoded(entry, Candidate)
                 if candidate.intent.agent == agent.name:
                     said.append(candidate)
-        view.touched.update(key for candidate in said for key in candidate.inputs)
+        for key in {key for candidate in said for key in candidate.inputs}:
+            view.reading(key)
         return Thought(intents=tuple(candidate.intent for candidate in said))
 
     def _compare(self, entry: Entry) -> Divergence | None:
@@ -229,6 +232,14 @@ class _Replayer:
                 "nothing" if expected is None else _shown(expected.kind, encoded(expected.data))
             ),
         )
+
+
+def remade(setup: AgentSetup) -> Agent | None:
+    """Make a shipped agent again from its set-up; None for any other."""
+    for cls in SHIPPED:
+        if setup.kind == f"{cls.__module__}:{cls.__qualname__}":
+            return msgspec.json.decode(bytes(setup.parameters), type=cls)
+    return None
 
 
 def encoded(data: msgspec.Struct) -> bytes:

@@ -26,6 +26,7 @@ from toolkit.orchestrator.outbox import Gateway, GatewayOutbox, NoOutbox, Outbox
 from toolkit.orchestrator.pauses import Pause
 from toolkit.orchestrator.policy import Policy
 from toolkit.orchestrator.records import AgentSetup, BlockReport, Setup
+from toolkit.orchestrator.recovery import KINDS, recovered
 from toolkit.perception.observer import Observer
 from toolkit.perception.perceived import Perceived
 from toolkit.perception.prices import PricePoint
@@ -130,6 +131,7 @@ class Orchestrator:
         elif executors:
             carrier = ChainGateway(_on_chain(session), executors, wrapped=market.wrapped)
             self._outbox = GatewayOutbox(carrier)
+        self._agents = tuple(agents)
         self._core = Core(self.setup, agents, policy=policy)
         self._sequence: dict[str, int] = {}
         self._known: list[Fill] = []  # outcomes not yet journalled
@@ -150,9 +152,22 @@ class Orchestrator:
         await self._session.journal.commit()
 
     async def start(self) -> None:
-        """Journal the set-up, durable: with it and what follows, every decision can be redone."""
+        """Go on where the journal ends, and journal the set-up, durable.
+
+        What an earlier orchestrator wrote is folded in: books, readings, impacts, quarantines and
+        plans underway. This set-up rules from then on. What the accounts gained or lost in
+        between is journalled with the first block, as nobody's. Blocks for as long as the
+        journal takes to read.
+
+        Raises:
+            ConfigError: started already; or an earlier run paused an agent whose code is missing.
+            JournalCorrupt: an earlier run's entry cannot be read.
+        """
         if self._started:
             raise ConfigError("the orchestrator has been started already")
+        earlier = recovered(self._session.journal.entries(*KINDS), self.setup, self._agents)
+        if earlier is not None:
+            self._core.resume(earlier)
         self._started = True
         self._session.journal.append(records.SETUP, self.setup)
         await self._session.journal.commit()

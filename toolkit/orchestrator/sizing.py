@@ -29,17 +29,20 @@ def sized(
     *,
     book: Mapping[Address, int],
     weight_ppm: int,
+    confidence_ppm: int = PPM,
     market: Market,
     limits: Limits,
     readings: Mapping[str, Reading],
 ) -> Size:
-    """Cut a leg's input to its agent's weight, to one trade, and to the room in its position.
+    """Cut a leg's input to its agent's weight and confidence, to one trade, and to its room.
 
-    The position of an agent is its signed book in the base asset, valued in wei. A trade
-    towards 0 has the room of the way back as well, so an agent can always leave.
+    The room is that of the agent's position: its signed book in the base asset, valued in wei. A
+    trade towards 0 has the room of the way back as well, so an agent can always leave.
     """
-    amount = scaled(leg.amount_in, weight_ppm, PPM)
-    hits: list[str] = [] if weight_ppm >= PPM else ["weight"]
+    amount = scaled(scaled(leg.amount_in, weight_ppm, PPM), confidence_ppm, PPM)
+    hits = [
+        name for name, ppm in (("weight", weight_ppm), ("confidence", confidence_ppm)) if ppm < PPM
+    ]
     value = market.value_wei(leg.token_in, amount, readings)
     if value is None:
         return Size(amount_in=0, why=f"no price to size {leg.token_in} by")

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from toolkit.model.decision import Fill, Reading
 from toolkit.model.errors import ConfigError
@@ -27,6 +28,15 @@ MEMORY = 240
 """Samples of a price from which the distribution of a signal is taken."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchMemory:
+    """What outlives a run: impacts that still matter, and what was learned of reversion."""
+
+    impacts: tuple[Impact, ...]
+    reversion: Mapping[str, Reversion]
+    learned: frozenset[tuple[str, str]]
+
+
 class ImpactWatch:
     """Assesses every dependent each block.
 
@@ -50,6 +60,22 @@ class ImpactWatch:
         self._impacts: tuple[Impact, ...] = ()
         self._reversion: dict[str, Reversion] = {}
         self._learned: set[tuple[str, str]] = set()
+
+    def memory(self) -> WatchMemory:
+        """Return what the next run has to know."""
+        return WatchMemory(
+            impacts=self._impacts,
+            reversion=dict(self._reversion),
+            learned=frozenset(self._learned),
+        )
+
+    def resume(self, memory: WatchMemory) -> None:
+        """Go on from an earlier run, with the impacts that these pauses wait for."""
+        self._impacts = tuple(
+            i for i in memory.impacts if self._matters(i.agent, i.key, i.log_move)
+        )
+        self._reversion = dict(memory.reversion)
+        self._learned = set(memory.learned)
 
     def landed(self, fill: Fill, log_moves: Mapping[str, float]) -> tuple[Impact, ...]:
         """Note the moves of a landed plan that some pause waits for, and return them."""

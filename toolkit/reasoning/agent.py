@@ -1,8 +1,8 @@
 """What an agent is, and all that it may see."""
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from toolkit.model.chain import Address, Head
@@ -36,13 +36,49 @@ class Routes(Protocol):
         ...
 
 
+class Noted(Mapping[str, tuple[Reading, ...]]):
+    """Readings, read-only, that remember which keys were looked up, whether they exist or not.
+
+    Names alone are no look-up: iterating over them notes nothing, taking any of their values
+    does. A key that is no text is refused with a TypeError or UnicodeEncodeError.
+    """
+
+    __slots__ = ("_readings", "_touched")
+
+    def __init__(self, readings: Mapping[str, tuple[Reading, ...]]) -> None:
+        self._readings = readings
+        self._touched: frozenset[str] = frozenset()
+
+    @property
+    def touched(self) -> frozenset[str]:
+        """Return the keys that were looked up so far."""
+        return self._touched
+
+    def __getitem__(self, key: str) -> tuple[Reading, ...]:
+        """Return the readings of a key, oldest first, and note that they were asked for."""
+        if type(key) is not str:
+            raise TypeError(f"readings are looked up by text, not by {type(key).__name__}")
+        key.encode()  # what was looked up is journalled
+        self._touched |= {key}
+        return self._readings[key]
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the names."""
+        return iter(self._readings)
+
+    def __len__(self) -> int:
+        """Return how many names there are."""
+        return len(self._readings)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """The shared facts as of one block; everything an agent decides from.
 
     `readings` are oldest first, all of canonical blocks. `balances` are the accounts' own, in
-    smallest units; `positions` are what this agent's fills added up to, signed. What an agent
-    looks up is noted in `touched`, so that no decision can forget what it rests on.
+    smallest units; `positions` are what this agent's fills added up to, signed. Which readings
+    an agent looks up, by whatever way, is noted by `readings` itself, so that no decision can
+    forget what it rests on.
     """
 
     block: Head
@@ -53,11 +89,19 @@ class View:
     positions: Mapping[Address, int]
     fee: FeeQuote
     wrapped: Address
-    touched: set[str] = field(default_factory=set, compare=False)
+
+    def __post_init__(self) -> None:
+        """Let the readings note what is looked up."""
+        if not isinstance(self.readings, Noted):
+            object.__setattr__(self, "readings", Noted(self.readings))
+
+    @property
+    def touched(self) -> frozenset[str]:
+        """Return the keys of readings that were looked up so far."""
+        return self.readings.touched if isinstance(self.readings, Noted) else frozenset()
 
     def reading(self, key: str) -> Reading | None:
         """Return the newest reading of `key`, or None when there was none yet."""
-        self.touched.add(key)
         series = self.readings.get(key, ())
         return series[-1] if series else None
 
@@ -74,7 +118,6 @@ class View:
 
     def history(self, key: str, n: int) -> tuple[float, ...]:
         """Return the last `n` values of `key` (fewer while it is young), oldest first."""
-        self.touched.add(key)
         return tuple(float(reading.value) for reading in self.readings.get(key, ())[-n:])
 
     def age(self, key: str) -> int | None:
@@ -106,6 +149,9 @@ class View:
 
 class Agent(Protocol):
     """Decides, without I/O, clock or client: the same view gives the same intents.
+
+    `on_block` runs inline on the event loop, one agent after the other, so a slow one delays all
+    of them and whatever else the loop does; deadlines per agent come with process agents.
 
     `reads` may name the keys it depends on; without it an agent depends on all of them.
     """

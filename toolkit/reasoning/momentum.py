@@ -18,7 +18,8 @@ class Momentum(msgspec.Struct, frozen=True, kw_only=True):
     after `window` samples and normalised, so the signal is exactly a linear filter. Below
     `threshold_sds` standard deviations of its recent values it wants nothing held; at
     `full_sds` it wants `max_position_wei`, long or short against its own zero. A block trades at
-    most `clip_wei` of the gap, and no gap below a quarter of that.
+    most `clip_wei` of the gap, and no gap below a quarter of that. Doubt is in the position that
+    it wants already, so its intents are of full confidence.
     """
 
     base: Address
@@ -78,7 +79,6 @@ class Momentum(msgspec.Struct, frozen=True, kw_only=True):
                 agent=self.name,
                 legs=(leg,),
                 edge_wei=size * edge_ppm // 10**6,
-                confidence=min(abs(score) / self.full_sds, 1.0),
                 inputs=(self.signal_key,),
                 reason=f"signal at {score:+.3f} sd, {gap:+d} wei from its target",
             ),

@@ -71,7 +71,10 @@ class GivenBlock(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):
-    """What the orchestrator did: verdicts in order, a report a block, the journal, the ledger."""
+    """What the orchestrator did: verdicts in order, a report a block, the journal, the ledger.
+
+    The journal is all of it, with what earlier runs wrote there: a replay begins with them.
+    """
 
     verdicts: tuple[Verdict, ...]
     reports: tuple[BlockReport, ...]
@@ -166,10 +169,12 @@ def decide(
     Args:
         agents: as for the orchestrator.
         blocks: rising numbers, except after `reverted`.
-        capital: smallest units per token; native under ZERO_ADDRESS, 100 ether unless given.
+        capital: smallest units per token; native under ZERO_ADDRESS, 100 ether unless given. In a
+            journal that holds an earlier run: what the accounts hold when this one begins.
         pauses: as for the orchestrator.
         limits: as for the orchestrator.
-        journal: an open journal, the path of one, or None for one in memory.
+        journal: an open journal, the path of one, or None for one in memory. What an earlier
+            run wrote there is gone on from; plans that it had underway do not land.
         market: which tokens and prices there are.
         policy: weights of agents; equal unless given.
         lands: whether a plan makes it into the chain.
@@ -202,7 +207,6 @@ async def _run(
     pauses: Sequence[Pause],
     policy: Policy | None,
 ) -> Decided:
-    begin = log.last_seq
     orchestrator = Orchestrator(
         _Offline(log, world),
         agents=agents,
@@ -221,7 +225,7 @@ async def _run(
     return Decided(
         verdicts=tuple(verdict for report in reports for verdict in report.verdicts),
         reports=tuple(reports),
-        journal=tuple(entry for entry in log.entries() if entry.seq > begin),
+        journal=tuple(log.entries()),
         ledger=orchestrator.ledger(),
     )
 

@@ -1,0 +1,120 @@
+"""Where an earlier orchestrator ended, folded from its journal without deciding anything again."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from toolkit.journal.log import Entry
+from toolkit.model.decision import Fill
+from toolkit.model.errors import ConfigError, JournalCorrupt
+from toolkit.orchestrator import records
+from toolkit.orchestrator.arbitration import Ruling
+from toolkit.orchestrator.core import Core, Memory
+from toolkit.orchestrator.records import AgentSetup, Planned, Quarantined, Setup
+from toolkit.orchestrator.replay import RecordedAgent, decoded, remade
+from toolkit.perception.perceived import Perceived
+from toolkit.reasoning.agent import Agent
+
+KINDS = (
+    records.SETUP,
+    records.PERCEIVED,
+    records.FILL,
+    records.QUARANTINE,
+    records.RULING,
+    records.PLAN,
+)
+"""Entries that a state rests on. A halt is none: it ends with its run."""
+
+
+def recovered(entries: Iterable[Entry], setup: Setup, agents: Sequence[Agent]) -> Memory | None:
+    """Fold what orchestrators wrote, run after run; None if there was none.
+
+    Args:
+        entries: a journal's, oldest first, of `KINDS`.
+        setup: of the run that is about to begin.
+        agents: its agents; an earlier run's are made from them or from its own set-up.
+
+    Raises:
+        JournalCorrupt: an entry cannot be read, or does not follow from those before it.
+        ConfigError: an earlier run paused an agent whose code is not at hand.
+    """
+    by_name = {agent.name: agent for agent in agents}
+    at_hand = {one.name: (one, by_name[one.name]) for one in setup.agents}
+    fold = _Fold(at_hand)
+    for entry in entries:
+        fold.take(entry)
+    return fold.memory()
+
+
+class _Fold:
+    """One pass; a block is folded in when the next one, or the next run, begins."""
+
+    def __init__(self, at_hand: Mapping[str, tuple[AgentSetup, Agent]]) -> None:
+        self._at_hand = at_hand
+        self._core: Core | None = None
+        self._seen: Perceived | None = None
+        self._fills: list[Fill] = []  # of the block that is being read
+        self._news: list[Fill] = []  # of the next one: they come before what was perceived
+        self._quarantined: list[Quarantined] = []
+        self._rulings: list[Ruling] = []
+        self._plans: list[Planned] = []
+
+    def take(self, entry: Entry) -> None:
+        if entry.kind == records.SETUP:
+            self._begin(decoded(entry, Setup))
+        elif entry.kind == records.FILL:
+            self._news.append(decoded(entry, Fill))
+        elif entry.kind == records.PERCEIVED:
+            self._finish_block()
+            self._seen = decoded(entry, Perceived)
+            self._fills, self._news = self._news, []
+        elif entry.kind == records.QUARANTINE:
+            self._quarantined.append(decoded(entry, Quarantined))
+        elif entry.kind == records.RULING:
+            self._rulings.append(decoded(entry, Ruling))
+        else:
+            self._plans.append(decoded(entry, Planned))
+
+    def memory(self) -> Memory | None:
+        self._finish_block()
+        return None if self._core is None else self._core.memory()
+
+    def _begin(self, setup: Setup) -> None:
+        earlier = self.memory()
+        self._core = Core(setup, self._agents(setup))
+        if earlier is not None:
+            self._core.resume(earlier)
+
+    def _finish_block(self) -> None:
+        if self._seen is None:
+            return
+        if self._core is None:
+            raise JournalCorrupt("the journal goes on before it sets an orchestrator up")
+        self._core.recall(
+            self._seen,
+            self._fills,
+            quarantined=self._quarantined,
+            rulings=self._rulings,
+            plans=self._plans,
+        )
+        self._seen, self._fills = None, []
+        self._quarantined, self._rulings, self._plans = [], [], []
+
+    def _agents(self, setup: Setup) -> list[Agent]:
+        agents = [self._agent(one) for one in setup.agents]
+        lost = {agent.name for agent in agents if isinstance(agent, RecordedAgent)}
+        if waiting := sorted({pause.agent for pause in setup.pauses} & lost):
+            raise ConfigError(
+                f"the journal's earlier run paused {', '.join(waiting)}, whose code is not at "
+                "hand: add it to `agents`, or begin a new journal"
+            )
+        return agents
+
+    def _agent(self, setup: AgentSetup) -> Agent:
+        """Make an agent again as it was; where only its name is left, it is not asked anyway."""
+        mine, agent = self._at_hand.get(setup.name, (None, None))
+        if mine is not None and agent is not None and mine.kind == setup.kind:
+            if mine == setup or not isinstance(agent, msgspec.Struct):
+                return agent
+            return msgspec.json.decode(bytes(setup.parameters), type=type(agent))
+        return remade(setup) or RecordedAgent(setup.name)
