@@ -309,6 +309,8 @@ async def test_visibility_must_be_said_without_relays(anvil: Anvil) -> None:
         for visibility in (Visibility.PRIVATE, Visibility.PRIVATE_THEN_PUBLIC):
             with pytest.raises(ConfigError, match="needs relays"):
                 await session.send(PAY, visibility=visibility)
+        with pytest.raises(ConfigError, match="visibility is 'x'; give a member of Visibility"):
+            await session.send(PAY, visibility="x")  # type: ignore[arg-type]
         assert 0 == await session.node.nonce(LocalSigner(PUBLIC_KEY).address, "pending")
 
 

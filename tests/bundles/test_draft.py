@@ -69,6 +69,8 @@ def test_what_does_not_belong_is_refused() -> None:
         EMPTY.include(raw(chain_id=5))
     with pytest.raises(ConfigError, match="wrong number of fields"):
         EMPTY.include("0x02c0")
+    with pytest.raises(ConfigError, match="raw transaction is a NoneType"):
+        EMPTY.include(None)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="not dict"):
         EMPTY.call({"to": OTHER})  # type: ignore[arg-type]
     mixed = EMPTY.call(TransactionRequest(sender=OTHER)).call(

@@ -119,10 +119,10 @@ def test_bad_options_are_one_line(
 
 
 def test_an_unknown_hardfork_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    """What Anvil does not know ends the command with Anvil's own words, exit code 1."""
+    """What Anvil does not know ends the command with Anvil's own words, exit code 2."""
     code = main(["devnet", "--port", "0", "--hardfork", "nonesuch"])
 
-    assert code == 1
+    assert code == 2
     assert re.fullmatch(r"toolkit: .*nonesuch.*\n", capsys.readouterr().err)
 
 

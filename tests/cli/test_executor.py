@@ -258,6 +258,8 @@ def test_status_shows_the_mode_of_a_real_node(
             ["deploy", "--rpc-url", "URL", "--private-key", KEY, "--max-cost", "0.00000001"],
             "more than max_cost_wei allows",
         ),
+        (["status", KEY, "--rpc-url", "URL"], "address '0xac09'... (66 characters) is not 0x"),
+        (["status", NOTHING, "--token", KEY[2:], "--rpc-url", "URL"], "(64 characters) is not 0x"),
     ],
 )
 def test_bad_input_is_one_line(
@@ -277,6 +279,33 @@ def test_bad_input_is_one_line(
     assert said.err.startswith("toolkit: ")
     assert said.err.count("\n") == 1
     assert KEY[2:] not in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--private-key", "0x12"], "private key has 1 bytes, not 32"),
+        (["--private-key", KEY[:-1] + "z"], "private key is not hex"),
+        (["--keystore", "/nowhere"], "keystore /nowhere cannot be read"),
+        (["--keystore", "HERE"], "is not JSON"),
+        (["--account", "nobody of this name"], "cannot be read"),
+    ],
+)
+def test_a_key_that_cannot_be_opened_is_bad_input(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    """What was typed is wrong: one line, exit code 2, before any node is asked."""
+    here = tmp_path / "password"
+    here.write_text("secret")
+    given = [str(here) if word == "HERE" else word for word in words]
+
+    code = run("deploy", "--rpc-url", "http://127.0.0.1:9", "--password-file", str(here), *given)
+
+    said = capsys.readouterr().err
+    assert (2, 1) == (code, said.count("\n"))
+    assert message in said
+    assert KEY[2:-1] not in said
+    assert "secret" not in said
 
 
 def test_a_block_that_never_comes_ends_the_wait(

@@ -1,6 +1,7 @@
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -169,12 +170,27 @@ async def test_an_unreachable_upstream_is_one_clear_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "field", [{"builders": 0}, {"builders": 99}, {"accounts": 0}, {"block_time": -1}, {"port": -1}]
+    "field",
+    [
+        {"builders": 0},
+        {"builders": 99},
+        {"builders": 2.5},
+        {"builders": True},
+        {"accounts": 0},
+        {"accounts": "3"},
+        {"block_time": -1},
+        {"block_time": "x"},
+        {"port": -1},
+        {"port": None},
+        {"seed": "x"},
+        {"depth_percent": 0.5},
+        {"hardfork": 5},
+    ],
 )
-def test_impossible_settings_are_refused(field: dict[str, int]) -> None:
-    """Each setting out of its range is a ConfigError that names it."""
+def test_impossible_settings_are_refused(field: dict[str, Any]) -> None:
+    """Each setting out of its range or of another kind is a ConfigError that names it."""
     with pytest.raises(ConfigError, match=next(iter(field))):
-        DevnetConfig(**field)  # type: ignore[arg-type]
+        DevnetConfig(**field)
 
 
 @pytest.mark.realdata

@@ -36,6 +36,13 @@ def test_parse_units_refuses_what_is_not_exact(value: object) -> None:
         parse_units(value, 18)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("value", ["nan", "sNaN", "-inf", "1e999999999", None, (), b"1"])
+def test_what_is_no_number_is_called_that(value: object) -> None:
+    """It has not "more than 18 decimals", it has none."""
+    with pytest.raises(ConfigError, match="is not a decimal number"):
+        ether(value)  # type: ignore[arg-type]
+
+
 def test_ether_and_gwei_name_their_scale() -> None:
     """Ether has 18 digits, gwei 9."""
     assert 50_000_000_000_000_000 == ether("0.05")

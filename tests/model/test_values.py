@@ -1,6 +1,7 @@
 """Values normalise, hide secrets, and bump by the law of every client."""
 
 import random
+from typing import Any
 
 import pytest
 
@@ -26,8 +27,21 @@ def test_addresses_and_hashes_are_lower_case_inside() -> None:
 @pytest.mark.parametrize("text", ["", "0x", "ab" * 20, "0x" + "ab" * 19, "0x" + "zz" * 20])
 def test_malformed_addresses_are_named(text: str) -> None:
     """A malformed address is quoted in the error."""
-    with pytest.raises(ConfigError, match="40 hex digits"):
+    with pytest.raises(ConfigError, match="40 hex digits") as caught:
         address(text)
+
+    assert repr(text) in str(caught.value)
+
+
+@pytest.mark.parametrize("read", [address, hash32])
+@pytest.mark.parametrize("key", ["4f" * 32, "0x" + "4f" * 33, bytes.fromhex("4f" * 32)])
+def test_what_may_be_a_key_is_not_quoted(read: Any, key: object) -> None:
+    """A private key in the place of an address or a hash does not end up in the error."""
+    with pytest.raises(ConfigError, match="hex digits") as caught:
+        read(key)
+
+    assert "4f" * 4 not in str(caught.value)
+    assert "OOO" not in str(caught.value)
 
 
 def test_raw_transactions_never_show_in_reprs() -> None:

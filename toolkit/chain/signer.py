@@ -148,6 +148,8 @@ def decode_transaction(raw: str) -> SignedTransaction:
         ConfigError: not a canonical encoding of a signed transaction of these types. The message
             does not contain the bytes, which may be private.
     """
+    if not isinstance(raw, str):
+        raise ConfigError(f"raw transaction is a {type(raw).__name__}: give 0x hex")
     try:
         blob = bytes.fromhex(raw.removeprefix("0x"))
         kind = _kind(blob)

@@ -67,21 +67,30 @@ def open_signer(args: argparse.Namespace) -> "LocalSigner":
     """Open the account that was named; a keystore takes about a second.
 
     Raises:
-        ConfigError: no account was named, or a keystore without a password.
-        SignerError: the key cannot be opened.
+        ConfigError: no account was named, a keystore without a password, or what was named is no
+            key or cannot be opened.
     """
     from toolkit.chain.keystore import KeystoreSigner
     from toolkit.chain.signer import LocalSigner
+    from toolkit.model.errors import ConfigError, SignerError
+
+    try:
+        if args.private_key is not None:
+            return LocalSigner(args.private_key)
+        return KeystoreSigner(_keystore(args), _password(args))
+    except SignerError as error:  # what was typed is wrong, not what it was for
+        raise ConfigError(str(error)) from None
+
+
+def _keystore(args: argparse.Namespace) -> Path:
     from toolkit.model.errors import ConfigError
 
-    if args.private_key is not None:
-        return LocalSigner(args.private_key)
     if args.account is None and args.keystore is None:
         raise ConfigError("no account: give --account NAME or --keystore FILE")
-    path = args.keystore or (KEYSTORES / args.account)
+    path: Path = args.keystore or (KEYSTORES / args.account)
     if _KEY.fullmatch(path.name):  # before it is shown as a file that is not there
         raise ConfigError("--account and --keystore take a name and a file, not a private key")
-    return KeystoreSigner(path, _password(args))
+    return path
 
 
 @asynccontextmanager

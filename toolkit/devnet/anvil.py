@@ -15,7 +15,7 @@ from typing import IO, Self
 
 import aiohttp
 
-from toolkit.model.errors import DevnetError
+from toolkit.model.errors import ConfigError, DevnetError
 
 # The shell becomes Anvil (exec keeps the pid), after leaving a watcher behind that reads a pipe
 # whose only writer is us. A word on the pipe releases the watcher; end of file means that we died,
@@ -197,7 +197,10 @@ async def _ready(anvil: Anvil, *, timeout_s: float) -> int:
             code = anvil.process.poll()
             if code is not None:
                 where = f" on port {anvil.port}" if anvil.port else ""
-                raise DevnetError(f"anvil did not start{where}: {_ending(code, anvil.stderr)}")
+                ending = _ending(code, anvil.stderr)
+                # Which hardforks there are depends on the binary, so its own word decides.
+                kind = ConfigError if "Unknown hardfork" in ending else DevnetError
+                raise kind(f"anvil did not start{where}: {ending}")
             found = _LISTENING.search(os.pread(anvil.stdout.fileno(), 1 << 16, 0))
             if found and await _silenced(session, int(found.group(1))):
                 return int(found.group(1))

@@ -20,6 +20,9 @@ MAINNET_WETH = Address("0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2")
 ZERO_HASH = Hash("0x" + "00" * 32)
 
 
+_KEY_DIGITS = 64
+
+
 def _hex(text: str, size: int, what: str) -> str:
     value = text.lower() if isinstance(text, str) else ""
     try:
@@ -27,8 +30,15 @@ def _hex(text: str, size: int, what: str) -> str:
     except ValueError:
         ok = False
     if not ok:
-        raise ConfigError(f"{what} {text!r} is not 0x followed by {2 * size} hex digits")
+        raise ConfigError(f"{what} {_shown(text)} is not 0x followed by {2 * size} hex digits")
     return value
+
+
+def _shown(text: object) -> str:
+    """Quote what was given, unless it may be a private key that landed in the wrong place."""
+    if not isinstance(text, str):
+        return f"of type {type(text).__name__}"
+    return repr(text) if len(text) < _KEY_DIGITS else f"{text[:6]!r}... ({len(text)} characters)"
 
 
 def address(text: str) -> Address:

@@ -1,6 +1,6 @@
 """Units of value: exact conversion between human decimals and integers."""
 
-from decimal import Context, Decimal, InvalidOperation
+from decimal import Context, Decimal
 
 from toolkit.model.errors import ConfigError
 
@@ -27,9 +27,11 @@ def parse_units(value: str | int | Decimal, decimals: int) -> int:
         raise ConfigError(f'amount {value!r} is a float; write it as a string, e.g. "{value}"')
     try:
         scaled = _EXACT.scaleb(Decimal(value), decimals)
-    except InvalidOperation:
-        raise ConfigError(f"amount {value!r} is not a decimal number") from None
-    if not scaled.is_finite() or scaled != scaled.to_integral_value(context=_EXACT):
+    except (ArithmeticError, TypeError, ValueError):
+        scaled = Decimal("nan")
+    if not scaled.is_finite():
+        raise ConfigError(f"amount {value!r} is not a decimal number")
+    if scaled != scaled.to_integral_value(context=_EXACT):
         raise ConfigError(f"amount {value!r} has more than {decimals} decimals")
     return int(scaled)
 
