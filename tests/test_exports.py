@@ -1,6 +1,8 @@
 """The façade names exactly what it promises."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import toolkit
@@ -48,3 +50,20 @@ def test_version_matches_the_distribution() -> None:
     text = (ROOT / "pyproject.toml").read_text()
 
     assert f'version = "{toolkit.__version__}"' in text
+
+
+def test_the_offline_orchestrator_is_called_through_the_facade() -> None:
+    """`tk.testing.decide` is the function, also after its module was imported by name."""
+    code = (
+        "import toolkit as tk\n"
+        "assert callable(tk.testing.decide)\n"
+        "import toolkit.testing.decide, toolkit.testing.invariants\n"
+        "from toolkit.testing.decide import decide, given\n"
+        "assert tk.testing.decide is decide and callable(given)\n"
+    )
+
+    for order in (code, f"import toolkit.testing.decide\n{code}"):
+        done = subprocess.run(
+            [sys.executable, "-c", order], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert (0, "") == (done.returncode, done.stderr)

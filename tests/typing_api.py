@@ -1,10 +1,11 @@
 """The public API as authors write and type it; checked by mypy only, nothing here runs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never, assert_type
 
 import toolkit as tk
+from toolkit.testing.decide import GivenBlock
 
 if TYPE_CHECKING:
     from web3 import AsyncWeb3
@@ -153,3 +154,8 @@ async def devnets() -> Mapping[str, str]:
 
 def refusals(error: tk.ToolkitError) -> bool:
     return isinstance(error, tk.ConfigError)
+
+
+def offline(market: Sequence[GivenBlock], tokens: Mapping[tk.Address, int]) -> None:
+    decided = tk.testing.decide([Threshold(), Silent()], market, capital=tokens)
+    assert_type(decided.verdicts, tuple[tk.Verdict, ...])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from toolkit import testing as testing
     from toolkit.bundles.submitter import BundleHandle as BundleHandle
     from toolkit.chain.keystore import KeystoreSigner as KeystoreSigner
     from toolkit.chain.signer import LocalSigner as LocalSigner
@@ -91,12 +92,17 @@ _HOMES = {
     "toolkit.session": ("Session", "connect"),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
+_PACKAGES = ("testing",)
 
-__all__ = sorted([*_MODULE_OF, "__version__"])  # noqa: PLE0605 (one table; a test keeps it exact)
+_NAMES = [*_MODULE_OF, *_PACKAGES, "__version__"]
+
+__all__ = sorted(_NAMES)  # noqa: PLE0605 (one table; a test keeps it exact)
 
 
 def __getattr__(name: str) -> object:
     """Load a public name from its home on first use (PEP 562)."""
+    if name in _PACKAGES:
+        return import_module(f"toolkit.{name}")
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'toolkit' has no attribute {name!r}")
     value = getattr(import_module(_MODULE_OF[name]), name)

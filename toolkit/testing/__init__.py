@@ -1,0 +1,4 @@
+"""For tests of bots: the real orchestrator without a chain, fixtures, and checks of whole runs."""
+
+# Not lazily: once loaded, the module of this name would stand where the function is expected.
+from toolkit.testing.decide import decide as decide
