@@ -453,3 +453,12 @@ def test_weights_scale_wishes() -> None:
     assert ETHER == ruling.verdict.legs[0].amount_in
     assert {"a": 0.5} == ruling.verdict.weights
     assert ("weight",) == ruling.verdict.limits_hit
+
+
+def test_confidence_scales_what_is_granted() -> None:
+    """An agent a quarter sure of its sale gets a quarter of it, and the verdict says why."""
+    block = quiet_block()
+    result = arbitrate(context_of(block), proposed(block, sells("a", ETHER, confidence=0.25)))
+    (verdict,) = verdicts_of(result)
+
+    assert (ETHER // 4, ("confidence",)) == (verdict.legs[0].amount_in, verdict.limits_hit)

@@ -20,12 +20,15 @@ from toolkit.model.chain import ZERO_ADDRESS, Address
 from toolkit.model.decision import Intent, Leg
 from toolkit.model.errors import ConfigError, JournalCorrupt
 from toolkit.orchestrator import records
+from toolkit.orchestrator.core import Core
 from toolkit.orchestrator.limits import Limits
 from toolkit.orchestrator.mainnet import DAI, WETH
-from toolkit.orchestrator.pauses import Pause
+from toolkit.orchestrator.pauses import Impact, Pause, compile_pauses
 from toolkit.orchestrator.recovery import KINDS, recovered
 from toolkit.orchestrator.replay import decoded, replay
 from toolkit.orchestrator.runtime import agent_setup
+from toolkit.orchestrator.watch import ImpactWatch, WatchMemory
+from toolkit.perception.perceived import Perceived
 from toolkit.reasoning.agent import Agent, View
 from toolkit.reasoning.momentum import Momentum
 from toolkit.testing.decide import Decided, GivenBlock, decide
@@ -162,27 +165,53 @@ def test_what_moved_while_nobody_watched_is_nobodys(tmp_path: Path) -> None:
     assert replay(second.journal, agents=[Once()]).identical
 
 
-def test_a_plan_that_lands_just_after_the_restart_is_no_discrepancy(tmp_path: Path) -> None:
-    """Started again before a plan's block, the balances of that block are taken over too."""
-    blocks = random_market(3, blocks=3, gap=0.0)
-    path = tmp_path / "journal.db"
-    run(blocks[:1], path, agents=[Once()], pauses=[])
-
-    again = run(blocks[:1], path, agents=[Once(block=0)], pauses=[])
-    landed = {**held(again), WETH.address: held(again)[WETH.address] - 5 * 10**17}
-    after = run(blocks[1:], path, agents=[Once(block=0)], pauses=[], capital=landed)
-
-    assert "1000.1" == replay_label(again)
-    assert [{}, {}] == [report.discrepancies for report in after.reports]
-
-
-def replay_label(decided: Decided) -> str:
-    """The label under which the last block would number a verdict."""
+def test_a_plan_that_lands_just_after_the_restart_is_no_discrepancy() -> None:
+    """Balances are taken over up to the block of the last plan underway, and no further."""
+    decided = run(random_market(3, blocks=3, gap=0.0), agents=[Once()], pauses=[])
     entries = [entry for entry in decided.journal if entry.kind in KINDS]
-    memory = recovered(entries, decoded(entries[0], records.Setup), [Once()])
+    setup = decoded(entries[0], records.Setup)
+    seen = [decoded(entry, Perceived) for entry in entries if entry.kind == records.PERCEIVED]
+    cut = next(n for n, entry in enumerate(entries) if entry.kind == records.FILL)
+    memory = recovered(entries[:cut], setup, [Once()])
     assert memory is not None
-    number, times = max(memory.decided.items())
-    return f"{number}.{times - 1}"
+    core = Core(setup, [Once(block=0)])
+    core.resume(memory)
+    moved = {**seen[2].balances, WETH.address: 1}
+
+    again = core.advance(seen[0]).report
+    landed = core.advance(seen[1]).report
+    later = core.advance(msgspec.structs.replace(seen[2], balances=moved)).report
+
+    assert [{}, {}] == [again.discrepancies, landed.discrepancies]
+    assert seen[0].balances != seen[1].balances
+    assert {WETH.address: (seen[1].balances[WETH.address], 1)} == later.discrepancies
+
+
+def test_verdicts_of_a_block_decided_in_two_runs_have_names_of_their_own(tmp_path: Path) -> None:
+    """Started again within a block, that block's verdicts are numbered anew."""
+    blocks = random_market(3, blocks=1, gap=0.0)
+    path = tmp_path / "journal.db"
+
+    first = run(blocks, path, agents=[Once()], pauses=[])
+    second = run(blocks, path, agents=[Once()], pauses=[])
+
+    assert ["1000-0", "1000.1-0"] == [d.verdicts[0].verdict_id for d in (first, second)]
+
+
+def test_an_impact_that_no_pause_waits_for_any_more_is_dropped() -> None:
+    """Under other pauses only the impacts that those wait for are remembered."""
+    impact = Impact(
+        agent="arbitrage", key=DAI_PRICE.key, verdict_id="9-0", block_number=9, log_move=0.01
+    )
+    memory = WatchMemory(impacts=(impact,), reversion={}, learned=frozenset())
+    names = [agent.name for agent in shipped()]
+    kept = []
+    for on in ("arbitrage", "rebalancing"):
+        watch = ImpactWatch(compile_pauses([Pause("momentum", on=on)], names), shipped())
+        watch.resume(memory)
+        kept.append(watch.memory().impacts)
+
+    assert [(impact,), ()] == kept
 
 
 def test_a_quarantine_holds_while_its_agent_is_the_same(tmp_path: Path) -> None:
