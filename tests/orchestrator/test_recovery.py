@@ -322,3 +322,23 @@ def test_a_plan_that_does_not_follow_is_refused() -> None:
     with pytest.raises(JournalCorrupt, match="plan 1000-0 does not follow"):
         recovered(entries, setup, [Once()])
     assert ZERO_ADDRESS in decided.ledger.initial
+
+
+def test_an_earlier_runs_agent_is_made_as_it_was() -> None:
+    """Old blocks are folded under the old parameters, whatever the new run's agent has."""
+
+    class Foreign(Momentum, frozen=True, kw_only=True):
+        pass
+
+    old = Foreign(base=WETH.address, quote=DAI.address, signal_key=DAI_PRICE.key)
+    new = msgspec.structs.replace(old, signal_key="price/other")
+    blocks = random_market(3, blocks=2, gap=0.0, planted={0: 0.02})
+    decided = run(blocks, agents=[shipped()[0], old])
+    entries = [entry for entry in decided.journal if entry.kind in KINDS]
+    setup = decoded(entries[0], records.Setup)
+    agents = tuple(agent_setup(agent) for agent in (shipped()[0], new))
+
+    memory = recovered(entries, msgspec.structs.replace(setup, agents=agents), [shipped()[0], new])
+
+    assert memory is not None
+    assert [DAI_PRICE.key] == sorted({impact.key for impact in memory.watch.impacts})
