@@ -21,7 +21,7 @@ def dev_key(seed: int, role: str, index: int) -> bytes:
 
 @cache
 def known_dev_accounts() -> frozenset[Address]:
-    """The first users' accounts of the seeds that people choose; takes about 45 ms, once."""
+    """The first users' accounts of the seeds that people choose; about 60 ms, once a process."""
     return frozenset(
         account_of(PublicKey.from_valid_secret(dev_key(seed, USER_ROLE, index)))
         for seed in range(SEEDS)
