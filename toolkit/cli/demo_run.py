@@ -122,7 +122,7 @@ def _orchestrator(
         Momentum(base=weth, quote=usdc, max_position_wei=6 * 10**18, clip_wei=15 * 10**17),
         Rebalancer(base=weth, quote=usdc, band_bps=150),
     )
-    declared = (Pause("momentum", on="arbitrage", impact_bps=2.0, tolerance=0.03),)
+    declared = (Pause("momentum", on="arbitrage", impact_bps=1.0, tolerance=0.02),)
     return Orchestrator(
         session,
         agents=agents,
