@@ -131,7 +131,7 @@ def figures(result: dict[str, Any]) -> AreaResult:
         ours=float(result["runs"] - result["ok"]),
     )
     return AreaResult(
-        area="soak run",
+        area="soak-run",
         date=result["date"],
         commit=result["commit"],
         seed=min(result["seeds"], default=0),
