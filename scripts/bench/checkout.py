@@ -8,7 +8,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def commit() -> str:
     """Name the commit that is measured; `+` where tracked sources were changed since."""
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", "toolkit", "scripts/bench")
+    sources = ("toolkit", "scripts/bench", ":!scripts/bench/results")
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", *sources)
     return git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
 
 

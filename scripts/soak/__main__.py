@@ -23,6 +23,7 @@ from scripts.bench.figures import AreaResult, Figure, Measured, load, render, st
 
 RESULTS = Path(__file__).resolve().parent / "results"
 FULL_SEEDS = 100
+AREA = "soak-run"  # in docs/FIGURES.md
 NEEDED = {
     "landed_arbitrage_bundles": 5,
     "bundles_lost_to_a_rival": 1,
@@ -131,7 +132,7 @@ def figures(result: dict[str, Any]) -> AreaResult:
         ours=float(result["runs"] - result["ok"]),
     )
     return AreaResult(
-        area="soak-run",
+        area=AREA,
         date=result["date"],
         commit=result["commit"],
         seed=min(result["seeds"], default=0),
