@@ -57,6 +57,24 @@ class AccessListItem(msgspec.Struct, frozen=True, kw_only=True):
     storage_keys: tuple[Hash, ...] = ()
 
 
+class Authorization(msgspec.Struct, frozen=True, kw_only=True):
+    """One signed delegation of an account to `address`'s code (EIP-7702); chain id 0 is any."""
+
+    chain_id: int
+    address: Address
+    nonce: int
+    y_parity: int
+    r: int
+    s: int
+
+
+class ExternalSpend(Enum):
+    """What a request does when a stranger spent its nonce on something else."""
+
+    REPORT = "report"
+    REQUEUE = "requeue"  # once that is final, try again on a new nonce
+
+
 _WORD, _HALF = 2**256 - 1, 2**64 - 1
 _QUANTITIES = {
     "value": _WORD,
@@ -85,6 +103,7 @@ class TransactionRequest(msgspec.Struct, frozen=True, kw_only=True):
     max_fee_per_gas: int | None = None
     max_priority_fee_per_gas: int | None = None
     access_list: tuple[AccessListItem, ...] = ()
+    authorization_list: tuple[Authorization, ...] = ()  # of type 4
     type: int = 2
 
     def __post_init__(self) -> None:
@@ -106,6 +125,9 @@ class TransactionRequest(msgspec.Struct, frozen=True, kw_only=True):
         items = self.access_list
         if type(items) is not tuple or any(type(item) is not AccessListItem for item in items):
             raise ConfigError("access_list is no tuple of AccessListItem")
+        grants = self.authorization_list
+        if type(grants) is not tuple or any(type(grant) is not Authorization for grant in grants):
+            raise ConfigError("authorization_list is no tuple of Authorization")
 
 
 def _is_hex(data: object) -> bool:
@@ -117,8 +139,12 @@ def _is_hex(data: object) -> bool:
         return False
 
 
+DYNAMIC_FEE_TYPES = frozenset({2, 4})
+"""Types that bid a fee cap and a tip; the older ones bid one gas price for both."""
+
+
 class UnsignedTransaction(msgspec.Struct, frozen=True, kw_only=True):
-    """Every field that gets signed. `gas_price` is for types 0 and 1, the two caps for type 2."""
+    """Every field that gets signed. `gas_price` is for types 0 and 1, the two caps for 2 and 4."""
 
     type: int
     chain_id: int
@@ -131,11 +157,12 @@ class UnsignedTransaction(msgspec.Struct, frozen=True, kw_only=True):
     max_priority_fee_per_gas: int = 0
     gas_price: int = 0
     access_list: tuple[AccessListItem, ...] = ()
+    authorization_list: tuple[Authorization, ...] = ()
 
     @property
     def fee_cap(self) -> int:
         """The most a unit of gas may cost, in wei, whatever the type."""
-        return self.max_fee_per_gas if self.type == 2 else self.gas_price  # noqa: PLR2004
+        return self.max_fee_per_gas if self.type in DYNAMIC_FEE_TYPES else self.gas_price
 
     @property
     def worst_cost_wei(self) -> int:
@@ -166,13 +193,17 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Confirmed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Mined with success and buried under the asked confirmations."""
+    """Mined with success and buried under the asked confirmations.
+
+    `version` tells which payload it was: 0 the first, one more for each `Sent.replace`.
+    """
 
     tx_hash: Hash
     block_number: int
     block_hash: Hash
     gas_used: int
     fee_wei: int
+    version: int = 0
 
 
 class Reverted(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -184,6 +215,7 @@ class Reverted(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     gas_used: int
     fee_wei: int
     reason: str = ""
+    version: int = 0
 
 
 class Expired(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -194,19 +226,29 @@ class Expired(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Cancelled(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Cancelled on request; `tx_hash` is the mined cancellation's, None if nothing was exposed."""
+    """Cancelled; `tx_hash` is the mined cancellation's, None if nothing was exposed.
+
+    `reason` is "" where the author asked for it; else it says why, as when the request was to
+    follow one that did not succeed.
+    """
 
     tx_hash: Hash | None = None
     block_number: int | None = None
     fee_wei: int = 0
+    reason: str = ""
 
 
 class Replaced(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The nonce was spent by a transaction that is not ours."""
+    """The nonce was spent by a transaction that is not ours.
+
+    With `executed` that one had the same (to, value, data): what was wanted has been done, by
+    somebody else's signature of the same key, and is not sent again.
+    """
 
     by: Hash | None
     nonce: int
     tx_hash: Hash | None = None
+    executed: bool = False
 
 
 class DryRun(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -10,6 +10,7 @@ from toolkit.model.chain import Address, Hash
 from toolkit.model.errors import Recovery
 from toolkit.model.tx import (
     Exposure,
+    ExternalSpend,
     FeeQuote,
     Outcome,
     SignedTransaction,
@@ -26,6 +27,7 @@ class LaneLimits(msgspec.Struct, frozen=True, kw_only=True):
     max_in_flight: int = 16
     replace_after_blocks: int = 2
     confirmations: int = 1
+    finality_blocks: int = 64
     keep_blocks: int = 64
 
 
@@ -49,6 +51,8 @@ class Spender(msgspec.Struct, frozen=True, kw_only=True):
 
     nonce: int
     by: Hash
+    block_number: int = 0
+    same_payload: bool = False  # the same (to, value, data) as the request's
 
 
 class LaneOpened(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +84,9 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     balance_wei: int
     idempotency_key: str | None = None
     fingerprint: str = ""
+    priority: int = 0
+    after: str | None = None  # the request, of any lane, that must be confirmed first
+    on_external_spend: ExternalSpend = ExternalSpend.REPORT
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +96,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str
     signed: SignedTransaction
     cancels: bool = False
+    version: int = 0
 
 
 class SigningFailed(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +126,35 @@ class CancelAsked(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str
 
 
+class ReplaceAsked(msgspec.Struct, frozen=True, kw_only=True):
+    """The author wants another payload, or with `request` None higher fees, at the same nonce.
+
+    `quote` is the least that the next attempt bids; `urgency` holds from here on. The chain decides
+    which attempt is mined, and the outcome's `version` tells.
+    """
+
+    lane: Address
+    request_id: str
+    request: TransactionRequest | None
+    urgency: Urgency
+    quote: FeeQuote
+
+
+class Released(msgspec.Struct, frozen=True, kw_only=True):
+    """The request that this one was to follow ended; without success this one is cancelled."""
+
+    lane: Address
+    request_id: str
+    succeeded: bool
+    reason: str = ""
+
+
+class Resumed(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody looked at why the lane halted and lets it go on."""
+
+    lane: Address
+
+
 class Observed(msgspec.Struct, frozen=True, kw_only=True):
     """The chain as of one head: the lane's only clock.
 
@@ -133,6 +170,7 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     receipts: tuple[Mined, ...] = ()
     spenders: tuple[Spender, ...] = ()
     reorged: bool = False
+    delegated: bool = False  # the account runs code (EIP-7702): pools take one at a time
 
 
 class Leased(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,6 +197,9 @@ Event = (
     | SigningFailed
     | Answered
     | CancelAsked
+    | ReplaceAsked
+    | Released
+    | Resumed
     | Observed
     | Leased
     | LeaseSettled
@@ -171,6 +212,9 @@ KINDS: dict[str, type[Event]] = {
     "tx.signing_failed": SigningFailed,
     "tx.answer": Answered,
     "tx.cancel": CancelAsked,
+    "tx.replace": ReplaceAsked,
+    "tx.released": Released,
+    "tx.resumed": Resumed,
     "tx.observed": Observed,
     "tx.lease": Leased,
     "tx.lease_settled": LeaseSettled,
@@ -186,6 +230,7 @@ class Sign(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str
     unsigned: UnsignedTransaction
     cancels: bool = False
+    version: int = 0
 
 
 class Send(msgspec.Struct, frozen=True, kw_only=True):
@@ -220,6 +265,12 @@ class Reopen(msgspec.Struct, frozen=True, kw_only=True):
     tx_hash: Hash
 
 
+class Halt(msgspec.Struct, frozen=True, kw_only=True):
+    """What was told as final is not: the lane stops sending until it is resumed."""
+
+    reason: str
+
+
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
     """Journal report `tx.outcome` (or `tx.dry`): how a request ended; its last one holds."""
 
@@ -244,6 +295,14 @@ class Reopened(msgspec.Struct, frozen=True, kw_only=True):
     tx_hash: Hash
 
 
-OUTCOME, FAILED, REOPENED, DRY = "tx.outcome", "tx.failed", "tx.reopened", "tx.dry"
+class Halted(msgspec.Struct, frozen=True, kw_only=True):
+    """Journal report `tx.halted`: the lane stopped itself, and why."""
 
-Effect = Sign | Send | Finish | Fail | Reopen
+    lane: Address
+    reason: str
+
+
+OUTCOME, FAILED, REOPENED, DRY = "tx.outcome", "tx.failed", "tx.reopened", "tx.dry"
+HALTED = "tx.halted"
+
+Effect = Sign | Send | Finish | Fail | Reopen | Halt
