@@ -123,6 +123,24 @@ async def test_gas_is_estimated_with_access_lists(node: Node) -> None:
         await node.estimate_gas(TransactionRequest(to=REVERTS), sender=SIGNER.address)
 
 
+async def test_a_set_code_transaction_delegates_its_authorities(node: Node) -> None:
+    """Anvil takes our type 4 bytes; its estimate counts the authorization; the code is set."""
+    authority = LocalSigner("0x" + "4c" * 32)
+    grant = authority.sign_authorization(chain_id=1, address=RETURNS_42, nonce=0)
+    request = TransactionRequest(to=OTHER, type=4, authorization_list=(grant,))
+
+    plain = await node.estimate_gas(TransactionRequest(to=OTHER), sender=SIGNER.address)
+    gas = await node.estimate_gas(request, sender=SIGNER.address)
+    tx_hash = await node.send_raw(change(type=4, gas=gas, value=0, authorization_list=(grant,)))
+    await node.rpc.call("evm_mine")
+    receipt = await node.receipt(tx_hash)
+
+    assert 25_000 <= gas - plain
+    assert receipt is not None
+    assert receipt.succeeded
+    assert "0xef0100" + RETURNS_42[2:] == await node.code(authority.address)
+
+
 async def test_receipts_and_logs_are_values(node: Node) -> None:
     """A mined transaction's receipt, its block's receipts and its logs agree."""
     tx_hash = await node.send_raw(change(to=LOGS, value=0))

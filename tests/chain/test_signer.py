@@ -13,10 +13,16 @@ from eth_account.messages import encode_defunct
 from eth_keyfile.keyfile import create_keyfile_json
 
 from toolkit.chain.keystore import KeystoreSigner
-from toolkit.chain.signer import LocalSigner, decode_transaction, recover_message
+from toolkit.chain.signer import (
+    LocalSigner,
+    authorities,
+    authority_of,
+    decode_transaction,
+    recover_message,
+)
 from toolkit.model.chain import Address, Hash
 from toolkit.model.errors import ConfigError, SignerError
-from toolkit.model.tx import AccessListItem, UnsignedTransaction
+from toolkit.model.tx import AccessListItem, Authorization, UnsignedTransaction
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 KEY = "0x" + "4c" * 32
@@ -32,6 +38,8 @@ TRANSFER = UnsignedTransaction(
     max_priority_fee_per_gas=10**9,
 )
 
+GRANT = LocalSigner(KEY).sign_authorization(chain_id=1, address=Address("0x" + "33" * 20), nonce=8)
+
 
 def uint(rng: random.Random, bits: int) -> int:
     """Integers of every length up to `bits`, zero and the largest included."""
@@ -39,8 +47,9 @@ def uint(rng: random.Random, bits: int) -> int:
 
 
 def random_transaction(rng: random.Random) -> UnsignedTransaction:
-    """Any transaction of types 0, 1 and 2 that a chain could see."""
-    kind = rng.randint(0, 2)
+    """Any transaction of types 0, 1, 2 and 4 that a chain could see."""
+    kind = rng.choice((0, 1, 2, 4))
+    dynamic = kind in {2, 4}
     items = tuple(
         AccessListItem(
             address=Address("0x" + rng.randbytes(20).hex()),
@@ -54,14 +63,35 @@ def random_transaction(rng: random.Random) -> UnsignedTransaction:
         type=kind,
         chain_id=rng.choice((1, 10, 31337, rng.randint(1, 2**32))),
         nonce=uint(rng, 63),
-        to=rng.choice((None, Address("0x" + rng.randbytes(20).hex()))),
+        to=None if kind != 4 and rng.random() < 0.3 else random_account(rng),
         value=uint(rng, 256),
         data="0x" + rng.randbytes(rng.choice((0, 1, 4, 68, 300))).hex(),
         gas=uint(rng, 63),
-        max_fee_per_gas=uint(rng, 128) if kind == 2 else 0,
-        max_priority_fee_per_gas=uint(rng, 128) if kind == 2 else 0,
-        gas_price=uint(rng, 128) if kind != 2 else 0,
+        max_fee_per_gas=uint(rng, 128) if dynamic else 0,
+        max_priority_fee_per_gas=uint(rng, 128) if dynamic else 0,
+        gas_price=0 if dynamic else uint(rng, 128),
         access_list=items if kind else (),
+        authorization_list=random_grants(rng) if kind == 4 else (),
+    )
+
+
+def random_account(rng: random.Random) -> Address:
+    """Any address."""
+    return Address("0x" + rng.randbytes(20).hex())
+
+
+def random_grants(rng: random.Random) -> tuple[Authorization, ...]:
+    """One to three authorizations, signed by anybody or by nobody."""
+    return tuple(
+        Authorization(
+            chain_id=rng.choice((0, 1, rng.randint(1, 2**32))),
+            address=random_account(rng),
+            nonce=uint(rng, 63),
+            y_parity=rng.randint(0, 1),
+            r=uint(rng, 256),
+            s=uint(rng, 256),
+        )
+        for _ in range(rng.randint(1, 3))
     )
 
 
@@ -75,7 +105,7 @@ def for_eth_account(tx: UnsignedTransaction) -> dict[str, object]:
         "gas": tx.gas,
         "to": bytes.fromhex(tx.to[2:]) if tx.to else b"",
     }
-    if tx.type == 2:
+    if tx.type in {2, 4}:
         fields["maxFeePerGas"] = tx.max_fee_per_gas
         fields["maxPriorityFeePerGas"] = tx.max_priority_fee_per_gas
     else:
@@ -85,6 +115,18 @@ def for_eth_account(tx: UnsignedTransaction) -> dict[str, object]:
         fields["accessList"] = [
             {"address": item.address, "storageKeys": list(item.storage_keys)}
             for item in tx.access_list
+        ]
+    if tx.type == 4:
+        fields["authorizationList"] = [
+            {
+                "chainId": grant.chain_id,
+                "address": bytes.fromhex(grant.address[2:]),
+                "nonce": grant.nonce,
+                "yParity": grant.y_parity,
+                "r": grant.r,
+                "s": grant.s,
+            }
+            for grant in tx.authorization_list
         ]
     return fields
 
@@ -176,7 +218,7 @@ def test_integers_with_leading_zeros_are_refused(place: int) -> None:
     "raw", ["", "0x", "0xzz", "0x00", "0x03c0", "0x04c0", "0x02", "0x02c0", "0xc0", "0xf8"]
 )
 def test_bytes_that_are_no_transaction_are_one_clear_error(raw: str) -> None:
-    """Anything else than a signed type 0, 1 or 2 is a ConfigError in one line."""
+    """Anything else than a signed type 0, 1, 2 or 4 is a ConfigError in one line."""
     with pytest.raises(ConfigError) as caught:
         decode_transaction(raw)
 
@@ -237,6 +279,16 @@ def test_no_repr_and_no_pickle_holds_the_key() -> None:
     "change",
     [
         {"type": 3},
+        {"type": 5},
+        {"type": 4},
+        {"type": 4, "to": None, "authorization_list": (GRANT,)},
+        {"authorization_list": (GRANT,)},
+        {"type": 4, "authorization_list": (msgspec.structs.replace(GRANT, r=-1),)},
+        {"type": 4, "authorization_list": (msgspec.structs.replace(GRANT, s=2**256),)},
+        {"type": 4, "authorization_list": (msgspec.structs.replace(GRANT, nonce=2**64),)},
+        {"type": 4, "authorization_list": (msgspec.structs.replace(GRANT, y_parity=256),)},
+        {"type": 4, "authorization_list": (msgspec.structs.replace(GRANT, chain_id=2**256),)},
+        {"type": 4, "authorization_list": (msgspec.structs.replace(GRANT, address="0x12"),)},
         {"type": 0, "access_list": (AccessListItem(address=Address("0x" + "11" * 20)),)},
         {"nonce": -1},
         {"nonce": 2**64},
@@ -251,6 +303,86 @@ def test_a_transaction_that_cannot_exist_is_not_signed(change: dict[str, object]
     """Out-of-range numbers, malformed hex and unknown types are SignerErrors."""
     with pytest.raises(SignerError, match="cannot be signed"):
         LocalSigner(KEY).sign_transaction_now(msgspec.structs.replace(TRANSFER, **change))
+
+
+def test_a_thousand_authorizations_are_equal_to_eth_account() -> None:
+    """Parity, r and s equal eth-account's (0x05 magic), and recover to the authority."""
+    seed = secrets.randbits(64)
+    print("seed", seed)
+    rng = random.Random(seed)
+    for case in range(1_000):
+        if case % 100 == 0:
+            key = rng.randint(1, ORDER - 1).to_bytes(32, "big")
+            ours, theirs = LocalSigner(key), Account.from_key(key)
+        chain_id, code, nonce = rng.choice((0, 1, 2**40)), random_account(rng), uint(rng, 63)
+        expected = theirs.sign_authorization(
+            {"chainId": chain_id, "address": bytes.fromhex(code[2:]), "nonce": nonce}
+        )
+
+        grant = ours.sign_authorization(chain_id=chain_id, address=code, nonce=nonce)
+
+        assert (expected.y_parity, expected.r, expected.s) == (grant.y_parity, grant.r, grant.s)
+        assert ours.address == authority_of(grant), (seed, case)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"y_parity": 2},
+        {"r": 0},
+        {"s": 0},
+        {"s": ORDER - GRANT.s, "y_parity": 1 - GRANT.y_parity},  # EIP-2: the mirrored one
+        {"r": ORDER},
+        {"nonce": 2**64 - 1},
+        {"chain_id": 2**256},
+    ],
+)
+def test_an_authorization_that_the_chain_skips_has_no_authority(change: dict[str, int]) -> None:
+    """What EIP-7702 skips delegates nobody; the transaction around it still decodes."""
+    skipped = msgspec.structs.replace(GRANT, **change)
+    assert authority_of(skipped) is None
+    if "chain_id" in change:
+        return
+
+    listed = (GRANT, skipped, GRANT)
+    tx = msgspec.structs.replace(TRANSFER, type=4, authorization_list=listed)
+    decoded = decode_transaction(LocalSigner(KEY).sign_transaction_now(tx).raw)
+
+    assert listed == decoded.unsigned.authorization_list
+    assert (LocalSigner(KEY).address,) == authorities(decoded.unsigned)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"nonce": -1},
+        {"nonce": 2**64 - 1},
+        {"chain_id": -1},
+        {"chain_id": 2**256},
+        {"address": "0x"},
+    ],
+)
+def test_an_authorization_that_cannot_exist_is_not_signed(change: dict[str, Any]) -> None:
+    """Numbers out of range and malformed addresses are SignerErrors in one line."""
+    fields: dict[str, Any] = {"chain_id": 1, "address": GRANT.address, "nonce": 0, **change}
+
+    with pytest.raises(SignerError, match="authorization cannot be signed") as caught:
+        LocalSigner(KEY).sign_authorization(**fields)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("place", "change"),
+    [(0, b"\0\1"), (5, b""), (6, b"\0"), (9, []), (9, b""), (9, [[b"\1"]]), (9, [b"\1" * 6])],
+)
+def test_a_set_code_transaction_with_a_broken_field_is_refused(place: int, change: object) -> None:
+    """No recipient, no authorization, or a padded integer: no encoding of a transaction."""
+    tx = msgspec.structs.replace(TRANSFER, type=4, authorization_list=(GRANT,))
+    fields = list(rlp.decode(bytes.fromhex(LocalSigner(KEY).sign_transaction_now(tx).raw[4:])))
+    fields[place] = change
+
+    with pytest.raises(ConfigError, match="not a signed transaction"):
+        decode_transaction("0x04" + rlp.encode(fields).hex())
 
 
 def test_legacy_transactions_without_a_chain_id_are_not_signed() -> None:

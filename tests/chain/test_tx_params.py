@@ -3,6 +3,7 @@ import secrets
 from typing import Any
 
 import pytest
+from eth_account import Account
 from hexbytes import HexBytes
 
 from toolkit.chain.signer import LocalSigner
@@ -13,6 +14,16 @@ from toolkit.model.tx import AccessListItem, TransactionRequest, UnsignedTransac
 
 TO = Address("0x" + "ab" * 20)
 KEY = Hash("0x" + "0f" * 32)
+SECRET = "0x" + "4c" * 32
+GRANT = LocalSigner(SECRET).sign_authorization(chain_id=1, address=TO, nonce=3)
+GRANTED: dict[str, Any] = {
+    "chainId": 1,
+    "address": TO,
+    "nonce": 3,
+    "yParity": GRANT.y_parity,
+    "r": GRANT.r,
+    "s": GRANT.s,
+}
 
 
 def test_integers_hex_and_bytes_mean_the_same() -> None:
@@ -86,6 +97,12 @@ def test_access_lists_are_kept() -> None:
         ({"accessList": [5]}, "accessList"),
         ({"accessList": [{"address": TO, "storageKeys": ["0x01"]}]}, "64 hex digits"),
         ({"to": "vitalik.eth"}, "40 hex digits"),
+        ({"authorizationList": [5]}, "authorizationList"),
+        ({"authorizationList": [{"address": TO}]}, "authorizationList"),  # of any chain?
+        ({"authorizationList": [{**GRANTED, "address": "0x12"}]}, "40 hex digits"),
+        ({"authorizationList": [{**GRANTED, "r": -1}]}, "r is -1"),
+        ({"authorizationList": [GRANTED], "gasPrice": 5}, "type 4 has the fees of another type"),
+        ({"type": 4, "gasPrice": 5}, "type 4 has the fees of another type"),
     ],
 )
 def test_what_cannot_be_meant_is_one_clear_line(params: dict[str, Any], message: str) -> None:
@@ -96,6 +113,17 @@ def test_what_cannot_be_meant_is_one_clear_line(params: dict[str, Any], message:
     assert "\n" not in str(caught.value)
 
 
+def test_authorizations_are_read_as_eth_account_and_as_nodes_give_them() -> None:
+    """eth-account's model, its integers and a node's hex give the same type 4 request."""
+    theirs = Account.from_key(SECRET).sign_authorization(
+        {"chainId": 1, "address": TO, "nonce": 3},
+    )
+    for listed in ([theirs], [GRANTED], [{**GRANTED, "chainId": "0x1", "nonce": "0x3"}]):
+        request, _ = read_params({"to": TO, "authorizationList": listed}, chain_id=1)
+
+        assert (4, (GRANT,)) == (request.type, request.authorization_list)
+
+
 def test_a_signed_transaction_asks_for_what_it_says() -> None:
     """For 300 random transactions, the request has every field but the nonce."""
     seed = secrets.randbits(64)
@@ -103,13 +131,14 @@ def test_a_signed_transaction_asks_for_what_it_says() -> None:
     rng = random.Random(seed)
     signer = LocalSigner("0x" + "4c" * 32)
     for _ in range(300):
-        kind = rng.randint(0, 2)
-        dynamic = kind == 2
+        kind = rng.choice((0, 1, 2, 4))
+        dynamic = kind in {2, 4}
         unsigned = UnsignedTransaction(
             type=kind,
             chain_id=1,
             nonce=rng.getrandbits(20),
-            to=rng.choice((None, TO)),
+            to=TO if kind == 4 else rng.choice((None, TO)),
+            authorization_list=(GRANT,) if kind == 4 else (),
             value=rng.getrandbits(90),
             data="0x" + rng.randbytes(rng.randint(0, 50)).hex(),
             gas=rng.getrandbits(24),
@@ -122,5 +151,6 @@ def test_a_signed_transaction_asks_for_what_it_says() -> None:
         assert (kind, signer.address, unsigned.to) == (request.type, request.sender, request.to)
         assert (unsigned.value, unsigned.data) == (request.value, request.data)
         assert (unsigned.gas, unsigned.fee_cap) == (request.gas, request.max_fee_per_gas)
-        tip = unsigned.max_priority_fee_per_gas if kind == 2 else None
+        assert unsigned.authorization_list == request.authorization_list
+        tip = unsigned.max_priority_fee_per_gas if dynamic else None
         assert tip == request.max_priority_fee_per_gas

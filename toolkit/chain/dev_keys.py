@@ -4,8 +4,8 @@ from functools import cache
 
 from coincurve import PublicKey
 
+from toolkit.chain.curve import account_of
 from toolkit.chain.hashing import keccak
-from toolkit.chain.signer import account_of
 from toolkit.model.chain import Address
 
 USER_ROLE = "account"

@@ -115,6 +115,18 @@ class Node:
                 {"address": item.address, "storageKeys": list(item.storage_keys)}
                 for item in request.access_list
             ]
+        if request.authorization_list:  # each costs gas (EIP-7702)
+            fields["authorizationList"] = [
+                {
+                    "chainId": hex(grant.chain_id),
+                    "address": grant.address,
+                    "nonce": hex(grant.nonce),
+                    "yParity": hex(grant.y_parity),
+                    "r": hex(grant.r),
+                    "s": hex(grant.s),
+                }
+                for grant in request.authorization_list
+            ]
         return answers.quantity(await self._ask("eth_estimateGas", fields))
 
     async def fee_history(

@@ -5,11 +5,18 @@ from typing import Any
 
 from toolkit.model.chain import Address, address, hash32
 from toolkit.model.errors import ConfigError
-from toolkit.model.tx import AccessListItem, SignedTransaction, TransactionRequest
+from toolkit.model.tx import (
+    DYNAMIC_FEE_TYPES,
+    AccessListItem,
+    Authorization,
+    SignedTransaction,
+    TransactionRequest,
+)
 
 _KNOWN = frozenset(
     {
         "accessList",
+        "authorizationList",
         "chainId",
         "data",
         "from",
@@ -24,7 +31,7 @@ _KNOWN = frozenset(
         "value",
     }
 )
-_ACCESS_LIST, _DYNAMIC_FEE = 1, 2
+_ACCESS_LIST, _DYNAMIC_FEE, _SET_CODE = 1, 2, 4
 
 
 def read_params(
@@ -52,11 +59,13 @@ def read_params(
     if price is not None and (cap is not None or tip is not None):
         raise ConfigError("transaction names gasPrice beside maxFeePerGas: give one kind of fees")
     items = _access_list(params.get("accessList") or ())
+    grants = _authorizations(params.get("authorizationList") or ())
     kind = _quantity(params, "type")
     if kind is None:
         legacy = _ACCESS_LIST if items else 0
         kind = _DYNAMIC_FEE if price is None else legacy
-    elif (price if kind == _DYNAMIC_FEE else cap or tip) is not None:
+        kind = _SET_CODE if grants else kind
+    if (price if kind in DYNAMIC_FEE_TYPES else cap or tip) is not None:
         raise ConfigError(f"transaction of type {kind} has the fees of another type")
     request = TransactionRequest(
         type=kind,
@@ -68,6 +77,7 @@ def read_params(
         max_fee_per_gas=cap if price is None else price,
         max_priority_fee_per_gas=tip,
         access_list=items,
+        authorization_list=grants,
     )
     return request, _quantity(params, "nonce")
 
@@ -84,9 +94,10 @@ def request_of(signed: SignedTransaction) -> TransactionRequest:
         gas=unsigned.gas,
         max_fee_per_gas=unsigned.fee_cap,
         max_priority_fee_per_gas=(
-            unsigned.max_priority_fee_per_gas if unsigned.type == _DYNAMIC_FEE else None
+            unsigned.max_priority_fee_per_gas if unsigned.type in DYNAMIC_FEE_TYPES else None
         ),
         access_list=unsigned.access_list,
+        authorization_list=unsigned.authorization_list,
     )
 
 
@@ -152,3 +163,38 @@ def _access_list(items: Sequence[Mapping[str, Any]]) -> tuple[AccessListItem, ..
         raise ConfigError(
             "transaction parameter accessList is not a list of address and storageKeys"
         ) from None
+
+
+def _authorizations(items: Sequence[Any]) -> tuple[Authorization, ...]:
+    """Signed authorizations as eth-account and nodes give them: its own model, or mappings."""
+    try:
+        listed = [item if isinstance(item, Mapping) else _dumped(item) for item in items]
+        return tuple(
+            Authorization(
+                chain_id=_given(item, "chainId"),
+                address=address(str(_hex(item["address"]))),
+                nonce=_given(item, "nonce"),
+                y_parity=_given(item, "yParity"),
+                r=_given(item, "r"),
+                s=_given(item, "s"),
+            )
+            for item in listed
+        )
+    except (KeyError, TypeError, AttributeError):
+        raise ConfigError(
+            "transaction parameter authorizationList is not a list of chainId, address, nonce,"
+            " yParity, r and s"
+        ) from None
+
+
+def _dumped(item: Any) -> Mapping[str, Any]:
+    dumped: Mapping[str, Any] = item.model_dump(by_alias=True)
+    return dumped
+
+
+def _given(item: Mapping[str, Any], name: str) -> int:
+    """A quantity that must be there: a chain id left out would be every chain's."""
+    value = _quantity(item, name)
+    if value is None:
+        raise KeyError(name)
+    return value
