@@ -1,0 +1,385 @@
+"""An honest model of one account's chain, its mempool and its failures, for tests of senders.
+
+Everybody's bytes stay known: what was ever handed over may be mined by somebody, also the older
+attempt of a replaced one. Every call may be delayed by a few turns of the loop, so one seed is one
+interleaving. `World` answers what `toolkit.tx.observer.ChainQueries` and a fee oracle are asked.
+"""
+
+# ruff: noqa: ARG002 - the fakes take what the real ones take
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from toolkit.chain.signer import LocalSigner
+from toolkit.journal.log import Entry, Journal
+from toolkit.model.chain import Address, Hash, Head, HeadChange, Receipt
+from toolkit.model.errors import (
+    AlreadyKnown,
+    CallReverted,
+    ConfigError,
+    InsufficientFunds,
+    NodeTimeout,
+    NodeUnavailable,
+    NonceTooLow,
+    PoolFull,
+    ReplacementUnderpriced,
+    Underpriced,
+)
+from toolkit.model.tx import (
+    Attempt,
+    Exposure,
+    FeeQuote,
+    SignedTransaction,
+    TransactionRequest,
+    UnsignedTransaction,
+    Urgency,
+)
+from toolkit.testing.faults import FAULTS, QUIET
+from toolkit.tx.fees import first_attempt
+
+OWNER = LocalSigner("0x" + "0a" * 32)
+FRIEND = Address("0x" + "f1" * 20)
+REVERTING = "0xdead"
+"""Calldata that always reverts."""
+ETHER = 10**18
+GWEI = 10**9
+
+
+class InlineJournal(Journal):
+    """A journal that writes in the loop's own thread, so that a seed decides every turn."""
+
+    def _begin_write(self) -> asyncio.Future[None]:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        batch: Sequence[Entry] = tuple(self._tail)
+        self._backend.write(batch)
+        future.set_result(None)
+        self._written(batch, future)
+        return future
+
+
+class SlowSigner:
+    """A signer that lets other things happen while it signs."""
+
+    def __init__(self, rng: random.Random, signer: LocalSigner = OWNER) -> None:
+        self.address = signer.address
+        self._rng = rng
+        self._signer = signer
+
+    async def sign_transaction(self, unsigned: UnsignedTransaction) -> SignedTransaction:
+        """Sign after up to three turns of the loop."""
+        for _ in range(self._rng.randrange(4)):
+            await asyncio.sleep(0)
+        return self._signer.sign_transaction_now(unsigned)
+
+    async def sign_message(self, text: bytes) -> str:
+        """Sign a message at once."""
+        return self._signer.sign_message_now(text)
+
+
+class Block(msgspec.Struct, kw_only=True):
+    """A sealed block; `count` is how many transactions the account has sent as of it."""
+
+    head: Head
+    transactions: list[SignedTransaction]
+    count: int
+
+
+class World:
+    """One account's chain: blocks, a mempool by geth's rules, a fee market, and faults.
+
+    Args:
+        rng: the only source of chance.
+        faults: probability a call of each fault in `toolkit.testing.faults.FAULTS`.
+
+    Raises:
+        ConfigError: a fault that is not known.
+    """
+
+    def __init__(self, rng: random.Random, **faults: float) -> None:
+        unknown = sorted(faults.keys() - FAULTS.keys())
+        if unknown:
+            raise ConfigError(f"no fault is named {unknown[0]!r}; there are {', '.join(FAULTS)}")
+        self.rng = rng
+        self.faults = faults
+        self.struck: Counter[str] = Counter()  # faults that happened, by name
+        self.base_fee = 10 * GWEI
+        self.balance_wei = 100 * ETHER
+        genesis = self._header(0, "0x" + "00" * 32)
+        self.blocks = [Block(head=genesis, transactions=[], count=0)]
+        self.known: dict[int, list[SignedTransaction]] = {}  # by nonce, everything ever seen
+        self.pool: dict[int, SignedTransaction] = {}  # by nonce, what the node would mine
+        self.foreign: dict[Hash, SignedTransaction] = {}
+        self.sends = 0
+        self._places: dict[Hash, tuple[Block, int]] = {}
+
+    # The chain.
+
+    @property
+    def tip(self) -> Head:
+        """The newest block."""
+        return self.blocks[-1].head
+
+    @property
+    def spent(self) -> int:
+        """How many transactions of the account are mined."""
+        return self.blocks[-1].count
+
+    def mine(self, *, capacity: int = 4, only: Sequence[SignedTransaction] = ()) -> Head:
+        """Seal the next block with what the pool offers in nonce order, or with `only`."""
+        nonce, chosen = self.spent, list(only)
+        while not only and len(chosen) < capacity and nonce in self.pool:
+            offered = self.pool[nonce]
+            if offered.unsigned.fee_cap < self.base_fee or self._fault("skip"):
+                break
+            chosen.append(offered)
+            nonce += 1
+        count = self.spent + len(chosen)
+        block = Block(
+            head=self._header(len(self.blocks), self.tip.hash), transactions=chosen, count=count
+        )
+        for index, mined in enumerate(chosen):
+            self._places[mined.hash] = (block, index)
+        self.blocks.append(block)
+        for stale in [n for n in self.pool if n < count]:
+            del self.pool[stale]
+        return block.head
+
+    def reorg(self, depth: int, *, strangers: bool = False) -> HeadChange:
+        """Replace the last blocks by one more; other attempts, or none, may be mined in them.
+
+        Without `strangers` it ends above the newest block that has a stranger's transaction.
+        """
+        gone: list[Block] = []
+        while len(gone) < depth and len(self.blocks) > 1:
+            alien = any(tx.hash in self.foreign for tx in self.blocks[-1].transactions)
+            if alien and not strangers:
+                break
+            gone.append(self.blocks.pop())
+            for tx in gone[-1].transactions:
+                del self._places[tx.hash]
+        added = []
+        for _ in range(len(gone) + 1):
+            choice = self._other_branch()
+            added.append(self.mine(only=choice) if choice else self.mine(capacity=0))
+        return HeadChange(added=tuple(added), reverted=tuple(block.head for block in gone))
+
+    def spend_outside(self, request: TransactionRequest | None = None) -> Head:
+        """Mine a stranger's transaction on the account's next nonce: `request`, or a payment."""
+        nonce = self.spent
+        if request is None:
+            request = TransactionRequest(to=FRIEND, value=nonce, gas=21_000)
+        signed = self.sign(request, nonce=nonce, fee=self.base_fee + 99 * GWEI)
+        self.foreign[signed.hash] = signed
+        self.known.setdefault(nonce, []).append(signed)
+        return self.mine(only=[signed])
+
+    def sign(self, request: TransactionRequest, *, nonce: int, fee: int) -> SignedTransaction:
+        """Sign as somebody else does who has the account's key."""
+        quote = FeeQuote(
+            max_fee_per_gas=fee, max_priority_fee_per_gas=fee, base_fee_per_gas=1, for_block=1
+        )
+        return OWNER.sign_transaction_now(first_attempt(request, quote, chain_id=1, nonce=nonce))
+
+    def mined(self) -> Mapping[Hash, int]:
+        """Block number of every mined transaction."""
+        return {tx_hash: block.head.number for tx_hash, (block, _) in self._places.items()}
+
+    def faults_struck(self) -> int:
+        """How many faults have happened that no healthy chain has."""
+        return sum(count for name, count in self.struck.items() if name not in QUIET)
+
+    # The node's questions, as `ChainQueries` has them.
+
+    async def head(self, block: int | str = "latest") -> Head:
+        """A block's header."""
+        await self._asked()
+        return self.tip if isinstance(block, str) else self.blocks[block].head
+
+    async def balance(self, account: Address, block: int | str = "latest") -> int:
+        """The account's balance, the same at every block."""
+        await self._asked()
+        return self.balance_wei
+
+    async def nonce(self, account: Address, block: int | str = "latest") -> int:
+        """The account's count as of a block, or of the one before when the node is stale."""
+        await self._asked()
+        upto = len(self.blocks) - 1 if isinstance(block, str) else block
+        if self._fault("stale"):
+            upto = max(0, upto - 1)
+        return self.blocks[min(upto, len(self.blocks) - 1)].count
+
+    async def call(
+        self,
+        *,
+        to: Address | None,
+        data: str = "0x",
+        sender: Address | None = None,
+        value: int = 0,
+        block: int | str = "latest",
+    ) -> str:
+        """Succeed with nothing, or revert where the calldata is `REVERTING`."""
+        await self._asked()
+        if data == REVERTING:
+            raise CallReverted("nonce too low, says the contract")
+        return "0x"
+
+    async def estimate_gas(self, request: TransactionRequest, *, sender: Address) -> int:
+        """21,000 for a payment, 60,000 for a call; reverts as `call` does."""
+        await self.call(to=request.to, data=request.data)
+        return 21_000 if request.data == "0x" else 60_000
+
+    async def receipt(self, tx_hash: Hash) -> Receipt | None:
+        """The receipt of a mined transaction, or None while the node lags."""
+        await self._asked()
+        place = self._places.get(tx_hash)
+        if self._fault("lag") or place is None:
+            return None
+        return _receipt(*place)
+
+    async def receipts(self, block: int | str) -> tuple[Receipt, ...]:
+        """Every receipt of a block."""
+        await self._asked()
+        found = self.blocks[int(block)]
+        return tuple(_receipt(found, index) for index in range(len(found.transactions)))
+
+    async def transaction(self, tx_hash: Hash) -> dict[str, Any] | None:
+        """A mined transaction as a node gives it."""
+        await self._asked()
+        place = self._places.get(tx_hash)
+        if place is None:
+            return None
+        block, index = place
+        tx = block.transactions[index]
+        unsigned = tx.unsigned
+        return {
+            "hash": tx.hash,
+            "from": tx.sender,
+            "nonce": hex(unsigned.nonce),
+            "to": unsigned.to,
+            "value": hex(unsigned.value),
+            "input": unsigned.data,
+            "blockNumber": hex(block.head.number),
+        }
+
+    async def quote(self, urgency: Urgency = Urgency.SOON, *, head: Head | None = None) -> FeeQuote:
+        """An eighth of the base fee for every block that may pass, and a tip of one gwei."""
+        return FeeQuote(
+            max_fee_per_gas=self.base_fee * (9 + urgency.blocks) // 8 + GWEI,
+            max_priority_fee_per_gas=GWEI,
+            base_fee_per_gas=self.base_fee,
+            for_block=self.tip.number + 1,
+        )
+
+    # The mempool.
+
+    async def take(self, signed: SignedTransaction) -> None:
+        """Admit by geth's rules, with faults before and after the admission."""
+        self.sends += 1
+        await self._delay()
+        if self._fault("refused"):
+            raise NodeUnavailable("connection refused", sent=False)
+        if self._fault("lost_before"):
+            raise NodeTimeout("no answer; never arrived")
+        self._admit(signed)
+        if self._fault("lost_after"):
+            raise NodeTimeout("no answer; but it arrived")
+        if self._fault("dropped"):
+            self.pool.pop(signed.unsigned.nonce, None)
+
+    def _admit(self, signed: SignedTransaction) -> None:
+        new = signed.unsigned
+        old = self.pool.get(new.nonce)
+        if new.nonce < self.spent:
+            raise NonceTooLow("nonce too low")
+        if old is not None and old.hash == signed.hash:
+            raise AlreadyKnown("already known")
+        if new.worst_cost_wei > self.balance_wei:
+            raise InsufficientFunds("insufficient funds for gas * price + value")
+        if self._fault("full"):
+            raise PoolFull("txpool is full")
+        if self._fault("cheap"):
+            raise Underpriced("transaction underpriced")
+        if old is not None and not outbids(signed, old):
+            raise ReplacementUnderpriced("replacement transaction underpriced")
+        self.pool[new.nonce] = signed
+        if signed not in self.known.setdefault(new.nonce, []):
+            self.known[new.nonce].append(signed)
+
+    def _other_branch(self) -> list[SignedTransaction]:
+        nonce, choice = self.spent, []
+        while self.known.get(nonce) and self.rng.random() < 0.6:  # noqa: PLR2004 - often, not always
+            choice.append(self.rng.choice(self.known[nonce]))
+            nonce += 1
+        return choice
+
+    def _header(self, number: int, parent: str) -> Head:
+        return Head(
+            number=number,
+            hash=Hash(f"0x{self.rng.getrandbits(256):064x}"),
+            parent_hash=Hash(parent),
+            timestamp=12 * number,
+            base_fee_per_gas=self.base_fee,
+            gas_limit=30_000_000,
+            gas_used=15_000_000,
+        )
+
+    def _fault(self, name: str) -> bool:
+        rate = self.faults.get(name, 0.0)
+        struck = rate > 0.0 and self.rng.random() < rate
+        if struck:
+            self.struck[name] += 1
+        return struck
+
+    async def _asked(self) -> None:
+        await self._delay()
+        if self._fault("unreachable"):
+            raise NodeUnavailable("connection refused", sent=False)
+
+    async def _delay(self) -> None:
+        for _ in range(self.rng.randrange(3) if self.faults.get("delay") else 0):
+            await asyncio.sleep(0)
+
+
+class Mempool:
+    """The world's public mempool, or a private relay into it, as a destination."""
+
+    def __init__(
+        self, world: World, *, name: str = "public", exposure: Exposure = Exposure.PUBLIC
+    ) -> None:
+        self.world = world
+        self.name = name
+        self.exposure = exposure
+
+    async def send(self, attempt: Attempt, *, target_block: int) -> None:
+        """Hand the attempt to the world's pool."""
+        await self.world.take(attempt.signed)
+
+
+def outbids(new: SignedTransaction, old: SignedTransaction) -> bool:
+    """Whether geth takes `new` in place of `old`: above on both fields, and by a tenth."""
+    fees = ((new.unsigned.fee_cap, old.unsigned.fee_cap), (_tip(new), _tip(old)))
+    return all(mine > theirs and mine >= theirs * 110 // 100 for mine, theirs in fees)
+
+
+def _tip(signed: SignedTransaction) -> int:
+    unsigned = signed.unsigned
+    return unsigned.max_priority_fee_per_gas if unsigned.type == 2 else unsigned.gas_price  # noqa: PLR2004 - EIP-1559's number
+
+
+def _receipt(block: Block, index: int) -> Receipt:
+    tx = block.transactions[index]
+    return Receipt(
+        transaction_hash=tx.hash,
+        block_number=block.head.number,
+        block_hash=block.head.hash,
+        transaction_index=index,
+        sender=tx.sender,
+        to=tx.unsigned.to,
+        succeeded=tx.unsigned.data != REVERTING,
+        gas_used=21_000,
+        effective_gas_price=block.head.base_fee_per_gas,
+    )

@@ -1,0 +1,359 @@
+"""Seeded lives of a scheduler over a faulty world: one seed is one interleaving, for ever.
+
+    coverage = await run_many(chaotic_world, range(200))
+    print(coverage)
+
+Each schedule asks for transactions, cancels some, leases bundles, moves heads, reorganises, lets
+strangers spend nonces and kills the process; then the faults stop, everything must come to an end,
+and what was told must be what the chain has.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from itertools import count
+from typing import NamedTuple
+
+from toolkit.journal.log import Entry
+from toolkit.journal.memory import MemoryBackend
+from toolkit.model.bundle import Landed
+from toolkit.model.chain import HeadChange, Mode
+from toolkit.model.errors import CallReverted, ConfigError, InsufficientFunds, ToolkitError
+from toolkit.model.tx import Attempt, Exposure, FeeQuote, TransactionRequest, Urgency
+from toolkit.testing.coverage import Coverage
+from toolkit.testing.fakes import (
+    ETHER,
+    FRIEND,
+    GWEI,
+    OWNER,
+    REVERTING,
+    InlineJournal,
+    Mempool,
+    SlowSigner,
+    World,
+)
+from toolkit.testing.faults import CHAOS
+from toolkit.testing.truth import Story
+from toolkit.tx.handle import BundleLease, Sent
+from toolkit.tx.recovery import recover
+from toolkit.tx.scheduler import SchedulerConfig, TransactionScheduler
+
+CONFIG = SchedulerConfig(max_cost_wei=ETHER // 10, max_in_flight=5, replace_after_blocks=2)
+STEPS = 40
+DRAIN_BLOCKS = 25
+SETTLED_BLOCKS = 3
+"""Heads without anything open after which a schedule has come to rest."""
+DEAREST_GWEI = 200
+
+
+def chaotic_world(rng: random.Random) -> World:
+    """A world on a bad day: every fault of `toolkit.testing.faults.CHAOS`."""
+    return World(rng, **CHAOS)
+
+
+async def run_many(world: Callable[[random.Random], World], seeds: Iterable[int]) -> Coverage:
+    """Live one schedule for each seed; returns what all of them went through.
+
+    Raises:
+        AssertionError, ToolkitError: an invariant broke; the first note names the seed.
+    """
+    coverage = Coverage()
+    for seed in seeds:
+        coverage += await run_one(world, seed)
+    return coverage
+
+
+async def run_one(world: Callable[[random.Random], World], seed: int) -> Coverage:
+    """Live the schedule of one seed.
+
+    Raises:
+        AssertionError, ToolkitError: an invariant broke; the first note names the seed.
+    """
+    schedule = Schedule(world, seed)
+    try:
+        await schedule.run()
+    except (AssertionError, ToolkitError, LookupError, TypeError, ValueError) as error:
+        error.add_note(f"seed {seed}")
+        raise
+    return schedule.coverage
+
+
+class Schedule:
+    """One seeded life of a scheduler: requests, cancels, bundles, heads, reorgs, crashes."""
+
+    def __init__(self, world: Callable[[random.Random], World], seed: int) -> None:
+        self.rng = random.Random(seed)  # noqa: S311 - a schedule is drawn, not a secret
+        self.world = world(self.rng)
+        self.backend = _Durable()
+        self.public = _Checked(self.world, self.backend)
+        self.relay = _Checked(self.world, self.backend, "relay", Exposure.PRIVATE)
+        self.sent: dict[str, Sent] = {}
+        self.coverage = Coverage()
+        self.seen = self.world.tip
+        self._disturbed = 0
+        self._asked: dict[str, _Ask] = {}
+        self._serial = count()
+
+    async def run(self) -> None:
+        """Live it, and check what came of it.
+
+        Raises:
+            AssertionError: an invariant broke.
+        """
+        await self._boot()
+        actions, weights = zip(*self._weights().items(), strict=True)
+        for _ in range(STEPS):
+            action = self.rng.choices(actions, weights)[0]
+            self.coverage.actions[action.__name__.removeprefix("_")] += 1
+            await action()
+        await self._drain()
+        self._check()
+
+    def _weights(self) -> dict[Callable[[], Coroutine[None, None, None]], int]:
+        return {
+            self._send: 10,
+            self._head: 14,
+            self._cancel: 3,
+            self._reorg: 2,
+            self._outside: 1,
+            self._crash: 1,
+            self._busy: 3,
+            self._lease: 2,
+            self._fees: 3,
+            self._funds: 1,
+        }
+
+    async def _boot(self) -> None:
+        self.journal = InlineJournal(self.backend)
+        self.scheduler = TransactionScheduler(
+            self.world,
+            signers=[SlowSigner(self.rng)],
+            journal=self.journal,
+            oracle=self.world,
+            chain_id=1,
+            mode=Mode.DEV,
+            config=CONFIG,
+            public=self.public,
+            destinations=[self.relay],
+        )
+        await self.scheduler.start()
+        self.seen = self.world.tip
+
+    async def _crash(self) -> None:
+        """Die in the middle of a call; the next process has only what was durable."""
+        task = asyncio.create_task(self.rng.choice([self._send, self._head, self._cancel])())
+        for _ in range(self.rng.randrange(30)):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        self._disturbed += 1
+        await self._boot()
+        await self._ask_again()
+
+    async def _ask_again(self) -> None:
+        """Handles of a dead process are dead; whoever gave a key asks again and gets a new one."""
+        told, self.sent = self.sent, {}
+        for key, ask in tuple(self._asked.items()):
+            sent = await self._ask(ask)
+            if sent is not None and key in told:
+                again = f"key {key} stood for {told[key].request_id} and now for {sent.request_id}"
+                assert sent.request_id == told[key].request_id, again
+
+    async def _busy(self) -> None:
+        """Everything at once, on a signer that takes its time."""
+        await asyncio.gather(self._send(), self._head(), self._cancel(), self._send())
+
+    async def _send(self) -> None:
+        together = self.rng.randint(1, 4)
+        await asyncio.gather(*(self._send_one() for _ in range(together)))
+
+    async def _send_one(self) -> None:
+        data = self.rng.choice(["0x", "0x", "0x01", REVERTING])
+        reverts_late = data == REVERTING and self.rng.random() < 0.5  # noqa: PLR2004 - a coin
+        ask = _Ask(
+            request=TransactionRequest(
+                to=FRIEND,
+                value=self.rng.randrange(ETHER),
+                data=data,
+                gas=50_000 if reverts_late else None,
+            ),
+            urgency=self.rng.choice(list(Urgency)),
+            deadline_blocks=self.rng.choice([None, None, 1, 3, 6]),
+            destinations=self.rng.choice([(self.public,), (self.relay,), None]),
+            simulate=not reverts_late,
+            key=f"key-{next(self._serial)}",
+        )
+        self._asked[ask.key] = ask
+        await self._ask(ask)
+
+    async def _ask(self, ask: "_Ask") -> Sent | None:
+        try:
+            sent = await self.scheduler.send(
+                ask.request,
+                urgency=ask.urgency,
+                deadline_blocks=ask.deadline_blocks,
+                destinations=ask.destinations,
+                simulate=ask.simulate,
+                idempotency_key=ask.key,
+            )
+        except CallReverted:
+            self._refused(ask, "reverts")
+        except InsufficientFunds:
+            self._refused(ask, "unfunded")
+        else:
+            self.sent[ask.key] = sent
+            return sent
+        return None
+
+    def _refused(self, ask: "_Ask", why: str) -> None:
+        assert ask.key not in self.sent, f"{ask.key} was accepted and is refused: {why}"
+        self.coverage.ends[f"refused: {why}"] += 1
+        self._asked.pop(ask.key, None)
+
+    async def _head(self) -> None:
+        self.world.mine(capacity=self.rng.randrange(5))
+        if self.rng.random() < 0.8:  # noqa: PLR2004 - else the follower is late by a block
+            await self._follow()
+
+    async def _follow(self) -> None:
+        newest = self.seen.number
+        added = tuple(block.head for block in self.world.blocks[newest + 1 :])
+        self.seen = self.world.tip
+        await self.scheduler.on_head(HeadChange(added=added or (self.world.tip,)))
+
+    async def _reorg(self) -> None:
+        await self._follow()
+        change = self.world.reorg(self.rng.randint(1, 3))
+        self.seen = self.world.tip
+        self._disturbed += 1
+        await self.scheduler.on_head(change)
+
+    async def _outside(self) -> None:
+        self.world.spend_outside()
+        self._disturbed += 1
+        await self._follow()
+
+    async def _cancel(self) -> None:
+        if self.sent:
+            await self.sent[self.rng.choice(sorted(self.sent))].cancel()
+
+    async def _fees(self) -> None:
+        wished = self.world.base_fee * self.rng.randint(70, 160) // 100
+        self.world.base_fee = min(max(GWEI, wished), DEAREST_GWEI * GWEI)
+
+    async def _funds(self) -> None:
+        """Poor for a while: not everything that waits can be paid for."""
+        self.world.balance_wei = self.rng.choice([2, 4, 100]) * ETHER
+
+    async def _lease(self) -> None:
+        await self._follow()
+        requests = [TransactionRequest(to=FRIEND, value=1, gas=21_000)] * self.rng.randint(1, 2)
+        fee = FeeQuote(
+            max_fee_per_gas=300 * GWEI,
+            max_priority_fee_per_gas=GWEI,
+            base_fee_per_gas=1,
+            for_block=1,
+        )
+        target = self.world.tip.number + 1
+        try:
+            lease = await self.scheduler.lease_bundle(
+                requests, sender=OWNER.address, target_block=target, fee=fee
+            )
+        except (ConfigError, InsufficientFunds):
+            self.coverage.ends["lease refused"] += 1
+            return
+        await self._auction(lease)
+        await self._follow()
+
+    async def _auction(self, lease: BundleLease) -> None:
+        """The bundle wins its block, or not; its author hears of it, or not."""
+        first = lease.signed[0].unsigned.nonce
+        if first != self.world.spent or self.rng.random() >= 0.6:  # noqa: PLR2004 - a fair rival
+            self.world.mine(capacity=0)
+            self.coverage.ends["lease missed"] += 1
+            return
+        self.world.mine(only=list(lease.signed))
+        self.coverage.ends["lease landed"] += 1
+        landed = self.world.tip
+        if self.rng.random() < 0.5:  # noqa: PLR2004 - a coin
+            result = Landed(
+                bundle_hash=landed.hash,
+                block_number=landed.number,
+                block_hash=landed.hash,
+                builder=FRIEND,
+                fee_wei=0,
+                tip_wei=0,
+            )
+            await self.scheduler.settle_bundle(lease, result)
+
+    async def _drain(self) -> None:
+        """Stop the faults; everything open must now come to its end."""
+        self.world.faults = {}
+        self.world.balance_wei = 100 * ETHER
+        rested = 0
+        for _ in range(DRAIN_BLOCKS):
+            self.world.base_fee = 10 * GWEI
+            self.world.mine(capacity=10)
+            await self._follow()
+            lanes = self.scheduler.statistics().lanes
+            busy = any(lane.queued or lane.in_flight or lane.leases for lane in lanes)
+            rested = 0 if busy else rested + 1
+            if rested == SETTLED_BLOCKS:
+                break
+        await self.scheduler.close()
+        await self.journal.close()
+
+    def _check(self) -> None:
+        journal = InlineJournal(self.backend)
+        story = Story(journal, OWNER.address, self.coverage)
+        folded = recover(journal).lanes[OWNER.address]
+        assert story.state == folded, "what a restart recovers is not the fold of the journal"
+        assert not folded.in_flight(), "a nonce is held for ever"
+        assert not [nonce for nonce in self.world.pool if nonce > self.world.spent], "gap"
+        story.check(self.world.mined(), self.world.foreign)
+        self.coverage.faults.update(self.world.struck)
+        struck = self.world.faults_struck() + self._disturbed
+        self.coverage.close(most_in_flight=story.most_in_flight, faults=struck)
+
+
+class _Ask(NamedTuple):
+    """One call of `send`, to be made again after a crash."""
+
+    request: TransactionRequest
+    urgency: Urgency
+    deadline_blocks: int | None
+    destinations: tuple[Mempool, ...] | None
+    simulate: bool
+    key: str
+
+
+class _Durable(MemoryBackend):
+    """Knows which bytes are durable: nothing else may leave the process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = bytearray()
+
+    def write(self, entries: Sequence[Entry]) -> None:
+        super().write(entries)
+        for entry in entries:
+            if entry.kind == "tx.prepared":
+                self.text += entry.data
+
+
+class _Checked(Mempool):
+    """A mempool that takes only what was durable before it came."""
+
+    def __init__(
+        self,
+        world: World,
+        backend: _Durable,
+        name: str = "public",
+        exposure: Exposure = Exposure.PUBLIC,
+    ) -> None:
+        super().__init__(world, name=name, exposure=exposure)
+        self._backend = backend
+
+    async def send(self, attempt: Attempt, *, target_block: int) -> None:
+        assert attempt.signed.hash.encode() in self._backend.text, "sent before it was durable"
+        await super().send(attempt, target_block=target_block)
