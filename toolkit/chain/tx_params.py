@@ -1,4 +1,4 @@
-"""web3's `TxParams` dictionaries as requests; a key that we would ignore is an error."""
+"""web3's `TxParams` dictionaries as requests, and back; a key that we would ignore is an error."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -99,6 +99,26 @@ def request_of(signed: SignedTransaction) -> TransactionRequest:
         access_list=unsigned.access_list,
         authorization_list=unsigned.authorization_list,
     )
+
+
+def access_objects(items: Sequence[AccessListItem]) -> list[dict[str, object]]:
+    """An access list as the execution APIs write it."""
+    return [{"address": item.address, "storageKeys": list(item.storage_keys)} for item in items]
+
+
+def authorization_objects(grants: Sequence[Authorization]) -> list[dict[str, object]]:
+    """Authorizations as the execution APIs write them."""
+    return [
+        {
+            "chainId": hex(grant.chain_id),
+            "address": grant.address,
+            "nonce": hex(grant.nonce),
+            "yParity": hex(grant.y_parity),
+            "r": hex(grant.r),
+            "s": hex(grant.s),
+        }
+        for grant in grants
+    ]
 
 
 def _quantity(params: Mapping[str, Any], name: str) -> int | None:
