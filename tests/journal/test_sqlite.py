@@ -254,9 +254,9 @@ def test_a_journal_of_a_newer_format_is_refused(tmp_path: Path) -> None:
     """A format from the future is named, not guessed at."""
     SqliteBackend(tmp_path / "j.db").close()
     with closing(sqlite3.connect(tmp_path / "j.db")) as database, database:
-        database.execute("PRAGMA user_version=2")
+        database.execute("PRAGMA user_version=3")
 
-    with pytest.raises(ConfigError, match="format 2, this version reads 1"):
+    with pytest.raises(ConfigError, match="format 3, this version reads 2"):
         SqliteBackend(tmp_path / "j.db")
 
 

@@ -1,111 +1,78 @@
 """The append-only, hash-chained log of which every state in the toolkit is a fold."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from hashlib import blake2b
 from typing import Protocol, TypeVar
 
 import msgspec
 
-from toolkit.model.chain import ZERO_HASH
-from toolkit.model.errors import BusOverflow, ConfigError, JournalCorrupt, JournalUnavailable
+from toolkit.journal.chain import (
+    GENESIS,
+    Bounds,
+    Entry,
+    Point,
+    chained,
+    require_head,
+    sound,
+    verified,
+    verify,
+)
+from toolkit.model.errors import (
+    BusOverflow,
+    ConfigError,
+    JournalCorrupt,
+    JournalUnavailable,
+    LeaseLost,
+)
+
+__all__ = ["GENESIS", "Backend", "Entry", "Journal", "chained", "verified", "verify"]
 
 T = TypeVar("T")
-
-GENESIS = str(ZERO_HASH)
-"""What the first entry names as its predecessor."""
 
 MAX_PENDING = 100_000
 """Entries that may wait for a commit; more means that somebody forgot to commit."""
 
+SEGMENT_ENTRIES = 5_000
+"""Entries from one segment mark to the next: what opening has to verify, some 25 ms."""
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the log. `seq` counts from 1; `data` is canonical JSON.
-
-    `hash` is blake2b-256 over the JSON list [previous, seq, kind, version, cause] followed by
-    `data`; `cause` is the earlier entry that made this one happen.
-    """
-
-    seq: int
-    kind: str
-    version: int
-    cause: int | None
-    data: bytes
-    hash: str
-    previous: str
+SEGMENT, SEGMENT_KEY = "journal.segment", "journal:segment"
+_RESERVED = ("journal.", "checkpoint.")
+_RESERVED_KEYS = ("journal:", "checkpoint:")
 
 
 class Backend(Protocol):
     """Where entries rest. One process at a time may hold a backend."""
 
-    def load(self) -> Iterator[Entry]:
-        """Yield every durable entry in order; JournalCorrupt where the store is unreadable."""
+    def bounds(self) -> Bounds:
+        """Return where the durable chain begins, and where the last write ended."""
+        ...
+
+    def load(self, *kinds: str, after: int = 0) -> Iterator[Entry]:
+        """Yield the durable entries behind entry `after`, of these kinds if any, in order.
+
+        Raises:
+            JournalCorrupt: the store is unreadable; names the first entry that is.
+        """
+        ...
+
+    def find(self, key: str) -> Entry | None:
+        """Return the newest durable entry with this key, in logarithmic time or better."""
         ...
 
     def write(self, entries: Sequence[Entry]) -> None:
-        """Make all entries durable or none; may block. JournalUnavailable when it cannot."""
+        """Make all entries durable or none; may block.
+
+        Raises:
+            JournalUnavailable: it cannot.
+            LeaseLost: another process has taken the store over.
+        """
         ...
 
     def close(self) -> None:
         """Release the store for other processes."""
         ...
-
-
-def chained(
-    *, seq: int, kind: str, version: int, cause: int | None, data: bytes, previous: str
-) -> Entry:
-    """Build the entry that follows the one whose hash is `previous`."""
-    # The JSON list ends itself, so no two different entries hash the same bytes.
-    head = msgspec.json.encode([previous, seq, kind, version, cause])
-    return Entry(
-        seq=seq,
-        kind=kind,
-        version=version,
-        cause=cause,
-        data=data,
-        hash=f"0x{blake2b(head + data, digest_size=32).hexdigest()}",
-        previous=previous,
-    )
-
-
-def verified(entries: Iterable[Entry]) -> Iterator[Entry]:
-    """Pass entries through while the chain holds.
-
-    Raises:
-        JournalCorrupt: names the first entry that is missing, misplaced or altered.
-    """
-    previous = GENESIS
-    for seq, entry in enumerate(entries, start=1):
-        if entry.seq != seq:
-            raise JournalCorrupt(
-                f"journal entry {seq} is missing (found {entry.seq}); restore the file from a copy"
-            )
-        expected = chained(
-            seq=seq,
-            kind=entry.kind,
-            version=entry.version,
-            cause=entry.cause,
-            data=entry.data,
-            previous=previous,
-        )
-        if entry != expected:
-            raise JournalCorrupt(
-                f"journal entry {seq} ({entry.kind}) does not match its hash; "
-                "restore the file from a copy"
-            )
-        previous = entry.hash
-        yield entry
-
-
-def verify(entries: Iterable[Entry]) -> int:
-    """Check the whole chain and return how many entries it has.
-
-    Raises:
-        JournalCorrupt: names the first bad entry.
-    """
-    return sum(1 for _ in verified(entries))
 
 
 class Journal:
@@ -114,21 +81,42 @@ class Journal:
     Commits are grouped: while one write runs in its thread, later appends gather and leave with
     the next one, so many waiters share an fsync. The first failed write ends the journal for good:
     whoever waits for durability before acting will then never act.
+
+    Every `SEGMENT_ENTRIES` the journal marks a segment. Opening verifies the chain from the newest
+    mark on; an older entry is held against its own hash when it is read, and only `toolkit journal
+    verify` follows the chain through all of them.
     """
 
-    def __init__(self, backend: Backend) -> None:
-        """Verify the whole chain of `backend`; blocks for about 5 us per entry."""
-        self._backend = backend
-        self.last_seq = 0
-        self.head_hash = GENESIS
-        for entry in verified(backend.load()):
+    def __init__(self, backend: Backend, *, guard: Callable[[], None] | None = None) -> None:
+        """Verify the chain of `backend` since its newest mark; blocks for some 5 us per entry.
+
+        Args:
+            backend: where entries rest; this journal closes it.
+            guard: called in the writer's thread before each write; what it raises refuses it.
+
+        Raises:
+            JournalCorrupt: an entry since the mark is missing, altered or was cut off.
+        """
+        self._backend, self._guard = backend, guard
+        bounds = backend.bounds()
+        start, mark = bounds.base, backend.find(SEGMENT_KEY)
+        if mark is not None and mark.seq > start.seq:
+            start = Point(seq=mark.seq - 1, hash=mark.previous)
+        self.last_seq, self.head_hash = start.seq, start.hash
+        for entry in verified(backend.load(after=start.seq), after=start):
             self.last_seq, self.head_hash = entry.seq, entry.hash
+        require_head(Point(seq=self.last_seq, hash=self.head_hash), bounds.head)
+        self._first_verified = self._marked = start.seq + 1
         self._durable_seq = self.last_seq
         self._tail: list[Entry] = []  # everything after _durable_seq, oldest first
-        self._write: asyncio.Future[None] | None = None
-        self._failure: str | None = None
+        self._keyed: dict[str, Entry] = {}  # the newest of each key in _tail
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self._writing = False
+        self._failure: LeaseLost | JournalUnavailable | None = None
         self._closed = False
+        self._encode = msgspec.json.Encoder(order="sorted").encode
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
+        self._mark_if_due()
 
     def append(
         self,
@@ -137,29 +125,43 @@ class Journal:
         *,
         cause: int | None = None,
         version: int = 1,
+        key: str | None = None,
     ) -> int:
         """Add an entry to the chain and return its sequence number; durable after `commit`.
 
+        Args:
+            kind: what it is; "journal." and "checkpoint." are the journal's own.
+            data: encoded as JSON with sorted keys.
+            cause: the earlier entry that made this one happen.
+            version: of the data's shape.
+            key: a name that `find` finds it by until a newer entry takes it.
+
         Raises:
             JournalUnavailable: an earlier write failed, or the journal is closed.
+            LeaseLost: another process has taken the journal over.
             BusOverflow: too many entries wait for a commit.
+            ConfigError: the cause is no earlier entry, or the kind or key is the journal's own.
         """
-        self._require_usable()
-        if len(self._tail) >= MAX_PENDING:
-            raise BusOverflow(f"{MAX_PENDING} journal entries wait to be written; await commit()")
-        if cause is not None and not 0 < cause <= self.last_seq:
-            raise ConfigError(f"cause {cause} of a {kind} entry is not an earlier journal entry")
-        seq = self.last_seq + 1
-        entry = chained(
-            seq=seq,
-            kind=kind,
-            version=version,
-            cause=cause,
-            data=msgspec.json.encode(data, order="sorted"),
-            previous=self.head_hash,
-        )
-        self._tail.append(entry)
-        self.last_seq, self.head_hash = seq, entry.hash
+        if kind.startswith(_RESERVED) or (key is not None and key.startswith(_RESERVED_KEYS)):
+            raise ConfigError(
+                f"kind {kind!r} with key {key!r} is the journal's own; choose another name"
+            )
+        seq = self._append(kind, data, cause=cause, version=version, key=key)
+        self._mark_if_due()
+        return seq
+
+    def checkpoint(self, name: str, data: msgspec.Struct | Mapping[str, object]) -> int:
+        """Add what the entries `name`.* so far amount to, and return its sequence number.
+
+        A reader then starts from `last_checkpoint(name)`, and `compact` may drop what is older.
+
+        Raises:
+            As `append`.
+        """
+        if not name.isidentifier():
+            raise ConfigError(f"checkpoint name {name!r} is no plain word")
+        seq = self._append(f"checkpoint.{name}", data, key=f"checkpoint:{name}")
+        self._mark_if_due()
         return seq
 
     async def commit(self) -> None:
@@ -167,23 +169,54 @@ class Journal:
 
         Raises:
             JournalUnavailable: this or an earlier write failed; the journal stays unusable.
+            LeaseLost: another process has taken the journal over; nothing was written.
         """
         wanted = self.last_seq
         while self._durable_seq < wanted:
             self._require_usable()
-            # Not awaited itself: cancelling one waiter must not cancel the write of all.
-            await asyncio.wait({self._write or self._begin_write()})
+            if not self._writing:
+                self._begin_write()
+            # A future of one's own: cancelling one waiter must not cancel the write of all.
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiting.append((wanted, waiter))
+            await waiter
 
-    def entries(self, *kinds: str) -> Iterator[Entry]:
-        """Yield every entry so far, or those of the given kinds, in order."""
+    def entries(self, *kinds: str, after: int = 0) -> Iterator[Entry]:
+        """Yield every entry so far behind number `after`, or those of the given kinds, in order.
+
+        What `compact` dropped is gone from here.
+
+        Raises:
+            JournalCorrupt: names the first entry that cannot be read or was altered.
+        """
         durable, tail = self._durable_seq, tuple(self._tail)
-        wanted = frozenset(kinds)
-        for entry in self._backend.load():
+        for entry in self._backend.load(*kinds, after=after) if after < durable else ():
             if entry.seq > durable:
                 break  # written since we began; it is in `tail`
-            if not wanted or entry.kind in wanted:
+            yield entry if entry.seq >= self._first_verified else sound(entry)
+        for entry in tail:
+            if entry.seq > after and (not kinds or entry.kind in kinds):
                 yield entry
-        yield from (entry for entry in tail if not wanted or entry.kind in wanted)
+
+    def find(self, key: str) -> Entry | None:
+        """Return the newest entry with this key, durable or not, also of what was compacted.
+
+        Raises:
+            JournalCorrupt: the entry cannot be read or was altered.
+        """
+        waiting = self._keyed.get(key)
+        if waiting is not None:
+            return waiting
+        entry = self._backend.find(key)
+        return None if entry is None else sound(entry)
+
+    def last_checkpoint(self, name: str) -> Entry | None:
+        """Return the newest checkpoint of this name.
+
+        Raises:
+            JournalCorrupt: the entry cannot be read or was altered.
+        """
+        return self.find(f"checkpoint:{name}")
 
     def decode(self, entry: Entry, type: type[T]) -> T:  # noqa: A002 - reads as msgspec's own
         """Decode an entry's data as `type`.
@@ -204,29 +237,84 @@ class Journal:
             if self._failure is None:
                 await self.commit()
         finally:
-            self._failure = self._failure or "the journal is closed"
+            self._failure = self._failure or JournalUnavailable("the journal is closed")
             if not self._closed:
                 self._closed = True
                 self._thread.shutdown()
                 self._backend.close()
 
-    def _begin_write(self) -> asyncio.Future[None]:
+    def _append(
+        self,
+        kind: str,
+        data: msgspec.Struct | Mapping[str, object],
+        *,
+        cause: int | None = None,
+        version: int = 1,
+        key: str | None = None,
+    ) -> int:
+        self._require_usable()
+        if len(self._tail) >= MAX_PENDING:
+            raise BusOverflow(f"{MAX_PENDING} journal entries wait to be written; await commit()")
+        if cause is not None and not 0 < cause <= self.last_seq:
+            raise ConfigError(f"cause {cause} of a {kind} entry is not an earlier journal entry")
+        seq = self.last_seq + 1
+        entry = chained(
+            seq=seq,
+            kind=kind,
+            version=version,
+            cause=cause,
+            data=self._encode(data),
+            previous=self.head_hash,
+            key=key,
+        )
+        self._tail.append(entry)
+        if key is not None:
+            self._keyed[key] = entry
+        self.last_seq, self.head_hash = seq, entry.hash
+        return seq
+
+    def _mark_if_due(self) -> None:
+        # Behind the entry that made it due, so that nobody's `last_seq + 1` is taken by a mark.
+        due = self.last_seq - self._marked >= SEGMENT_ENTRIES
+        if due and len(self._tail) < MAX_PENDING:
+            self._marked = self._append(SEGMENT, {"since": self._marked}, key=SEGMENT_KEY)
+
+    def _begin_write(self) -> None:
+        self._writing = True
         batch = tuple(self._tail)
-        loop = asyncio.get_running_loop()
-        write = loop.run_in_executor(self._thread, self._backend.write, batch)
+        write = asyncio.get_running_loop().run_in_executor(self._thread, self._write, batch)
         write.add_done_callback(partial(self._written, batch))
-        self._write = write
-        return write
+
+    def _write(self, batch: Sequence[Entry]) -> None:
+        if self._guard is not None:
+            self._guard()
+        self._backend.write(batch)
 
     def _written(self, batch: Sequence[Entry], write: asyncio.Future[None]) -> None:
-        self._write = None
-        error = write.exception()
+        self._writing = False
+        error = asyncio.CancelledError() if write.cancelled() else write.exception()
         if error is None:
             self._durable_seq = batch[-1].seq
             del self._tail[: len(batch)]
+            for entry in batch:
+                if entry.key is not None and self._keyed.get(entry.key) is entry:
+                    del self._keyed[entry.key]
+        elif isinstance(error, LeaseLost | JournalUnavailable):
+            self._failure = error
         else:
-            self._failure = str(error)
+            self._failure = JournalUnavailable(f"{type(error).__name__}: {error}")
+        waiting, self._waiting = self._waiting, []
+        for wanted, waiter in waiting:
+            if waiter.done():
+                continue
+            if wanted <= self._durable_seq or self._failure is not None:
+                waiter.set_result(None)
+            else:
+                self._waiting.append((wanted, waiter))
+        if self._waiting:  # at once: they have waited for a whole write already
+            self._begin_write()
 
     def _require_usable(self) -> None:
         if self._failure is not None:
-            raise JournalUnavailable(self._failure)
+            # Its own error for everyone: one object would gather the tracebacks of all.
+            raise type(self._failure)(str(self._failure))

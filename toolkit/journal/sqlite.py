@@ -1,60 +1,119 @@
 """The embedded journal backend: one SQLite file in WAL mode, fully synchronous."""
 
-import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 
 import msgspec
 
-from toolkit.journal.log import Entry
-from toolkit.model.errors import ConfigError, JournalCorrupt, JournalUnavailable
+from toolkit.journal.chain import Bounds, Entry, Point, require_head
+from toolkit.journal.hold import hold
+from toolkit.journal.layout import (
+    APPLICATION_ID,
+    COLUMNS,
+    SCHEMA_VERSION,
+    create,
+    entry_of,
+    holder_of,
+    private_file,
+    require_journal,
+    sync_directory,
+    unreadable,
+    unwritable,
+    upgrade,
+)
+from toolkit.model.errors import ConfigError, JournalCorrupt, JournalUnavailable, LeaseLost
 
-APPLICATION_ID = 0x6D65766A  # "mevj" in the file's header: tells a journal from any other database
-SCHEMA_VERSION = 1
+__all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "SqliteBackend", "read_entries"]
 
-_CREATE = """
-CREATE TABLE IF NOT EXISTS entry (
-    seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, version INTEGER NOT NULL, cause INTEGER,
-    data BLOB NOT NULL, hash TEXT NOT NULL, previous TEXT NOT NULL)
-"""
-_INSERT = "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?)"
-_SELECT = "SELECT seq, kind, version, cause, data, hash, previous FROM entry ORDER BY seq"
+_WIDTH = len(Entry.__struct_fields__)
+_CHUNK = 1_024
+_FIND = f"SELECT {COLUMNS} FROM entry WHERE key = ? ORDER BY seq DESC LIMIT 1"  # noqa: S608 - constants
 
 
-def read_entries(path: Path) -> Iterator[Entry]:
+def read_entries(path: Path, *kinds: str, after: int = 0) -> Iterator[Entry]:
     """Yield a journal file's durable entries, also while another process writes it.
+
+    Args:
+        path: the journal's file.
+        kinds: only entries of these kinds; all if none is named.
+        after: only entries with a higher number. What was compacted is not there any more.
 
     Raises:
         ConfigError: no such file, or it is no journal.
-        JournalCorrupt: names the first entry that cannot be read.
+        JournalCorrupt: names the first entry that cannot be read or was cut off.
+    """
+    with closing(open_to_read(path)) as database:
+        try:
+            version = require_journal(database, path)
+        except sqlite3.DatabaseError as error:
+            raise unreadable(path, after + 1, error) from None
+        yield from rows_of(database, path, *kinds, after=after, version=version)
+
+
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """Open a journal file that some other process may be writing.
+
+    Raises:
+        ConfigError: no such file, or it may not be read.
     """
     if not path.is_file():
         raise ConfigError(f"no journal at {path}; name an existing file")
     try:
-        database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
     except sqlite3.Error as error:
         raise ConfigError(f"journal {path} cannot be opened ({error}); check its mode") from None
-    last = 0
-    with closing(database):
-        try:
-            _require_journal(database, path)
-            for row in database.execute(_SELECT):
-                entry = _entry(row)
-                yield entry
-                last = entry.seq
-        except (sqlite3.DatabaseError, msgspec.ValidationError) as error:
-            raise JournalCorrupt(
-                f"journal {path}: entry {last + 1} cannot be read ({error}); "
-                "restore the file from a copy"
-            ) from None
 
 
-def _entry(row: tuple[object, ...]) -> Entry:
-    # SQLite stores whatever type it is given, so a damaged row may hold anything.
-    return msgspec.convert(dict(zip(Entry.__struct_fields__, row, strict=True)), Entry)
+def rows_of(
+    database: sqlite3.Connection,
+    path: Path,
+    *kinds: str,
+    after: int = 0,
+    version: int = SCHEMA_VERSION,
+) -> Iterator[Entry]:
+    """Yield the chain's entries of one moment, and check that they end where the last write did.
+
+    Raises:
+        JournalCorrupt: names the first entry that cannot be read or was cut off.
+    """
+    reached = after
+    columns = COLUMNS if version == SCHEMA_VERSION else COLUMNS.removesuffix(", key")
+    chosen = f"AND kind IN ({', '.join('?' * len(kinds))})" if kinds else ""
+    query = f"SELECT {columns} FROM entry WHERE seq > ? {chosen} ORDER BY seq"  # noqa: S608 - constants
+    try:
+        database.execute("BEGIN")  # the entries and the record of the last write agree
+        bounds = Bounds() if version < SCHEMA_VERSION else holder_of(database, path).bounds
+        head = Point(seq=after)
+        for row in database.execute(query, (max(after, bounds.base.seq), *kinds)):
+            entry = entry_of(row)
+            yield entry
+            reached, head = entry.seq, Point(seq=entry.seq, hash=entry.hash)
+        if (
+            version == SCHEMA_VERSION
+            and not kinds
+            and bounds.head.seq > max(after, bounds.base.seq)
+        ):
+            require_head(head, bounds.head)
+        database.execute("COMMIT")
+    except (sqlite3.DatabaseError, msgspec.ValidationError) as error:
+        raise unreadable(path, reached + 1, error) from None
+
+
+@cache
+def _insert(count: int) -> str:
+    # One statement and no transaction around it: to write is then a single call into SQLite, and
+    # the interpreter, which every call gives up and has to win back, is waited for once. The
+    # token is compared under the very lock that the rows are written under.
+    row = f"({', '.join('?' * _WIDTH)})"
+    names = ", ".join(f"column{number}" for number in range(1, _WIDTH + 1))
+    return (
+        f"INSERT INTO entry ({COLUMNS}) SELECT {names} FROM (VALUES {', '.join([row] * count)}) "  # noqa: S608 - constants
+        "WHERE column1 IS NOT NULL AND (SELECT token FROM holder) = ?"
+    )
 
 
 class SqliteBackend:
@@ -63,10 +122,18 @@ class SqliteBackend:
     WAL with `synchronous=FULL`: a write returns after its fsync and survives power loss. A torn
     WAL tail is cut by SQLite's own checksums: an unfinished write is then absent, never half
     there. The lock lies in a file beside the journal and dies with the process.
+
+    Each opening takes a new fencing token, kept in the journal itself and compared inside every
+    write: a holder that was stopped and overtaken cannot write any more when it goes on.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, takeover: bool = False) -> None:
         """Open or create the journal at `path`.
+
+        Args:
+            path: of the file; an older format is brought up to date.
+            takeover: open it although another process, stopped or hung, holds it; from then on
+                that one's writes raise LeaseLost.
 
         Raises:
             ConfigError: another process holds it, or the file is no journal.
@@ -74,121 +141,145 @@ class SqliteBackend:
             JournalCorrupt: the file's header is damaged.
         """
         # One file, one lock, by whichever name or link it is opened.
-        self._path = Path(path).expanduser().resolve()
-        self._lock = _hold(self._path)
+        self.path = Path(path).expanduser().resolve()
+        self._lock = hold(self.path, takeover=takeover)
         try:
-            self._database = _open(self._path)
+            # Used by the writer's thread only once it is open.
+            self._database, self._token = _open(self.path)
         except BaseException:
             os.close(self._lock)
             raise
+        self._reader: sqlite3.Connection | None = None
 
-    def load(self) -> Iterator[Entry]:
+    def bounds(self) -> Bounds:
+        """Return where the chain begins, and where the last write ended."""
+        return holder_of(self._database, self.path).bounds
+
+    def load(self, *kinds: str, after: int = 0) -> Iterator[Entry]:
         """Yield the durable entries in order, on a connection of their own."""
-        return read_entries(self._path)
+        return read_entries(self.path, *kinds, after=after)
+
+    def find(self, key: str) -> Entry | None:
+        """Return the newest durable entry with this key, without waiting for a write under way.
+
+        Raises:
+            JournalCorrupt: it cannot be read.
+        """
+        if self._reader is None:
+            self._reader = open_to_read(self.path)
+        try:
+            rows = self._reader.execute(_FIND, (key,)).fetchall()
+            return entry_of(rows[0]) if rows else None
+        except (sqlite3.DatabaseError, msgspec.ValidationError) as error:
+            raise JournalCorrupt(
+                f"journal {self.path}: the entry with key {key!r} cannot be read ({error}); "
+                "restore the file from a copy"
+            ) from None
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Insert all entries in one transaction and fsync it.
 
         Raises:
             JournalUnavailable: disk full, read-only or failing; nothing was written.
+            LeaseLost: another process has taken the journal over; nothing was written.
         """
-        rows = [(e.seq, e.kind, e.version, e.cause, e.data, e.hash, e.previous) for e in entries]
         try:
-            with self._database:
-                self._database.executemany(_INSERT, rows)
+            if len(entries) <= _CHUNK:
+                written = self._insert(entries)
+            else:
+                written = self._insert_many(entries)
         except sqlite3.Error as error:
             raise JournalUnavailable(
-                f"journal {self._path}: cannot write entry {entries[0].seq} ({error}); "
+                f"journal {self.path}: cannot write entry {entries[0].seq} ({error}); "
                 "free space or mend the disk, then start again"
             ) from None
+        if written != len(entries):
+            raise LeaseLost(
+                f"journal {self.path} was taken over by another process: entry {entries[0].seq} "
+                "was not written; stop this process, the other one goes on"
+            )
 
     def close(self) -> None:
         """Close the database and let other processes in."""
         try:
+            if self._reader is not None:
+                self._reader.close()
             self._database.close()
         finally:
             os.close(self._lock)
 
+    def _insert(self, entries: Sequence[Entry]) -> int:
+        # Padded to a power of two, so that a dozen prepared statements serve every length.
+        room = 1 << (len(entries) - 1).bit_length()
+        values: list[object] = []
+        for one in entries:
+            values += (
+                one.seq,
+                one.kind,
+                one.version,
+                one.cause,
+                one.data,
+                one.hash,
+                one.previous,
+                one.key,
+            )
+        values += (None,) * (_WIDTH * (room - len(entries)))
+        values.append(self._token)
+        return self._database.execute(_insert(room), values).rowcount
 
-def _hold(path: Path) -> int:
-    beside = path.with_name(f"{path.name}.lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise JournalUnavailable(
-            f"journal {path}: cannot create {beside.name} ({error.strerror}); "
-            "choose a directory that can be written"
-        ) from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise ConfigError(
-            f"journal {path} is in use by another process; stop it or choose another file"
-        ) from None
-    return descriptor
+    def _insert_many(self, entries: Sequence[Entry]) -> int:
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            written = sum(
+                self._insert(entries[first : first + _CHUNK])
+                for first in range(0, len(entries), _CHUNK)
+            )
+            self._database.execute("COMMIT" if written == len(entries) else "ROLLBACK")
+        except sqlite3.Error:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise
+        return written
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _open(path: Path) -> tuple[sqlite3.Connection, int]:
     try:
-        # Made here so that it never exists with the umask's mode; -wal and -shm inherit it.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        path.chmod(0o600)
-        # Used by the writer thread only once it is open.
-        database = sqlite3.connect(path, check_same_thread=False)
+        private_file(path)
+        database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
     except (OSError, sqlite3.Error) as error:
         raise JournalUnavailable(
             f"journal {path} cannot be opened ({error}); choose a file that can be written"
         ) from None
     try:
-        _prepare(database, path)
+        return database, _take(database, path)
     except BaseException:
         database.close()
         raise
-    return database
 
 
-def _prepare(database: sqlite3.Connection, path: Path) -> None:
+def _take(database: sqlite3.Connection, path: Path) -> int:
+    """Lay the journal out or bring it up to date, and take the next fencing token."""
     try:
         tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if tables:
-            _require_journal(database, path)
+            require_journal(database, path)
         database.execute("PRAGMA journal_mode=WAL")
         database.execute("PRAGMA synchronous=FULL")
-        with database:
-            # One transaction: a crash leaves a journal or an empty file, never half a header.
-            database.execute("BEGIN IMMEDIATE")
-            database.execute(_CREATE)
-            database.execute(f"PRAGMA application_id={APPLICATION_ID}")
-            database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        _sync_directory(path.parent)
+        # One transaction: a crash leaves a journal or an empty file, never half a header. Left
+        # open by an error, it ends with the connection.
+        database.execute("BEGIN IMMEDIATE")
+        if tables:
+            upgrade(database, require_journal(database, path))
+        else:
+            create(database)
+        holder = holder_of(database, path)
+        if holder.is_archive:
+            raise ConfigError(f"{path} is an archive of a journal, to be read only")
+        database.execute("UPDATE holder SET token = token + 1")
+        database.execute("COMMIT")
+        sync_directory(path.parent)
     except sqlite3.OperationalError as error:
-        raise JournalUnavailable(
-            f"journal {path} cannot be written ({error}); free space or mend the disk"
-        ) from None
+        raise unwritable(path, error) from None
     except sqlite3.DatabaseError as error:
-        raise JournalCorrupt(
-            f"journal {path}: entry 1 cannot be read ({error}); restore the file from a copy"
-        ) from None
-
-
-def _require_journal(database: sqlite3.Connection, path: Path) -> None:
-    application = database.execute("PRAGMA application_id").fetchone()[0]
-    version = database.execute("PRAGMA user_version").fetchone()[0]
-    if application != APPLICATION_ID:
-        raise ConfigError(f"{path} is a database but no journal; choose another file")
-    if version != SCHEMA_VERSION:
-        raise ConfigError(
-            f"journal {path} has format {version}, this version reads {SCHEMA_VERSION}; "
-            "use the version that wrote it"
-        )
-
-
-def _sync_directory(directory: Path) -> None:
-    # A new file survives power loss only once its directory entry does.
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        raise unreadable(path, 1, error) from None
+    return holder.token + 1

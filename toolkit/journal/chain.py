@@ -1,0 +1,148 @@
+"""Entries and the hash chain that binds them: pure functions over values."""
+
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+
+import msgspec
+
+from toolkit.model.chain import ZERO_HASH
+from toolkit.model.errors import JournalCorrupt
+
+GENESIS = str(ZERO_HASH)
+"""What the first entry names as its predecessor."""
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One line of the log. `seq` counts from 1; `data` is canonical JSON.
+
+    `hash` is blake2b-256 over the JSON list [previous, seq, kind, version, cause] followed by
+    `data`, where the list ends with `key` if there is one: so a key cannot be changed, added or
+    taken away unseen, and entries without one hash as they did in format 1. `cause` is the earlier
+    entry that made this one happen; `key` is a name it is found by.
+    """
+
+    seq: int
+    kind: str
+    version: int
+    cause: int | None
+    data: bytes
+    hash: str
+    previous: str
+    key: str | None = None
+
+
+class Point(msgspec.Struct, frozen=True, kw_only=True):
+    """A place in a chain: right behind the entry with this number and hash."""
+
+    seq: int = 0
+    hash: str = GENESIS
+
+
+START = Point()
+
+
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """What a store says of its chain: where it begins and where its last write ended."""
+
+    base: Point = START
+    head: Point = START
+
+
+_encode_head = msgspec.json.Encoder().encode
+
+
+def chained(
+    *,
+    seq: int,
+    kind: str,
+    version: int,
+    cause: int | None,
+    data: bytes,
+    previous: str,
+    key: str | None = None,
+) -> Entry:
+    """Build the entry that follows the one whose hash is `previous`."""
+    # The JSON list ends itself, so no two different entries hash the same bytes.
+    bound = (previous, seq, kind, version, cause)
+    head = _encode_head(bound if key is None else (*bound, key))
+    return Entry(
+        seq=seq,
+        kind=kind,
+        version=version,
+        cause=cause,
+        data=data,
+        hash="0x" + blake2b(head + data, digest_size=32).hexdigest(),
+        previous=previous,
+        key=key,
+    )
+
+
+def sound(entry: Entry) -> Entry:
+    """Return an entry whose hash fits its content; whether the chain leads to it is not asked.
+
+    Raises:
+        JournalCorrupt: names the entry.
+    """
+    expected = chained(
+        seq=entry.seq,
+        kind=entry.kind,
+        version=entry.version,
+        cause=entry.cause,
+        data=entry.data,
+        previous=entry.previous,
+        key=entry.key,
+    )
+    if entry.hash != expected.hash:
+        raise JournalCorrupt(
+            f"journal entry {entry.seq} ({entry.kind}) does not match its hash; "
+            "restore the file from a copy"
+        )
+    return entry
+
+
+def verified(entries: Iterable[Entry], *, after: Point = START) -> Iterator[Entry]:
+    """Pass entries through while the chain that goes on behind `after` holds.
+
+    Raises:
+        JournalCorrupt: names the first entry that is missing, misplaced or altered.
+    """
+    previous = after.hash
+    for seq, entry in enumerate(entries, start=after.seq + 1):
+        if entry.seq != seq:
+            raise JournalCorrupt(
+                f"journal entry {seq} is missing (found {entry.seq}); restore the file from a copy"
+            )
+        if entry.previous != previous:
+            raise JournalCorrupt(
+                f"journal entry {seq} ({entry.kind}) does not match its hash: it does not follow "
+                "from the entry before it; restore the file from a copy"
+            )
+        previous = sound(entry).hash
+        yield entry
+
+
+def verify(entries: Iterable[Entry], *, after: Point = START) -> int:
+    """Check the whole chain and return how many entries it has.
+
+    Raises:
+        JournalCorrupt: names the first bad entry.
+    """
+    return sum(1 for _ in verified(entries, after=after))
+
+
+def require_head(reached: Point, head: Point) -> None:
+    """Refuse a chain that does not end where its last write did.
+
+    Raises:
+        JournalCorrupt: names the first entry that is missing, or was never written by a journal.
+    """
+    if reached.seq < head.seq:
+        raise JournalCorrupt(
+            f"journal entry {reached.seq + 1} is missing: {head.seq} were written and the rest was "
+            "cut off; restore the file from a copy"
+        )
+    if reached != head:
+        raise JournalCorrupt(
+            f"journal entry {min(reached.seq, head.seq + 1)} is none that was written here (the "
+            f"last write ended at {head.seq}); restore the file from a copy"
+        )
