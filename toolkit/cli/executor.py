@@ -1,8 +1,7 @@
 """`toolkit executor deploy|status|withdraw`: the on-chain executor from the shell."""
 
 import argparse
-import json
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from toolkit.cli.account import (
@@ -13,6 +12,7 @@ from toolkit.cli.account import (
     open_session,
     open_signer,
 )
+from toolkit.cli.ending import end_of, exit_code, facts, show
 
 if TYPE_CHECKING:
     from toolkit.model.chain import Address
@@ -68,7 +68,7 @@ def _status(args: argparse.Namespace) -> int:
         for name in ("balances", "allowances"):
             amounts: Mapping[Address, int] = getattr(seen, name)
             document[name] = {token: str(amount) for token, amount in amounts.items()}
-        _show(args, {"mode": mode.value, **document})
+        show(args, {"mode": mode.value, **document})
         return 0 if seen.genuine else 1
 
     return asyncio.run(read())
@@ -92,11 +92,11 @@ def _deploy(args: argparse.Namespace) -> int:
                     f"no wrapped native token is known for chain {session.chain_id}: give --weth"
                 )
             deployment = await deploy_executor(session, weth=weth, signer=signer.address)
-            outcome = await _end(args, deployment.outcome())
+            outcome = await end_of(args, deployment.outcome())
             landed = isinstance(outcome, Confirmed)
             executor = await deployment.address() if landed else None
             _tell(args, session, outcome, executor=executor, owner=signer.address, weth=weth)
-            return _code(outcome)
+            return exit_code(outcome)
 
     return asyncio.run(send())
 
@@ -113,48 +113,15 @@ def _withdraw(args: argparse.Namespace) -> int:
         signer = open_signer(args)
         async with open_session(args, signer) as session:
             sent = await withdraw(session, executor, token=token, signer=signer.address)
-            outcome = await _end(args, sent.wait())
+            outcome = await end_of(args, sent.wait())
             _tell(args, session, outcome, executor=executor, owner=signer.address, token=token)
-            return _code(outcome)
+            return exit_code(outcome)
 
     return asyncio.run(send())
-
-
-async def _end(args: argparse.Namespace, waiting: Awaitable["Outcome"]) -> "Outcome":
-    import asyncio
-
-    from toolkit.model.errors import NodeTimeout
-
-    try:
-        async with asyncio.timeout(args.wait_s):
-            return await waiting
-    except TimeoutError:
-        raise NodeTimeout(
-            f"not in a block after {args.wait_s:g} s; it may still be: look before sending again"
-        ) from None
 
 
 def _tell(
     args: argparse.Namespace, session: "Session", outcome: "Outcome", **about: "Address | None"
 ) -> None:
-    facts = {name: getattr(outcome, name) for name in outcome.__struct_fields__}
     ended = {"mode": session.mode.value, "outcome": type(outcome).__name__}
-    _show(args, {**ended, **about, **facts})
-
-
-def _code(outcome: "Outcome") -> int:
-    from toolkit.model.tx import Confirmed, DryRun
-
-    return 0 if isinstance(outcome, Confirmed | DryRun) else 1
-
-
-def _show(args: argparse.Namespace, document: Mapping[str, object]) -> None:
-    if args.json:
-        print(json.dumps(document))
-        return
-    for name, value in document.items():
-        if isinstance(value, dict):
-            for token, amount in value.items():
-                print(f"{name + ' ' + token:<54} {amount}")
-        elif value is not None:
-            print(f"{name:<20} {value}")
+    show(args, {**ended, **about, **facts(outcome)})
