@@ -1,5 +1,7 @@
 """What every backend must do, asked of each in the same words."""
 
+import random
+import secrets
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -29,6 +31,7 @@ class Store:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._rows: list[Entry] = []
+        self._count = 0
 
     def open(self) -> Backend:
         if self._path is not None:
@@ -36,6 +39,13 @@ class Store:
         backend = MemoryBackend()
         backend.rows = self._rows
         return backend
+
+    def empty(self) -> None:
+        """Begin anew, in the next place."""
+        self._rows = []
+        if self._path is not None:
+            self._count += 1
+            self._path = self._path.with_name(f"{self._count}.db")
 
     def change(self, seq: int, data: bytes) -> None:
         """Alter one entry behind the journal's back."""
@@ -133,6 +143,179 @@ async def test_the_journals_own_names_are_refused(kind: str) -> None:
         journal.checkpoint("tx.lane", {})
     assert 0 == journal.last_seq
     await journal.close()
+
+
+async def test_the_newest_checkpoint_of_a_name_is_found(store: Store) -> None:
+    """A checkpoint is an entry of its own kind; the newest of its name is found after a restart."""
+    journal = Journal(store.open())
+    journal.append("tx.request", {})
+    first = journal.checkpoint("tx", {"lanes": 1})
+    journal.checkpoint("other", {})
+    newest = journal.checkpoint("tx", {"lanes": 2})
+    journal.append("tx.request", {})
+    await journal.close()
+
+    again = Journal(store.open())
+    found = again.last_checkpoint("tx")
+    assert found is not None
+    assert (2, newest, "checkpoint.tx", b'{"lanes":2}') == (
+        first,
+        found.seq,
+        found.kind,
+        found.data,
+    )
+    assert [5] == [entry.seq for entry in again.entries("tx.request", after=found.seq)]
+    assert again.last_checkpoint("none") is None
+    await again.close()
+
+
+async def test_segments_are_marked_behind_the_entry_that_fills_them(
+    store: Store, short_segments: int
+) -> None:
+    """A mark comes once a segment is full, never between a number foretold and its entry."""
+    journal = Journal(store.open())
+    told = [(journal.last_seq + 1, journal.append("a", {})) for _ in range(25)]
+    await journal.close()
+
+    again = Journal(store.open())
+    assert all(foretold == seq for foretold, seq in told)
+    assert [12, 23] == [entry.seq for entry in again.entries("journal.segment")]
+    assert 27 == again.last_seq == verify(again.entries())
+    for _ in range(6):
+        again.append("a", {})
+    assert [12, 23, 34] == [entry.seq for entry in again.entries("journal.segment")]
+    await again.close()
+
+
+async def test_opening_verifies_since_the_newest_mark(store: Store, short_segments: int) -> None:
+    """A change behind the newest mark is refused at opening; an older one when it is read."""
+    journal = Journal(store.open())
+    for _ in range(25):
+        journal.append("a", {})
+    await journal.close()
+    store.change(4, b'{"forged":1}')
+    opened = Journal(store.open())
+
+    read: list[int] = []
+    with pytest.raises(JournalCorrupt, match=r"entry 4 \(a\) does not match its hash"):
+        read.extend(entry.seq for entry in opened.entries())
+
+    assert [1, 2, 3] == read
+    assert [27] == [entry.seq for entry in opened.entries(after=26)]
+    await opened.close()
+    store.change(25, b'{"forged":1}')
+    with pytest.raises(JournalCorrupt, match=r"entry 25 \(a\) does not match its hash"):
+        Journal(store.open())
+
+
+async def test_a_changed_mark_is_refused(store: Store, short_segments: int) -> None:
+    """The mark that opening begins at is held against its hash as every entry is."""
+    journal = Journal(store.open())
+    for _ in range(11):
+        journal.append("a", {})
+    await journal.close()
+    store.change(12, b"{}")
+
+    with pytest.raises(JournalCorrupt, match=r"entry 12 \(journal\.segment\) does not match"):
+        Journal(store.open())
+
+
+async def test_what_is_found_was_not_altered(store: Store, short_segments: int) -> None:
+    """An entry found by its key is held against its hash, however old it is."""
+    journal = Journal(store.open())
+    journal.append("a", {}, key="k")
+    for _ in range(15):
+        journal.append("a", {})
+    await journal.close()
+    store.change(1, b'{"forged":1}')
+    opened = Journal(store.open())
+
+    with pytest.raises(JournalCorrupt, match=r"entry 1 \(a\) does not match its hash"):
+        opened.find("k")
+    await opened.close()
+
+
+async def test_a_journal_without_marks_gets_one_at_opening(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long journal of an older version is verified whole once, and marked for the next time."""
+    journal = Journal(store.open())
+    for _ in range(30):
+        journal.append("a", {})
+    await journal.close()
+    monkeypatch.setattr(log, "SEGMENT_ENTRIES", 10)
+
+    await Journal(store.open()).close()
+
+    store.change(4, b'{"forged":1}')
+    again = Journal(store.open())
+    assert [31] == [entry.seq for entry in again.entries("journal.segment")]
+    await again.close()
+
+
+async def test_a_full_queue_takes_no_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The entry that fills queue and segment is taken; the mark waits for room."""
+    monkeypatch.setattr(log, "SEGMENT_ENTRIES", 3)
+    monkeypatch.setattr(log, "MAX_PENDING", 4)
+    journal = Journal(MemoryBackend())
+
+    assert [1, 2, 3, 4] == [journal.append("a", {}) for _ in range(4)]
+    await journal.commit()
+    journal.append("a", {})
+    assert [6] == [entry.seq for entry in journal.entries("journal.segment")]
+    await journal.close()
+
+
+@pytest.mark.parametrize("batch", range(4))
+async def test_backends_agree_with_a_list(store: Store, batch: int) -> None:
+    """Random appends, commits, crashes and restarts: every reading is that of a plain list."""
+    for _ in range(50):
+        seed = secrets.randbits(32)
+        print(f"seed {seed} (batch {batch})")
+        store.empty()
+        await _wander(store, random.Random(seed))
+
+
+async def _wander(store: Store, rng: random.Random) -> None:
+    backend = store.open()
+    journal = Journal(backend)
+    kept: list[tuple[str, str | None]] = []
+    durable = 0
+    for _ in range(30):
+        match rng.choices(["append", "checkpoint", "commit", "crash"], [12, 2, 3, 2])[0]:
+            case "append":
+                kind, key = rng.choice("ab"), rng.choice([None, "k", "l"])
+                journal.append(kind, {"n": len(kept)}, key=key)
+                kept.append((kind, key))
+            case "checkpoint":
+                journal.checkpoint("tx", {"n": len(kept)})
+                kept.append(("checkpoint.tx", "checkpoint:tx"))
+            case "commit":
+                await journal.commit()
+                durable = len(kept)
+            case "crash":
+                backend.close()  # without a commit: what was not durable is gone
+                del kept[durable:]
+                backend = store.open()
+                journal = Journal(backend)
+        _require_same(journal, kept, rng)
+    await journal.close()
+
+
+def _require_same(journal: Journal, kept: list[tuple[str, str | None]], rng: random.Random) -> None:
+    after, kinds = rng.randrange(len(kept) + 2), rng.choice([(), ("a",), ("a", "checkpoint.tx")])
+    wanted = [
+        (seq, kind)
+        for seq, (kind, _) in enumerate(kept, 1)
+        if seq > after and (not kinds or kind in kinds)
+    ]
+    newest = {key: seq for seq, (_, key) in enumerate(kept, 1) if key is not None}
+    found = {key: journal.find(key) for key in ("k", "l", "checkpoint:tx")}
+
+    assert len(kept) == journal.last_seq
+    assert wanted == [(entry.seq, entry.kind) for entry in journal.entries(*kinds, after=after)]
+    assert newest == {key: entry.seq for key, entry in found.items() if entry is not None}
+    assert found["checkpoint:tx"] == journal.last_checkpoint("tx")
 
 
 def _format_1(path: Path, count: int) -> None:
