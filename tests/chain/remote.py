@@ -58,48 +58,51 @@ class FakeSigner:
     """Signs what it is asked, with its key, in web3signer's, geth's and clef's words.
 
     `fault` makes it do something else: "silent", "cut", "500", "html", "error", "null", "garbage",
-    "list", "other key", "unprotected", or a dict of transaction fields to change before signing.
+    "list", "number", "other key", or a dict of transaction fields to change before signing.
+    `only` limits it to the request of that number, from 1.
     """
 
     def __init__(self, key: str) -> None:
         self.signer = LocalSigner(key)
         self.other = LocalSigner("0x" + "77" * 32)
         self.fault: object = None
+        self.only: int | None = None
         self.wrapped = False
         self.asked: list[tuple[str, list[Any]]] = []
         self.url = ""
         self.silence = asyncio.Event()  # set to let silent answers go
 
-    def _transaction(self, fields: dict[str, Any]) -> Any:
+    def _transaction(self, fields: dict[str, Any], fault: object) -> Any:
         unsigned = asked_for(fields)
-        if isinstance(self.fault, dict):
-            unsigned = msgspec.structs.replace(unsigned, **self.fault)
-        signer = self.other if self.fault == "other key" else self.signer
+        if isinstance(fault, dict):
+            unsigned = msgspec.structs.replace(unsigned, **fault)
+        signer = self.other if fault == "other key" else self.signer
         raw = signer.sign_transaction_now(unsigned).raw
         return {"raw": raw, "tx": {"hash": "0x"}} if self.wrapped else raw
 
-    def _message(self, params: list[Any]) -> str:
-        signer = self.other if self.fault == "other key" else self.signer
+    def _message(self, params: list[Any], fault: object) -> str:
+        assert self.signer.address == params[-2]
+        signer = self.other if fault == "other key" else self.signer
         signature = signer.sign_message_now(bytes.fromhex(params[-1][2:]))
-        return (
-            signature if not self.wrapped else f"{signature[:-2]}{int(signature[-2:], 16) - 27:02x}"
-        )
+        v = int(signature[-2:], 16) - (27 if self.wrapped else 0)
+        return f"{signature[:-2]}{v:02x}"
 
-    def result(self, method: str, params: list[Any]) -> Any:
+    def result(self, method: str, params: list[Any], fault: object) -> Any:
         """What it answers when nothing breaks on the way."""
         odd = {"null": None, "garbage": "0xdeadbeef", "list": ["0x02"], "number": 5}
-        if isinstance(self.fault, str) and self.fault in odd:
-            return odd[self.fault]
+        if isinstance(fault, str) and fault in odd:
+            return odd[fault]
         if method in {"eth_signTransaction", "account_signTransaction"}:
-            return self._transaction(params[0])
+            return self._transaction(params[0], fault)
         assert method in {"eth_sign", "account_signData"}
-        assert self.signer.address == params[-2]
-        return self._message(params)
+        return self._message(params, fault)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
+        """One request, answered or not."""
         asked = orjson.loads(await request.read())
         self.asked.append((asked["method"], asked["params"]))
-        match self.fault:
+        fault = self.fault if self.only in {None, len(self.asked)} else None
+        match fault:
             case "silent":
                 await self.silence.wait()
             case "cut":
@@ -113,7 +116,7 @@ class FakeSigner:
                 said = "Authentication needed:\n  password or unlock"
                 error = {"code": -32000, "message": said}
                 return web.json_response({"jsonrpc": "2.0", "id": asked["id"], "error": error})
-        result = self.result(asked["method"], asked["params"])
+        result = self.result(asked["method"], asked["params"], fault)
         return web.json_response({"jsonrpc": "2.0", "id": asked["id"], "result": result})
 
 
