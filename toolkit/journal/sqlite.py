@@ -74,8 +74,17 @@ def rows_of(
     *kinds: str,
     after: int = 0,
     version: int = SCHEMA_VERSION,
+    is_begun: bool = False,
 ) -> Iterator[Entry]:
     """Yield the chain's entries of one moment, and check that they end where the last write did.
+
+    Args:
+        database: the open file.
+        path: its name, for errors.
+        kinds: only entries of these; all if none is named.
+        after: only entries with a higher number.
+        version: the file's format.
+        is_begun: whether the caller has begun the transaction whose moment counts.
 
     Raises:
         JournalCorrupt: names the first entry that cannot be read or was cut off.
@@ -85,7 +94,8 @@ def rows_of(
     chosen = f"AND kind IN ({', '.join('?' * len(kinds))})" if kinds else ""
     query = f"SELECT {columns} FROM entry WHERE seq > ? {chosen} ORDER BY seq"  # noqa: S608 - constants
     try:
-        database.execute("BEGIN")  # the entries and the record of the last write agree
+        if not is_begun:
+            database.execute("BEGIN")  # the entries and the record of the last write agree
         bounds = Bounds() if version < SCHEMA_VERSION else holder_of(database, path).bounds
         head = Point(seq=after)
         for row in database.execute(query, (max(after, bounds.base.seq), *kinds)):
@@ -98,7 +108,6 @@ def rows_of(
             and bounds.head.seq > max(after, bounds.base.seq)
         ):
             require_head(head, bounds.head)
-        database.execute("COMMIT")
     except (sqlite3.DatabaseError, msgspec.ValidationError) as error:
         raise unreadable(path, reached + 1, error) from None
 
@@ -277,6 +286,9 @@ def _take(database: sqlite3.Connection, path: Path) -> int:
             raise ConfigError(f"{path} is an archive of a journal, to be read only")
         database.execute("UPDATE holder SET token = token + 1")
         database.execute("COMMIT")
+        if not tables:
+            # Out of the log at once: a damaged log must not leave a file that looks new.
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         sync_directory(path.parent)
     except sqlite3.OperationalError as error:
         raise unwritable(path, error) from None
