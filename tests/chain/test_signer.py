@@ -1,8 +1,6 @@
-import json
 import pickle
 import random
 import secrets
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,9 +8,7 @@ import pytest
 import rlp
 from eth_account import Account
 from eth_account.messages import encode_defunct
-from eth_keyfile.keyfile import create_keyfile_json
 
-from toolkit.chain.keystore import KeystoreSigner
 from toolkit.chain.signer import (
     LocalSigner,
     authorities,
@@ -412,50 +408,3 @@ def test_a_broken_signature_recovers_to_nobody(signature: str) -> None:
     """recover_message raises SignerError instead of inventing an account."""
     with pytest.raises(SignerError):
         recover_message(b"text", signature)
-
-
-@pytest.fixture
-def keyfile(tmp_path: Path) -> Path:
-    """A version 3 keyfile with cheap parameters."""
-    content = create_keyfile_json(bytes.fromhex(KEY[2:]), b"open sesame", iterations=2)
-    path = tmp_path / "bot"
-    path.write_text(json.dumps(content))
-    return path
-
-
-async def test_a_keystore_signs_as_its_key(keyfile: Path) -> None:
-    """A keyfile opened with its password is the same signer as its key."""
-    signer = await KeystoreSigner.open(keyfile, "open sesame")
-
-    expected = LocalSigner(KEY).sign_transaction_now(TRANSFER)
-    assert expected == await signer.sign_transaction(TRANSFER)
-    assert KEY[2:] not in repr(signer)
-
-
-@pytest.mark.parametrize(
-    ("content", "password", "message"),
-    [
-        (None, "wrong", "the password does not open it"),
-        ("not json", "x", "is not JSON"),
-        ("{}", "x", "no version 3 keyfile"),
-        ('{"version": 9, "crypto": {}}', "x", "no version 3 keyfile"),
-        ("[]", "x", "no version 3 keyfile"),
-    ],
-)
-def test_a_keystore_that_does_not_open_says_why(
-    keyfile: Path, content: str | None, password: str, message: str
-) -> None:
-    """One clear SignerError names the file and the reason, never the password."""
-    if content is not None:
-        keyfile.write_text(content)
-
-    with pytest.raises(SignerError, match=message) as caught:
-        KeystoreSigner(keyfile, password)
-
-    assert str(keyfile) in str(caught.value)
-
-
-def test_a_missing_keystore_says_so(tmp_path: Path) -> None:
-    """The path and the system's reason are in the error."""
-    with pytest.raises(SignerError, match="cannot be read: No such file"):
-        KeystoreSigner(tmp_path / "absent", "x")
