@@ -76,6 +76,6 @@ def _sign(descriptor: int) -> None:
 def _in_use(path: Path, descriptor: int) -> ConfigError:
     holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
     return ConfigError(
-        f"journal {path} is in use by another process ({holder or 'unknown'}); "
+        f"journal {path} is in use by another process (pid {holder or 'unknown'}); "
         "stop it or choose another file"
     )

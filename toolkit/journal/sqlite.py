@@ -31,6 +31,10 @@ __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "SqliteBackend", "read_entries"]
 
 _WIDTH = len(Entry.__struct_fields__)
 _CHUNK = 1_024
+
+BUSY_S = 5.0
+"""How long a write waits for another process that is inside one, such as a takeover."""
+
 _FIND = f"SELECT {COLUMNS} FROM entry WHERE key = ? ORDER BY seq DESC LIMIT 1"  # noqa: S608 - constants
 
 
@@ -254,7 +258,9 @@ class SqliteBackend:
 def _open(path: Path) -> tuple[sqlite3.Connection, int]:
     try:
         private_file(path)
-        database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        database = sqlite3.connect(
+            path, timeout=BUSY_S, check_same_thread=False, isolation_level=None
+        )
     except (OSError, sqlite3.Error) as error:
         raise JournalUnavailable(
             f"journal {path} cannot be opened ({error}); choose a file that can be written"
@@ -291,6 +297,11 @@ def _take(database: sqlite3.Connection, path: Path) -> int:
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         sync_directory(path.parent)
     except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+            raise JournalUnavailable(
+                f"journal {path} cannot be taken over: another process was stopped inside a write "
+                "and keeps the file locked; end that process"
+            ) from None
         raise unwritable(path, error) from None
     except sqlite3.DatabaseError as error:
         raise unreadable(path, 1, error) from None
