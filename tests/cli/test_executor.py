@@ -1,46 +1,28 @@
 """`toolkit executor` from the shell, against real nodes of every mode."""
 
-import asyncio
 import json
 import subprocess
 import sys
-import threading
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from eth_keyfile.keyfile import create_keyfile_json
 
+from tests.cli.nodes import (
+    KEY,
+    OWNER,
+    REAL_KEY,
+    anvil,
+    ask,
+    keyfile_options,
+    posing_as_geth,
+)
 from toolkit.chain.signer import LocalSigner
 from toolkit.cli.main import main
-from toolkit.devnet.anvil import start_anvil
 
-KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
-OWNER = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266"
-REAL_KEY = "0x" + "5a" * 32
 WETH = "0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2"
 NOTHING = "0x" + "77" * 20
-
-
-def ask(url: str, method: str, *params: object) -> object:
-    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as response:
-        return json.loads(response.read())["result"]
-
-
-@contextmanager
-def anvil(*options: str) -> Iterator[str]:
-    """A running Anvil's endpoint."""
-    process = asyncio.run(start_anvil(options))
-    try:
-        yield process.url
-    finally:
-        asyncio.run(process.stop())
 
 
 @pytest.fixture
@@ -55,47 +37,14 @@ def url() -> Iterator[str]:
 @pytest.fixture
 def geth(url: str) -> Iterator[str]:
     """The same node behind a front that says it is a real one."""
-
-    class Front(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-            with urllib.request.urlopen(request, timeout=30) as response:
-                answer = response.read()
-            asked = json.loads(body)
-            if isinstance(asked, dict) and asked["method"] == "web3_clientVersion":
-                answer = json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": "Geth/v1.16"})
-                answer = answer.encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, *_: object) -> None:
-            """Stay quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Front)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with posing_as_geth(url) as front:
+        yield front
 
 
 @pytest.fixture
 def keystore(tmp_path: Path) -> list[str]:
     """Options that open a keyfile with a real-looking key."""
-    keyfile = create_keyfile_json(
-        bytes.fromhex(REAL_KEY[2:]), b"secret", kdf="pbkdf2", iterations=1
-    )
-    (tmp_path / "mine.json").write_text(json.dumps(keyfile))
-    (tmp_path / "password").write_text("secret\n")
-    return [
-        *("--keystore", str(tmp_path / "mine.json")),
-        *("--password-file", str(tmp_path / "password")),
-    ]
+    return keyfile_options(tmp_path)
 
 
 def run(*argv: str) -> int:

@@ -4,13 +4,13 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from toolkit.chain.signer import LocalSigner
+    from toolkit.chain.signer import Signer
     from toolkit.model.chain import Mode
     from toolkit.session import Session
 
@@ -23,9 +23,9 @@ def add_node_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rpc-url",
         "--rpc",
-        default=os.environ.get("ETH_RPC_URL"),
+        action="append",
         metavar="URL",
-        help="the node, http(s) or ws(s) (default: ETH_RPC_URL)",
+        help="the node, http(s) or ws(s) (default: ETH_RPC_URL); repeatable: a quorum of them",
     )
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
 
@@ -36,6 +36,8 @@ def add_account_options(parser: argparse.ArgumentParser) -> None:
     who.add_argument("--account", metavar="NAME", help=f"a keystore in {KEYSTORES}")
     who.add_argument("--keystore", type=Path, metavar="FILE", help="a version 3 keyfile")
     who.add_argument("--private-key", metavar="KEY", help="on a DEV node only")
+    who.add_argument("--remote-signer", metavar="URL", help="one that answers eth_signTransaction")
+    parser.add_argument("--from", dest="sender", metavar="ADDRESS", help="whose key is meant")
     parser.add_argument("--password-file", type=Path, metavar="FILE", help="of the keystore")
     parser.add_argument("--live", action="store_true", help="really send on a real node")
     parser.add_argument("--chain-id", type=int, metavar="N", help="the chain meant, with --live")
@@ -50,36 +52,62 @@ def add_account_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def node_url(args: argparse.Namespace) -> str:
-    """The node's address.
+def node_urls(args: argparse.Namespace) -> list[str]:
+    """The nodes' addresses, at least one.
 
     Raises:
         ConfigError: none was given.
     """
     from toolkit.model.errors import ConfigError
 
-    if not args.rpc_url:
+    urls = args.rpc_url or [url for url in [os.environ.get("ETH_RPC_URL")] if url]
+    if not urls:
         raise ConfigError("no node: give --rpc-url or set ETH_RPC_URL")
-    return str(args.rpc_url)
+    return list(urls)
 
 
-def open_signer(args: argparse.Namespace) -> "LocalSigner":
+def node_url(args: argparse.Namespace) -> str:
+    """The one node's address, for what only asks.
+
+    Raises:
+        ConfigError: none was given.
+    """
+    return node_urls(args)[0]
+
+
+def open_signer(args: argparse.Namespace) -> "Signer":
     """Open the account that was named; a keystore takes about a second.
 
     Raises:
-        ConfigError: no account was named, a keystore without a password, or what was named is no
-            key or cannot be opened.
+        ConfigError: no account was named, a keystore without a password, what was named is no key
+            or cannot be opened, or it is another account than --from says.
     """
-    from toolkit.chain.keystore import KeystoreSigner
-    from toolkit.chain.signer import LocalSigner
+    from toolkit.model.chain import address
     from toolkit.model.errors import ConfigError, SignerError
 
+    meant = None if args.sender is None else address(args.sender)
     try:
-        if args.private_key is not None:
-            return LocalSigner(args.private_key)
-        return KeystoreSigner(_keystore(args), _password(args))
+        signer = _signer(args, meant)
     except SignerError as error:  # what was typed is wrong, not what it was for
         raise ConfigError(str(error)) from None
+    if meant not in {None, signer.address}:
+        raise ConfigError(f"--from is {meant}, but the key given is that of {signer.address}")
+    return signer
+
+
+def _signer(args: argparse.Namespace, meant: str | None) -> "Signer":
+    from toolkit.chain.keystore import KeystoreSigner
+    from toolkit.chain.remote_signer import RemoteSigner
+    from toolkit.chain.signer import LocalSigner
+    from toolkit.model.errors import ConfigError
+
+    if args.private_key is not None:
+        return LocalSigner(args.private_key)
+    if args.remote_signer is None:
+        return KeystoreSigner(_keystore(args), _password(args))
+    if meant is None:
+        raise ConfigError("--remote-signer needs --from ADDRESS: it may hold several keys")
+    return RemoteSigner(args.remote_signer, meant)
 
 
 def _keystore(args: argparse.Namespace) -> Path:
@@ -95,7 +123,7 @@ def _keystore(args: argparse.Namespace) -> Path:
 
 @asynccontextmanager
 async def open_session(
-    args: argparse.Namespace, signer: "LocalSigner"
+    args: argparse.Namespace, signer: "Signer", *, relays: Sequence[str] = ()
 ) -> AsyncGenerator["Session", None]:
     """Connect as the options say; the mode follows from what the node is.
 
@@ -103,28 +131,34 @@ async def open_session(
         ConfigError: a raw key in any mode but DEV (arguments end up in histories and process
             lists), or any other refusal of the node's mode.
     """
+    from toolkit.chain.remote_signer import RemoteSigner
     from toolkit.model.chain import Mode
     from toolkit.model.errors import ConfigError
     from toolkit.model.units import ether
     from toolkit.session import connect
 
-    # Before connecting: what the journal holds is taken up again as soon as a session opens.
-    mode = await node_mode(args, live=args.live, chain_id=args.chain_id)
-    if args.private_key is not None and mode is not Mode.DEV:
-        raise ConfigError(
-            f"--private-key is refused in {mode.value} mode: import the key with `cast wallet "
-            "import` and give --account"
+    async with AsyncExitStack() as stack:
+        if isinstance(signer, RemoteSigner):
+            stack.push_async_callback(signer.close)
+        # Before connecting: what the journal holds is taken up again as soon as a session opens.
+        mode = await node_mode(args, live=args.live, chain_id=args.chain_id)
+        if args.private_key is not None and mode is not Mode.DEV:
+            raise ConfigError(
+                f"--private-key is refused in {mode.value} mode: import the key with `cast wallet "
+                "import` and give --account"
+            )
+        yield await stack.enter_async_context(
+            connect(
+                node_url(args),
+                signer=signer,
+                relays=relays,
+                journal=args.journal,
+                live=args.live,
+                chain_id=args.chain_id,
+                allow_real_key=args.allow_real_key,
+                max_cost_wei=ether(args.max_cost),
+            )
         )
-    async with connect(
-        node_url(args),
-        signer=signer,
-        journal=args.journal,
-        live=args.live,
-        chain_id=args.chain_id,
-        allow_real_key=args.allow_real_key,
-        max_cost_wei=ether(args.max_cost),
-    ) as session:
-        yield session
 
 
 async def node_mode(

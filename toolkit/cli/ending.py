@@ -9,8 +9,13 @@ if TYPE_CHECKING:
     from toolkit.model.tx import Outcome
 
 
-async def end_of(args: argparse.Namespace, waiting: Awaitable["Outcome"]) -> "Outcome":
-    """The outcome, if it comes within --wait-s.
+async def end_of(
+    args: argparse.Namespace,
+    waiting: Awaitable["Outcome"],
+    *,
+    advice: str = "look before sending again",
+) -> "Outcome":
+    """The outcome, if it comes within --wait-s; else `advice` says what to do.
 
     Raises:
         NodeTimeout: it does not; what was sent may still be mined.
@@ -24,7 +29,7 @@ async def end_of(args: argparse.Namespace, waiting: Awaitable["Outcome"]) -> "Ou
             return await waiting
     except TimeoutError:
         raise NodeTimeout(
-            f"not in a block after {args.wait_s:g} s; it may still be: look before sending again"
+            f"not in a block after {args.wait_s:g} s; it may still be: {advice}"
         ) from None
 
 

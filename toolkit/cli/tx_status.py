@@ -1,0 +1,157 @@
+"""`toolkit tx status`: one request as its journal and its chain tell it."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from toolkit.cli.account import add_node_options, node_mode, node_url
+from toolkit.cli.ending import facts, show
+
+if TYPE_CHECKING:
+    from toolkit.tx.history import PastAttempt, RequestHistory
+
+
+def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Describe the action; nothing else is imported until it runs."""
+    parser = actions.add_parser(
+        "status",
+        help="what became of a request, also while another process runs it",
+        description="Read one request from a journal, and with a node also what the chain says.",
+    )
+    parser.add_argument("id", metavar="ID", help="request, transaction hash or idempotency key")
+    parser.add_argument(
+        "--journal", type=Path, required=True, metavar="FILE", help="the one it was sent with"
+    )
+    add_node_options(parser)
+    parser.set_defaults(handler=_status)
+
+
+def _status(args: argparse.Namespace) -> int:
+    import asyncio
+
+    found = read(args.journal, args.id)
+    document = _document(found)
+    if args.rpc_url:
+        document |= asyncio.run(_on_chain(args, found))
+    if not args.json:
+        for number, attempt in enumerate(found.attempts):
+            document[f"attempt {number}"] = _line(attempt)
+        del document["attempts"]
+    show(args, document)
+    return 0
+
+
+def read(journal: Path, name: str) -> "RequestHistory":
+    """Read a request from a journal file that somebody else may be writing.
+
+    Raises:
+        ConfigError: no journal there, or no such request in it.
+        JournalCorrupt: an entry cannot be read.
+    """
+    from toolkit.journal.sqlite import read_entries
+    from toolkit.model.errors import ConfigError
+    from toolkit.tx.history import READ, first_entry, history, request_named
+
+    path, kinds = journal.expanduser(), frozenset(READ)
+    entries = (one for one in read_entries(path) if one.kind in kinds)
+    wanted = name.lower() if name.startswith("0x") else name
+    request_id = request_named(entries, wanted)
+    found = None
+    if request_id is not None:
+        first = first_entry(request_id)
+        later = (one for one in read_entries(path) if one.seq >= first)
+        found = history(later, request_id)
+    if found is None:
+        raise ConfigError(
+            f"the journal {path} has no request {name}; `toolkit journal show --kind tx.request` "
+            "lists them"
+        )
+    return found
+
+
+def _document(found: "RequestHistory") -> dict[str, object]:
+    asked: dict[str, object] = {}
+    if found.request is not None:
+        asked = {
+            "to": found.request.to,
+            "value_wei": found.request.value,
+            "idempotency_key": found.idempotency_key,
+            "after": found.after,
+            "deadline_block": found.deadline_block,
+            "cancel_asked": found.cancel_asked,
+        }
+    ended: dict[str, object] = {"outcome": None}
+    if found.outcome is not None:
+        ended = facts(found.outcome)
+    return {
+        "request_id": found.request_id,
+        "state": found.state,
+        "sender": found.sender,
+        "nonce": found.nonce,
+        **ended,
+        "tx_hash": found.tx_hash,
+        "failure": found.failure or None,
+        **asked,
+        "attempts": [_attempt(one) for one in found.attempts],
+    }
+
+
+def _attempt(one: "PastAttempt") -> dict[str, object]:
+    fields: dict[str, object] = {name: getattr(one, name) for name in one.__struct_fields__}
+    return {**fields, "exposure": one.exposure.name.lower(), "answers": list(one.answers)}
+
+
+def _line(one: "PastAttempt") -> str:
+    from toolkit.model.units import format_units
+
+    what = "cancels" if one.cancels else f"payload {one.version}"
+    fee, tip = (
+        format_units(wei, 9, places=9)
+        for wei in (one.max_fee_per_gas, one.max_priority_fee_per_gas)
+    )
+    said = "".join(f"; {answer}" for answer in one.answers)
+    return (
+        f"{one.tx_hash} nonce {one.nonce}, {what}, up to {fee} gwei with a tip of {tip}, "
+        f"{one.exposure.name.lower()}{said}"
+    )
+
+
+async def _on_chain(args: argparse.Namespace, found: "RequestHistory") -> dict[str, object]:
+    """What a node knows of the attempts, and how many transactions it counts of the account."""
+    from toolkit.chain.node import Node
+    from toolkit.chain.rpc import open_rpc
+    from toolkit.model.errors import ConfigError
+
+    mode = await node_mode(args)
+    rpc = open_rpc(node_url(args))
+    try:
+        node = Node(rpc)
+        chain_id, head = await node.chain_id(), await node.head()
+        if found.chain_id not in {None, chain_id}:
+            raise ConfigError(
+                f"{found.request_id} is of chain {found.chain_id}, the node is on chain {chain_id};"
+                " give a node of that chain"
+            )
+        mined = None
+        pending = []
+        for one in found.attempts:
+            receipt = await node.receipt(one.tx_hash)
+            if receipt is not None:
+                mined = receipt
+            elif await rpc.call("eth_getTransactionByHash", [one.tx_hash]) is not None:
+                pending.append(one.tx_hash)
+        chain: dict[str, object] = {
+            "mode": mode.value,
+            "chain_head": head.number,
+            "chain_nonce": await node.nonce(found.sender),
+            "chain_mined": None,
+            "chain_pending": pending,
+        }
+    finally:
+        await rpc.close()
+    if mined is not None:
+        chain["chain_mined"] = mined.transaction_hash
+        chain["chain_block"] = mined.block_number
+        chain["chain_succeeded"] = mined.succeeded
+        chain["chain_confirmations"] = head.number - mined.block_number + 1
+    return chain
