@@ -42,12 +42,9 @@ SIGNER = LocalSigner(b"\1" * 32)
 LANE = SIGNER.address
 BLOCK = Hash("0x" + "0b" * 32)
 QUOTE = FeeQuote(max_fee_per_gas=9, max_priority_fee_per_gas=1, base_fee_per_gas=4, for_block=8)
-KINDS: dict[type[msgspec.Struct], str] = {
-    **KIND_OF,
-    Failed: FAILED,
-    Reopened: REOPENED,
-    Ended: OUTCOME,
-}
+KINDS: dict[type[msgspec.Struct], str] = {Failed: FAILED, Reopened: REOPENED, Ended: OUTCOME}
+for one, kind_of_one in KIND_OF.items():
+    KINDS[one] = kind_of_one
 
 
 def entries(*events: msgspec.Struct) -> list[Entry]:
