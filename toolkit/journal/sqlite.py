@@ -212,6 +212,35 @@ class SqliteBackend:
                 "was not written; stop this process, the other one goes on"
             )
 
+    def kinds(self) -> list[tuple[str, int, int]]:
+        """Return each kind in the chain with its number of entries and its first one's."""
+        return self._database.execute(
+            "SELECT kind, count(*), min(seq) FROM entry WHERE seq > (SELECT base_seq FROM holder) "
+            "GROUP BY kind ORDER BY min(seq)"
+        ).fetchall()
+
+    def detach(self) -> None:
+        """Leave a single plain file that may be replaced: no log beside it, nobody else in it.
+
+        Raises:
+            ConfigError: another process has it open.
+        """
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+        try:
+            # A log left beside a file of the same name would be played into the new one.
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._database.execute("PRAGMA journal_mode=DELETE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            raise ConfigError(
+                f"journal {self.path} is open in another process, which may only be stopped; "
+                "end that process first"
+            ) from None
+        self._database.close()
+
     def close(self) -> None:
         """Close the database and let other processes in."""
         try:
