@@ -1,8 +1,11 @@
 import argparse
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+import rlp
 
 from toolkit.chain.signer import LocalSigner
 from toolkit.cli import journal as command
@@ -105,6 +108,105 @@ async def test_a_journal_in_use_can_be_read(
 
     assert "1 entries, chain intact" in capsys.readouterr().out
     await journal.close()
+
+
+@pytest.mark.parametrize("type_", [0, 1, 2, 3, 4])
+def test_every_type_of_transaction_is_hidden_wherever_it_is(type_: int) -> None:
+    """The shape alone hides it, in a list, a text or a name, whether or not we could decode it."""
+    fields = [b"\x01", b"", b"\x02" * 9, b"\x03" * 20, b"\x04" * 300, [], b"\x05" * 32]
+    raw = "0x" + ((bytes([type_]) if type_ else b"") + rlp.encode(fields)).hex()
+
+    shown = command._without_signed(
+        {"deep": [{"name": raw}, [raw.upper().replace("X", "x")]], "said": f"no: {raw}!", raw: 1}
+    )
+
+    assert {
+        "deep": [{"name": "<hidden>"}, ["<hidden>"]],
+        "said": "no: <hidden>!",
+        "<hidden>": 1,
+    } == shown
+
+
+def test_what_is_no_transaction_is_shown() -> None:
+    """Hashes, addresses and calldata of ordinary functions stay readable."""
+    data = {"hash": "0x" + "f8" * 32, "data": "0xa9059cbb" + "02" * 64, "to": "0x" + "11" * 20}
+
+    assert data == command._without_signed(data)
+
+
+async def test_show_chooses_what_concerns_a_request(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--request chooses by key and by any request_id in the data, --since a number to begin at."""
+    path = tmp_path / "j.db"
+    journal = Journal(SqliteBackend(path))
+    journal.append("tx.request", {"request_id": "tx-1"})
+    journal.append("tx.request", {"request_id": "tx-11"})
+    journal.append("a", {"all": [{"request_id": "tx-1"}]})
+    journal.append("tx.outcome", {"x": 1}, key="end:tx-1")
+    await journal.close()
+
+    _run("show", str(path), "--request", "tx-1", "--json")
+    first = json.loads(capsys.readouterr().out)["entries"]
+    _run("show", str(path), "--request", "tx-1", "--since", "2")
+
+    assert [1, 3, 4] == [entry["seq"] for entry in first]
+    assert "end:tx-1" == first[-1]["key"]
+    printed = capsys.readouterr().out.splitlines()
+    assert ["3 a", "4 tx.outcome [end:tx-1]"] == [line.split(" {")[0].strip() for line in printed]
+
+
+async def test_show_names_an_altered_entry(tmp_path: Path) -> None:
+    """What is shown is what was written."""
+    path = tmp_path / "j.db"
+    await _journal(path)
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE entry SET data = x'7b7d' WHERE seq = 2")
+
+    with pytest.raises(JournalCorrupt, match=r"entry 2 \(bundle\.sent\)"):
+        _run("show", str(path))
+
+
+async def test_compact_tells_what_it_dropped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Dropped, kept and where the chain begins, for people and as one document; verify agrees."""
+    path, archive = tmp_path / "j.db", tmp_path / "old.db"
+    journal = Journal(SqliteBackend(path))
+    journal.append("tx.request", {"n": 1}, key="idempotency:a")
+    journal.append("tx.request", {"n": 2})
+    journal.append("bundle_submitted", {"bundle": 1})
+    journal.checkpoint("tx", {})
+    await journal.close()
+
+    code = _run("compact", str(path), "--archive", str(archive), "--json")
+    told = json.loads(capsys.readouterr().out)
+    _run("compact", str(path))
+    again = capsys.readouterr().out
+    _run("verify", str(path), "--json")
+    verified = json.loads(capsys.readouterr().out)
+    _run("verify", str(archive))
+
+    assert (0, 2, 1, 3) == (code, told["dropped"], told["kept"], told["base"]["seq"])
+    assert str(archive) == told["archive"]
+    assert "nothing to drop" in again
+    assert (told["head"], told["base"], 2) == (
+        verified["head"],
+        verified["base"],
+        verified["entries"],
+    )
+    assert "archive, 3 entries, chain intact" in capsys.readouterr().out
+
+
+async def test_compact_refuses_what_is_still_needed(tmp_path: Path) -> None:
+    """A kind without a checkpoint is named and nothing is changed."""
+    path = tmp_path / "j.db"
+    journal = Journal(SqliteBackend(path))
+    journal.append("orchestrator.setup", {})
+    await journal.close()
+
+    with pytest.raises(ConfigError, match=r"orchestrator\.setup .* still needed"):
+        _run("compact", str(path))
 
 
 def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

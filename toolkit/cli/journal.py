@@ -1,28 +1,43 @@
-"""`toolkit journal show|verify`: read a journal, also while its owner writes it."""
+"""`toolkit journal show|verify|compact`: read a journal, also while it is written; shorten one."""
 
 import argparse
 import json
+import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 # Fields that hold signed bytes: whoever has them can publish what was meant to stay private.
 _SIGNED_FIELDS = frozenset({"raw", "transactions"})
-_SHORTEST_SIGNED = 2 + 2 * 60
+_LONG_HEX = re.compile(r"0x[0-9a-fA-F]{120,}")
+# An EIP-2718 envelope: its type, then an RLP list of more than 55 bytes.
+_ENVELOPE = re.compile(r"0x0[1-4]f[89a-f]", re.IGNORECASE)
+_SHORT_LIST, _LONG_LIST = 0xC0, 0xF7
+_HIDDEN = "<hidden>"
+
+# Nothing is rebuilt from these; they are there to be looked at.
+_REPORTS = frozenset({"bundle_submitted", "bundle_result"})
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Describe the command group; nothing else is imported until it runs."""
-    parser = subparsers.add_parser("journal", help="read and verify a journal")
+    parser = subparsers.add_parser("journal", help="read, verify and compact a journal")
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     show = actions.add_parser("show", help="print entries; signed transactions are never shown")
     show.add_argument("--kind", action="append", default=[], help="only this kind (repeatable)")
+    show.add_argument("--request", metavar="ID", help="only what concerns this request")
     show.add_argument(
-        "--from", dest="first", type=_count, default=1, metavar="SEQ", help="start here"
+        "--since", "--from", dest="first", type=_count, default=1, metavar="SEQ", help="start here"
     )
     show.add_argument("--limit", type=_count, metavar="N", help="at most N entries")
-    check = actions.add_parser("verify", help="check the whole hash chain")
-    for action, handler in ((show, _show), (check, _verify)):
+    check = actions.add_parser("verify", help="check every entry and both ends of the hash chain")
+    compact = actions.add_parser(
+        "compact", help="drop what checkpoints cover; nobody may use the journal meanwhile"
+    )
+    compact.add_argument(
+        "--archive", type=Path, metavar="FILE", help="put what is dropped into this new file"
+    )
+    for action, handler in ((show, _show), (check, _verify), (compact, _compact)):
         action.add_argument("journal", type=Path, metavar="JOURNAL", help="the journal file")
         action.add_argument("--json", action="store_true", help="one JSON document on stdout")
         action.set_defaults(handler=handler)
@@ -35,16 +50,53 @@ def _count(text: str) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from toolkit.journal.log import GENESIS, verified
-    from toolkit.journal.sqlite import read_entries
+    from toolkit.journal.verification import verify_file
 
-    count, head = 0, GENESIS
-    for entry in verified(read_entries(args.journal)):
-        count, head = entry.seq, entry.hash
+    found = verify_file(args.journal)
+    base, head = found.bounds.base, found.bounds.head
     if args.json:
-        print(json.dumps({"journal": str(args.journal), "entries": count, "head": head}))
+        document = {
+            "journal": str(args.journal),
+            "entries": found.entries,
+            "head": head.hash,
+            "last": head.seq,
+            "base": {"seq": base.seq, "hash": base.hash},
+            "kept": found.kept,
+            "archive": found.is_archive,
+        }
+        print(json.dumps(document))
+        return 0
+    begins = "" if base.seq == 0 else f" behind {base.seq}, {found.kept} older ones kept by key"
+    what = "archive, " if found.is_archive else ""
+    print(f"{args.journal}: {what}{found.entries} entries{begins}, chain intact, head {head.hash}")
+    return 0
+
+
+def _compact(args: argparse.Namespace) -> int:
+    from toolkit.journal.compaction import compact
+
+    made = compact(args.journal, archive=args.archive, reports=_REPORTS)
+    archive = None if args.archive is None or made.dropped == 0 else str(args.archive)
+    base, head = made.bounds.base, made.bounds.head
+    if args.json:
+        document = {
+            "journal": str(args.journal),
+            "dropped": made.dropped,
+            "kept": made.kept,
+            "base": {"seq": base.seq, "hash": base.hash},
+            "last": head.seq,
+            "head": head.hash,
+            "archive": archive,
+        }
+        print(json.dumps(document))
+    elif made.dropped == 0:
+        print(f"{args.journal}: nothing to drop, no checkpoint is newer than entry {base.seq}")
     else:
-        print(f"{args.journal}: {count} entries, chain intact, head {head}")
+        where = "" if archive is None else f" into {archive}"
+        print(
+            f"{args.journal}: {made.dropped} entries dropped{where}, {made.kept} kept by key, "
+            f"the chain begins behind {base.seq}"
+        )
     return 0
 
 
@@ -55,46 +107,63 @@ def _show(args: argparse.Namespace) -> int:
         return 0
     for row in rows:
         cause = "" if row["cause"] is None else f" <- {row['cause']}"
-        print(f"{row['seq']:>7}{cause} {row['kind']} {json.dumps(row['data'])}")
+        key = "" if row["key"] is None else f" [{row['key']}]"
+        print(f"{row['seq']:>7}{cause} {row['kind']}{key} {json.dumps(row['data'])}")
     return 0
 
 
 def _rows(args: argparse.Namespace) -> Iterator[dict[str, object]]:
-    from toolkit.journal.log import verified
+    from toolkit.journal.chain import sound
     from toolkit.journal.sqlite import read_entries
 
-    for entry in verified(read_entries(args.journal)):
-        if entry.seq >= args.first and (not args.kind or entry.kind in args.kind):
+    for entry in read_entries(args.journal, *args.kind, after=args.first - 1):
+        data = json.loads(sound(entry).data)
+        if args.request is None or _concerns(args.request, entry.key, data):
             yield {
                 "seq": entry.seq,
                 "kind": entry.kind,
                 "version": entry.version,
                 "cause": entry.cause,
+                "key": None if entry.key is None else _without_signed(entry.key),
                 "hash": entry.hash,
-                "data": _without_signed(json.loads(entry.data)),
+                "data": _without_signed(data),
             }
+
+
+def _concerns(request: str, key: str | None, value: object) -> bool:
+    """Whether an entry is keyed by a request or names it, at whichever depth."""
+    if key is not None and key.endswith(f":{request}"):
+        return True
+    if isinstance(value, dict):
+        return value.get("request_id") == request or any(
+            _concerns(request, None, item) for item in value.values()
+        )
+    return isinstance(value, list) and any(_concerns(request, None, item) for item in value)
 
 
 def _without_signed(value: object) -> object:
     """Replace signed transactions by a note, wherever they are in an entry's data."""
     if isinstance(value, dict):
         return {
-            key: "<hidden>" if key in _SIGNED_FIELDS else _without_signed(item)
+            _without_signed(key): _HIDDEN if key in _SIGNED_FIELDS else _without_signed(item)
             for key, item in value.items()
         }
     if isinstance(value, list):
         return [_without_signed(item) for item in value]
-    return "<hidden>" if isinstance(value, str) and _is_signed(value) else value
+    if isinstance(value, str):
+        return _LONG_HEX.sub(lambda found: _hidden_if_signed(found[0]), value)
+    return value
 
 
-def _is_signed(text: str) -> bool:
-    from toolkit.chain.signer import decode_transaction
-    from toolkit.model.errors import ConfigError
+def _hidden_if_signed(text: str) -> str:
+    """Hide what has the shape of a transaction; calldata that happens to have it is hidden too."""
+    return _HIDDEN if _ENVELOPE.match(text) or _is_list(text) else text
 
-    if len(text) < _SHORTEST_SIGNED or not text.startswith("0x"):
-        return False
-    try:
-        decode_transaction(text)
-    except ConfigError:
-        return False
-    return True
+
+def _is_list(text: str) -> bool:
+    """Whether these are the bytes of one whole RLP list: a transaction of before EIP-2718."""
+    size, first = len(text) // 2 - 1, int(text[2:4], 16)
+    if first <= _LONG_LIST:
+        return first >= _SHORT_LIST and size == 1 + first - _SHORT_LIST
+    of_length = first - _LONG_LIST
+    return size == 1 + of_length + int(text[4 : 4 + 2 * of_length], 16)
