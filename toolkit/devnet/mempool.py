@@ -19,7 +19,7 @@ from toolkit.devnet.pool_admission import (
 )
 from toolkit.devnet.pool_contents import PoolContents, SenderQueue, covers_fees
 from toolkit.devnet.pool_rules import PoolRules, Reason
-from toolkit.devnet.pooled import PooledTransaction, pooled
+from toolkit.devnet.pooled import Held, PooledTransaction, pooled
 from toolkit.model.chain import Address, Hash
 from toolkit.model.errors import DevnetError
 
@@ -148,7 +148,7 @@ class Mempool:
 
         geth counts what is capped below the base fee as pending too; `candidates` does not.
         """
-        return tuple(tx for queue in self._queues(sender) for tx in queue.executable())
+        return tuple(each.tx for queue in self._queues(sender) for each in queue.executable())
 
     def queued(self, sender: Address | None = None) -> tuple[PooledTransaction, ...]:
         """What is not pending, in nonce order account by account."""
@@ -229,7 +229,7 @@ class Mempool:
         rules, tx, base_fee = self.rules, applicant.tx, self.chain.base_fee_wei
         size = pool_limits.slots(tx, rules.slot_bytes)
         needed = self._contents.slots + size - rules.global_slots - rules.global_queue
-        if rules.subpool_slots is not None or tx.is_blob or needed <= 0:
+        if rules.has_subpools or tx.is_blob or needed <= 0:
             return ()
         victims = pool_limits.cheapest(
             self._contents.plain(),
@@ -256,7 +256,7 @@ class Mempool:
                 unfit = each.tx.worst_cost_wei > queue.state.balance_wei or (
                     each.tx.gas > self.chain.gas_limit
                 )
-                if nonce < queue.state.nonce or (unfit and self.rules.subpool_slots is None):
+                if nonce < queue.state.nonce or (unfit and not self.rules.has_subpools):
                     gone.append(each.tx.hash)
         self._contents.take_all(gone)
         return gone
@@ -290,7 +290,7 @@ class Mempool:
         oldest = self.chain.number - self.rules.lifetime_blocks
         gone = []
         for queue in self._contents.senders.values():
-            whole = self.rules.subpool_slots is None
+            whole = not self.rules.has_subpools
             gone += [
                 each.tx.hash
                 for each in queue.waiting()
@@ -301,7 +301,7 @@ class Mempool:
 
     def _trim(self, touched: Iterable[Address]) -> list[Hash]:
         """Bring the pool back within its limits; `touched` are whose own queue may be too long."""
-        if self.rules.subpool_slots is not None:
+        if self.rules.has_subpools:
             gone = list(self._subpool_excess())
             self._contents.take_all(gone)
             return gone
@@ -331,9 +331,9 @@ class Mempool:
             plain, limit=rules.global_slots, guaranteed=rules.guaranteed_slots
         )
         gone = [
-            tx.hash
+            each.tx.hash
             for address, length in kept.items()
-            for tx in self._contents.senders[address].executable()[length:]
+            for each in self._contents.senders[address].executable()[length:]
         ]
         self._contents.take_all(gone)
         return gone
@@ -363,10 +363,10 @@ class Mempool:
             return ()
         queues = self._contents.senders.values()
         plain = [queue for queue in queues if not queue.is_blob]
-        blobs = [queue.executable() + _waiting(queue) for queue in queues if queue.is_blob]
+        blobs = [queue.executable() + queue.waiting() for queue in queues if queue.is_blob]
         pending = [queue.executable() for queue in plain]
-        basefee = [(_latest(queue), _basefee(queue)) for queue in plain]
-        queued = [(_latest(queue), _waiting(queue)[len(_basefee(queue)) :]) for queue in plain]
+        basefee = [(queue.latest, queue.waiting()[: queue.below_base_fee]) for queue in plain]
+        queued = [(queue.latest, queue.waiting()[queue.below_base_fee :]) for queue in plain]
         base_fee = self.chain.base_fee_wei
         gone = [
             *_worst(pending, limit=limit, base_fee_wei=base_fee),
@@ -374,22 +374,10 @@ class Mempool:
             *_silent(queued, limit=limit),
             *_worst(blobs, limit=limit, base_fee_wei=base_fee),
         ]
-        return tuple(tx.hash for tx in gone)
+        return tuple(each.tx.hash for each in gone)
 
 
-_Chain = tuple[PooledTransaction, ...]
-
-
-def _waiting(queue: SenderQueue) -> _Chain:
-    return tuple(each.tx for each in queue.waiting())
-
-
-def _basefee(queue: SenderQueue) -> _Chain:
-    return _waiting(queue)[:1] if queue.below_base_fee else ()
-
-
-def _latest(queue: SenderQueue) -> int:
-    return max(each.order for each in queue.held.values())
+_Chain = tuple[Held, ...]
 
 
 def _worst(chains: Sequence[_Chain], *, limit: int, base_fee_wei: int) -> _Chain:

@@ -150,7 +150,7 @@ def _no_authorization(a: Applicant) -> Fields | None:
 def _oversized(a: Applicant) -> Fields | None:
     limit = a.rules.max_blob_bytes if a.tx.is_blob else a.rules.max_bytes
     size = a.tx.size
-    if a.tx.is_blob and a.rules.subpool_slots is not None:
+    if a.tx.is_blob and a.rules.has_subpools:
         size = _data_bytes(a.tx)  # reth measures a blob transaction's input alone
     return {"size": size, "limit": limit} if size > limit else None
 
@@ -278,7 +278,8 @@ def _delegated_limit(a: Applicant) -> Fields | None:
 def _authority_busy(a: Applicant) -> Fields | None:
     for authority in a.tx.authorities:
         count, blobs = a.pooled_by(authority)
-        if count > 1 or (count and blobs):
+        # geth's blob pool holds its accounts; reth counts transactions and no more.
+        if count > 1 or (count and blobs and not a.rules.has_subpools):
             return {}
     return None
 

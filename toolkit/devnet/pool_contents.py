@@ -4,21 +4,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-import msgspec
-
 from toolkit.devnet.pool_admission import AccountState, ChainState
 from toolkit.devnet.pool_limits import slots
 from toolkit.devnet.pool_rules import PoolRules
-from toolkit.devnet.pooled import PooledTransaction
+from toolkit.devnet.pooled import Held, PooledTransaction
 from toolkit.model.chain import Address, Hash
-
-
-class Held(msgspec.Struct, frozen=True):
-    """A transaction, the block at which it came, and its place among all that came."""
-
-    tx: PooledTransaction
-    block: int
-    order: int
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -53,9 +43,14 @@ class SenderQueue:
             last += 1
         return last - nonce
 
-    def executable(self) -> tuple[PooledTransaction, ...]:
+    @property
+    def latest(self) -> int:
+        """The order of what came last."""
+        return max(each.order for each in self.held.values())
+
+    def executable(self) -> tuple[Held, ...]:
         """The executable ones in nonce order."""
-        return tuple(self.held[nonce].tx for nonce in range(self.state.nonce, self.next_nonce))
+        return tuple(self.held[nonce] for nonce in range(self.state.nonce, self.next_nonce))
 
     def waiting(self) -> tuple[Held, ...]:
         """The others in nonce order."""
@@ -65,7 +60,7 @@ class SenderQueue:
         """Work out anew what is executable by the client's notion."""
         run = self.run_from(self.state.nonce)
         self.pending, self.below_base_fee = run, False
-        if rules.subpool_slots is None:
+        if not rules.has_subpools:
             return
         self.pending, funded = 0, self.state.balance_wei
         for nonce in range(self.state.nonce, self.state.nonce + run):

@@ -3,7 +3,7 @@
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 
-from toolkit.devnet.pooled import PooledTransaction
+from toolkit.devnet.pooled import Held, PooledTransaction
 from toolkit.model.chain import Address
 
 Price = tuple[int, int, int]
@@ -79,24 +79,30 @@ def queue_cuts(
 
 
 def worst_ends(
-    chains: Iterable[Sequence[PooledTransaction]], *, base_fee_wei: int, excess: int
-) -> tuple[PooledTransaction, ...]:
-    """The cheapest of the accounts' last executable ones, `excess` times (reth pending.rs)."""
-    left = [list(each) for each in chains if each]
-    ends = [(price(each[-1], base_fee_wei), each[-1].hash, each) for each in left]
+    chains: Iterable[Sequence[Held]], *, base_fee_wei: int, excess: int
+) -> tuple[Held, ...]:
+    """The cheapest of the accounts' last executable ones, `excess` times (reth pending.rs).
+
+    Of two equal ones the later to come goes first.
+    """
+
+    def end(account: list[Held]) -> tuple[Price, int, list[Held]]:
+        return price(account[-1].tx, base_fee_wei), -account[-1].order, account
+
+    ends = [end(list(each)) for each in chains if each]
     heapq.heapify(ends)
-    chosen: list[PooledTransaction] = []
+    chosen: list[Held] = []
     while ends and len(chosen) < excess:
         _, _, account = heapq.heappop(ends)
         chosen.append(account.pop())
         if account:
-            heapq.heappush(ends, (price(account[-1], base_fee_wei), account[-1].hash, account))
+            heapq.heappush(ends, end(account))
     return tuple(chosen)
 
 
 def longest_silent(
-    chains: Iterable[tuple[int, Sequence[PooledTransaction]]], *, excess: int
-) -> tuple[PooledTransaction, ...]:
+    chains: Iterable[tuple[int, Sequence[Held]]], *, excess: int
+) -> tuple[Held, ...]:
     """The last ones of the accounts that sent least recently, `excess` of them (reth parked.rs).
 
     Args:
@@ -104,5 +110,5 @@ def longest_silent(
         excess: how many have to leave.
     """
     ordered = sorted(chains, key=lambda each: each[0])
-    last_first = (tx for _, account in ordered for tx in reversed(account))
-    return tuple(tx for _, tx in zip(range(excess), last_first, strict=False))
+    last_first = (held for _, account in ordered for held in reversed(account))
+    return tuple(held for _, held in zip(range(excess), last_first, strict=False))

@@ -124,6 +124,11 @@ class PoolRules(msgspec.Struct, frozen=True, kw_only=True):
     subpool_slots: int | None
     lifetime_blocks: int
 
+    @property
+    def has_subpools(self) -> bool:
+        """Whether it parks transactions in reth's sub-pools."""
+        return self.subpool_slots is not None
+
     def refusal(self, reason: Reason) -> Refusal:
         """The client's answer for `reason`."""
         return self.refusals[reason]

@@ -76,6 +76,14 @@ class PooledTransaction(msgspec.Struct, frozen=True, kw_only=True):
         return min(self.tip_cap, self.fee_cap - base_fee_wei)
 
 
+class Held(msgspec.Struct, frozen=True):
+    """A transaction in a pool, the block at which it came, and its place among all that came."""
+
+    tx: PooledTransaction
+    block: int
+    order: int
+
+
 def pooled(raw: str) -> PooledTransaction:
     """Read signed bytes of type 0 to 4, blobs with or without their sidecar.
 

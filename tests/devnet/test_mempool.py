@@ -1,0 +1,454 @@
+import msgspec
+import pytest
+
+from tests.devnet.pool_world import (
+    ALICE,
+    BOB,
+    CHAIN,
+    GWEI,
+    RICH,
+    World,
+    replace_chain,
+    replace_state,
+    small,
+)
+from toolkit.devnet.mempool import (
+    Added,
+    Mempool,
+    PooledTransaction,
+    PoolRefusal,
+    PoolStatus,
+)
+from toolkit.devnet.pool_limits import fair_lengths
+from toolkit.devnet.pool_rules import GETH, PROFILES, RETH
+from toolkit.model.chain import Address, Hash
+from toolkit.model.errors import DevnetError
+
+ALL = pytest.mark.parametrize("name", list(PROFILES))
+NEXT = replace_chain(number=CHAIN.number + 1)
+
+
+def nonces(transactions: tuple[PooledTransaction, ...]) -> list[int]:
+    return [each.nonce for each in transactions]
+
+
+@ALL
+def test_a_gap_keeps_later_nonces_queued_until_it_is_filled(name: str) -> None:
+    """What follows a missing nonce is queued, and executable once that one comes."""
+    world = World(PROFILES[name])
+    for nonce in (5, 7, 8, 10):
+        world.send(nonce)
+    before = (nonces(world.pool.pending()), nonces(world.pool.queued()))
+    world.send(6)
+
+    assert ([5], [7, 8, 10]) == before
+    assert [5, 6, 7, 8] == nonces(world.pool.pending(ALICE))
+    assert [10] == nonces(world.pool.queued(ALICE))
+    assert PoolStatus(pending=4, queued=1) == world.pool.status()
+
+
+@ALL
+def test_a_dropped_nonce_demotes_what_follows(name: str) -> None:
+    """Without the lowest nonce the later ones are kept and no longer executable."""
+    world = World(PROFILES[name])
+    first = world.send(5)
+    for nonce in (6, 7):
+        world.send(nonce)
+
+    assert first == world.pool.remove(first.hash)
+    assert world.pool.remove(first.hash) is None
+    assert [6, 7] == nonces(world.pool.queued())
+    assert () == world.pool.candidates(GWEI)
+    assert 5 == world.pool.pending_nonce(ALICE, 5)
+
+
+@ALL
+def test_pending_nonce_counts_from_the_chains(name: str) -> None:
+    """The pending count follows what is pooled without a gap, from the nonce it is asked for."""
+    world = World(PROFILES[name])
+    for nonce in (5, 6, 8):
+        world.send(nonce)
+
+    counts = [world.pool.pending_nonce(ALICE, nonce) for nonce in (4, 5, 6, 7, 8)]
+
+    assert [4, 7, 7, 7, 9] == counts
+    assert 3 == world.pool.pending_nonce(BOB, 3)
+
+
+@ALL
+def test_get_and_clear(name: str) -> None:
+    """A transaction is found by its hash until the whole pool is lost."""
+    world = World(PROFILES[name])
+    sent = [world.send(nonce) for nonce in (5, 7)]
+    found = [world.pool.get(each.hash) for each in sent]
+
+    assert sent == found
+    assert {each.hash for each in sent} == set(world.pool.clear())
+    assert (0, None) == (len(world.pool), world.pool.get(sent[0].hash))
+    assert Added() == world.add(sent[0])
+
+
+@ALL
+def test_a_replacement_takes_the_slot(name: str) -> None:
+    """The one that is replaced is gone and named, pending and queued alike."""
+    world = World(PROFILES[name])
+    for nonce in (5, 7):
+        old = world.send(nonce, fee_cap=10 * GWEI, tip_cap=GWEI)
+        new = world.tx(nonce, fee_cap=20 * GWEI, tip_cap=2 * GWEI)
+        added = world.add(new)
+
+        assert Added(replaced=old.hash) == added
+        assert (None, new) == (world.pool.get(old.hash), world.pool.get(new.hash))
+
+
+@ALL
+def test_a_refused_transaction_changes_nothing(name: str) -> None:
+    """After a refusal the pool holds what it held."""
+    world = World(PROFILES[name])
+    kept = world.send(5)
+    with pytest.raises(PoolRefusal):
+        world.send(5, value=2)
+
+    assert (kept,) == world.pool.pending()
+    assert PoolStatus(pending=1, queued=0) == world.pool.status()
+
+
+def test_geth_keeps_what_is_capped_below_the_base_fee_as_pending() -> None:
+    """A cap below the base fee is no reason to refuse; it is mined once the base fee has fallen."""
+    world = World(GETH)
+    world.send(5, fee_cap=GWEI - 1, tip_cap=1)
+    world.send(6)
+
+    assert [5, 6] == nonces(world.pool.pending())
+    assert () == world.pool.candidates(GWEI)
+    assert [5, 6] == nonces(world.pool.candidates(GWEI - 1))
+
+
+def test_reth_parks_what_is_capped_below_the_base_fee() -> None:
+    """reth shows it, and all behind it, as queued until the base fee has fallen."""
+    world = World(RETH)
+    world.send(5, fee_cap=GWEI - 1, tip_cap=1)
+    world.send(6)
+    before = (nonces(world.pool.pending()), nonces(world.pool.queued()))
+    dropped = world.pool.advance(replace_chain(number=101, base_fee_wei=GWEI - 1), {})
+
+    assert ([], [5, 6]) == before
+    assert 7 == world.pool.pending_nonce(ALICE, 5)
+    assert () == dropped
+    assert [5, 6] == nonces(world.pool.pending())
+
+
+@ALL
+def test_a_blob_below_the_blob_base_fee_is_no_candidate(name: str) -> None:
+    """A blob transaction also has to cover the blob base fee."""
+    world = World(PROFILES[name])
+    world.add(world.blob(blob_fee_cap=9))
+    dear = replace_chain(number=101, blob_base_fee_wei=10)
+
+    before = world.pool.candidates(GWEI)
+    world.pool.advance(dear, {})
+
+    assert 1 == len(before)
+    assert () == world.pool.candidates(GWEI)
+
+
+def test_reth_parks_what_the_balance_does_not_cover_together() -> None:
+    """reth takes what is affordable alone, and queues what is not beside the earlier ones."""
+    world = World(RETH, account=replace_state(RICH, balance_wei=900_000 * GWEI))
+    world.send(5)
+    world.send(6)
+    world.send(7)
+    before = (nonces(world.pool.pending()), nonces(world.pool.queued()))
+    world.pool.advance(NEXT, {ALICE: RICH})
+
+    assert ([5, 6], [7]) == before
+    assert [5, 6, 7] == nonces(world.pool.pending())
+
+
+def test_geth_answers_a_gapped_transaction_and_drops_it_beyond_the_queue() -> None:
+    """The 65th queued transaction gets no error, and the highest nonce of the account goes."""
+    world = World(GETH)
+    for nonce in range(7, 7 + 64):
+        world.send(nonce)
+    highest = world.pool.queued()[-1]
+    lower, beyond = world.tx(6), world.tx(200)
+
+    assert Added(evicted=(beyond.hash,)) == world.add(beyond)
+    assert Added(evicted=(highest.hash,)) == world.add(lower)
+    assert 64 == len(world.pool.queued())
+
+
+def test_geth_cuts_the_longest_silent_accounts_queue() -> None:
+    """Beyond the queue of all accounts, the one heard of first loses its highest nonces."""
+    world = World(small(GETH))  # two queued ones in all
+    first, last = (world.send(nonce, sender=BOB) for nonce in (7, 8))
+    added = world.add(world.tx(9))
+
+    assert Added(evicted=(last.hash,)) == added
+    assert {BOB: [7], ALICE: [9]} == {
+        sender: nonces(world.pool.queued(sender)) for sender in (BOB, ALICE)
+    }
+    assert first == world.pool.get(first.hash)
+
+
+# (pending per account, limit, guaranteed) -> kept, by hand from truncatePending.
+FAIR = (
+    ({"a": 20, "b": 3}, 30, 16, {"a": 20, "b": 3}),
+    ({"a": 20, "b": 3}, 21, 16, {"a": 18, "b": 3}),
+    ({"a": 20, "b": 3}, 10, 16, {"a": 16, "b": 3}),
+    ({"a": 10, "b": 6, "c": 3}, 15, 2, {"a": 6, "b": 6, "c": 3}),
+    ({"a": 10, "b": 6, "c": 3}, 14, 2, {"a": 5, "b": 5, "c": 3}),
+    ({"a": 10, "b": 6, "c": 3}, 9, 2, {"a": 3, "b": 3, "c": 3}),
+    ({"a": 10, "b": 6, "c": 3}, 8, 2, {"a": 2, "b": 2, "c": 2}),
+    ({"a": 2, "b": 2, "c": 2}, 3, 2, {"a": 2, "b": 2, "c": 2}),
+)
+
+
+@pytest.mark.parametrize(("lengths", "limit", "guaranteed", "kept"), FAIR)
+def test_the_largest_accounts_are_cut_alike(
+    lengths: dict[Address, int], limit: int, guaranteed: int, kept: dict[Address, int]
+) -> None:
+    """geth cuts its largest senders to one length, and none below what is guaranteed."""
+    assert kept == fair_lengths(lengths, limit=limit, guaranteed=guaranteed)
+
+
+def test_geth_cuts_the_largest_sender_of_a_full_pool() -> None:
+    """Beyond the slots of all accounts, the highest nonces of the largest one go."""
+    rules = msgspec.structs.replace(GETH, global_slots=6, guaranteed_slots=2)
+    world = World(rules)
+    for nonce in range(5, 11):
+        world.send(nonce)
+    last = world.pool.pending()[-1]
+
+    added = world.add(world.tx(5, sender=BOB))
+
+    assert Added(evicted=(last.hash,)) == added
+    assert [5, 6, 7, 8, 9] == nonces(world.pool.pending(ALICE))
+
+
+def test_geth_turns_out_the_cheapest_for_a_better_one() -> None:
+    """A full pool drops the lowest effective tip, and what followed it is queued."""
+    rules = msgspec.structs.replace(small(GETH), global_slots=3, global_queue=3)
+    world = World(rules)
+    cheap = world.send(5, tip_cap=1)
+    world.send(6, tip_cap=9)
+    for index in range(4):
+        world.send(5, sender=Address(f"0x{index + 1:040x}"), tip_cap=5)
+
+    added = world.add(world.tx(5, sender=BOB, tip_cap=2))
+
+    assert cheap.hash in added.evicted
+    assert [6] == nonces(world.pool.queued(ALICE))
+
+
+def test_reth_discards_the_worst_end_of_a_full_subpool() -> None:
+    """Beyond a sub-pool's size the cheapest last transaction of an account leaves."""
+    world = World(msgspec.structs.replace(RETH, subpool_slots=3))
+    world.send(5, tip_cap=1)
+    cheapest = world.send(6, tip_cap=2)
+    world.send(5, sender=BOB, tip_cap=3)
+
+    added = world.add(world.tx(6, sender=BOB, tip_cap=4))
+
+    assert Added(evicted=(cheapest.hash,)) == added
+    assert [5] == nonces(world.pool.pending(ALICE))
+
+
+def test_reth_discards_the_longest_silent_accounts_parked_ones() -> None:
+    """Beyond the queued sub-pool's size the account that sent least recently loses its last."""
+    world = World(msgspec.structs.replace(RETH, subpool_slots=3))
+    world.send(7)
+    last = world.send(8)
+    world.send(7, sender=BOB)
+
+    added = world.add(world.tx(8, sender=BOB))
+
+    assert Added(evicted=(last.hash,)) == added
+
+
+def test_geth_drops_what_was_queued_for_too_long() -> None:
+    """An account's whole queue goes after three hours without a sign of life."""
+    world = World(GETH)
+    old = [world.send(nonce) for nonce in (7, 9)]
+    pool, born = world.pool, CHAIN.number
+
+    assert () == pool.advance(replace_chain(number=born + 900), {})
+    assert [each.hash for each in old] == list(pool.advance(replace_chain(number=born + 901), {}))
+
+
+def test_reth_drops_each_parked_one_at_its_own_age() -> None:
+    """Each parked transaction has its own three hours."""
+    world = World(RETH)
+    old = world.send(7)
+    world.pool.advance(replace_chain(number=500), {})
+    young = world.send(8)
+
+    assert (old.hash,) == world.pool.advance(replace_chain(number=1001), {})
+    assert young == world.pool.get(young.hash)
+
+
+@ALL
+def test_executable_ones_do_not_age(name: str) -> None:
+    """What waits for its block only is kept."""
+    world = World(PROFILES[name])
+    kept = world.send(5)
+
+    assert () == world.pool.advance(replace_chain(number=10**6), {})
+    assert (kept,) == world.pool.pending()
+
+
+@ALL
+def test_a_block_takes_the_mined_and_drops_the_stale(name: str) -> None:
+    """What was mined leaves silently, what lost its nonce to a stranger is named."""
+    world = World(PROFILES[name])
+    mined, stale, left = (world.send(nonce) for nonce in (5, 6, 7))
+    after = replace_state(RICH, nonce=7)
+
+    dropped = world.pool.advance(NEXT, {ALICE: after}, mined=[mined.hash, Hash("0xother")])
+
+    assert (stale.hash,) == dropped
+    assert (left,) == world.pool.pending()
+
+
+@pytest.mark.parametrize("name", ["geth", "strict"])
+def test_geth_drops_what_can_no_longer_be_paid_for(name: str) -> None:
+    """What costs more than the balance goes, and what follows it is queued."""
+    world = World(PROFILES[name])
+    world.send(5)
+    dear = world.send(6, value=10**18)
+    world.send(7)
+
+    dropped = world.pool.advance(NEXT, {ALICE: replace_state(RICH, balance_wei=10**17)})
+
+    assert (dear.hash,) == dropped
+    assert ([5], [7]) == (nonces(world.pool.pending()), nonces(world.pool.queued()))
+
+
+def test_reth_parks_what_can_no_longer_be_paid_for() -> None:
+    """reth keeps it and what follows it, for a balance that comes back."""
+    world = World(RETH)
+    world.send(5)
+    world.send(6, value=10**18)
+    world.send(7)
+
+    dropped = world.pool.advance(NEXT, {ALICE: replace_state(RICH, balance_wei=10**17)})
+
+    assert () == dropped
+    assert ([5], [6, 7]) == (nonces(world.pool.pending()), nonces(world.pool.queued()))
+
+
+@ALL
+def test_a_lower_gas_limit_of_the_block_is_obeyed(name: str) -> None:
+    """What no longer fits into a block is no candidate; geth drops it."""
+    world = World(PROFILES[name])
+    large = world.send(5, gas=9_000_000)
+    lower = replace_chain(number=101, gas_limit=8_000_000)
+
+    dropped = world.pool.advance(lower, {})
+
+    assert dropped == (() if name == "reth" else (large.hash,))
+    assert () == world.pool.candidates(GWEI)
+
+
+@ALL
+def test_a_reorg_pools_its_transactions_again(name: str) -> None:
+    """What a reorg takes off the chain is executable again, before what followed it."""
+    world = World(PROFILES[name])
+    first, second, third = (world.send(nonce) for nonce in (5, 6, 7))
+    mined = [first.hash, second.hash]
+    world.pool.advance(NEXT, {ALICE: replace_state(RICH, nonce=7)}, mined=mined)
+
+    dropped = world.pool.advance(CHAIN, {ALICE: RICH}, returned=[second, first])
+
+    assert () == dropped
+    assert (first, second, third) == world.pool.pending()
+
+
+@ALL
+def test_a_reorg_that_mined_another_attempt_drops_the_old_one(name: str) -> None:
+    """What the new branch spent the nonce of does not come back, nor does what it contains."""
+    world = World(PROFILES[name])
+    old = world.send(5, fee_cap=10 * GWEI, tip_cap=GWEI)
+    new = world.send(5)
+    kept = world.send(6)
+    world.pool.advance(NEXT, {ALICE: replace_state(RICH, nonce=6)}, mined=[new.hash])
+    after = replace_state(RICH, nonce=6)
+
+    dropped = world.pool.advance(NEXT, {ALICE: after}, mined=[old.hash], returned=[new, old])
+
+    assert (new.hash,) == dropped
+    assert (kept,) == world.pool.pending()
+
+
+@ALL
+def test_a_returned_one_has_to_beat_what_took_its_slot(name: str) -> None:
+    """A newer transaction at the nonce is replaced only by one that pays enough more."""
+    world = World(PROFILES[name])
+    returned = world.tx(5)
+    newer = world.send(5, fee_cap=21 * GWEI, tip_cap=2 * GWEI)
+
+    dropped = world.pool.advance(CHAIN, {ALICE: RICH}, returned=[returned])
+
+    assert (returned.hash,) == dropped
+    assert (newer,) == world.pool.pending()
+
+
+def test_returned_transactions_need_their_senders_state() -> None:
+    """A reorg cannot be followed without the accounts it changed."""
+    world = World(GETH)
+
+    with pytest.raises(DevnetError, match=f"without the state of its sender {ALICE}"):
+        world.pool.advance(CHAIN, {}, returned=[world.tx(5)])
+
+
+def test_geth_drops_blobs_behind_a_gap() -> None:
+    """The blob pool has no queue: what loses its predecessor goes too."""
+    world = World(GETH)
+    dear = world.blob(5, value=10**18)
+    later = world.blob(6)
+    world.add(dear)
+    world.add(later)
+
+    dropped = world.pool.advance(NEXT, {ALICE: replace_state(RICH, balance_wei=10**17)})
+
+    assert (dear.hash, later.hash) == dropped
+    assert 0 == len(world.pool)
+
+
+@ALL
+def test_other_type_once_the_blobs_are_gone(name: str) -> None:
+    """The account is free for the other type when its last transaction has left."""
+    world = World(PROFILES[name])
+    blob = world.blob(5)
+    world.add(blob)
+    world.pool.advance(NEXT, {ALICE: replace_state(RICH, nonce=6)}, mined=[blob.hash])
+
+    assert Added() == world.pool.add(world.tx(6), replace_state(RICH, nonce=6))
+
+
+@ALL
+def test_candidates_stop_where_the_money_does(name: str) -> None:
+    """A block is offered what the balance covers in the worst case, in nonce order."""
+    world = World(PROFILES[name])
+    for nonce in (5, 6, 7):
+        world.send(nonce, value=10**18)
+    poor = replace_state(RICH, balance_wei=25 * 10**17)
+
+    world.pool.advance(NEXT, {ALICE: poor})
+
+    assert [5, 6] == nonces(world.pool.candidates(GWEI))
+
+
+def test_the_full_size_of_geths_pool() -> None:
+    """6,144 slots are there, of which 1,024 may be queued; the next needs a better price."""
+    pool = Mempool(GETH, CHAIN)
+    world = World(GETH)
+    for index in range(5_120):
+        pool.add(world.tx(5, sender=Address(f"0x{index + 1:040x}")), RICH)
+    for index in range(1_024):
+        pool.add(world.tx(7, sender=Address(f"0x{index + 1:040x}")), RICH)
+
+    assert PoolStatus(pending=5_120, queued=1_024) == pool.status()
+    with pytest.raises(PoolRefusal, match=r"^transaction underpriced$"):
+        pool.add(world.tx(5), RICH)
+    assert 1 == len(pool.add(world.tx(5, tip_cap=3 * GWEI), RICH).evicted)
