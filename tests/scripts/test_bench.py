@@ -8,7 +8,7 @@ import pytest
 from scripts.bench.__main__ import AREAS, FIGURES, RESULTS, line, measure
 from scripts.bench.figures import AreaResult, Figure, Measured, load, render, store
 from scripts.bench.timing import medians
-from scripts.soak.__main__ import AREA as SOAK_AREA
+from scripts.soak.__main__ import PARTS as SOAKS
 from toolkit.model.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,7 +39,7 @@ def test_committed_table_is_made_of_the_committed_results() -> None:
 
 def test_every_result_is_of_a_known_area() -> None:
     """No result stays behind when its area is gone."""
-    assert {found.area for found in load(RESULTS)} <= {*AREAS, SOAK_AREA}
+    assert {found.area for found in load(RESULTS)} <= {*AREAS, *(f"soak-{name}" for name in SOAKS)}
 
 
 def test_row_carries_everything_that_a_figure_needs_to_be_believed() -> None:

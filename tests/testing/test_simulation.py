@@ -10,18 +10,18 @@ FAILED_BEFORE = (299, 1167)
 
 
 @pytest.mark.parametrize("seed", FAILED_BEFORE)
-async def test_a_schedule_that_once_failed(seed: int) -> None:
+def test_a_schedule_that_once_failed(seed: int) -> None:
     """A seed that broke an invariant once does not break it again."""
-    await run_one(chaotic_world, seed)
+    run_one(chaotic_world, seed)
 
 
 @pytest.mark.timeout(240)
-async def test_every_schedule_ends_in_the_truth() -> None:
+def test_every_schedule_ends_in_the_truth() -> None:
     """Under faults, reorgs, crashes and rivals every request ends once, as the chain says."""
     base = secrets.randbits(32)
     print(f"seeds {base}..")
 
-    coverage = await run_many(chaotic_world, range(base, base + FRESH_SEEDS))
+    coverage = run_many(chaotic_world, range(base, base + FRESH_SEEDS))
 
     print(coverage)
     reached = ["Confirmed", "Reverted", "Expired", "Cancelled", "Replaced", "lease landed"]

@@ -24,6 +24,10 @@ def phase(job: Job | None) -> str:
     return f"{stage}, cancelling" if job.cancelling else stage
 
 
+Counts = dict[str, int | float | dict[str, int]]
+"""Plain numbers, and groups of them, as they go into a file."""
+
+
 class Coverage:
     """Counts over schedules; two of them add up.
 
@@ -68,9 +72,9 @@ class Coverage:
         for effect in effects:
             self.effects[f"{event} => {effect}"] += 1
 
-    def counts(self) -> dict[str, int | dict[str, int]]:
+    def counts(self) -> Counts:
         """Everything as plain numbers, in order of name."""
-        plain: dict[str, int | dict[str, int]] = {
+        plain: Counts = {
             "schedules": self.schedules,
             "thin": self.thin,
             "events": self.events,
@@ -78,7 +82,7 @@ class Coverage:
         return plain | {name: dict(sorted(getattr(self, name).items())) for name in _COUNTERS}
 
     @classmethod
-    def of_counts(cls, counts: dict[str, int | dict[str, int]]) -> "Coverage":
+    def of_counts(cls, counts: Counts) -> "Coverage":
         """Read back what `counts` gave."""
         read = cls()
         for name, value in counts.items():

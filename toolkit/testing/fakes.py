@@ -50,15 +50,22 @@ GWEI = 10**9
 
 
 class InlineJournal(Journal):
-    """A journal that writes in the loop's own thread, so that a seed decides every turn."""
+    """A journal that writes in the loop's own thread, a turn later: a seed decides every turn."""
 
-    def _begin_write(self) -> asyncio.Future[None]:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        batch: Sequence[Entry] = tuple(self._tail)
-        self._backend.write(batch)
-        future.set_result(None)
-        self._written(batch, future)
-        return future
+    cut = False
+    """Whether the process died: nothing is written any more."""
+
+    def _begin_write(self) -> None:
+        self._writing = True
+        asyncio.get_running_loop().call_soon(self._write_inline, tuple(self._tail))
+
+    def _write_inline(self, batch: Sequence[Entry]) -> None:
+        if self.cut:
+            return
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._write(batch)
+        written.set_result(None)
+        self._written(batch, written)
 
 
 class SlowSigner:

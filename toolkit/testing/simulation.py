@@ -1,6 +1,6 @@
 """Seeded lives of a scheduler over a faulty world: one seed is one interleaving, for ever.
 
-    coverage = await run_many(chaotic_world, range(200))
+    coverage = run_many(chaotic_world, range(200))
     print(coverage)
 
 Each schedule asks for transactions, cancels some, leases bundles, moves heads, reorganises, lets
@@ -10,7 +10,9 @@ and what was told must be what the chain has.
 
 import asyncio
 import random
+import selectors
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import NamedTuple
 
@@ -51,31 +53,48 @@ def chaotic_world(rng: random.Random) -> World:
     return World(rng, **CHAOS)
 
 
-async def run_many(world: Callable[[random.Random], World], seeds: Iterable[int]) -> Coverage:
+def run_many(world: Callable[[random.Random], World], seeds: Iterable[int]) -> Coverage:
     """Live one schedule for each seed; returns what all of them went through.
+
+    Needs no event loop, and may be called inside one.
 
     Raises:
         AssertionError, ToolkitError: an invariant broke; the first note names the seed.
     """
-    coverage = Coverage()
-    for seed in seeds:
-        coverage += await run_one(world, seed)
-    return coverage
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(lambda: _run_all(world, seeds)).result()
 
 
-async def run_one(world: Callable[[random.Random], World], seed: int) -> Coverage:
-    """Live the schedule of one seed.
+def run_one(world: Callable[[random.Random], World], seed: int) -> Coverage:
+    """Live the schedule of one seed, on a loop of its own.
 
     Raises:
-        AssertionError, ToolkitError: an invariant broke; the first note names the seed.
+        AssertionError, ToolkitError: an invariant broke, or nothing would ever happen again; the
+            first note names the seed.
     """
     schedule = Schedule(world, seed)
     try:
-        await schedule.run()
+        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(_NeverIdle())) as runner:
+            runner.run(schedule.run())
     except (AssertionError, ToolkitError, LookupError, TypeError, ValueError) as error:
         error.add_note(f"seed {seed}")
         raise
     return schedule.coverage
+
+
+def _run_all(world: Callable[[random.Random], World], seeds: Iterable[int]) -> Coverage:
+    coverage = Coverage()
+    for seed in seeds:
+        coverage += run_one(world, seed)
+    return coverage
+
+
+class _NeverIdle(selectors.DefaultSelector):
+    """Turns a deadlock into a failure: here nothing ever comes from outside the loop."""
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        assert timeout is not None, "deadlock: everybody waits for somebody"
+        return []
 
 
 class Schedule:
@@ -144,6 +163,7 @@ class Schedule:
         task = asyncio.create_task(self.rng.choice([self._send, self._head, self._cancel])())
         for _ in range(self.rng.randrange(30)):
             await asyncio.sleep(0)
+        self.journal.cut = True
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         self._disturbed += 1

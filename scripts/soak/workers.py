@@ -1,0 +1,33 @@
+"""Batches of seeded cases on every core, in order."""
+
+import gc
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from scripts.soak.record import Progress
+
+T = TypeVar("T")
+
+Batch = tuple[int, int]
+"""First seed and how many."""
+
+
+def in_batches(
+    progress: Progress, work: Callable[[Batch], T], *, batch: int
+) -> Iterator[tuple[int, T]]:
+    """Give batches of seeds to one process a core; yields (cases, answer) in order of seeds."""
+    left = progress.run.size - progress.run.done
+    first = progress.next_seed
+    batches = [(first + done, min(batch, left - done)) for done in range(0, left, batch)]
+    context = multiprocessing.get_context("spawn")
+    cores = os.cpu_count() or 1
+    with context.Pool(cores, initializer=gc.freeze) as pool:
+        # As many at a time as there are cores, so that a time limit is kept.
+        for index in range(0, len(batches), 2 * cores):
+            if not progress.more():
+                return
+            some = batches[index : index + 2 * cores]
+            for (_, cases), answer in zip(some, pool.imap(work, some), strict=True):
+                yield cases, answer
