@@ -452,3 +452,73 @@ def test_the_full_size_of_geths_pool() -> None:
     with pytest.raises(PoolRefusal, match=r"^transaction underpriced$"):
         pool.add(world.tx(5), RICH)
     assert 1 == len(pool.add(world.tx(5, tip_cap=3 * GWEI), RICH).evicted)
+
+
+def test_of_equally_cheap_ones_the_later_nonce_leaves_first() -> None:
+    """A full pool of one price loses the end of an account's line, not its head."""
+    rules = msgspec.structs.replace(GETH, global_slots=1, global_queue=1)
+    world = World(rules)
+    head, last = world.send(5), world.send(6)
+
+    added = world.add(world.tx(5, sender=BOB, tip_cap=3 * GWEI))
+
+    assert Added(evicted=(last.hash,)) == added
+    assert head == world.pool.get(head.hash)
+
+
+@pytest.mark.parametrize("alive", ["replaced", "promoted"])
+def test_a_sign_of_life_renews_an_accounts_queue(alive: str) -> None:
+    """A pending replacement or a promotion gives what is queued another three hours (geth)."""
+    world = World(GETH)
+    world.send(5, fee_cap=10 * GWEI, tip_cap=GWEI)
+    queued = world.send(9)
+    world.pool.advance(replace_chain(number=900), {})
+    world.send(5 if alive == "replaced" else 6)
+
+    assert () == world.pool.advance(replace_chain(number=1_800), {})
+    assert (queued.hash,) == world.pool.advance(replace_chain(number=1_801), {})
+
+
+@ALL
+def test_a_returned_one_that_is_pooled_already_stays(name: str) -> None:
+    """What a client sent again before the pool heard of the reorg is not dropped by it."""
+    world = World(PROFILES[name])
+    sent = world.send(5)
+
+    assert () == world.pool.advance(CHAIN, {ALICE: RICH}, returned=[sent])
+    assert (sent,) == world.pool.pending()
+
+
+@ALL
+def test_a_returned_one_may_push_a_newer_one_out(name: str) -> None:
+    """The one that pays enough more holds the slot, and the other is named as dropped."""
+    world = World(PROFILES[name])
+    returned = world.tx(5)
+    newer = world.send(5, fee_cap=10 * GWEI, tip_cap=GWEI)
+
+    assert (newer.hash,) == world.pool.advance(CHAIN, {ALICE: RICH}, returned=[returned])
+    assert (returned,) == world.pool.pending()
+
+
+def test_blobs_take_no_slots_of_the_others() -> None:
+    """geth's blob pool is its own: blobs neither fill the other's slots nor are cut with it."""
+    world = World(msgspec.structs.replace(GETH, global_slots=2, guaranteed_slots=1, global_queue=2))
+    for nonce in (5, 6, 7):
+        world.add(world.blob(nonce, size=140_000))
+    added = [world.add(world.tx(nonce, sender=BOB)) for nonce in (5, 6)]
+
+    assert [Added(), Added()] == added
+    assert 5 == len(world.pool)
+
+
+def test_a_replacement_reth_discards_leaves_the_old_one() -> None:
+    """One that would come out of its parking place into a full sub-pool changes nothing."""
+    world = World(msgspec.structs.replace(RETH, subpool_slots=2))
+    parked = world.send(5, fee_cap=GWEI // 2, tip_cap=1)
+    for nonce in (5, 6):
+        world.send(nonce, sender=BOB)
+
+    with pytest.raises(PoolRefusal, match="txpool is full"):
+        world.send(5, fee_cap=2 * GWEI, tip_cap=2)
+    assert parked == world.pool.get(parked.hash)
+    assert PoolStatus(pending=2, queued=1) == world.pool.status()
