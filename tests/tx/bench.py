@@ -77,6 +77,7 @@ class Bench:
                         request_id=effect.request_id,
                         signed=signed,
                         cancels=effect.cancels,
+                        version=effect.version,
                     )
                 )
 

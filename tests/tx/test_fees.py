@@ -87,7 +87,8 @@ def test_replacements_satisfy_every_pool_and_no_ceiling_is_passed() -> None:
         old = _unsigned(cap, rng.randint(0, cap), kind=rng.choice([0, 1, 2, 2]))
         market = rng.choice([rng.randint(1, 30), rng.randint(1, 10**12)])
         limit = rng.randint(1, 4 * cap) * old.gas
-        new = fees.replacement(old, _quote(market, rng.randint(0, market)), max_cost_wei=limit)
+        quote = _quote(market, rng.randint(0, market))
+        new = fees.replacement(old, quote, max_cost_wei=limit)
         if new is None:
             assert bumped(cap) * old.gas > limit
             continue
@@ -97,7 +98,8 @@ def test_replacements_satisfy_every_pool_and_no_ceiling_is_passed() -> None:
             assert all(rule(a, b) for a, b in zip(before, after, strict=True)), rule.__name__
         assert new.gas * new.fee_cap <= limit
         assert after[1] <= after[0]
-        assert max(bumped(cap), min(market, limit // old.gas)) == new.fee_cap
+        asked = fees.market(quote, old.type)[0]
+        assert max(bumped(cap), min(asked, limit // old.gas)) == new.fee_cap
         same = {"max_fee_per_gas": 0, "max_priority_fee_per_gas": 0, "gas_price": 0}
         assert msgspec.structs.replace(old, **same) == msgspec.structs.replace(new, **same)
     assert made > 200
@@ -152,7 +154,7 @@ def test_first_attempt_takes_the_authors_fees_over_the_quote() -> None:
     assert (100, 9) == (first(request).max_fee_per_gas, first(request).max_priority_fee_per_gas)
     assert (30, 0) == (first(own).max_fee_per_gas, first(own).max_priority_fee_per_gas)
     assert (5, 5) == (first(capped).max_fee_per_gas, first(capped).max_priority_fee_per_gas)
-    assert (100, 0) == (first(legacy).gas_price, first(legacy).max_fee_per_gas)
+    assert (2 + 9, 0) == (first(legacy).gas_price, first(legacy).max_fee_per_gas)
 
 
 @pytest.mark.parametrize(

@@ -57,9 +57,9 @@ def test_a_mined_request_is_forgotten_when_no_reorg_can_reach_it(bench: Bench) -
     bench.accept("a")
     bench.observe(11, nonce=1, receipts=(bench.mined("a", 11),))
 
-    bench.observe(11 + LIMITS.keep_blocks - 1, nonce=1)
+    bench.observe(11 + LIMITS.watch_blocks - 1, nonce=1)
     assert "a" in bench.state.jobs
-    bench.observe(11 + LIMITS.keep_blocks, nonce=1)
+    bench.observe(11 + LIMITS.watch_blocks, nonce=1)
     assert ({}, 1) == (bench.state.jobs, bench.state.settled_nonce)
 
 
@@ -259,9 +259,9 @@ def test_cancelling_what_may_be_out_spends_the_nonce_on_nothing(bench: Bench) ->
 
 
 def test_a_deadline_cancels_before_the_next_block_can_take_it(bench: Bench) -> None:
-    """At its last block an unmined request is outbid by nothing; unsent ones just end."""
+    """One head before its last block a public request is outbid by nothing; unsent ones end."""
     for name in "abcd":
-        bench.accept(name, deadline_block=12)
+        bench.accept(name, deadline_block=13)
     bench.answer("a")
 
     bench.observe(11)
@@ -269,8 +269,9 @@ def test_a_deadline_cancels_before_the_next_block_can_take_it(bench: Bench) -> N
     bench.observe(12)
 
     assert bench.cancelling("a")
-    assert Expired(last_block=12) == bench.ends["d"]
+    assert {} == bench.ends
     bench.observe(13, nonce=1, receipts=(bench.mined("a", 13),))
+    assert Expired(last_block=13) == bench.ends["d"]
     assert isinstance(bench.ends["a"], Expired)
     assert bench.state.jobs["a"].last.signed.hash == bench.ends["a"].tx_hash
 
@@ -286,7 +287,7 @@ def test_a_nonce_spent_by_a_stranger_ends_the_request_as_replaced(bench: Bench) 
     bench.observe(12, nonce=1, spenders=(Spender(nonce=0, by=STRANGER),))
 
     assert Replaced(by=STRANGER, nonce=0) == bench.ends["a"]
-    assert {"b": 1} == bench.nonces()
+    assert [("b", 1)] == [(job.request_id, job.nonce) for job in bench.state.in_flight()]
 
 
 def test_a_spent_nonce_is_not_cancelled(bench: Bench) -> None:

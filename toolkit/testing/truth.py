@@ -136,7 +136,9 @@ class Story:
         unsigned, job = event.signed.unsigned, before.jobs.get(event.request_id)
         assert job is not None, f"entry {seq} prepares {event.request_id}, which is not live"
         assert unsigned.gas * unsigned.fee_cap <= before.limits.max_cost_wei, f"{seq}: ceiling"
-        assert not before.leases or job.tries, f"entry {seq}: public nonce behind a bundle"
+        barrier = before.barrier()
+        ahead = barrier is None or unsigned.nonce < barrier
+        assert ahead or job.tries, f"entry {seq}: public nonce behind a bundle"
         if job.tries:
             _check_bump(seq, job.last.signed.unsigned, unsigned)
         else:

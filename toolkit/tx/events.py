@@ -30,6 +30,11 @@ class LaneLimits(msgspec.Struct, frozen=True, kw_only=True):
     finality_blocks: int = 64
     keep_blocks: int = 64
 
+    @property
+    def watch_blocks(self) -> int:
+        """How deep a spent nonce is remembered: deeper than anything that may be taken back."""
+        return max(self.keep_blocks, self.finality_blocks + 1)
+
 
 class Mined(msgspec.Struct, frozen=True, kw_only=True):
     """What the chain did with one of our transactions; `reason` decodes a revert."""
@@ -108,7 +113,10 @@ class SigningFailed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answered(msgspec.Struct, frozen=True, kw_only=True):
-    """A destination answered an attempt, or did not: `exposure` is what follows from it."""
+    """A destination answered an attempt, or did not: `exposure` is what follows from it.
+
+    `refusal` is the name of the error's class, as "InsufficientFunds", and `message` its text.
+    """
 
     lane: Address
     request_id: str
@@ -117,6 +125,7 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
     exposure: Exposure
     recovery: Recovery | None = None
     message: str = ""
+    refusal: str = ""
 
 
 class CancelAsked(msgspec.Struct, frozen=True, kw_only=True):

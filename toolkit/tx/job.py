@@ -2,19 +2,23 @@
 
 import msgspec
 
-from toolkit.model.chain import Hash
+from toolkit.model.chain import Address, Hash
 from toolkit.model.tx import (
     Cancelled,
     Confirmed,
     Expired,
     Exposure,
+    ExternalSpend,
+    FeeQuote,
     Outcome,
+    Replaced,
     Reverted,
     SignedTransaction,
     TransactionRequest,
+    UnsignedTransaction,
     Urgency,
 )
-from toolkit.tx.events import Mined
+from toolkit.tx.events import Mined, Spender
 
 
 class Try(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,11 +29,18 @@ class Try(msgspec.Struct, frozen=True, kw_only=True):
     exposures: dict[str, Exposure]
     first_block: int  # head when it was prepared
     sent_block: int  # head when it was last handed to its destinations
+    version: int = 0  # which payload of the request it carries
+    dead: bool = False  # refused for good while an older attempt is out
 
     @property
     def exposed(self) -> bool:
         """Whether anybody else may have the bytes."""
         return any(exposure > Exposure.NONE for exposure in self.exposures.values())
+
+    @property
+    def taken(self) -> bool:
+        """Whether anybody has said, or is not known not to say, that they have the bytes."""
+        return any(exposure > Exposure.JOURNALLED for exposure in self.exposures.values())
 
     @property
     def uncertain(self) -> bool:
@@ -39,9 +50,21 @@ class Try(msgspec.Struct, frozen=True, kw_only=True):
             for exposure in self.exposures.values()
         )
 
+    def public(self, relays: tuple[str, ...]) -> bool:
+        """Whether it may be where it stays until it is mined, unlike at these relays."""
+        return any(
+            known is Exposure.PUBLIC
+            or (known in {Exposure.JOURNALLED, Exposure.UNKNOWN} and name not in relays)
+            for name, known in self.exposures.items()
+        )
+
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """One accepted request. It has a nonce exactly while it has tries."""
+    """One accepted request. It has a nonce exactly while it has tries.
+
+    `request` and `version` are what the author wants by now; `payloads` has every version once
+    there are several. At most one of `mined`, `foreign` and `lost` tells what spent the nonce.
+    """
 
     request_id: str
     request: TransactionRequest
@@ -50,11 +73,26 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     deadline_block: int | None = None
     tries: tuple[Try, ...] = ()
     mined: Mined | None = None
-    reported: str = ""  # hash and status of the end that was last reported
+    reported: str = ""  # names the end that was last reported
+    reported_hash: Hash | None = None  # of what spent the nonce then
     cancel_asked: bool = False
     expired: bool = False  # its deadline made us cancel it
     raise_fees: bool = False  # the last attempt was refused as too cheap
     unexplained: int = 0  # heads since the nonce was spent by nobody we know
+    order: int = 0  # of acceptance
+    priority: int = 0
+    after: str | None = None  # the request that must be confirmed before this one may go
+    on_external_spend: ExternalSpend = ExternalSpend.REPORT
+    version: int = 0
+    payloads: tuple[TransactionRequest, ...] = ()
+    floor: FeeQuote | None = None  # the least that the author wants the next attempt to bid
+    reason: str = ""  # why it is cancelled, where the author did not ask
+    refusal: str = ""  # the error by which the last attempt was refused, and its message
+    refusal_text: str = ""
+    foreign: Spender | None = None  # somebody else's transaction spent the nonce
+    lost: bool = False  # the nonce is spent, and nobody could ever say by what
+    requeued: bool = False  # it lives on its second nonce
+    held_wei: int = 0  # what the account must hold for its costliest attempt
 
     @property
     def nonce(self) -> int | None:
@@ -63,13 +101,21 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def last(self) -> Try:
-        """The attempt that is meant to be mined."""
-        return self.tries[-1]
+        """The attempt that is meant to be mined: the newest that was not refused for good."""
+        newest = self.tries[-1]
+        if newest.dead:
+            return next((one for one in reversed(self.tries) if not one.dead), newest)
+        return newest
+
+    @property
+    def landed(self) -> bool:
+        """Whether something has spent its nonce."""
+        return self.mined is not None or self.foreign is not None or self.lost
 
     @property
     def in_flight(self) -> bool:
-        """Whether it holds a nonce that it has not spent yet."""
-        return bool(self.tries) and self.mined is None
+        """Whether it holds a nonce that nothing known has spent."""
+        return bool(self.tries) and not self.landed
 
     @property
     def exposed(self) -> bool:
@@ -82,11 +128,16 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         return self.cancel_asked or self.expired
 
     @property
-    def worst_cost_wei(self) -> int:
-        """What the account must hold for its costliest attempt; 0 once it is mined."""
-        if not self.in_flight:
-            return 0
-        return max(attempt.signed.unsigned.worst_cost_wei for attempt in self.tries)
+    def requeues(self) -> bool:
+        """Whether, once the stranger's transaction is final, it is tried on a new nonce."""
+        spender = self.foreign
+        return (
+            spender is not None
+            and not spender.same_payload
+            and not self.cancelling
+            and not self.requeued
+            and self.on_external_spend is ExternalSpend.REQUEUE
+        )
 
     def hashes(self) -> tuple[Hash, ...]:
         """Every hash under which it may be mined."""
@@ -98,13 +149,44 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     def with_try(self, changed: Try) -> "Job":
         """The job with the attempt of the same hash replaced."""
-        return msgspec.structs.replace(
-            self,
-            tries=tuple(
-                changed if attempt.signed.hash == changed.signed.hash else attempt
-                for attempt in self.tries
-            ),
-        )
+        return msgspec.structs.replace(self, tries=self.tries_with(changed))
+
+    def tries_with(self, changed: Try) -> tuple[Try, ...]:
+        """The tries with the one of the same hash replaced."""
+        if len(self.tries) == 1:
+            return (changed,)
+        own = changed.signed.hash
+        return tuple(changed if one.signed.hash == own else one for one in self.tries)
+
+    def payload_of(self, version: int) -> TransactionRequest:
+        """What the author asked for in one of the versions."""
+        return self.payloads[version] if self.payloads else self.request
+
+    def does(self, to: Address | None, value: int, data: str) -> bool:
+        """Whether a transaction with these fields is one that the author asked this job to send.
+
+        Every version that anybody may have counts: what one of them wanted has been done.
+        """
+        wanted = {payload(one.signed.unsigned) for one in self.tries if not one.cancels}
+        wanted.add(payload(self.request))
+        return (to and to.lower(), value, data.lower()) in wanted
+
+
+def payload(wanted: TransactionRequest | UnsignedTransaction) -> tuple[str | None, int, str]:
+    """What a transaction does, whatever its nonce and fees, in lower case."""
+    return wanted.to and wanted.to.lower(), wanted.value, wanted.data.lower()
+
+
+def end_of(job: Job) -> tuple[str, Outcome]:
+    """The truth about a job whose nonce is spent, and a name that differs for each such end."""
+    if job.mined is not None:
+        return f"{job.mined.tx_hash} in {job.mined.block_hash}", mined_outcome(job)
+    nonce = job.nonce
+    assert nonce is not None, "only a nonce can be spent"
+    if job.foreign is not None:
+        by, executed = job.foreign.by, job.foreign.same_payload
+        return f"replaced by {by}", Replaced(by=by, nonce=nonce, executed=executed)
+    return "replaced by nobody known", Replaced(by=None, nonce=nonce)
 
 
 def mined_outcome(job: Job) -> Outcome:
@@ -116,8 +198,12 @@ def mined_outcome(job: Job) -> Outcome:
         if job.expired and not job.cancel_asked:
             return Expired(last_block=job.deadline_block or 0, tx_hash=mined.tx_hash)
         return Cancelled(
-            tx_hash=mined.tx_hash, block_number=mined.block_number, fee_wei=mined.fee_wei
+            tx_hash=mined.tx_hash,
+            block_number=mined.block_number,
+            fee_wei=mined.fee_wei,
+            reason=job.reason,
         )
+    version = 0 if attempt is None else attempt.version
     if not mined.succeeded:
         return Reverted(
             tx_hash=mined.tx_hash,
@@ -126,6 +212,7 @@ def mined_outcome(job: Job) -> Outcome:
             gas_used=mined.gas_used,
             fee_wei=mined.fee_wei,
             reason=mined.reason,
+            version=version,
         )
     return Confirmed(
         tx_hash=mined.tx_hash,
@@ -133,6 +220,7 @@ def mined_outcome(job: Job) -> Outcome:
         block_hash=mined.block_hash,
         gas_used=mined.gas_used,
         fee_wei=mined.fee_wei,
+        version=version,
     )
 
 
@@ -140,4 +228,4 @@ def unsent_outcome(job: Job) -> Outcome:
     """The end of a job that certainly never was in anybody's hands, or is no longer wanted."""
     if job.expired and not job.cancel_asked:
         return Expired(last_block=job.deadline_block or 0)
-    return Cancelled()
+    return Cancelled(reason=job.reason)

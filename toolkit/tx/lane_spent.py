@@ -1,0 +1,240 @@
+"""What a head says of the lane's nonces: who spent them, what a reorg took back, what is final.
+
+A nonce that the chain has spent is explained by a receipt of ours or by a stranger's transaction.
+Either stays remembered until no reorg can reach it, and holds its nonce again if one does. Nothing
+is believed to be undone because a node is silent: an end is taken back when its nonce is unspent
+again or something else is named in its place.
+"""
+
+from itertools import takewhile
+
+from toolkit.model.chain import Hash
+from toolkit.tx.events import Finish, Mined, Observed, Reopen, Spender
+from toolkit.tx.job import Job, end_of
+from toolkit.tx.lane_state import Draft, LaneState
+
+SPENT_PATIENCE_BLOCKS = 3
+"""Heads to wait for the name of whoever spent a nonce: a node may lag behind itself."""
+
+FALLEN_PATIENCE_HEADS = 6
+"""Heads in a row with a lower count of the account after which it is the truth, and no lag."""
+
+
+def follow(draft: Draft, event: Observed) -> None:
+    """Take over what the head says, and end or reopen the requests that it is about."""
+    before = draft.state
+    fallen = before.fallen + 1 if event.nonce < before.nonce else 0
+    reorged = event.reorged or fallen >= FALLEN_PATIENCE_HEADS
+    found = _receipts(before, event, reorged=reorged)
+    draft.update(
+        nonce=_count(draft, event, found, reorged=reorged),
+        block=event.block,
+        balance_wei=event.balance_wei,
+        quotes=event.quotes,
+        delegated=event.delegated,
+        fallen=0 if reorged else fallen,
+    )
+    spenders = {spender.nonce: spender for spender in event.spenders}
+    if reorged:
+        _return_unspent(draft, seen_block=before.block)
+    if event.reorged:
+        _reconsider(draft, found, spenders, seen_block=before.block)
+    for name, mined in found.items():
+        job = draft.state.jobs[name]
+        if not _alike(job.mined, mined):
+            changed = draft.put(
+                job, mined=mined, foreign=None, lost=False, unexplained=0, refusal=""
+            )
+            draft.land(changed, mined.block_number)
+    if before.slots or before.due or reorged:
+        _explain(draft, spenders)
+        report(draft)
+    _forget(draft)
+
+
+def _receipts(state: LaneState, event: Observed, *, reorged: bool) -> dict[str, Mined]:
+    if not event.receipts:
+        return {}
+    asked = (*state.slots.values(), *(state.landed if reorged else state.due))
+    owner = {attempt.signed.hash: name for name in asked for attempt in state.jobs[name].tries}
+    return {owner[one.tx_hash]: one for one in event.receipts if one.tx_hash in owner}
+
+
+def _count(draft: Draft, event: Observed, found: dict[str, Mined], *, reorged: bool) -> int:
+    """The account's count, as far as one answer of one node is to be believed.
+
+    It falls only in a reorg, and then not below what receipts of the same head prove, what a
+    bundle has spent in a block still to be seen, or what is too deep to be taken back.
+    """
+    state = draft.state
+    proven = [_above(state.jobs[name]) for name in found]
+    if not reorged:
+        return max(event.nonce, state.nonce, *proven)
+    if event.block < state.bundled_block:
+        proven.append(state.bundled_nonce)
+    if not event.reorged:  # a low count alone undoes nothing that was seen to be spent
+        proven += [_above(state.jobs[name]) for name in state.landed]
+    if event.nonce < state.settled_nonce and event.reorged and event.block >= state.block:
+        draft.halt(
+            f"the chain's count of the account fell to {event.nonce}, though nonces below "
+            f"{state.settled_nonce} were final; resume the lane when this is understood"
+        )
+        draft.update(settled_nonce=event.nonce)
+    return max(event.nonce, draft.state.settled_nonce, *proven)
+
+
+def _above(job: Job) -> int:
+    """The least count of an account that has spent this job's nonce; 0 where nothing proves it."""
+    return 0 if job.nonce is None or job.lost else job.nonce + 1
+
+
+def _return_unspent(draft: Draft, *, seen_block: int) -> None:
+    """Let requests hold their nonces again that the chain does not count any more."""
+    nonce = draft.state.nonce
+    for job in [draft.state.jobs[name] for name in draft.state.landed]:
+        if job.nonce is not None and job.nonce >= nonce:
+            _require_not_final(draft, job, seen_block)
+            _reopen(draft, job)
+            _return(draft, job, reported="")
+    unspent = [name for held, name in draft.state.slots.items() if held >= nonce]
+    for job in map(draft.state.jobs.__getitem__, unspent):
+        if job.reported:
+            _reopen(draft, job)
+            draft.put(job, reported="")
+
+
+def _reconsider(
+    draft: Draft, found: dict[str, Mined], spenders: dict[int, Spender], *, seen_block: int
+) -> None:
+    """Look again at what spent the nonces that are still spent."""
+    jobs = draft.state.jobs
+    for job in [jobs[name] for name in draft.state.landed]:
+        spender = spenders.get(-1 if job.nonce is None else job.nonce)
+        if job.request_id in found:
+            if not _alike(job.mined, found[job.request_id]):
+                _require_not_final(draft, job, seen_block)
+        elif spender is not None and spender.by not in job.hashes():
+            if job.foreign is None or job.foreign.by != spender.by:
+                _require_not_final(draft, job, seen_block)
+            _spent_by(draft, job, spender)
+        else:
+            # Silence: asked for again at each head, and told anew only if the answer differs.
+            _return(draft, job, reported=job.reported)
+
+
+def _alike(one: Mined | None, other: Mined) -> bool:
+    """Whether two receipts tell of the same transaction in the same block."""
+    return (
+        one is not None
+        and one.tx_hash == other.tx_hash
+        and one.block_hash == other.block_hash
+        and one.succeeded == other.succeeded
+    )
+
+
+def _return(draft: Draft, job: Job, *, reported: str) -> None:
+    """Let a job hold its nonce again."""
+    draft.unland(job)
+    changed = draft.put(job, mined=None, foreign=None, lost=False, unexplained=0, reported=reported)
+    assert changed.nonce is not None, "what landed has a nonce"
+    draft.take_slot(changed, changed.nonce)
+
+
+def _explain(draft: Draft, spenders: dict[int, Spender]) -> None:
+    """Find out who spent a nonce that is not unspent; without a name, wait for one a little."""
+    state = draft.state
+    for nonce in sorted(n for n in state.slots if n < state.nonce):
+        job = state.jobs[state.slots[nonce]]
+        spender = spenders.get(nonce)
+        if spender is not None:
+            if spender.by not in job.hashes():
+                _spent_by(draft, job, spender)
+        elif job.unexplained < SPENT_PATIENCE_BLOCKS:
+            draft.put(job, unexplained=job.unexplained + 1)
+        else:
+            draft.land(draft.put(job, lost=True), state.block)
+    for name in state.due:
+        job = state.jobs[name]
+        named = spenders.get(-1 if job.nonce is None else job.nonce)
+        if job.lost and named is not None and named.by not in job.hashes():
+            _spent_by(draft, job, named)
+
+
+def _spent_by(draft: Draft, job: Job, spender: Spender) -> None:
+    block = spender.block_number or draft.state.landed.get(job.request_id, draft.state.block)
+    changed = draft.put(job, foreign=spender, mined=None, lost=False, unexplained=0, refusal="")
+    draft.land(changed, block)
+
+
+def report(draft: Draft) -> None:
+    """Tell the ends that lie deep enough, each once, and take back those that changed."""
+    limits = draft.state.limits
+    for job in [draft.state.jobs[name] for name in draft.state.due]:
+        depth = draft.state.block - draft.state.landed[job.request_id] + 1
+        end, outcome = end_of(job)
+        told = job.reported
+        if told and (job.requeues or told != end):
+            _reopen(draft, job)
+            told = ""
+        if job.requeues:
+            draft.put(job, reported=told)
+            if depth >= limits.finality_blocks:
+                _requeue(draft, draft.state.jobs[job.request_id])
+            continue
+        enough = depth >= limits.confirmations or job.lost
+        if enough and not told:
+            told = end
+            draft.effects.append(Finish(request_id=job.request_id, outcome=outcome))
+            draft.put(job, reported=end, reported_hash=_cause(job))
+        elif told != job.reported:
+            draft.put(job, reported=told)
+        if told and not job.lost:  # the receipt of what is lost may still come
+            draft.settle(job)
+
+
+def _requeue(draft: Draft, job: Job) -> None:
+    """No reorg can bring an attempt at the old nonce back, so a new nonce cannot double it."""
+    draft.unland(job)
+    second = draft.put(
+        job,
+        tries=(),
+        foreign=None,
+        requeued=True,
+        raise_fees=False,
+        refusal="",
+        held_wei=0,
+    )
+    draft.enqueue(second)
+
+
+def _reopen(draft: Draft, job: Job) -> None:
+    if job.reported:
+        tx_hash = job.reported_hash or job.last.signed.hash
+        draft.effects.append(Reopen(request_id=job.request_id, tx_hash=tx_hash))
+
+
+def _cause(job: Job) -> Hash | None:
+    """What spent the nonce."""
+    if job.mined is not None:
+        return job.mined.tx_hash
+    return None if job.foreign is None else job.foreign.by
+
+
+def _require_not_final(draft: Draft, job: Job, seen_block: int) -> None:
+    """Halt when something that was final at the last head is taken back."""
+    block = draft.state.landed[job.request_id]
+    if not job.lost and seen_block - block + 1 >= draft.state.limits.finality_blocks:
+        draft.halt(
+            f"a reorg took back block {block} with nonce {job.nonce} of {job.request_id}, which "
+            "was final; resume the lane when this is understood"
+        )
+
+
+def _forget(draft: Draft) -> None:
+    """Let go of what is deeper than any reorg is looked for; the oldest come first."""
+    state = draft.state
+    newest = state.block - state.limits.watch_blocks
+    gone = list(takewhile(lambda name: state.landed[name] <= newest, state.landed))
+    for job in [state.jobs[name] for name in gone]:
+        draft.drop(job)
+        draft.update(settled_nonce=max(draft.state.settled_nonce, (job.nonce or 0) + 1))
