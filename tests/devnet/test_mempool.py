@@ -522,3 +522,74 @@ def test_a_replacement_reth_discards_leaves_the_old_one() -> None:
         world.send(5, fee_cap=2 * GWEI, tip_cap=2)
     assert parked == world.pool.get(parked.hash)
     assert PoolStatus(pending=2, queued=1) == world.pool.status()
+
+
+@ALL
+def test_a_reorg_pools_blobs_in_nonce_order(name: str) -> None:
+    """Blobs of a reorg come back lowest nonce first: they may not be gapped."""
+    world = World(PROFILES[name])
+    blobs = [world.blob(5), world.blob(6)]
+    for each in blobs:
+        world.add(each)
+    mined = [each.hash for each in blobs]
+    world.pool.advance(NEXT, {ALICE: replace_state(RICH, nonce=7)}, mined=mined)
+
+    assert () == world.pool.advance(CHAIN, {ALICE: RICH}, returned=blobs[::-1])
+    assert tuple(blobs) == world.pool.pending()
+
+
+def test_what_the_chain_has_spent_takes_no_slots() -> None:
+    """An account that has moved on since the last head is judged as it stands now."""
+    world = World(RETH)
+    for nonce in range(5, 21):
+        world.send(nonce)
+
+    assert Added() == world.add(world.tx(21), nonce=6)
+
+
+def test_a_queued_replacement_is_paid_for_beside_what_is_pending() -> None:
+    """geth counts the whole cost of what is queued, also where it replaces."""
+    world = World(GETH, account=replace_state(RICH, balance_wei=800_000 * GWEI))
+    world.send(5, value=0)
+    world.send(7, fee_cap=10 * GWEI, tip_cap=GWEI, value=0)
+
+    with pytest.raises(PoolRefusal, match="tx cost 420000000000000, overshot 40000000000000"):
+        world.send(7, value=0)
+
+
+def test_a_blobs_replacement_pays_for_itself_only() -> None:
+    """What it replaces is not counted beside it (reth)."""
+    fees = {"fee_cap": 10 * GWEI, "tip_cap": 1, "blob_fee_cap": 1, "value": 0}
+    doubled = {"fee_cap": 20 * GWEI, "tip_cap": 2, "blob_fee_cap": 2, "value": 0}
+    exact = 420_000 * GWEI + 2 * 131_072
+    world = World(RETH, account=replace_state(RICH, balance_wei=exact))
+    old = world.blob(**fees)
+    world.add(old)
+
+    assert Added(replaced=old.hash) == world.add(world.blob(**doubled))
+
+
+def test_a_blob_is_replaced_in_a_full_account() -> None:
+    """The limit of 16 blobs is for further ones (geth)."""
+    world = World(GETH)
+    for nonce in range(5, 21):
+        world.add(world.blob(nonce))
+    doubled = {"fee_cap": 40 * GWEI, "tip_cap": 4 * GWEI, "blob_fee_cap": 2 * GWEI}
+
+    assert world.add(world.blob(20, **doubled)).replaced is not None
+
+
+@ALL
+def test_a_blobs_sidecar_is_not_measured_with_the_others_size(name: str) -> None:
+    """A transaction with six blobs and their proofs is not oversized."""
+    world = World(PROFILES[name])
+
+    assert Added() == world.add(world.blob(blobs=6, size=840_000))
+
+
+def test_reth_knows_no_tip_of_a_legacy_price() -> None:
+    """A legacy transaction is replaced on its price alone (reth)."""
+    world = World(RETH)
+    old = world.send(type=0, fee_cap=1_000, tip_cap=1_000)
+
+    assert Added(replaced=old.hash) == world.add(world.tx(fee_cap=1_100, tip_cap=1))

@@ -266,7 +266,7 @@ def _is_delegated(a: Applicant) -> bool:
 
 
 def _delegated_gap(a: Applicant) -> Fields | None:
-    lone = _is_delegated(a) and not a.executable and not a.tx.is_blob
+    lone = _is_delegated(a) and not a.executable
     return {} if lone and a.tx.nonce != a.account.nonce else None
 
 
