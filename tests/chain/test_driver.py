@@ -82,6 +82,32 @@ async def test_what_does_not_pass_ends_the_block(
     assert 0 == task.cancelling()
 
 
+@pytest.mark.parametrize("own", [None, ValueError("its own")])
+async def test_a_failure_as_the_block_ends_is_no_cancellation(
+    node: Node, own: Exception | None
+) -> None:
+    """What the block raises itself is raised; if nothing, then what ended the following."""
+    failing = asyncio.Event()
+
+    async def digest(_: HeadChange) -> None:
+        failing.set()
+        raise JournalUnavailable("not now")
+
+    async def end_at_that_moment() -> None:
+        driver = driver_of(node, digest)
+        async with driver.owned():
+            driver.start()
+            await failing.wait()
+            if own is not None:
+                raise own
+
+    with pytest.raises(JournalUnavailable if own is None else ValueError):
+        await end_at_that_moment()
+    task = asyncio.current_task()
+    assert task is not None
+    assert 0 == task.cancelling()
+
+
 async def test_cancelling_the_owner_stays_a_cancellation(node: Node) -> None:
     """A cancellation from outside passes through unchanged."""
     driver = driver_of(node, Digest())

@@ -30,6 +30,7 @@ class HeadDriver:
         self._task: asyncio.Task[None] | None = None
         self._owner: asyncio.Task[object] | None = None
         self._failure: BaseException | None = None
+        self._cancels = False  # we cancelled the owner, and it has not noticed yet
 
     @asynccontextmanager
     async def owned(self) -> AsyncGenerator[None, None]:
@@ -41,11 +42,14 @@ class HeadDriver:
         try:
             yield
         except asyncio.CancelledError:
-            if self._failure is None or self._owner is None:
+            if not self._cancelled_by_us():
                 raise
-            self._owner.uncancel()
         finally:
-            await self._stop()
+            try:
+                await self._stop()
+            except asyncio.CancelledError:  # it failed just as the block came to its end
+                if not self._cancelled_by_us():
+                    raise
         if self._failure is not None:
             raise self._failure
 
@@ -86,6 +90,13 @@ class HeadDriver:
         await self._digest(change)
         self._undigested = None
 
+    def _cancelled_by_us(self) -> bool:
+        """Whether the owner was cancelled for a failed following and for nothing else."""
+        if self._owner is None or not self._cancels:
+            return False
+        self._cancels = False
+        return self._owner.uncancel() == 0
+
     async def _follow(self) -> None:
         async for change in self._follower.changes():
             for attempt in range(1, _TRIES + 1):
@@ -102,4 +113,5 @@ class HeadDriver:
             return
         self._failure = task.exception()
         if self._owner is not None:
+            self._cancels = True
             self._owner.cancel()
