@@ -286,7 +286,7 @@ class World:
     async def take(self, signed: SignedTransaction) -> None:
         """Admit by geth's rules, with faults before and after the admission."""
         self.sends += 1
-        await self._delay()
+        await self.pause()
         if self._fault("refused"):
             raise NodeUnavailable("connection refused", sent=False)
         if self._fault("lost_before"):
@@ -296,6 +296,11 @@ class World:
             raise NodeTimeout("no answer; but it arrived")
         if self._fault("dropped"):
             self.pool.pop(signed.unsigned.nonce, None)
+
+    async def pause(self) -> None:
+        """What a call waits before it is answered: a few turns of the loop, where faults say so."""
+        for _ in range(self.rng.randrange(3) if self.faults.get("delay") else 0):
+            await asyncio.sleep(0)
 
     def _admit(self, signed: SignedTransaction) -> None:
         new = signed.unsigned
@@ -342,13 +347,9 @@ class World:
         return struck
 
     async def _asked(self) -> None:
-        await self._delay()
+        await self.pause()
         if self._fault("unreachable"):
             raise NodeUnavailable("connection refused", sent=False)
-
-    async def _delay(self) -> None:
-        for _ in range(self.rng.randrange(3) if self.faults.get("delay") else 0):
-            await asyncio.sleep(0)
 
 
 class Mempool:
