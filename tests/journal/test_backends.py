@@ -57,8 +57,8 @@ class Store:
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return Store(tmp_path / "j.db" if request.param == "sqlite" else None)
+def store(request: pytest.FixtureRequest, quick_path: Path) -> Store:
+    return Store(quick_path / "j.db" if request.param == "sqlite" else None)
 
 
 @pytest.fixture

@@ -4,9 +4,11 @@ import asyncio
 import random
 import resource
 import secrets
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,16 +20,20 @@ from toolkit.journal.sqlite import SqliteBackend, read_entries
 from toolkit.journal.verification import verify_file
 from toolkit.model.errors import JournalUnavailable
 
-_PAGE, _FRAME_HEADER, _WAL_HEADER = 4_096, 24, 32
+_PAGE, _FRAME_HEADER, _WAL_HEADER = 512, 24, 32  # SQLite's smallest page: fewer bytes to cut at
 
 
 async def _copies(tmp_path: Path, commits: int) -> tuple[bytes, bytes, list[int]]:
     """Write one entry a commit; return the database, its WAL, and the WAL's length after each."""
     path = tmp_path / "j.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as empty:
+        empty.execute(f"PRAGMA page_size={_PAGE}")
+        empty.execute("CREATE TABLE any_table (x)")
+        empty.execute("DROP TABLE any_table")
     journal = Journal(SqliteBackend(path))
     lengths = []
     for index in range(commits):
-        journal.append("note", {"index": index, "filler": "x" * 700})
+        journal.append("note", {"index": index, "filler": "x" * 300})
         await journal.commit()
         lengths.append(path.with_name("j.db-wal").stat().st_size)
     database, wal = path.read_bytes(), path.with_name("j.db-wal").read_bytes()
@@ -35,11 +41,12 @@ async def _copies(tmp_path: Path, commits: int) -> tuple[bytes, bytes, list[int]
     return database, wal, lengths
 
 
-async def test_a_wal_torn_at_any_byte_leaves_what_was_whole(tmp_path: Path) -> None:
+async def test_a_wal_torn_at_any_byte_leaves_what_was_whole(quick_path: Path) -> None:
     """Cut at every byte of the last commit: the commits before the cut, and no half one."""
-    database, wal, lengths = await _copies(tmp_path, 4)
+    database, wal, lengths = await _copies(quick_path, 4)
     assert len(wal) == lengths[-1]
-    path, beside = tmp_path / "torn.db", tmp_path / "torn.db-wal"
+    assert lengths[-1] - lengths[-2] >= 2 * (_FRAME_HEADER + _PAGE)
+    path, beside = quick_path / "torn.db", quick_path / "torn.db-wal"
     path.write_bytes(database)
 
     for size in range(lengths[-2] - 1, len(wal) + 1):
@@ -67,13 +74,13 @@ async def test_a_torn_journal_goes_on_where_it_was_whole(tmp_path: Path) -> None
         assert [whole + 1] == [entry.seq for entry in read_entries(path, "after")]
 
 
-async def test_a_changed_byte_in_the_wal_cuts_it_there(tmp_path: Path) -> None:
+async def test_a_changed_byte_in_the_wal_cuts_it_there(quick_path: Path) -> None:
     """A byte that the disk changed ends the log before the commit it is in, whichever byte."""
     seed = secrets.randbits(32)
     print(f"seed {seed}")
     rng = random.Random(seed)
-    database, wal, lengths = await _copies(tmp_path, 6)
-    path, beside = tmp_path / "bad.db", tmp_path / "bad.db-wal"
+    database, wal, lengths = await _copies(quick_path, 6)
+    path, beside = quick_path / "bad.db", quick_path / "bad.db-wal"
     path.write_bytes(database)
 
     for _ in range(200):

@@ -165,9 +165,9 @@ def _rebuilt(path: Path, built: Path, base: Point) -> Compacted:
         old = database.execute("SELECT count(*) FROM source.entry").fetchone()[0]
         # The newest of each key, unless a newer one is in the chain that stays.
         database.execute(
-            f"INSERT INTO entry SELECT {COLUMNS} FROM source.entry AS one "  # noqa: S608 - constants
+            f"INSERT INTO entry SELECT {COLUMNS} FROM source.entry one "  # noqa: S608 - constants
             "WHERE seq <= ? AND key IS NOT NULL AND substr(key, 1, 8) <> 'journal:' AND NOT EXISTS "
-            "(SELECT 1 FROM source.entry AS newer WHERE newer.key = one.key "
+            "(SELECT 1 FROM source.entry newer WHERE newer.key = one.key "
             "AND newer.seq > one.seq) ORDER BY seq",
             (base.seq,),
         )
@@ -182,7 +182,7 @@ def _rebuilt(path: Path, built: Path, base: Point) -> Compacted:
             Point(seq=last[0], hash=last[1]), Compaction(base=base, kept=kept, digest=digest)
         )
         database.execute(
-            f"INSERT INTO entry ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constants
+            "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             msgspec.structs.astuple(entry),
         )
         bounds = Bounds(base=base, head=Point(seq=entry.seq, hash=entry.hash))

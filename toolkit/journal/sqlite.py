@@ -35,7 +35,8 @@ _CHUNK = 1_024
 BUSY_S = 5.0
 """How long a write waits for another process that is inside one, such as a takeover."""
 
-_FIND = f"SELECT {COLUMNS} FROM entry WHERE key = ? ORDER BY seq DESC LIMIT 1"  # noqa: S608 - constants
+_SELECT = f"SELECT {COLUMNS} FROM entry WHERE"  # noqa: S608 - constants
+_FIND = f"{_SELECT} key = ? ORDER BY seq DESC LIMIT 1"
 
 
 def read_entries(path: Path, *kinds: str, after: int = 0) -> Iterator[Entry]:
@@ -94,9 +95,9 @@ def rows_of(
         JournalCorrupt: names the first entry that cannot be read or was cut off.
     """
     reached = after
-    columns = COLUMNS if version == SCHEMA_VERSION else COLUMNS.removesuffix(", key")
     chosen = f"AND kind IN ({', '.join('?' * len(kinds))})" if kinds else ""
-    query = f"SELECT {columns} FROM entry WHERE seq > ? {chosen} ORDER BY seq"  # noqa: S608 - constants
+    select = _SELECT if version == SCHEMA_VERSION else _SELECT.replace(", key", "")
+    query = f"{select} seq > ? {chosen} ORDER BY seq"
     try:
         if not is_begun:
             database.execute("BEGIN")  # the entries and the record of the last write agree
@@ -122,9 +123,9 @@ def _insert(count: int) -> str:
     # the interpreter, which every call gives up and has to win back, is waited for once. The
     # token is compared under the very lock that the rows are written under.
     row = f"({', '.join('?' * _WIDTH)})"
-    names = ", ".join(f"column{number}" for number in range(1, _WIDTH + 1))
+    rows = ", ".join([row] * count)
     return (
-        f"INSERT INTO entry ({COLUMNS}) SELECT {names} FROM (VALUES {', '.join([row] * count)}) "  # noqa: S608 - constants
+        f"INSERT INTO entry SELECT * FROM (VALUES {rows}) "  # noqa: S608 - placeholders
         "WHERE column1 IS NOT NULL AND (SELECT token FROM holder) = ?"
     )
 
