@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-from scripts.bench import clone, evm, rpc, run, signing, startup
+from scripts.bench import clone, evm, rpc, run, scheduler, signing, startup
 from scripts.bench.checkout import ROOT, commit
 from scripts.bench.figures import AreaResult, Figure, Measured, load, render, store
 from toolkit.model.errors import DataError
@@ -28,6 +28,7 @@ AREAS: dict[str, Callable[[int], Awaitable[Measured]]] = {
     "evm": evm.measure,
     "rpc": rpc.measure,
     "run": run.measure,
+    "scheduler": scheduler.measure,
     "signing": signing.measure,
     "startup": startup.measure,
 }
