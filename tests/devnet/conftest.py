@@ -12,6 +12,7 @@ from toolkit.devnet.anvil import Anvil, start_anvil
 from toolkit.devnet.builders import Builder
 from toolkit.devnet.participants import user_accounts, user_funding
 from toolkit.devnet.protocols import V2_ROUTER, V3_ROUTER
+from toolkit.devnet.public_pool import open_pool, rules_of
 from toolkit.devnet.sealing import Market
 from toolkit.devnet.twin import Funding, Twin, TwinConfig, build_twin
 from toolkit.model.chain import Address, Mode
@@ -70,7 +71,15 @@ async def market(node: Node, twin: Twin) -> Market:
         )
         for index in (1, 2)
     ]
-    return Market(node.rpc, builders, seed=SEED, chain_id=1, mode=Mode.DEV, head=twin.head)
+    return Market(
+        node.rpc,
+        builders,
+        pool=await open_pool(node.rpc, rules_of("geth")),
+        seed=SEED,
+        chain_id=1,
+        mode=Mode.DEV,
+        head=twin.head,
+    )
 
 
 class Wallet:

@@ -20,11 +20,9 @@ INFO = {"devnet": True, "mode": "DEV", "chain_id": 1}
 
 
 @pytest.fixture
-async def server(fork: Anvil, market: Market) -> AsyncIterator[WebServer]:
+async def server(node: Node, market: Market) -> AsyncIterator[WebServer]:
     async with aiohttp.ClientSession() as session:
-        front = Front(
-            anvil_url=fork.url, seal=market.seal, gate=market.gate, session=session, info=INFO
-        )
+        front = Front(node.rpc, market, seal=market.seal, session=session, info=INFO)
         server = await serve(front.handle, listen(what="front"))
         yield server
         await server.close()

@@ -1,26 +1,31 @@
 import random
 from collections.abc import Iterable
 
-from toolkit.devnet.public_pool import Pending, pack
+from toolkit.devnet.mempool import PooledTransaction
+from toolkit.devnet.public_pool import pack
 from toolkit.model.chain import Address, Hash
 
 
-def pending(sender: int, nonce: int, *, tip: int, cap: int = 1000, gas: int = 100) -> Pending:
-    return Pending(
+def pending(
+    sender: int, nonce: int, *, tip: int, cap: int = 1000, gas: int = 100
+) -> PooledTransaction:
+    return PooledTransaction(
         hash=Hash(f"0x{sender:032x}{nonce:032x}"),
         sender=Address(f"0x{sender:040x}"),
         nonce=nonce,
         gas=gas,
         fee_cap=cap,
         tip_cap=tip,
-        method="eth_sendRawTransaction",
-        param="0x",
+        type=2,
+        value=0,
+        size=100,
+        to=None,
     )
 
 
 def packed(
-    pool: Iterable[Pending], *, gas: int = 10_000, taken: Iterable[Pending] = ()
-) -> list[Pending]:
+    pool: Iterable[PooledTransaction], *, gas: int = 10_000, taken: Iterable[PooledTransaction] = ()
+) -> list[PooledTransaction]:
     hashes = frozenset(each.hash for each in taken)
     return list(pack(pool, nonces={}, base_fee_wei=100, gas=gas, taken=hashes))
 

@@ -42,7 +42,7 @@ async def test_bundles_come_first_by_value_then_the_public_by_tip(
     """The block is: dearest bundle, cheaper bundle, private transaction, public ones by tip."""
     public = [wallets[i].sign(tip=tip * GWEI) for i, tip in ((0, 1), (1, 3), (2, 2))]
     for each in public:
-        await node.send_raw(each.raw)
+        await market.pool.send_raw(each.raw)
     low, high = wallets[3].sign(tip=20 * GWEI), wallets[4].sign(tip=30 * GWEI)
     private = wallets[5].sign(tip=10 * GWEI)
     await submit(market, low)
@@ -240,21 +240,18 @@ async def test_the_public_pool_survives_a_block(
     """A gapped nonce waits on, an outlived one is dropped, an impersonated one keeps its hash."""
     gapped = wallets[1].sign(nonce=12)
     outlived = wallets[2].sign(nonce=10, tip=GWEI)
-    await node.send_raw(gapped.raw)
-    await node.send_raw(outlived.raw)
+    await market.pool.send_raw(gapped.raw)
+    await market.pool.send_raw(outlived.raw)
     await node.rpc.call("anvil_impersonateAccount", (ACCOUNTS[3].address,))
     request = {"from": ACCOUNTS[3].address, "to": OWNER, "value": "0x1"}
-    impersonated = await node.rpc.call("eth_sendTransaction", (request,))
+    impersonated = (await market.pool.send_call(request)).hash
     bundled = wallets[2].sign(nonce=10, tip=5 * GWEI)
     await submit(market, bundled)
 
     await market.seal()
 
-    content = await node.rpc.call("txpool_content")
     assert [bundled.hash, impersonated] == await mined(node)
-    assert [gapped.hash] == [
-        each["hash"] for txs in content["queued"].values() for each in txs.values()
-    ]
+    assert [gapped.hash] == [each.hash for each in market.pool.mempool.queued()]
     assert (outlived.hash,) == market.slots[-1].dropped
 
 
@@ -263,7 +260,7 @@ async def test_a_bundle_may_carry_a_public_transaction(
 ) -> None:
     """A backrun holds the pending transaction itself, which is mined once, in the bundle."""
     public, back = wallets[1].sign(), wallets[2].sign(tip=5 * GWEI)
-    await node.send_raw(public.raw)
+    await market.pool.send_raw(public.raw)
     await submit(market, public, back)
 
     await market.seal()
@@ -349,8 +346,7 @@ async def _fill(chance: random.Random, node: Node, market: Market, usual_out: in
             )
         reverting = [each.hash for each in transactions if chance.random() < 0.1]
         if chance.random() < 0.15:
-            for each in transactions:
-                await node.rpc.batch([("eth_sendRawTransaction", (each.raw,))])
+            await market.pool.send_all(transactions)
         else:
             await submit(market, *transactions, revertingTxHashes=reverting)
 

@@ -27,7 +27,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="seconds between blocks, 0: only on demand by evm_mine (%(default)s)",
     )
     parser.add_argument("--builders", type=int, default=3, help="how many (%(default)s)")
-    parser.add_argument("--mempool", choices=MEMPOOLS, default="none", help="only none for now")
+    parser.add_argument(
+        "--mempool",
+        choices=MEMPOOLS,
+        default="geth",
+        help="whose rules the public pool has (%(default)s)",
+    )
     parser.add_argument("--hardfork", default="prague", help="rules of the EVM (%(default)s)")
     parser.add_argument("--fork-url", metavar="URL", help="fork this node instead of the twin")
     parser.add_argument("--seed", type=int, default=1, help="determines everything (%(default)s)")
@@ -40,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     """Run until a signal; 130 after SIGINT, 0 after SIGTERM.
 
     Raises:
-        ConfigError: an option that cannot be right, or a mempool that is not there yet.
+        ConfigError: an option that cannot be right.
         DevnetError: something could not be started (a taken port) or Anvil died.
         DataError: recorded data is there but damaged.
     """
@@ -49,10 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
     from toolkit.devnet.devnet import Devnet, DevnetConfig
     from toolkit.devnet.service import serve_until_signal
-    from toolkit.model.errors import ConfigError
 
-    if args.mempool != "none":
-        raise ConfigError(f"--mempool {args.mempool} is not offered yet; use --mempool none")
     config = DevnetConfig(
         seed=args.seed,
         port=args.port,
@@ -60,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
         builders=args.builders,
         hardfork=args.hardfork,
         fork_url=args.fork_url,
+        mempool=args.mempool,
     )
     with logs.shown(verbose=args.verbose):
         ended_by = asyncio.run(serve_until_signal(Devnet(config), _announce))

@@ -18,6 +18,7 @@ from toolkit.devnet.builders import Builder
 from toolkit.devnet.editor import ChainEditor
 from toolkit.devnet.flow import BITCOIN_PER_ETHER, Flow
 from toolkit.devnet.front import Front
+from toolkit.devnet.mempool import Mempool
 from toolkit.devnet.participants import (
     ACCOUNT_UNITS,
     market_funding,
@@ -25,6 +26,7 @@ from toolkit.devnet.participants import (
     user_funding,
 )
 from toolkit.devnet.pools import POOLS
+from toolkit.devnet.public_pool import open_pool, rules_of
 from toolkit.devnet.relay_server import serve_relay
 from toolkit.devnet.rivals import RivalConfig, Rivals
 from toolkit.devnet.scenario import PricePoint, Scenario, ScenarioConfig, load_scenario
@@ -60,7 +62,8 @@ class DevnetConfig:
     `port` of the rpc (0: any free one); `block_time` in seconds between blocks that `run()` seals
     (0: only on demand); `fork_url` forks that node instead of the offline twin, and then there is
     no market flow: its prices and pools are that chain's own. `funding` is what each account
-    starts with, in whole units by symbol.
+    starts with, in whole units by symbol. `mempool` is the client whose pool rules the public
+    pool has: geth, reth, strict (geth's, with the hardest rule on replacements) or none.
     """
 
     seed: int = 1
@@ -72,6 +75,7 @@ class DevnetConfig:
     flow: bool = True
     accounts: int = 10
     funding: Mapping[str, int] = field(default_factory=lambda: ACCOUNT_UNITS)
+    mempool: str = "geth"
     depth_percent: int = 100
     traders: FlowConfig = field(default_factory=FlowConfig)
     rivals: RivalConfig = field(default_factory=RivalConfig)
@@ -83,8 +87,10 @@ class DevnetConfig:
                 raise ConfigError(f"{name} is {value!r}; it must be an integer")
         if type(self.block_time) not in {int, float}:
             raise ConfigError(f"block_time is {self.block_time!r}; it must be a number of seconds")
-        if not isinstance(self.hardfork, str):
-            raise ConfigError(f"hardfork is {self.hardfork!r}; it must be a name")
+        for name in ("hardfork", "mempool"):
+            if not isinstance(value := getattr(self, name), str):
+                raise ConfigError(f"{name} is {value!r}; it must be a name")
+        rules_of(self.mempool)
         if not 1 <= self.builders <= MAX_BUILDERS:
             raise ConfigError(f"builders {self.builders} is not between 1 and {MAX_BUILDERS}")
         if not 1 <= self.accounts <= MAX_ACCOUNTS:
@@ -172,6 +178,11 @@ class Devnet:
     def builders(self) -> tuple[Builder, ...]:
         """The builders behind the relays, in the same order."""
         return self._market.builders
+
+    @property
+    def mempool(self) -> Mempool:
+        """The public pool."""
+        return self._market.pool.mempool
 
     @property
     def anvil(self) -> Anvil:
@@ -272,10 +283,10 @@ class Devnet:
         head = await self.node.head()
         if config.fork_url is None:
             self.history = _dated(self._scenario.history, head)
-            if config.flow:
-                self._open_flow(rpc)
         await self._open_market(rpc, head)
-        await self._open_front(listener)
+        if config.fork_url is None and config.flow:
+            self._open_flow(rpc)
+        await self._open_front(rpc, listener)
 
     async def _build_twin(self, scenario: Scenario) -> Twin:
         config = self.config
@@ -312,7 +323,10 @@ class Devnet:
     def _open_flow(self, rpc: HttpRpc) -> None:
         config = self.config
         self._flow = Flow(
-            rpc, seed=config.seed, config=config.traders, depth_percent=config.depth_percent
+            self._market.pool,
+            seed=config.seed,
+            config=config.traders,
+            depth_percent=config.depth_percent,
         )
         self._rivals = Rivals(rpc, seed=config.seed, config=config.rivals)
 
@@ -329,6 +343,7 @@ class Devnet:
         self._market = Market(
             rpc,
             builders,
+            pool=await open_pool(rpc, rules_of(self.config.mempool)),
             seed=self.config.seed,
             chain_id=self.chain_id,
             mode=self.mode,
@@ -341,12 +356,12 @@ class Devnet:
             relays.append(RelayInfo(name=builder.name, url=server.url))
         self.relays = tuple(relays)
 
-    async def _open_front(self, listener: socket.socket) -> None:
+    async def _open_front(self, rpc: HttpRpc, listener: socket.socket) -> None:
         session = await self._stack.enter_async_context(aiohttp.ClientSession())
         front = Front(
-            anvil_url=self.anvil_url,
+            rpc,
+            self._market,
             seal=self.seal,
-            gate=self._market.gate,
             session=session,
             info={
                 "devnet": True,
@@ -355,6 +370,7 @@ class Devnet:
                 "seed": self.config.seed,
                 "accounts": [account.address for account in self.accounts],
                 "relays": [{"name": each.name, "url": each.url} for each in self.relays],
+                "mempool": self.config.mempool,
             },
         )
         server = await serve(front.handle, listener)

@@ -1,18 +1,17 @@
 """Ordinary traders and the rest of the chain's demand, as signed public transactions."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from random import Random
 
-from toolkit.chain.rpc import Rpc
 from toolkit.devnet.accounts import DevAccount
 from toolkit.devnet.crowd import GAS_BURNER, crowd_demand
 from toolkit.devnet.participants import crowd, traders
+from toolkit.devnet.public_pool import PublicPool
 from toolkit.devnet.trades import FlowConfig, block_trades, swap_call
 from toolkit.devnet.twin import BASE_FEE_LEVEL_WEI, CHAIN_ID
 from toolkit.gas.rules import next_base_fee
 from toolkit.model.chain import Address
-from toolkit.model.errors import RpcError
 from toolkit.model.tx import SignedTransaction, UnsignedTransaction
 from toolkit.pools.snapshot import Snapshot
 
@@ -24,8 +23,10 @@ _WOBBLE_PULL = 0.05
 class Flow:
     """Makes the public transactions of each slot; all it draws comes from the seed."""
 
-    def __init__(self, rpc: Rpc, *, seed: int, config: FlowConfig, depth_percent: int) -> None:
-        self._rpc = rpc
+    def __init__(
+        self, pool: PublicPool, *, seed: int, config: FlowConfig, depth_percent: int
+    ) -> None:
+        self._pool = pool
         self._random = Random(f"flow/{seed}")  # noqa: S311 - a scenario, not a secret
         self._config = config
         self._depth_percent = depth_percent
@@ -41,16 +42,13 @@ class Flow:
     async def act(self, snapshot: Snapshot, *, weth_usd: float) -> int:
         """Put one slot's transactions into the public pool; how many it took.
 
-        What the node refuses is not sent again: its sender acts anew in the next slot.
+        What the pool refuses is not sent again: its sender acts anew in the next slot.
         """
         noise = self._random.gauss(0, self._config.reference_noise_bps / 10_000)
         self._wobble = self._wobble * (1 - _WOBBLE_PULL) + noise
         nonces = await self._nonces()
         signed = [*self._swaps(snapshot, weth_usd, nonces), *self._demand(snapshot, nonces)]
-        results = await self._rpc.batch(
-            [("eth_sendRawTransaction", (each.raw,)) for each in signed]
-        )
-        return sum(not isinstance(result, RpcError) for result in results)
+        return await self._pool.send_all(signed)
 
     def _swaps(
         self, snapshot: Snapshot, weth_usd: float, nonces: dict[Address, int]
@@ -111,8 +109,5 @@ class Flow:
         )
 
     async def _nonces(self) -> dict[Address, int]:
-        accounts: Sequence[DevAccount] = (*self.traders, *self.crowd)
-        counts = await self._rpc.batch(
-            [("eth_getTransactionCount", (each.address, "pending")) for each in accounts]
-        )
-        return {a.address: int(str(count), 16) for a, count in zip(accounts, counts, strict=True)}
+        accounts = [each.address for each in (*self.traders, *self.crowd)]
+        return await self._pool.next_nonces(accounts)

@@ -1,43 +1,95 @@
-"""The devnet's JSON-RPC for clients, over HTTP and WebSocket: Anvil's, except that blocks are
-sealed by the market of builders and nothing is seen of a block that is being built.
+"""The devnet's JSON-RPC for clients, over HTTP and WebSocket.
+
+It is Anvil's, except that public transactions live in a pool with a real client's rules, blocks
+are sealed by the market of builders, and nothing is seen of a block that is being built.
+
+`eth_call`, `eth_estimateGas`, `eth_getBalance` and the like on "pending" see the latest state with
+the next block's environment: pooled transactions are not executed beforehand.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import aiohttp
 import orjson
 from aiohttp import web
 
-from toolkit.devnet.gate import Gate
+from toolkit.chain.rpc import Rpc
+from toolkit.devnet.entries import EntryError
+from toolkit.devnet.mempool import PoolRefusal
+from toolkit.devnet.pool_answers import PoolAnswers
+from toolkit.devnet.reorgs import ChainEdits
+from toolkit.devnet.sealing import Market
+from toolkit.devnet.subscriptions import (
+    PendingFilters,
+    Subscriptions,
+    filter_answer,
+    is_subscription,
+)
 from toolkit.devnet.web import MAX_BODY_BYTES
-from toolkit.model.errors import DevnetError, ToolkitError
+from toolkit.model.errors import RpcError, ToolkitError
 
 MAX_BLOCKS_PER_CALL = 10_000
+MAX_OPEN_REQUESTS = 1_000  # of one WebSocket; more are read once some are answered
 _JSON = {"Content-Type": "application/json"}
 _SEALING = frozenset({"evm_mine", "anvil_mine", "hardhat_mine"})
 _TIME = "evm_setNextBlockTimestamp"
 _PARSE_ERROR, _INVALID_PARAMS, _INTERNAL = -32700, -32602, -32603
-_REFUSED = {
-    method: f"{method} is off on the devnet: the market of builders seals every block"
-    for method in ("evm_setAutomine", "evm_setIntervalMining", "anvil_setIntervalMining")
-} | {
-    method: f"{method} is off on the devnet: nothing of the twin would be left; start another"
-    for method in ("anvil_reset", "hardhat_reset")
-}
+_REFUSED = (
+    {
+        method: f"{method} is off on the devnet: the market of builders seals every block"
+        for method in ("evm_setAutomine", "evm_setIntervalMining", "anvil_setIntervalMining")
+    }
+    | {
+        method: f"{method} is off on the devnet: nothing of the twin would be left; start another"
+        for method in ("anvil_reset", "hardhat_reset")
+    }
+    | {
+        method: f"{method} is off on the devnet: send without Sync, seal, and ask for the receipt"
+        for method in ("eth_sendTransactionSync", "eth_sendRawTransactionSync")
+    }
+)
+
+_FILTERS = frozenset(
+    {
+        *("eth_newPendingTransactionFilter", "eth_getFilterChanges"),
+        *("eth_getFilterLogs", "eth_uninstallFilter"),
+    }
+)
+_OWN = frozenset({*_SEALING, *_REFUSED, *_FILTERS, "toolkit_info"})
+_ANVILS = object()  # an answer that is Anvil's to give
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
 class Front:
-    """Passes requests to Anvil and answers a few itself."""
+    """Passes requests to Anvil and answers what is the pool's, the market's or its own business.
 
-    anvil_url: str
-    seal: Callable[[], Awaitable[object]] = field(repr=False)
-    info: Mapping[str, object]
-    gate: Gate = field(repr=False)  # closed while a block is being sealed
-    session: aiohttp.ClientSession = field(repr=False)
+    Args:
+        rpc: straight to Anvil.
+        market: seals blocks, and owns the gate and the public pool.
+        seal: how a client's wish for a block is fulfilled.
+        info: what `toolkit_info` answers.
+        session: for what is passed on as it came.
+    """
+
+    def __init__(
+        self,
+        rpc: Rpc,
+        market: Market,
+        *,
+        seal: Callable[[], Awaitable[object]],
+        info: Mapping[str, object],
+        session: aiohttp.ClientSession,
+    ) -> None:
+        self._rpc = rpc
+        self._gate = market.gate
+        self._pool = market.pool
+        self._seal = seal
+        self._info = info
+        self._session = session
+        self._answers = PoolAnswers(rpc, market.pool)
+        self._filters = PendingFilters(market.pool)
+        self._edits = ChainEdits(rpc, market)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one HTTP request, or take over a WebSocket."""
@@ -55,46 +107,74 @@ class Front:
         except ValueError:
             return orjson.dumps(_error(None, _PARSE_ERROR, "the body is not JSON"))
         if not isinstance(request, list):
-            own = await self._own(request)
-            return await self._forward(body) if own is None else orjson.dumps(own)
-        if not any(_is_own(each) for each in request):
+            return await self._one(request, body)
+        if not any(self._is_own(each) for each in request):
             return await self._forward(body)
-        # A batch that seals is carried out item by item: what comes later sees the new block.
-        answers = [orjson.loads(await self._answer(orjson.dumps(each))) for each in request]
-        return orjson.dumps(answers)
+        # A batch is carried out item by item: what comes later sees what came before.
+        answers = [await self._one(each, orjson.dumps(each)) for each in request]
+        return b"[" + b",".join(answers) + b"]"
+
+    async def _one(self, request: object, body: bytes) -> bytes:
+        if not isinstance(request, dict) or not self._is_own(request):
+            return await self._forward(body)
+        number, method = request.get("id"), _method(request)
+        try:
+            found = await self._own(method, _params(request))
+        except (EntryError, PoolRefusal) as error:
+            found = _error(number, error.code, error.message)
+        except RpcError as error:
+            found = _error(number, error.code, error.message, error.data)
+        except ToolkitError as error:
+            found = _error(number, _INTERNAL, str(error))
+        except (ValueError, TypeError):
+            text = f"{method}: parameters are no numbers: {request.get('params')!r}"
+            found = _error(number, _INVALID_PARAMS, text)
+        else:
+            if found is _ANVILS:
+                return await self._forward(body)
+            found = _result(number, found)
+        return orjson.dumps(found)
+
+    async def _own(self, method: str, params: Sequence[Any]) -> Any:
+        """The result of a request that is not Anvil's business, `_ANVILS` if it is after all."""
+        if method in _REFUSED:
+            raise EntryError(_REFUSED[method])
+        if method == "toolkit_info":
+            return self._info
+        if method in _SEALING:
+            await self._mine(method, params)
+            return "0x0" if method == "evm_mine" else None
+        if method in _FILTERS:
+            async with self._gate.passage():
+                found = filter_answer(self._filters, method, params)
+                return _ANVILS if found is None else found
+        answer = self._answers.answer_to(method, params)
+        if answer is None:
+            return await self._edits.apply(method, params)
+        async with self._gate.passage():
+            return await answer(params)
+
+    def _is_own(self, request: object) -> bool:
+        method = _method(request)
+        if method in _OWN or method in self._answers.methods or self._edits.concerns(method):
+            return True
+        if method not in self._answers.pending_methods:
+            return False
+        assert isinstance(request, dict)
+        return self._answers.answer_to(method, request.get("params")) is not None
 
     async def _forward(self, body: bytes) -> bytes:
         try:
             async with (
-                self.gate.passage(),
-                self.session.post(self.anvil_url, data=body, headers=_JSON) as response,
+                self._gate.passage(),
+                self._session.post(self._rpc.url, data=body, headers=_JSON) as response,
             ):
                 return await response.read()
         except aiohttp.ClientError as error:
             return _unanswered(body, error)
 
-    async def _own(self, request: object) -> dict[str, Any] | None:
-        """Answer a request that is not Anvil's business; None if it is."""
-        if not isinstance(request, dict) or not _is_own(request):
-            return None
-        number, method = request.get("id"), _method(request)
-        try:
-            if method in _REFUSED:
-                return _error(number, _INVALID_PARAMS, _REFUSED[method])
-            if method == "toolkit_info":
-                return _result(number, self.info)
-            await self._mine(method, request.get("params") or [])
-        except ToolkitError as error:
-            return _error(number, _INTERNAL, str(error))
-        except (ValueError, TypeError):
-            text = f"{method}: parameters are no numbers: {request.get('params')!r}"
-            return _error(number, _INVALID_PARAMS, text)
-        return _result(number, "0x0" if method == "evm_mine" else None)
-
-    async def _mine(self, method: str, params: object) -> None:
+    async def _mine(self, method: str, params: Sequence[Any]) -> None:
         """`evm_mine [time | {timestamp, blocks}]`, `anvil_mine [count, seconds between]`."""
-        if not isinstance(params, list):
-            raise TypeError(params)
         count, interval, timestamp = 1, None, None
         if method == "evm_mine":
             first = params[0] if params else None
@@ -108,70 +188,45 @@ class Front:
             raise ValueError(count)
         for index in range(count):
             if timestamp is not None and index == 0:
-                await self._call(_TIME, timestamp)
+                await self._time(timestamp)
             elif interval is not None and index:
-                block = await self._call("eth_getBlockByNumber", "latest", False)
-                await self._call(_TIME, int(block["timestamp"], 16) + interval)
-            await self.seal()
+                block = await self._rpc.call("eth_getBlockByNumber", ("latest", False))
+                await self._time(int(block["timestamp"], 16) + interval)
+            await self._seal()
 
-    async def _call(self, method: str, *params: object) -> Any:
-        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        answer = orjson.loads(await self._forward(orjson.dumps(body)))
-        if "error" in answer:
-            raise DevnetError(f"{method} {list(params)}: {answer['error'].get('message')}")
-        return answer.get("result")
+    async def _time(self, timestamp: int) -> None:
+        async with self._gate.passage():
+            await self._rpc.call(_TIME, (timestamp,))
 
     async def _talk(self, client: web.WebSocketResponse) -> None:
-        """Answer a WebSocket's requests; subscriptions get a connection to Anvil of their own."""
-        line = _Subscriptions(session=self.session, anvil_url=self.anvil_url, client=client)
+        """Answer a WebSocket's requests as they come, each by itself, as nodes do."""
+        line = Subscriptions(
+            session=self._session, anvil_url=self._rpc.url, client=client, pool=self._pool
+        )
+        room = asyncio.Semaphore(MAX_OPEN_REQUESTS)
         try:
-            async for message in client:
-                if message.type is not aiohttp.WSMsgType.TEXT:
-                    continue
-                request = _parsed(message.data)
-                if _is_subscription(request):
-                    await line.pass_on(message.data, request)
-                else:
-                    await client.send_str((await self._answer(message.data.encode())).decode())
+            async with asyncio.TaskGroup() as tasks:
+                async for message in client:
+                    if message.type is aiohttp.WSMsgType.TEXT:
+                        await room.acquire()
+                        task = tasks.create_task(self._reply(client, line, message.data))
+                        task.add_done_callback(lambda _: room.release())
         finally:
             await line.close()
 
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Subscriptions:
-    """A client's subscriptions at Anvil, over one connection that is opened on first use."""
-
-    session: aiohttp.ClientSession
-    anvil_url: str
-    client: web.WebSocketResponse
-    anvil: aiohttp.ClientWebSocketResponse | None = None
-    pump: asyncio.Task[None] | None = None
-
-    async def pass_on(self, text: str, request: object) -> None:
+    async def _reply(self, client: web.WebSocketResponse, line: Subscriptions, text: str) -> None:
+        request = _parsed(text)
         try:
-            if self.anvil is None:
-                url = self.anvil_url.replace("http", "ws", 1)
-                self.anvil = await self.session.ws_connect(url, max_msg_size=MAX_BODY_BYTES)
-                self.pump = asyncio.create_task(_pump(self.anvil, self.client))
-            await self.anvil.send_str(text)
-        except (aiohttp.ClientError, ConnectionError) as error:
+            if isinstance(request, dict) and is_subscription(_method(request)):
+                await line.handle(request)
+            else:
+                await client.send_str((await self._answer(text.encode())).decode())
+        except ConnectionError:
+            pass  # safe because the client is gone, and nobody waits for this answer
+        except aiohttp.ClientError as error:
             number = request.get("id") if isinstance(request, dict) else None
-            answer = _error(number, _INTERNAL, _gone(error))
-            await self.client.send_str(orjson.dumps(answer).decode())
-
-    async def close(self) -> None:
-        if self.pump is not None:
-            self.pump.cancel()
-            await asyncio.gather(self.pump, return_exceptions=True)
-        if self.anvil is not None:
-            await self.anvil.close()
-
-
-async def _pump(anvil: aiohttp.ClientWebSocketResponse, client: web.WebSocketResponse) -> None:
-    async for message in anvil:
-        if message.type is aiohttp.WSMsgType.TEXT:
-            await client.send_str(message.data)
-    await client.close()
+            answer = orjson.dumps(_error(number, _INTERNAL, _gone(error)))
+            await client.send_str(answer.decode())
 
 
 def _gone(error: Exception) -> str:
@@ -201,13 +256,11 @@ def _method(request: object) -> str:
     return method if isinstance(method, str) else ""
 
 
-def _is_own(request: object) -> bool:
-    method = _method(request)
-    return method in _SEALING or method in _REFUSED or method == "toolkit_info"
-
-
-def _is_subscription(request: object) -> bool:
-    return _method(request) in {"eth_subscribe", "eth_unsubscribe"}
+def _params(request: Mapping[str, Any]) -> Sequence[Any]:
+    params = request.get("params") or []
+    if not isinstance(params, list):
+        raise TypeError(params)
+    return params
 
 
 def _number(value: object) -> int | None:
@@ -224,5 +277,8 @@ def _result(number: object, result: object) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": number, "result": result}
 
 
-def _error(number: object, code: int, message: str) -> dict[str, Any]:
-    return {"jsonrpc": "2.0", "id": number, "error": {"code": code, "message": message}}
+def _error(number: object, code: int, message: str, data: object = None) -> dict[str, Any]:
+    error: dict[str, object] = {"code": code, "message": message}
+    if data is not None:
+        error["data"] = data
+    return {"jsonrpc": "2.0", "id": number, "error": error}

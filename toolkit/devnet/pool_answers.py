@@ -7,17 +7,21 @@ Sources: geth `internal/ethapi/api.go` (TxPoolAPI, TransactionAPI, newRPCTransac
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+import rlp
+
 from toolkit.chain import encoding
 from toolkit.chain.hashing import checksum
 from toolkit.chain.rpc import Rpc
+from toolkit.devnet.entries import EntryError
 from toolkit.devnet.mempool import PooledTransaction
 from toolkit.devnet.public_pool import PublicPool, pack
 from toolkit.model.chain import Address, Hash
-from toolkit.model.errors import ConfigError
 
 _BLOCK_FIELDS = ("blockHash", "blockNumber", "transactionIndex")
 _DYNAMIC = frozenset({2, 3, 4})
-_LEGACY, _BLOB, _SET_CODE = 0, 3, 4
+_ADDRESS_CHARS, _HASH_CHARS = 42, 66
+_DROP = ("anvil_dropTransaction", "hardhat_dropTransaction")
+_DROP_ALL = ("anvil_dropAllTransactions", "hardhat_dropAllTransactions")
 Answer = Callable[[Sequence[Any]], Awaitable[object]]
 
 
@@ -86,7 +90,7 @@ class PoolAnswers:
         return await self._rpc.call("eth_getRawTransactionByHash", params)
 
     async def _by_sender_and_nonce(self, params: Sequence[Any]) -> object:
-        sender, nonce = _account(params), int(str(params[1]), 16)
+        sender, nonce = _account(params), _index(params)
         for each in self._all(sender):
             if each.nonce == nonce:
                 return described(each)
@@ -137,7 +141,7 @@ class PoolAnswers:
 
     async def _pending_block_item(self, params: Sequence[Any]) -> object:
         block = await self._rpc.call("eth_getBlockByNumber", ("pending", False))
-        chosen, index = self._block_content(block), int(str(params[1]), 16)
+        chosen, index = self._block_content(block), _index(params)
         return _placed(block, index, chosen[index]) if index < len(chosen) else None
 
     def _block_content(self, block: Mapping[str, Any]) -> Sequence[PooledTransaction]:
@@ -148,9 +152,7 @@ class PoolAnswers:
         for each in candidates:
             nonces.setdefault(each.sender, each.nonce)
         gas = int(block["gasLimit"], 16)
-        return pack(
-            candidates, nonces=nonces, base_fee_wei=base_fee, gas=gas, taken=frozenset()
-        )
+        return pack(candidates, nonces=nonces, base_fee_wei=base_fee, gas=gas, taken=frozenset())
 
     def _all(self, sender: Address) -> tuple[PooledTransaction, ...]:
         return (*self._pool.mempool.pending(sender), *self._pool.mempool.queued(sender))
@@ -162,11 +164,6 @@ class PoolAnswers:
             for each in found:
                 parts[name].setdefault(checksum(each.sender), {})[str(each.nonce)] = form(each)
         return parts
-
-
-_DROP = ("anvil_dropTransaction", "hardhat_dropTransaction")
-_DROP_ALL = ("anvil_dropAllTransactions", "hardhat_dropAllTransactions")
-POOL_EDITS = frozenset({*_DROP, *_DROP_ALL, "anvil_removePoolTransactions"})
 
 
 def described(tx: PooledTransaction) -> dict[str, object]:
@@ -185,9 +182,9 @@ def described(tx: PooledTransaction) -> dict[str, object]:
     }
     if tx.type in _DYNAMIC:
         fields |= {"maxFeePerGas": hex(tx.fee_cap), "maxPriorityFeePerGas": hex(tx.tip_cap)}
-    if tx.type == _BLOB:
+    if tx.type == encoding.BLOB:
         fields["maxFeePerBlobGas"] = hex(tx.blob_fee_cap)
-    if tx.type != _LEGACY:
+    if tx.type != encoding.LEGACY:
         fields["accessList"] = [
             {"address": item.address, "storageKeys": list(item.storage_keys)}
             for item in tx.access_list
@@ -198,20 +195,73 @@ def described(tx: PooledTransaction) -> dict[str, object]:
 
 
 def _signature(tx: PooledTransaction) -> dict[str, object]:
-    # An impersonated account signs nothing.
-    parity = r = s = v = 0
-    extra: dict[str, object] = {}
+    found: dict[str, object] = {}
+    parts = [0, 0, 0]  # an impersonated account signs nothing
     if tx.raw is not None:
-        parity, r, s, v, extra = _signed_fields(tx.raw, tx.type)
-    names = {"v": hex(v), "r": hex(r), "s": hex(s)}
-    return extra | (names if tx.type == _LEGACY else names | {"yParity": hex(parity)})
+        blob = bytes.fromhex(tx.raw[2:])
+        fields = rlp.decode(blob if tx.type == encoding.LEGACY else blob[1:])
+        if isinstance(fields[0], list):  # a blob transaction with its sidecar
+            fields = fields[0]
+        parts = [int.from_bytes(field, "big") for field in fields[-3:]]
+        if tx.type == encoding.BLOB:
+            found["blobVersionedHashes"] = [encoding.read_hex(each) for each in fields[10]]
+        if tx.type == encoding.SET_CODE:
+            found["authorizationList"] = [_authorization(grant) for grant in fields[9]]
+    found |= dict(zip(("v", "r", "s"), map(hex, parts), strict=True))
+    return found if tx.type == encoding.LEGACY else found | {"yParity": hex(parts[0])}
+
+
+def _authorization(fields: Sequence[bytes]) -> dict[str, str]:
+    chain_id, nonce, parity, r, s = (
+        hex(int.from_bytes(each, "big")) for each in (fields[0], *fields[2:])
+    )
+    delegate = "0x" + fields[1].hex()
+    return {"chainId": chain_id, "address": delegate, "nonce": nonce, "yParity": parity} | {
+        "r": r,
+        "s": s,
+    }
 
 
 def _summary(tx: PooledTransaction) -> str:
     start = "contract creation" if tx.to is None else checksum(tx.to)
-    return f"{start}: {tx.value} wei + {tx.gas} gas × {tx.fee_cap} wei"
+    return f"{start}: {tx.value} wei + {tx.gas} gas \u00d7 {tx.fee_cap} wei"
 
 
 def _placed(block: Mapping[str, Any], index: int, tx: PooledTransaction) -> dict[str, object]:
     place = {"blockNumber": block["number"], "transactionIndex": hex(index)}
     return {**described(tx), **place}
+
+
+def _first(params: Sequence[Any]) -> Any:
+    if not params:
+        raise EntryError("missing value for required argument 0")
+    return params[0]
+
+
+def _object(params: Sequence[Any]) -> Mapping[str, Any]:
+    found = _first(params)
+    if not isinstance(found, dict):
+        raise EntryError("invalid argument 0: not an object")
+    return found
+
+
+def _account(params: Sequence[Any]) -> Address:
+    return Address(_hex(params, _ADDRESS_CHARS))
+
+
+def _hash(params: Sequence[Any]) -> Hash:
+    return Hash(_hex(params, _HASH_CHARS))
+
+
+def _hex(params: Sequence[Any], size: int) -> str:
+    found = _first(params)
+    if not isinstance(found, str) or not found.startswith("0x") or len(found) != size:
+        raise EntryError(f"invalid argument 0: not 0x and {size - 2} digits of hex")
+    return found.lower()
+
+
+def _index(params: Sequence[Any]) -> int:
+    try:
+        return int(params[1], 16)
+    except (IndexError, TypeError, ValueError):
+        raise EntryError("invalid argument 1: not 0x and a number") from None

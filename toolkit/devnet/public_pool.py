@@ -1,57 +1,297 @@
-"""The public transactions in Anvil's pool, taken out and put back around the sealing of a block."""
+"""The devnet's public pool: what nodes hold between a broadcast and a block.
 
+The rules are the pure `Mempool`'s; this gives it the chain it needs to know about, and tells
+listeners what has become executable. Anvil has no part in it: it is given the next block's
+transactions when that block is sealed, and nothing before.
+"""
+
+import asyncio
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from toolkit.chain.rpc import Rpc
+from toolkit.devnet import entries
+from toolkit.devnet.mempool import AccountState, ChainState, Mempool, PooledTransaction, PoolRefusal
+from toolkit.devnet.pool_rules import GETH, Bump, PoolRules, Reason, Rounding, pool_rules
 from toolkit.model.chain import Address, Hash
 from toolkit.model.errors import RpcError
+from toolkit.model.tx import SignedTransaction
 
-_KEPT_FIELDS = ("from", "to", "value", "gas", "nonce", "input", "accessList")
-_FEE_FIELDS = ("maxFeePerGas", "maxPriorityFeePerGas")
+BLOBS_PER_BLOCK = 9  # EIP-7691, Prague
+MINED_KEPT = 20_000  # of which a reorg can bring back blobs and impersonated calls too
+_MANY = 10**9  # more than any run sends
+_DELEGATION = "0xef0100"  # EIP-7702's designator, in front of the delegate's address
+_PER_ACCOUNT = ("eth_getTransactionCount", "eth_getBalance", "eth_getCode")
+
+# No client's pool: what can be executed some day is taken and kept, and the last of one nonce is
+# the one that counts, unless its fees are lower.
+_NO_RULES = msgspec.structs.replace(
+    GETH,
+    name="none",
+    rpc_checks=(),
+    checks=(
+        Reason.ALREADY_KNOWN,
+        Reason.TIP_ABOVE_CAP,
+        Reason.WRONG_CHAIN,
+        Reason.GAS_ABOVE_BLOCK,
+        Reason.INTRINSIC_GAS,
+        Reason.NONCE_TOO_LOW,
+        Reason.FUNDS,
+        Reason.REPLACEMENT,
+        Reason.BLOB_REPLACEMENT,
+    ),
+    bump=Bump(rounding=Rounding.CEIL, percent=0, blob_percent=0),
+    guaranteed_slots=_MANY,
+    global_slots=_MANY,
+    account_queue=_MANY,
+    global_queue=_MANY,
+    lifetime_blocks=_MANY,
+)
+
+Listener = Callable[[PooledTransaction], None]
 
 
-class Pending(msgspec.Struct, frozen=True, kw_only=True):
-    """A pooled public transaction and the call that puts it into Anvil's pool (again)."""
+class PublicPool:
+    """A `Mempool` kept in step with the chain of one node; `open_pool` makes it.
 
-    hash: Hash
-    sender: Address
-    nonce: int
-    gas: int
-    fee_cap: int
-    tip_cap: int
-    method: str
-    param: object
+    `auto_impersonate` is set while the node acts for every account, of which it keeps no list.
+    """
 
-    def tip(self, base_fee_wei: int) -> int:
-        """What a unit of gas pays the builder, in wei; negative if it cannot be mined."""
-        return min(self.tip_cap, self.fee_cap - base_fee_wei)
+    def __init__(self, rpc: Rpc, mempool: Mempool) -> None:
+        self.mempool = mempool
+        self.auto_impersonate = False
+        self._rpc = rpc
+        self._accounts = _AccountReader(rpc)
+        self._listeners: list[Listener] = []
+        self._announced: set[Hash] = set()
+        self._mined: OrderedDict[Hash, PooledTransaction] = OrderedDict()
+
+    async def send_raw(self, raw: object) -> PooledTransaction:
+        """Take signed bytes.
+
+        Raises:
+            EntryError: they are no transaction.
+            PoolRefusal: the rules refuse it, in the words of the client that has them.
+        """
+        return await self._admit(entries.from_raw(raw))
+
+    async def send_all(self, transactions: Iterable[SignedTransaction]) -> int:
+        """Take what is signed, in order; how many of them were not refused."""
+        found = [entries.from_raw(each.raw) for each in transactions]
+        results = await asyncio.gather(
+            *(self._admit(each) for each in found), return_exceptions=True
+        )
+        for result in results:
+            if isinstance(result, BaseException) and not isinstance(result, PoolRefusal):
+                raise result
+        return sum(isinstance(result, PooledTransaction) for result in results)
+
+    async def send_call(self, request: Mapping[str, Any]) -> PooledTransaction:
+        """Take what an account sends that the node acts for: impersonated, or with its key.
+
+        Raises:
+            RpcError: the node does not act for the account, or cannot fill the transaction.
+            EntryError, PoolRefusal: as `send_raw`.
+        """
+        filled = await self.fill(request)
+        call = entries.as_call(filled["tx"])
+        try:
+            raw = await self._rpc.call("eth_signTransaction", (call,))
+        except RpcError:
+            if not await self._acts_for(str(call["from"])):
+                raise
+            tx = entries.from_node(filled["tx"], filled["raw"])
+        else:
+            tx = entries.from_raw(raw)
+        return await self._admit(tx, local=True)
+
+    async def fill(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """A transaction with what its sender left open, as `eth_fillTransaction` answers it.
+
+        The nonce is the pool's next one, the rest the node's choice.
+
+        Raises:
+            RpcError: the node cannot fill it, e.g. because it would fail.
+        """
+        if request.get("nonce") is None and isinstance(request.get("from"), str):
+            nonce = await self.next_nonce(Address(str(request["from"]).lower()))
+            request = {**request, "nonce": hex(nonce)}
+        filled: dict[str, Any] = await self._rpc.call("eth_fillTransaction", (request,))
+        return filled
+
+    async def next_nonce(self, sender: Address) -> int:
+        """What `eth_getTransactionCount(sender, "pending")` is: behind all executable ones."""
+        return (await self.next_nonces([sender]))[sender]
+
+    async def next_nonces(self, senders: Sequence[Address]) -> dict[Address, int]:
+        """`next_nonce` of many."""
+        counts = await self._rpc.batch(
+            [("eth_getTransactionCount", (each, "latest")) for each in senders]
+        )
+        return {
+            each: self.mempool.pending_nonce(each, int(_found(count), 16))
+            for each, count in zip(senders, counts, strict=True)
+        }
+
+    async def renew(
+        self, *, mined: Iterable[Hash] = (), returned: Iterable[PooledTransaction] = ()
+    ) -> tuple[Hash, ...]:
+        """Bring the pool in step with the node's head; the hashes that it no longer holds for it.
+
+        Args:
+            mined: what is in blocks since the last time.
+            returned: what a reorg took out of blocks.
+        """
+        mined, returned = tuple(mined), tuple(returned)
+        for each in mined:
+            self._remember(each)
+        held = (*self.mempool.pending(), *self.mempool.queued(), *returned)
+        senders = dict.fromkeys(each.sender for each in held)
+        chain = await read_chain(self._rpc, chain_id=self.mempool.chain.chain_id)
+        accounts = await self._accounts.read_all(list(senders))
+        dropped = self.mempool.advance(chain, accounts, mined=mined, returned=returned)
+        self._announced = {each for each in self._announced if self.mempool.get(each)}
+        for sender in senders:
+            self._announce(sender)
+        return tuple(dropped)
+
+    def mined(self, tx_hash: Hash) -> PooledTransaction | None:
+        """A transaction that left the pool for a block, as it was in the pool."""
+        return self._mined.get(tx_hash)
+
+    def remove(self, tx_hash: Hash) -> bool:
+        """Forget a transaction; whether it was there."""
+        found = self.mempool.get(tx_hash)
+        if found is not None:
+            self.mempool.remove(tx_hash)
+            self._announced.discard(tx_hash)
+        return found is not None
+
+    def clear(self) -> None:
+        """Forget all transactions, as a node does that restarts without a journal."""
+        self.mempool.clear()
+        self._announced.clear()
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Be told of each transaction that becomes executable; call the result to end that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    async def _admit(self, tx: PooledTransaction, *, local: bool = False) -> PooledTransaction:
+        account = await self._accounts.read(tx.sender)
+        added = self.mempool.add(tx, account, local=local)
+        if added.replaced is not None:
+            self._announced.discard(added.replaced)
+        self._announced.difference_update(added.evicted)
+        self._announce(tx.sender)
+        return tx
+
+    def _announce(self, sender: Address) -> None:
+        for each in self.mempool.pending(sender):
+            if each.hash not in self._announced:
+                self._announced.add(each.hash)
+                for listener in tuple(self._listeners):
+                    listener(each)
+
+    def _remember(self, tx_hash: Hash) -> None:
+        found = self.mempool.get(tx_hash)
+        if found is not None:
+            self._mined[tx_hash] = found
+            if len(self._mined) > MINED_KEPT:
+                self._mined.popitem(last=False)
+
+    async def _acts_for(self, sender: str) -> bool:
+        return self.auto_impersonate or sender in await self._rpc.call("eth_accounts")
 
 
-async def read_pool(rpc: Rpc) -> tuple[Pending, ...]:
-    """Everything in the pool, gapped nonces included."""
-    content = await rpc.call("txpool_content")
-    found = [
-        transaction
-        for part in ("pending", "queued")
-        for by_nonce in content[part].values()
-        for transaction in by_nonce.values()
-    ]
-    raws = await rpc.batch([("eth_getRawTransactionByHash", (each["hash"],)) for each in found])
-    return tuple(_pending(each, raw) for each, raw in zip(found, raws, strict=True))
+def _found(answer: Any | RpcError) -> Any:
+    if isinstance(answer, RpcError):
+        raise answer
+    return answer
+
+
+def rules_of(mempool: str) -> PoolRules:
+    """The rules of a profile by name, `none` included.
+
+    Raises:
+        ConfigError: no such profile.
+    """
+    return _NO_RULES if mempool == _NO_RULES.name else pool_rules(mempool)
+
+
+async def open_pool(rpc: Rpc, rules: PoolRules) -> PublicPool:
+    """An empty pool at the node's head."""
+    chain_id = int(await rpc.call("eth_chainId"), 16)
+    return PublicPool(rpc, Mempool(rules, await read_chain(rpc, chain_id=chain_id)))
+
+
+async def read_chain(rpc: Rpc, *, chain_id: int) -> ChainState:
+    """The head's number and gas limit, and the fees of the block after it."""
+    pending, blob_fee = await rpc.batch(
+        [("eth_getBlockByNumber", ("pending", False)), ("eth_blobBaseFee", ())]
+    )
+    pending = _found(pending)
+    return ChainState(
+        number=int(pending["number"], 16) - 1,
+        base_fee_wei=int(pending["baseFeePerGas"], 16),
+        # A fork before EIP-4844 has no blobs and no fee for them.
+        blob_base_fee_wei=1 if isinstance(blob_fee, RpcError) else int(blob_fee, 16),
+        gas_limit=int(pending["gasLimit"], 16),
+        chain_id=chain_id,
+    )
+
+
+class _AccountReader:
+    """Reads accounts at the head; questions that come together go out as one batch.
+
+    Nothing is kept: tests change accounts behind every cache's back. Answers come in the order of
+    the questions, so that what was sent first is admitted first.
+    """
+
+    def __init__(self, rpc: Rpc) -> None:
+        self._rpc = rpc
+        self._turn = asyncio.Lock()
+        self._waiting: dict[Address, None] = {}
+        self._batch: asyncio.Future[Mapping[Address, AccountState]] | None = None
+
+    async def read(self, account: Address) -> AccountState:
+        self._waiting[account] = None
+        if self._batch is None:
+            self._batch = asyncio.get_running_loop().create_task(self._flush())
+        return (await asyncio.shield(self._batch))[account]
+
+    async def read_all(self, accounts: Sequence[Address]) -> dict[Address, AccountState]:
+        calls = [(method, (each, "latest")) for each in accounts for method in _PER_ACCOUNT]
+        answers = [_found(each) for each in await self._rpc.batch(calls)]
+        counts, balances, codes = answers[::3], answers[1::3], answers[2::3]
+        return {
+            account: AccountState(
+                nonce=int(count, 16),
+                balance_wei=int(balance, 16),
+                delegated=code.startswith(_DELEGATION),
+            )
+            for account, count, balance, code in zip(accounts, counts, balances, codes, strict=True)
+        }
+
+    async def _flush(self) -> Mapping[Address, AccountState]:
+        async with self._turn:
+            waiting, self._waiting, self._batch = list(self._waiting), {}, None
+            return await self.read_all(waiting)
 
 
 def pack(
-    pool: Iterable[Pending],
+    pool: Iterable[PooledTransaction],
     *,
     nonces: Mapping[Address, int],
     base_fee_wei: int,
     gas: int,
     taken: frozenset[Hash],
-) -> tuple[Pending, ...]:
+    blobs: int = BLOBS_PER_BLOCK,
+) -> tuple[PooledTransaction, ...]:
     """The public part of a block: by falling tip, in nonce order for each account.
 
     Args:
@@ -60,12 +300,13 @@ def pack(
         base_fee_wei: of the block.
         gas: what the bundles left; limits count, not use, as nothing is simulated here.
         taken: hashes that are in the block already, within bundles.
+        blobs: how many a block may carry.
     """
-    by_sender: dict[Address, dict[int, Pending]] = {}
+    by_sender: dict[Address, dict[int, PooledTransaction]] = {}
     for each in pool:
         if each.hash not in taken:
             by_sender.setdefault(each.sender, {})[each.nonce] = each
-    ready: list[tuple[int, Hash, Pending]] = []
+    ready: list[tuple[int, Hash, PooledTransaction]] = []
 
     def offer(sender: Address, nonce: int) -> None:
         found = by_sender[sender].get(nonce)
@@ -77,47 +318,9 @@ def pack(
     packed = []
     while ready:
         _, _, best = heapq.heappop(ready)
-        if best.gas <= gas:
+        if best.gas <= gas and best.blobs <= blobs:
             packed.append(best)
             gas -= best.gas
+            blobs -= best.blobs
             offer(best.sender, best.nonce + 1)
     return tuple(packed)
-
-
-async def put_back(rpc: Rpc, pool: Sequence[Pending]) -> tuple[Hash, ...]:
-    """Offer transactions to the pool in nonce order; the hashes of those it no longer takes."""
-    ordered = sorted(pool, key=lambda each: (each.sender, each.nonce))
-    results = [await _offer(rpc, each) for each in ordered]
-    return tuple(
-        each.hash
-        for each, result in zip(ordered, results, strict=True)
-        if isinstance(result, RpcError) and "already" not in result.message.lower()
-    )
-
-
-async def _offer(rpc: Rpc, pending: Pending) -> object:
-    try:
-        return await rpc.call(pending.method, (pending.param,))
-    except RpcError as error:
-        return error
-
-
-def _pending(transaction: Mapping[str, Any], raw: object) -> Pending:
-    price = int(transaction.get("gasPrice") or "0x0", 16)
-    dynamic = transaction["type"] in {"0x2", "0x3", "0x4"}
-    # Anvil marks what an impersonated account sent by an empty signature; its raw bytes have no
-    # sender, so it goes back the way it came, which gives the same hash.
-    signed = int(transaction["r"], 16) != 0 and isinstance(raw, str)
-    fields = {name: transaction[name] for name in _KEPT_FIELDS if transaction.get(name) is not None}
-    for name in _FEE_FIELDS if dynamic else ("gasPrice",):
-        fields[name] = transaction[name]
-    return Pending(
-        hash=transaction["hash"],
-        sender=transaction["from"].lower(),
-        nonce=int(transaction["nonce"], 16),
-        gas=int(transaction["gas"], 16),
-        fee_cap=int(transaction["maxFeePerGas"], 16) if dynamic else price,
-        tip_cap=int(transaction["maxPriorityFeePerGas"], 16) if dynamic else price,
-        method="eth_sendRawTransaction" if signed else "eth_sendTransaction",
-        param=raw if signed else fields,
-    )

@@ -1,16 +1,20 @@
 from collections import deque
 from collections.abc import Iterable, Sequence
 from random import Random
+from urllib.parse import urlsplit
 
 import msgspec
 
 from toolkit.chain.node import Node
 from toolkit.chain.rpc import Rpc
+from toolkit.chain.wire import Call
 from toolkit.devnet.builders import Builder
 from toolkit.devnet.gate import Gate
+from toolkit.devnet.mempool import PooledTransaction
 from toolkit.devnet.merging import Consideration, Merge, Merger
 from toolkit.devnet.orders import Order
-from toolkit.devnet.public_pool import Pending, pack, put_back, read_pool
+from toolkit.devnet.pipeline import in_order
+from toolkit.devnet.public_pool import PublicPool, pack
 from toolkit.devnet.simulation import SlotEnv
 from toolkit.logs import log_of
 from toolkit.model.bundle import MissCause
@@ -36,8 +40,9 @@ class SlotRecord(msgspec.Struct, frozen=True, kw_only=True):
 class Market:
     """Builders that compete for slots by a seeded lottery, and the sealing of the winner's block.
 
-    Every block goes through here, one at a time. The block that Anvil mined is compared with the
-    plan: nothing is ever mined speculatively.
+    Every block goes through here, one at a time. Anvil's pool is empty but for the moment in which
+    a block is sealed: it is given that block's transactions, in their order. The block it mined is
+    compared with the plan: nothing is ever mined speculatively.
     """
 
     def __init__(
@@ -45,6 +50,7 @@ class Market:
         rpc: Rpc,
         builders: Sequence[Builder],
         *,
+        pool: PublicPool,
         seed: int,
         chain_id: int,
         mode: Mode,
@@ -55,6 +61,7 @@ class Market:
         self._seed = seed
         self._chain_id = chain_id
         self.builders = tuple(builders)
+        self.pool = pool
         self.head = head
         self.slots: deque[SlotRecord] = deque(maxlen=MAX_SLOTS_KEPT)
         self.gate = Gate()
@@ -67,38 +74,35 @@ class Market:
             DevnetError: Anvil mined something else than was planned (somebody bypassed the rpc).
         """
         async with self.gate.closure():
-            pool = await read_pool(self._rpc)
+            # What somebody sent straight to Anvil went round the pool's rules.
             await self._rpc.call("anvil_dropAllTransactions")
             try:
-                slot, head = await self._seal(pool)
+                slot, mined = await self._seal()
             except BaseException:
                 await self._rpc.call("anvil_dropAllTransactions")
-                await put_back(self._rpc, pool)
                 raise
-            mined = {
-                *slot.public,
-                *(h for c in slot.considered if c.included for h in c.transactions),
-            }
-            rest = [each for each in pool if each.hash not in mined]
-            dropped = await put_back(self._rpc, rest)
+            dropped = await self.pool.renew(mined=mined)
             self.slots.append(msgspec.structs.replace(slot, dropped=dropped))
-            self.head = head
-            for builder in self.builders:
-                builder.advance(head)
+            await self.follow()
             bundles = sum(c.included and not c.is_private_transaction for c in slot.considered)
             self._log.info("slot_sealed", block=slot.number, builder=slot.builder, bundles=bundles)
-            return head
+            return self.head
 
-    async def _seal(self, pool: Sequence[Pending]) -> tuple[SlotRecord, Head]:
-        number = (await self._node.head()).number + 1
-        builder = self._winner(number)
-        env = await self._env(builder)
+    async def follow(self) -> Head:
+        """Take the node's head for the market's, after it moved in whatever way."""
+        self.head = await self._node.head()
+        for builder in self.builders:
+            builder.advance(self.head)
+        return self.head
+
+    async def _seal(self) -> tuple[SlotRecord, tuple[Hash, ...]]:
+        env, builder = await self._slot()
         orders = [each for each in builder.orders() if each.wants(env.number, env.timestamp)]
-        merge, public = await self._submit(orders, pool, env)
+        merge, public = await self._submit(orders, env)
         await self._rpc.call("anvil_setCoinbase", (builder.fee_recipient,))
         await self._rpc.call("evm_mine")
         block = await self._node.block()
-        mined = tuple(block["transactions"])
+        mined: tuple[Hash, ...] = tuple(block["transactions"])
         bundled = tuple(each.hash for each in merge.transactions)
         # Anvil skips a public transaction that turned out unaffordable; a bundle never.
         rest = iter(each.hash for each in public)
@@ -109,6 +113,7 @@ class Market:
                 f"block {env.number} is not the planned one: {len(mined)} transactions mined,"
                 f" {len(bundled) + len(public)} planned; send and mine through the devnet's rpc"
             )
+        await self._rpc.call("anvil_dropAllTransactions")  # what it skipped stays ours
         slot = SlotRecord(
             number=env.number,
             block_hash=block["hash"],
@@ -117,35 +122,39 @@ class Market:
             considered=(*merge.considered, *self._elsewhere(builder, env)),
             public=mined[len(bundled) :],
         )
-        return slot, await self._node.head()
+        return slot, mined
+
+    async def _slot(self) -> tuple[SlotEnv, Builder]:
+        # Anvil's own idea of the next block: a test may have set its base fee or time.
+        pending = await self._node.block("pending")
+        number = int(pending["number"], 16)
+        builder = self._winner(number)
+        env = SlotEnv(
+            number=number,
+            timestamp=int(pending["timestamp"], 16),
+            base_fee_per_gas=int(pending["baseFeePerGas"], 16),
+            gas_limit=int(pending["gasLimit"], 16),
+            fee_recipient=builder.fee_recipient,
+        )
+        return env, builder
 
     def _winner(self, number: int) -> Builder:
         lottery = Random(f"slot/{self._seed}/{number}")  # noqa: S311 - a scenario, not a secret
         shares = [builder.share for builder in self.builders]
         return lottery.choices(self.builders, weights=shares)[0]
 
-    async def _env(self, builder: Builder) -> SlotEnv:
-        # Anvil's own idea of the next block: a test may have set its base fee or time.
-        pending = await self._node.block("pending")
-        return SlotEnv(
-            number=int(pending["number"], 16),
-            timestamp=int(pending["timestamp"], 16),
-            base_fee_per_gas=int(pending["baseFeePerGas"], 16),
-            gas_limit=int(pending["gasLimit"], 16),
-            fee_recipient=builder.fee_recipient,
-        )
-
     async def _submit(
-        self, orders: Sequence[Order], pool: Sequence[Pending], env: SlotEnv
-    ) -> tuple[Merge, tuple[Pending, ...]]:
+        self, orders: Sequence[Order], env: SlotEnv
+    ) -> tuple[Merge, tuple[PooledTransaction, ...]]:
         """Merge, and put the block's transactions into Anvil's empty pool in their order.
 
-        A bundle whose transaction the pool refuses (it spends what an earlier transaction brings)
-        is left out, and the rest merged anew.
+        A bundle whose transaction Anvil refuses (it spends what an earlier transaction brings) is
+        left out, and the rest merged anew.
         """
+        candidates = tuple(self.pool.mempool.candidates(env.base_fee_per_gas))
         refused: dict[Hash, str] = {}
         while True:
-            nonces = await self._nonces(orders, pool)
+            nonces = await self._nonces(orders, candidates)
             merger = Merger(self._rpc, env, chain_id=self._chain_id, nonces=nonces)
             merge = await merger.merge([o for o in orders if o.bundle_hash not in refused])
             culprit = await self._offer(merge.transactions)
@@ -157,20 +166,21 @@ class Market:
         for signed in merge.transactions:
             nonces[signed.sender] = signed.unsigned.nonce + 1
         public = pack(
-            pool,
+            candidates,
             nonces=nonces,
             base_fee_wei=env.base_fee_per_gas,
             gas=env.gas_limit - merge.gas_used,
             taken=frozenset(each.hash for each in merge.transactions),
         )
-        for each in public:
-            await put_back(self._rpc, [each])
+        await self._fill([_sending(each) for each in public])
         late = tuple(
             _refused(o, refused[o.bundle_hash]) for o in orders if o.bundle_hash in refused
         )
         return msgspec.structs.replace(merge, considered=(*merge.considered, *late)), public
 
-    async def _nonces(self, orders: Iterable[Order], pool: Iterable[Pending]) -> dict[Address, int]:
+    async def _nonces(
+        self, orders: Iterable[Order], pool: Iterable[PooledTransaction]
+    ) -> dict[Address, int]:
         senders = {signed.sender for order in orders for signed in order.transactions}
         senders |= {each.sender for each in pool}
         ordered = sorted(senders)
@@ -182,12 +192,14 @@ class Market:
     async def _offer(
         self, transactions: Sequence[SignedTransaction]
     ) -> tuple[SignedTransaction, str] | None:
-        for signed in transactions:
-            try:
-                await self._rpc.call("eth_sendRawTransaction", (signed.raw,))
-            except RpcError as error:
-                return signed, error.message
+        answers = await self._fill([("eth_sendRawTransaction", (t.raw,)) for t in transactions])
+        for signed, answer in zip(transactions, answers, strict=True):
+            if isinstance(answer, RpcError):
+                return signed, answer.message
         return None
+
+    async def _fill(self, calls: Sequence[Call]) -> list[object]:
+        return await in_order(urlsplit(self._rpc.url).port or 0, calls)
 
     def _elsewhere(self, winner: Builder, env: SlotEnv) -> list[Consideration]:
         """Orders for this slot that the winner did not have, and those that were withdrawn."""
@@ -203,6 +215,12 @@ class Market:
             if order.bundle_hash not in known and order.wants(env.number, env.timestamp):
                 found[order.bundle_hash] = _missed(order, MissCause.CANCELLED, "withdrawn in time")
         return list(found.values())
+
+
+def _sending(tx: PooledTransaction) -> Call:
+    if tx.call is not None:
+        return "eth_sendTransaction", (tx.call,)
+    return "eth_sendRawTransaction", (tx.raw,)
 
 
 def _refused(order: Order, message: str) -> Consideration:
