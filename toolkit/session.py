@@ -28,15 +28,19 @@ from toolkit.journal.sqlite import SqliteBackend
 from toolkit.logs import log_of
 from toolkit.model.chain import Head, HeadChange, Mode
 from toolkit.model.errors import ConfigError
-from toolkit.model.tx import TransactionRequest, Urgency, Visibility
+from toolkit.model.tx import ExternalSpend, TransactionRequest, Urgency, Visibility
 from toolkit.model.units import ether, format_units
 from toolkit.pools.snapshot import PoolSpec
 from toolkit.pools.sync import load
 from toolkit.routing.router import Router
+from toolkit.tx.config import SchedulerConfig
 from toolkit.tx.destination import Destination, PublicNode
 from toolkit.tx.fallback import PrivateThenPublic
 from toolkit.tx.intake import Intake, Sendable
-from toolkit.tx.scheduler import SchedulerConfig, Sent, TransactionScheduler
+from toolkit.tx.key_hold import KeyHold
+from toolkit.tx.key_pool import KeyPool
+from toolkit.tx.leases import Leases
+from toolkit.tx.scheduler import Sent, TransactionScheduler
 from toolkit.tx.web3_sends import Web3Sends
 
 if TYPE_CHECKING:
@@ -77,13 +81,13 @@ class Session:
         signers: Sequence[Signer],
         relays: Sequence[Relay],
         journal: Journal,
-        max_cost_wei: int,
+        config: SchedulerConfig,
         like: "AsyncWeb3[Any] | None" = None,
     ) -> None:
         self.node = node
         self.mode = mode
         self.chain_id = chain_id
-        self.signers = tuple(signers)
+        self.signers = signers if isinstance(signers, KeyPool) else tuple(signers)
         # Without relays nothing can reach one, whatever is asked of the submitter.
         self.relays = () if mode is Mode.DRY else tuple(relays)
         self.journal = journal
@@ -100,7 +104,7 @@ class Session:
             oracle=self.oracle,
             chain_id=self.chain_id,
             mode=mode,
-            config=SchedulerConfig(max_cost_wei=max_cost_wei),
+            config=config,
             public=self.public,
             destinations=(*relays, *self._fallback),
         )
@@ -119,6 +123,7 @@ class Session:
             node,
             chain_id=chain_id,
             accounts=[signer.address for signer in signers],
+            pooled=isinstance(signers, KeyPool),
             next_nonce=self.scheduler.next_nonce,
         )
         self._follower = HeadFollower(node)
@@ -160,11 +165,15 @@ class Session:
         idempotency_key: str | None = None,
         visibility: Visibility | None = None,
         simulate: bool = True,
+        priority: int = 0,
+        after: Sent | str | None = None,
+        on_external_spend: ExternalSpend | str = ExternalSpend.REPORT,
     ) -> Sent:
         """Send a request, `TxParams`, or a web3 contract function with its arguments.
 
         Args:
-            what: unset fields are filled; the first signer sends where no sender is named.
+            what: unset fields are filled; where no sender is named, the first signer sends, or of
+                a key pool the one with the most room.
             urgency: how soon it should be mined.
             max_fee_per_gas: never pay more per gas unit, in wei.
             deadline_blocks: give up, truthfully, after so many blocks.
@@ -172,6 +181,11 @@ class Session:
             visibility: who may see it before it is mined; private by default where relays are
                 given, and without relays it must be said.
             simulate: try it first; off for one that can only succeed after one under way.
+            priority: of an account's requests that wait, a higher one goes first.
+            after: a request, or its id, without whose success this one is not sent; if that one
+                does not succeed, this one ends as Cancelled.
+            on_external_spend: what to do when somebody else spends the nonce on something else:
+                "report" it, or once that is final "requeue" on a new nonce.
 
         Raises:
             ConfigError: no signer, no visibility, private without relays, or a malformed field.
@@ -188,6 +202,9 @@ class Session:
                 idempotency_key=idempotency_key,
                 destinations=self._destinations(visibility),
                 simulate=simulate,
+                priority=priority,
+                after=after,
+                on_external_spend=on_external_spend,
             )
         self._follow_if_sent()
         return sent
@@ -316,35 +333,53 @@ async def connect(
     signer: Signer | Sequence[Signer] | None = None,
     relays: Sequence[Relay | RelayAddress | str] = (),
     journal: str | Path | Backend | None = None,
+    leases: str | Path | Leases | None = None,
     live: bool = False,
     chain_id: int | None = None,
     allow_real_key: bool = False,
     max_cost_wei: int = ether("0.05"),
+    max_in_flight: int = 16,
+    confirmations: int = 1,
+    finality_blocks: int = 64,
     timeout_s: float = 10.0,
 ) -> AsyncGenerator[Session, None]:
     """Open a session on a node; what it may do follows from what the node is (`Session.mode`).
 
     Args:
         endpoint: http(s) or ws(s) address, or an AsyncWeb3 that is connected to the node.
-        signer: one or several; the first is the default sender.
+        signer: one or several, of which the first is the default sender; or a `KeyPool`, over
+            which requests without a sender are spread.
         relays: where bundles and private transactions go, by address or as `Relay`. Addresses
             are signed for with a fresh reputation key.
         journal: file of the append-only log, or a backend; in memory if None, and then a restart
             knows nothing of what was sent.
+        leases: a directory on this machine, or `Leases`, by which every process that uses these
+            keys makes sure that it is alone with them; None trusts the caller.
         live: on a real node, the explicit word without which nothing is sent.
         chain_id: the chain that is meant; must be the node's, and be given to go live.
         allow_real_key: let a key that is no development key sign on a development node, though
             its signatures may be valid on the real chain.
         max_cost_wei: worst-case cost of one attempt, gas limit x max fee, and of one bundle with
             its tip; at most 1,000 ether.
+        max_in_flight: nonces of one account that may be pending at once; pools promise to keep 16.
+        confirmations: blocks under which an end is told.
+        finality_blocks: blocks under which it is final: a reorg that takes such an end back halts
+            the account's lane.
         timeout_s: deadline of one request to the node.
 
     Raises:
         ConfigError: a refusal of the node's mode, another chain, a bound that is none.
         NodeError: the node cannot be asked.
         JournalCorrupt, JournalUnavailable: the journal cannot be read or written.
+        LeaseLost: another process holds one of the keys, or the journal.
     """
     _check_cost(max_cost_wei)
+    config = SchedulerConfig(
+        max_cost_wei=max_cost_wei,
+        max_in_flight=max_in_flight,
+        confirmations=confirmations,
+        finality_blocks=finality_blocks,
+    )
     signers = _listed(signer)
     async with AsyncExitStack() as stack:
         known = [_relay(one) for one in relays]
@@ -358,7 +393,12 @@ async def connect(
         accounts = [one.address for one in signers]
         check_signers(accounts, identity, mode=mode, allow_real_key=allow_real_key)
         check_relays([(one.name, one.is_loopback) for one in known], mode=mode)
-        log = Journal(_backend(journal))
+        hold = None
+        if leases is not None and mode is not Mode.DRY:
+            path = _path_of(journal)
+            hold = KeyHold(leases, chain_id=identity.chain_id, accounts=accounts, journal=path)
+            stack.enter_context(hold)
+        log = Journal(_backend(journal), guard=None if hold is None else hold.check)
         stack.push_async_callback(log.close)
         session = Session(
             node,
@@ -367,7 +407,7 @@ async def connect(
             signers=signers,
             relays=known,
             journal=log,
-            max_cost_wei=max_cost_wei,
+            config=config,
             like=None if isinstance(endpoint, str) else endpoint,
         )
         async with session.running():
@@ -375,6 +415,8 @@ async def connect(
                 "session_opened", chain_id=identity.chain_id, accounts=accounts
             )
             yield session
+        if hold is not None:
+            hold.unsettled = session.scheduler.unsettled()
 
 
 def _check_cost(max_cost_wei: object) -> None:
@@ -386,9 +428,11 @@ def _check_cost(max_cost_wei: object) -> None:
         )
 
 
-def _listed(signer: Signer | Sequence[Signer] | None) -> tuple[Signer, ...]:
+def _listed(signer: Signer | Sequence[Signer] | None) -> Sequence[Signer]:
     if signer is None:
         return ()
+    if isinstance(signer, KeyPool):
+        return signer
     listed = tuple(signer) if isinstance(signer, Sequence) else (signer,)
     for one in listed:
         if not hasattr(one, "sign_transaction"):
@@ -413,6 +457,13 @@ def _relay(given: Relay | RelayAddress | str) -> Relay:
     if isinstance(given, RelayAddress):
         return Relay(given.url, name=given.name, auth=auth)
     raise ConfigError(f"relay is a {type(given).__name__}: give an address or a Relay")
+
+
+def _path_of(journal: str | Path | Backend | None) -> Path | None:
+    """The file that leases are bound to; None for a journal in memory."""
+    if isinstance(journal, SqliteBackend):
+        return journal.path
+    return Path(journal) if isinstance(journal, str | Path) else None
 
 
 def _backend(journal: str | Path | Backend | None) -> Backend:

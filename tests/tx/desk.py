@@ -1,6 +1,6 @@
 """A scheduler over a world, with everything needed to restart it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -19,6 +19,7 @@ from toolkit.model.tx import (
 from toolkit.tx.scheduler import (
     Destination,
     SchedulerConfig,
+    Stage,
     TransactionScheduler,
 )
 
@@ -56,6 +57,7 @@ class Desk:
         self.mode = Mode.DEV
         self.config = CONFIG
         self.others: Sequence[Destination] = ()
+        self.on_stage: Callable[[Stage], None] | None = None
         self.scheduler: TransactionScheduler
         self.journal: Journal
 
@@ -71,6 +73,7 @@ class Desk:
             config=self.config,
             public=self.public,
             destinations=self.others,
+            on_stage=self.on_stage,
         )
         await self.scheduler.start()
         return self.scheduler

@@ -7,7 +7,8 @@ from toolkit.model.chain import ZERO_HASH
 from toolkit.model.tx import Exposure, TransactionRequest, Urgency
 from toolkit.tx.events import LaneLimits, LaneOpened, Mined, Spender
 from toolkit.tx.job import Job, Try
-from toolkit.tx.lane import LaneState, open_lane
+from toolkit.tx.lane import open_lane
+from toolkit.tx.lane_state import LaneState
 from toolkit.tx.observer import observe
 
 GWEI = 10**9
@@ -49,7 +50,10 @@ def _lane(world: World, *, mined: bool = False) -> LaneState:
         anchor_block=0,
         anchor_hash=ZERO_HASH,
     )
-    return msgspec.structs.replace(open_lane(opened), jobs={"a": job})
+    lane = open_lane(opened)
+    if mined:
+        return msgspec.structs.replace(lane, jobs={"a": job}, landed={"a": 1})
+    return msgspec.structs.replace(lane, jobs={"a": job}, slots={0: "a"})
 
 
 async def test_a_receipt_from_beyond_the_head_is_not_used_yet() -> None:
@@ -80,7 +84,8 @@ async def test_a_stranger_is_found_in_the_block_that_spent_the_nonce() -> None:
 
         seen = await observe(world, state, head=world.tip, quotes={}, reorged=False)
 
-        assert (Spender(nonce=0, by=stranger),) == seen.spenders
+        block = world.mined()[stranger]
+        assert (Spender(nonce=0, by=stranger, block_number=block),) == seen.spenders
 
 
 async def test_our_own_receipt_is_not_looked_for_elsewhere() -> None:

@@ -1,7 +1,7 @@
 """A node as typed questions: integers, heads and receipts instead of hex and dictionaries."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -9,6 +9,7 @@ from toolkit.chain import answers
 from toolkit.chain.hashing import keccak
 from toolkit.chain.node_errors import classify
 from toolkit.chain.rpc import Rpc
+from toolkit.chain.tx_params import access_objects, authorization_objects
 from toolkit.model.chain import Address, Hash, Head, LogEntry, Receipt
 from toolkit.model.errors import ConfigError, NodeError, RpcError
 from toolkit.model.tx import TransactionRequest
@@ -27,6 +28,14 @@ class FeeHistory(msgspec.Struct, frozen=True, kw_only=True):
     base_fees: tuple[int, ...]
     gas_used_ratios: tuple[float, ...]
     rewards: tuple[tuple[int, ...], ...]
+
+
+class AccountLook(NamedTuple):
+    """An account as of one block, and the receipts of transactions, None where there is none."""
+
+    nonce: int
+    balance_wei: int
+    receipts: tuple[Receipt | None, ...]
 
 
 class Node:
@@ -111,22 +120,9 @@ class Node:
         """
         fields = call_object(to=request.to, data=request.data, sender=sender, value=request.value)
         if request.access_list:
-            fields["accessList"] = [
-                {"address": item.address, "storageKeys": list(item.storage_keys)}
-                for item in request.access_list
-            ]
+            fields["accessList"] = access_objects(request.access_list)
         if request.authorization_list:  # each costs gas (EIP-7702)
-            fields["authorizationList"] = [
-                {
-                    "chainId": hex(grant.chain_id),
-                    "address": grant.address,
-                    "nonce": hex(grant.nonce),
-                    "yParity": hex(grant.y_parity),
-                    "r": hex(grant.r),
-                    "s": hex(grant.s),
-                }
-                for grant in request.authorization_list
-            ]
+            fields["authorizationList"] = authorization_objects(request.authorization_list)
         return answers.quantity(await self._ask("eth_estimateGas", fields))
 
     async def fee_history(
@@ -162,6 +158,31 @@ class Node:
         """The receipt if the transaction is in the node's canonical chain."""
         found = await self._ask("eth_getTransactionReceipt", tx_hash)
         return None if found is None else answers.receipt(found)
+
+    async def look(
+        self, account: Address, block: Block, hashes: Sequence[Hash] = ()
+    ) -> AccountLook:
+        """Ask for an account's nonce and balance and for receipts, in one request.
+
+        The receipts are those of the node's present chain, which may be longer than `block`.
+        """
+        where = block_id(block)
+        state = [
+            ("eth_getTransactionCount", (account, where)),
+            ("eth_getBalance", (account, where)),
+        ]
+        asked = [("eth_getTransactionReceipt", (tx_hash,)) for tx_hash in hashes]
+        found = await self.rpc.batch([*state, *asked])
+        told: list[Any] = []
+        for answer in found:
+            if isinstance(answer, RpcError):
+                raise classify(answer.code, answer.message, answer.data) from answer
+            told.append(answer)
+        return AccountLook(
+            nonce=answers.quantity(told[0]),
+            balance_wei=answers.quantity(told[1]),
+            receipts=tuple(None if one is None else answers.receipt(one) for one in told[2:]),
+        )
 
     async def receipts(self, block: Block) -> tuple[Receipt, ...]:
         """Every receipt of a block, in order.

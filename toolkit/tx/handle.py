@@ -1,14 +1,16 @@
 """What a caller holds of a transaction or a leased bundle."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 
 from toolkit.model.chain import Address, Hash
 from toolkit.model.errors import ConfigError, LaneHalted, ToolkitError
-from toolkit.model.tx import Outcome, SignedTransaction
-from toolkit.tx.lane import LaneState
+from toolkit.model.tx import Outcome, SignedTransaction, TransactionRequest, Urgency
+from toolkit.tx.lane_state import LaneState
+from toolkit.tx.pulse import Pulse
+from toolkit.tx.status import RequestStatus, status_of
 
 
 class BundleLease(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,85 +22,102 @@ class BundleLease(msgspec.Struct, frozen=True, kw_only=True):
     target_block: int
 
 
-class Track:
-    """The end of one request as far as it is known, and who waits for it."""
+class Desk(Protocol):
+    """Takes what an author wants of a request that is on its way (the scheduler is one)."""
 
-    def __init__(self, name: str, *, lane: Callable[[], LaneState]) -> None:
+    async def cancel_request(self, name: str, lane: Address) -> None:
+        """Ask that it not happen."""
+        ...
+
+    async def replace_request(
+        self,
+        name: str,
+        lane: Address,
+        request: TransactionRequest | None,
+        *,
+        urgency: Urgency,
+        max_fee_per_gas: int | None = None,
+    ) -> None:
+        """Ask for another payload, or with None for higher fees."""
+        ...
+
+
+class Track:
+    """The end of one request as far as it is known, and who waits for it.
+
+    It lives as long as somebody holds it: what became of a request is in the journal.
+    """
+
+    def __init__(self, name: str, *, lane: Callable[[], LaneState], heads: Pulse) -> None:
+        self.name = name
         self.error: ToolkitError | None = None
-        self._name = name
+        self.outcome: Outcome | None = None
         self._lane = lane
-        self._outcome: Outcome | None = None
-        self._changed = asyncio.Event()
+        self._heads = heads
+        self._changed = Pulse()
+
+    @property
+    def lane(self) -> Address:
+        """Whose nonces it uses."""
+        return self._lane().lane
 
     @property
     def tx_hash(self) -> Hash | None:
         """Of what was mined, else of the latest attempt."""
-        if self._outcome is not None:
-            return self._outcome.tx_hash
-        job = self._lane().jobs.get(self._name)
+        if self.outcome is not None:
+            return self.outcome.tx_hash
+        job = self._lane().jobs.get(self.name)
         return job.last.signed.hash if job is not None and job.tries else None
 
-    @property
-    def over(self) -> bool:
-        """Whether nothing can change its end any more."""
-        ended = self._outcome is not None or self.error is not None
-        return ended and self._name not in self._lane().jobs
+    def status(self) -> RequestStatus:
+        """Where it stands."""
+        return status_of(self.name, self._lane(), self.outcome, self.error)
 
     def finish(self, outcome: Outcome) -> None:
         """It ended like this."""
-        self._outcome = outcome
-        self.notify()
+        self.outcome = outcome
+        self._changed.beat()
 
     def fail(self, error: ToolkitError) -> None:
         """It can never be sent."""
         self.error = error
-        self.notify()
+        self._changed.beat()
 
     def reopen(self) -> None:
         """A reorg took its end back."""
-        self._outcome = None
-        self.notify()
+        self.outcome = None
 
     def close(self) -> None:
         """Nobody in this process follows it any longer."""
-        if self._outcome is None and self.error is None:
-            self.error = LaneHalted(f"scheduler closed; {self._name} goes on at its next start")
-        self.notify()
-
-    def notify(self) -> None:
-        """Let everybody who waits look again."""
-        self._changed.set()
-        self._changed = asyncio.Event()
+        if self.outcome is None and self.error is None:
+            self.error = LaneHalted(f"scheduler closed; {self.name} goes on at its next start")
+        self._changed.beat()
 
     async def wait(self, confirmations: int) -> Outcome:
         """The outcome, as soon as it is `confirmations` deep."""
         while True:
-            changed = self._changed
             if self.error is not None:
                 raise self.error
-            if self._outcome is not None and self._deep_enough(confirmations):
-                return self._outcome
-            await changed.wait()
+            if self.outcome is None:
+                await self._changed.next()
+            elif self._deep_enough(confirmations):
+                return self.outcome
+            else:
+                await self._heads.next()  # depth, and a reorg, come with a head only
 
     def _deep_enough(self, confirmations: int) -> bool:
         state = self._lane()
-        return self._name not in state.jobs or state.depth(self._name) >= confirmations
+        block = state.landed.get(self.name)  # where its nonce was spent, by itself or a stranger
+        return block is None or state.block - block + 1 >= confirmations
 
 
 class Sent:
     """A transaction that the scheduler follows to its end, whether or not anybody waits."""
 
-    def __init__(
-        self,
-        request_id: str,
-        track: Track,
-        *,
-        cancel: Callable[[], Awaitable[None]],
-        most_confirmations: int,
-    ) -> None:
-        self.request_id = request_id
+    def __init__(self, track: Track, desk: Desk, *, most_confirmations: int) -> None:
+        self.request_id = track.name
         self._track = track
-        self._cancel = cancel
+        self._desk = desk
         self._most = most_confirmations
 
     def __repr__(self) -> str:
@@ -106,9 +125,31 @@ class Sent:
         return f"Sent({self.request_id}, {self.tx_hash})"
 
     @property
+    def sender(self) -> Address:
+        """The account that sends it."""
+        return self._track.lane
+
+    @property
     def tx_hash(self) -> Hash | None:
         """Of the attempt that was mined, else of the latest; None while it waits for a nonce."""
         return self._track.tx_hash
+
+    def raise_refusal(self) -> None:
+        """Raise why it can never be sent, if that is known."""
+        if self._track.error is not None:
+            raise self._track.error
+
+    def finish(self, outcome: Outcome) -> None:
+        """Take over an end that no lane will tell: of the past, or of a dry run."""
+        self._track.finish(outcome)
+
+    def fail(self, error: ToolkitError) -> None:
+        """Take over a refusal of the past."""
+        self._track.fail(error)
+
+    def status(self) -> RequestStatus:
+        """Where it stands, as far as this process knows; asks nobody."""
+        return self._track.status()
 
     async def wait(self, confirmations: int = 1) -> Outcome:
         """Wait for the end under `confirmations` blocks (at least the scheduler's own number).
@@ -124,4 +165,43 @@ class Sent:
 
     async def cancel(self) -> None:
         """Ask that it not happen. Only the outcome tells whether that came in time."""
-        await self._cancel()
+        await self._desk.cancel_request(self.request_id, self._track.lane)
+
+    async def speed_up(
+        self, *, urgency: Urgency = Urgency.NEXT_BLOCK, max_fee_per_gas: int | None = None
+    ) -> None:
+        """Bid higher at the same nonce: at least the smallest replacement that pools accept.
+
+        Args:
+            urgency: what the market is asked for, from here on.
+            max_fee_per_gas: bid this much per gas unit, in wei, if the market asks for less; also
+                the request's own ceiling from here on.
+
+        Raises:
+            ConfigError: it is mined or over.
+            FeeLimitReached: `max_fee_per_gas` may cost more than `max_cost_wei`.
+        """
+        await self._desk.replace_request(
+            self.request_id,
+            self._track.lane,
+            None,
+            urgency=urgency,
+            max_fee_per_gas=max_fee_per_gas,
+        )
+
+    async def replace(
+        self, request: TransactionRequest, *, urgency: Urgency = Urgency.NEXT_BLOCK
+    ) -> None:
+        """Ask for another payload at the same nonce, checked as a new request is.
+
+        The chain decides which is mined: the outcome's `version` is 0 for the first payload and
+        one more for each replacement.
+
+        Raises:
+            ConfigError: it is mined or over, or the request names another sender.
+            CallReverted, InsufficientFunds, FeeLimitReached, GasLimitTooHigh: it could not be
+                sent; the present payload stands.
+        """
+        await self._desk.replace_request(
+            self.request_id, self._track.lane, request, urgency=urgency
+        )

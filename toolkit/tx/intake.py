@@ -32,7 +32,8 @@ Sendable = TransactionRequest | Mapping[str, Any] | ContractCall
 class Intake:
     """Reads what is to be sent, and refuses what this set of accounts cannot send.
 
-    `next_nonce` is what the lane of an account would give out; the node may not know of it.
+    `next_nonce` is what the lane of an account would give out; the node may not know of it. With
+    `pooled` accounts whoever names none leaves the choice open.
     """
 
     def __init__(
@@ -42,11 +43,13 @@ class Intake:
         chain_id: int,
         accounts: Sequence[Address],
         next_nonce: Callable[[Address], int],
+        pooled: bool = False,
     ) -> None:
         self._node = node
         self._chain_id = chain_id
         self._next_nonce = next_nonce
         self._turn = asyncio.Lock()
+        self._pooled = pooled
         self.accounts = tuple(accounts)
 
     def turn(self, what: object) -> AbstractAsyncContextManager[object]:
@@ -58,7 +61,7 @@ class Intake:
         return self._turn if named or isinstance(what, str) else nullcontext()
 
     async def request(self, what: Sendable) -> TransactionRequest:
-        """Read a request, `TxParams`, or a contract function; its sender is set.
+        """Read a request, `TxParams`, or a contract function; its sender is set, or left open.
 
         Raises:
             ConfigError: none of these, a malformed field, or a sender that cannot sign here.
@@ -68,7 +71,9 @@ class Intake:
         if isinstance(what, Mapping):
             request, nonce = read_params(what, chain_id=self._chain_id)
             if nonce is not None:
-                await self._check_nonce(self.account(request.sender), nonce)
+                sender = self.account(request.sender)
+                await self._check_nonce(sender, nonce)
+                request = msgspec.structs.replace(request, sender=sender)
         elif isinstance(what, TransactionRequest):
             request = what
         else:
@@ -76,6 +81,8 @@ class Intake:
                 f"cannot send {type(what).__name__}: give a TransactionRequest, TxParams or a"
                 f" contract function"
             )
+        if self._pooled and request.sender is None:
+            return request
         return msgspec.structs.replace(request, sender=self.account(request.sender))
 
     async def signed(self, raw: str) -> TransactionRequest:
@@ -111,9 +118,9 @@ class Intake:
 
     async def _check_nonce(self, sender: Address, nonce: int) -> None:
         """A nonce may be named, as ported scripts do, if it is the one that would come next."""
-        pending = await self._node.nonce(sender, "pending")
-        # What relays hold is not in the node's pool: a repeated send would be a second payment.
-        following = max(pending, self._next_nonce(sender))
+        # Not "pending": some nodes never take a dropped transaction off that count, and what relays
+        # hold is not in it. An idle lane has not looked for a while, hence the chain's own count.
+        following = max(await self._node.nonce(sender), self._next_nonce(sender))
         if nonce != following:
             raise ConfigError(
                 f"nonce {nonce} cannot be chosen: the lane of {sender} owns its nonces and the"
@@ -130,4 +137,5 @@ class Intake:
         )
         if isawaitable(params):  # a function of the blocking Web3 answers at once
             params = await params
-        return {name: value for name, value in params.items() if name not in filled}
+        unasked = {"from", *filled} if self._pooled else filled
+        return {name: value for name, value in params.items() if name not in unasked}

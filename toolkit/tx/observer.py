@@ -1,15 +1,20 @@
 """What a lane needs to know about the chain as of one head."""
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
+from toolkit.chain.answers import quantity
+from toolkit.chain.node import AccountLook
 from toolkit.model.chain import Address, Hash, Head, Receipt
 from toolkit.model.errors import CallReverted, NodeError
 from toolkit.model.tx import FeeQuote, TransactionRequest
 from toolkit.tx.events import Mined, Observed, Spender
 from toolkit.tx.job import Job
-from toolkit.tx.lane import LaneState
+from toolkit.tx.lane_state import LaneState
 from toolkit.tx.tasks import together
+
+_ANY_NONCE = 2**64
+_DELEGATION = "0xef0100"  # EIP-7702: what an account's code begins with, before its delegate
 
 
 class ChainQueries(Protocol):
@@ -56,6 +61,35 @@ class ChainQueries(Protocol):
         ...
 
 
+@runtime_checkable
+class LooksAtOnce(Protocol):
+    """A node that answers all about one account in one request (`Node.look`)."""
+
+    async def look(self, account: Address, block: int, hashes: Sequence[Hash] = ()) -> AccountLook:
+        """Nonce and balance as of a block, and the receipts of these transactions."""
+        ...
+
+
+@runtime_checkable
+class KnowsCode(Protocol):
+    """A node that tells an account's code."""
+
+    async def code(self, account: Address, block: int | str = "latest") -> str:
+        """Code as 0x hex; `0x` for an account without code."""
+        ...
+
+
+async def runs_code(node: object, account: Address, head: Head) -> bool:
+    """Whether an account is delegated to some code (EIP-7702); no, where a node cannot tell.
+
+    Raises:
+        NodeError: the node could not be asked.
+    """
+    if not isinstance(node, KnowsCode):
+        return False
+    return (await node.code(account, head.number)).startswith(_DELEGATION)
+
+
 async def observe(
     node: ChainQueries,
     state: LaneState,
@@ -63,62 +97,96 @@ async def observe(
     head: Head,
     quotes: dict[str, FeeQuote],
     reorged: bool,
+    delegated: bool = False,
 ) -> Observed:
     """Ask for everything that `step` must hear about `head`, and nothing else.
 
     Raises:
         NodeError: the node could not be asked; ask again, nothing has changed.
     """
-    nonce, balance = await together(
-        (node.nonce(state.lane, head.number), node.balance(state.lane, head.number))
-    )
-    spent = [job for job in state.in_flight() if (job.nonce or 0) < nonce]
-    mined = [job for job in state.jobs.values() if reorged and job.mined is not None]
-    found = await together(_mined(node, state.lane, job, head) for job in spent + mined)
-    silent = [job for job, receipt in zip(spent, found, strict=False) if receipt is None]
+    look, found = await _look(node, state, head, reorged=reorged)
+    asked = state.questions(look.nonce, reorged=reorged)
+    mined = {job.request_id: _receipt_of(job, found, head) for job in asked}
+    told = [
+        await _as_mined(node, state.lane, job, receipt)
+        for job in asked
+        if (receipt := mined[job.request_id]) is not None
+    ]
+    silent = [job for job in asked if mined[job.request_id] is None]
     spenders = [await _spender(node, state, job, head) for job in silent]
     return Observed(
         lane=state.lane,
         block=head.number,
-        nonce=nonce,
-        balance_wei=balance,
+        nonce=look.nonce,
+        balance_wei=look.balance_wei,
         quotes=quotes,
-        receipts=tuple(receipt for receipt in found if receipt is not None),
+        receipts=tuple(told),
         spenders=tuple(spender for spender in spenders if spender is not None),
         reorged=reorged,
+        delegated=delegated,
     )
 
 
-async def _mined(node: ChainQueries, lane: Address, job: Job, head: Head) -> Mined | None:
-    for receipt in await together(_receipt(node, tx_hash) for tx_hash in job.hashes()):
-        # A receipt from beyond the head belongs to a block that may yet be replaced unseen.
-        if receipt is not None and receipt.block_number <= head.number:
-            reason = "" if receipt.succeeded else await _revert_reason(node, lane, job, receipt)
-            return Mined(
-                tx_hash=receipt.transaction_hash,
-                block_number=receipt.block_number,
-                block_hash=receipt.block_hash,
-                succeeded=receipt.succeeded,
-                gas_used=receipt.gas_used,
-                fee_wei=receipt.fee_wei,
-                reason=reason,
-            )
-    return None
+async def _look(
+    node: ChainQueries, state: LaneState, head: Head, *, reorged: bool
+) -> tuple[AccountLook, Mapping[Hash, Receipt]]:
+    """Nonce, balance, and every receipt that may matter: in one request, if the node can."""
+    if isinstance(node, LooksAtOnce):
+        # What the nonce will say is not known yet, so everything in flight is asked about.
+        hashes = _hashes(state.questions(_ANY_NONCE, reorged=reorged))
+        look = await node.look(state.lane, head.number, hashes)
+        receipts = look.receipts
+    else:
+        nonce, balance = await together(
+            (node.nonce(state.lane, head.number), node.balance(state.lane, head.number))
+        )
+        hashes = _hashes(state.questions(nonce, reorged=reorged))
+        receipts = tuple(await together(_receipt(node, tx_hash) for tx_hash in hashes))
+        look = AccountLook(nonce=nonce, balance_wei=balance, receipts=receipts)
+    pairs = zip(hashes, receipts, strict=True)
+    return look, {tx_hash: receipt for tx_hash, receipt in pairs if receipt is not None}
+
+
+def _hashes(jobs: Sequence[Job]) -> list[Hash]:
+    return [tx_hash for job in jobs for tx_hash in job.hashes()]
 
 
 async def _receipt(node: ChainQueries, tx_hash: Hash) -> Receipt | None:
     return await node.receipt(tx_hash)
 
 
+def _receipt_of(job: Job, found: Mapping[Hash, Receipt], head: Head) -> Receipt | None:
+    for tx_hash in job.hashes():
+        receipt = found.get(tx_hash)
+        # A receipt from beyond the head belongs to a block that may yet be replaced unseen.
+        if receipt is not None and receipt.block_number <= head.number:
+            return receipt
+    return None
+
+
+async def _as_mined(node: ChainQueries, lane: Address, job: Job, receipt: Receipt) -> Mined:
+    reason = "" if receipt.succeeded else await _revert_reason(node, lane, job, receipt)
+    return Mined(
+        tx_hash=receipt.transaction_hash,
+        block_number=receipt.block_number,
+        block_hash=receipt.block_hash,
+        succeeded=receipt.succeeded,
+        gas_used=receipt.gas_used,
+        fee_wei=receipt.fee_wei,
+        reason=reason,
+    )
+
+
 async def _revert_reason(node: ChainQueries, lane: Address, job: Job, receipt: Receipt) -> str:
     """Why it failed, as far as repeating it on the parent block tells; it ran later than that."""
-    request = job.request
+    attempt = job.attempt(receipt.transaction_hash)
+    unsigned = (attempt or job.last).signed.unsigned
     try:
         await node.call(
-            to=request.to,
-            data=request.data,
+            to=unsigned.to,
+            data=unsigned.data,
             sender=lane,
-            value=request.value,
+            value=unsigned.value,
             block=receipt.block_number - 1,
         )
     except CallReverted as reverted:
@@ -135,10 +203,20 @@ async def _spender(node: ChainQueries, state: LaneState, job: Job, head: Head) -
     try:
         block = await _spending_block(node, state, nonce=nonce, newest=head.number)
         receipts = () if block is None else await node.receipts(block)
-        by = await _with_nonce(node, state.lane, receipts, nonce)
+        found = await _with_nonce(node, state.lane, receipts, job)
     except NodeError:
         return None  # safe because the lane asks again at the next head, a few times
-    return None if by is None else Spender(nonce=nonce, by=by)
+    if found is None or block is None:
+        return None
+    by, same = found
+    return Spender(nonce=nonce, by=by, block_number=block, same_payload=same)
+
+
+def _does(transaction: Mapping[str, Any], job: Job) -> bool:
+    """Whether somebody else's transaction does what the author asked for."""
+    to, data = transaction.get("to"), transaction.get("input", transaction.get("data"))
+    target = None if to is None else Address(str(to))
+    return job.does(target, quantity(transaction.get("value")), str(data))
 
 
 async def _spending_block(
@@ -158,11 +236,11 @@ async def _spending_block(
 
 
 async def _with_nonce(
-    node: ChainQueries, lane: Address, receipts: Sequence[Receipt], nonce: int
-) -> Hash | None:
+    node: ChainQueries, lane: Address, receipts: Sequence[Receipt], job: Job
+) -> tuple[Hash, bool] | None:
     for receipt in receipts:
         if receipt.sender == lane:
             transaction = await node.transaction(receipt.transaction_hash)
-            if transaction is not None and int(str(transaction["nonce"]), 16) == nonce:
-                return receipt.transaction_hash
+            if transaction is not None and quantity(transaction.get("nonce")) == job.nonce:
+                return receipt.transaction_hash, _does(transaction, job)
     return None

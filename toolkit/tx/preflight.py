@@ -17,7 +17,32 @@ from toolkit.tx import fees
 from toolkit.tx.observer import ChainQueries
 
 _PLAIN_TRANSFER_GAS = 21_000
-_TYPES = (0, 1, 2)
+_LEGACY, _BLOB, _SET_CODE = 0, 3, 4
+_TYPES = (0, 1, 2, _SET_CODE)
+
+
+def require_sendable(request: TransactionRequest) -> None:
+    """Check that a lane can send such a transaction at all.
+
+    Raises:
+        ConfigError: the type, or a list that its type does not have.
+    """
+    if request.type == _BLOB:
+        raise ConfigError(
+            "transaction type 3 is not supported: a pool takes blobs and other transactions only "
+            "from different accounts; send blobs with another tool from a key of their own"
+        )
+    if request.type not in _TYPES:
+        raise ConfigError(f"transaction type {request.type} is not supported; use 0, 1, 2 or 4")
+    if bool(request.authorization_list) is not (request.type == _SET_CODE):
+        raise ConfigError(
+            f"type {request.type} with {len(request.authorization_list)} authorizations: type 4 "
+            "needs at least one, and the other types have none"
+        )
+    if request.type == _SET_CODE and request.to is None:
+        raise ConfigError("a transaction of type 4 cannot create a contract; give it a `to`")
+    if request.type == _LEGACY and request.access_list:
+        raise ConfigError("a transaction of type 0 has no access list; use type 1 or 2")
 
 
 async def with_gas(
@@ -33,13 +58,15 @@ async def with_gas(
         CallReverted: it would fail; nothing was sent and no nonce was used.
         ConfigError: a field that cannot be right.
     """
-    if request.type not in _TYPES:
-        raise ConfigError(f"transaction type {request.type} is not supported; use 0, 1 or 2")
+    require_sendable(request)
     if request.gas is None:
         gas = await node.estimate_gas(request, sender=sender)
         margin = 0 if gas == _PLAIN_TRANSFER_GAS else gas // 5
         return msgspec.structs.replace(request, gas=gas + margin)
-    if simulate:
+    if simulate and request.type == _SET_CODE:
+        # Its delegations are in force before its call, which eth_call knows nothing of.
+        await node.estimate_gas(request, sender=sender)
+    elif simulate:
         await node.call(to=request.to, data=request.data, sender=sender, value=request.value)
     return request
 

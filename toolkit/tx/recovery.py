@@ -1,16 +1,18 @@
 """Start-up is recovery: every lane is folded out of the journal before it does anything."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
 from toolkit.journal.log import Journal
 from toolkit.model.chain import Address
-from toolkit.model.errors import JournalCorrupt
+from toolkit.model.errors import JournalCorrupt, RejectedByNode, ToolkitError
+from toolkit.model.tx import Outcome
 from toolkit.tx.events import (
     FAILED,
     KINDS,
     OUTCOME,
+    REOPENED,
     Accepted,
     Ended,
     Event,
@@ -18,9 +20,23 @@ from toolkit.tx.events import (
     Failed,
     Finish,
     LaneOpened,
-    Reopen,
 )
-from toolkit.tx.lane import LaneState, open_lane, step
+from toolkit.tx.lane import open_lane, step
+from toolkit.tx.lane_state import LaneState
+
+CHECKPOINT = "tx"
+"""The name under which the fold of all `tx.*` entries so far is journalled."""
+
+
+class Fold(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the `tx.*` entries up to some point amount to.
+
+    `seqs` has the entry of each request that a lane still knows, as the cause of what follows.
+    """
+
+    opening: LaneOpened | None = None
+    lanes: dict[Address, LaneState] = {}
+    seqs: dict[str, int] = {}
 
 
 class Recovered(msgspec.Struct, kw_only=True):
@@ -29,45 +45,86 @@ class Recovered(msgspec.Struct, kw_only=True):
     `unreported` are ends that a dying process had decided but not written down.
     """
 
-    openings: list[LaneOpened] = []
+    opening: LaneOpened | None = None
     lanes: dict[Address, LaneState] = {}
-    requests: dict[str, Accepted] = {}
     seqs: dict[str, int] = {}
-    ends: dict[str, Finish | Fail] = {}
     unreported: list[tuple[Address, Finish | Fail]] = []
 
+    def fold(self) -> Fold:
+        """The part that a checkpoint keeps."""
+        return Fold(opening=self.opening, lanes=self.lanes, seqs=self.seqs)
 
-def recover(journal: Journal) -> Recovered:
-    """Fold the journal's `tx.*` entries.
+
+def recover(journal: Journal, *, from_start: bool = False) -> Recovered:
+    """Fold the journal's `tx.*` entries since its last checkpoint, or all of them.
 
     Raises:
         JournalCorrupt: an entry does not fit what came before it.
     """
-    found = Recovered()
+    found, after = Recovered(), 0
+    checkpoint = None if from_start else journal.last_checkpoint(CHECKPOINT)
+    if checkpoint is not None:
+        fold = journal.decode(checkpoint, Fold)
+        found = Recovered(opening=fold.opening, lanes=dict(fold.lanes), seqs=dict(fold.seqs))
+        after = checkpoint.seq
     open_ends: dict[str, tuple[Address, Finish | Fail]] = {}
-    for seq, event in _events(journal):
+    for seq, event in _events(journal, after):
         if isinstance(event, Ended | Failed):
             open_ends.pop(event.request_id, None)
             continue
-        for name, effect in _fold(found, seq, event):
-            found.ends[name] = effect
-            open_ends[name] = (event.lane, effect)
+        for effect in _apply(found, seq, event):
+            open_ends[effect.request_id] = (event.lane, effect)
+    found.seqs = still_known(found.seqs, found.lanes)
     found.unreported = list(open_ends.values())
     return found
 
 
-def _events(journal: Journal) -> Iterator[tuple[int, Event | Ended | Failed]]:
+def still_known(seqs: Mapping[str, int], lanes: Mapping[Address, LaneState]) -> dict[str, int]:
+    """The entries of the requests that some lane has not let go of."""
+    return {name: seqs[name] for state in lanes.values() for name in state.jobs if name in seqs}
+
+
+def key_of(idempotency_key: str) -> str:
+    """What the journal finds the request of an author's key by."""
+    return f"idempotency:{idempotency_key}"
+
+
+def end_key(request_id: str) -> str:
+    """What the journal finds the last word on a request's end by."""
+    return f"end:{request_id}"
+
+
+def end_of(journal: Journal, request_id: str) -> Outcome | ToolkitError | None:
+    """How a request ended, or why it never could be sent; None as long as it is open.
+
+    Raises:
+        JournalCorrupt: the entry cannot be read.
+    """
+    entry = journal.find(end_key(request_id))
+    if entry is None or entry.kind == REOPENED:
+        return None
+    if entry.kind == FAILED:
+        return RejectedByNode(journal.decode(entry, Failed).message)
+    return journal.decode(entry, Ended).outcome
+
+
+def _events(journal: Journal, after: int) -> Iterator[tuple[int, Event | Ended | Failed]]:
     types: dict[str, type[Event | Ended | Failed]] = {**KINDS, OUTCOME: Ended, FAILED: Failed}
-    for entry in journal.entries(*types):
-        yield entry.seq, journal.decode(entry, types[entry.kind])
+    decoders = {kind: msgspec.json.Decoder(event) for kind, event in types.items()}
+    for entry in journal.entries(*types, after=after):
+        try:
+            yield entry.seq, decoders[entry.kind].decode(entry.data)
+        except msgspec.MsgspecError as error:
+            raise JournalCorrupt(
+                f"journal entry {entry.seq} ({entry.kind}) cannot be read: {error}"
+            ) from None
 
 
-def _fold(found: Recovered, seq: int, event: Event) -> Iterator[tuple[str, Finish | Fail]]:
+def _apply(found: Recovered, seq: int, event: Event) -> Iterator[Finish | Fail]:
     if isinstance(event, LaneOpened):
-        found.openings.append(event)
+        found.opening = event
         found.lanes.setdefault(event.lane, open_lane(event))
     if isinstance(event, Accepted):
-        found.requests[event.request_id] = event
         found.seqs[event.request_id] = seq
     try:
         found.lanes[event.lane], effects = step(found.lanes[event.lane], event)
@@ -77,6 +134,4 @@ def _fold(found: Recovered, seq: int, event: Event) -> Iterator[tuple[str, Finis
         ) from None
     for effect in effects:
         if isinstance(effect, Finish | Fail):
-            yield effect.request_id, effect
-        elif isinstance(effect, Reopen):
-            found.ends.pop(effect.request_id, None)
+            yield effect

@@ -1,6 +1,7 @@
 """One lane at work: journals what happens, steps, signs, and sends only what is durable."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from toolkit.chain.signer import Signer
@@ -8,7 +9,9 @@ from toolkit.journal.log import Journal
 from toolkit.logs import log_of
 from toolkit.model.chain import Hash, Mode
 from toolkit.model.errors import (
+    AccountLimit,
     ConfigError,
+    LaneHalted,
     RemoteSignerMismatch,
     SignerError,
     ToolkitError,
@@ -17,9 +20,11 @@ from toolkit.model.tx import Attempt, Exposure, Outcome, SignedTransaction, Unsi
 from toolkit.tx.destination import Answer, Destination, hand_over
 from toolkit.tx.events import (
     FAILED,
+    HALTED,
     KIND_OF,
     OUTCOME,
     REOPENED,
+    Accepted,
     Answered,
     Effect,
     Ended,
@@ -27,6 +32,8 @@ from toolkit.tx.events import (
     Fail,
     Failed,
     Finish,
+    Halt,
+    Halted,
     Observed,
     Prepared,
     Reopen,
@@ -35,7 +42,11 @@ from toolkit.tx.events import (
     Sign,
     SigningFailed,
 )
-from toolkit.tx.lane import LaneState, step
+from toolkit.tx.lane import step
+from toolkit.tx.lane_state import LaneState
+from toolkit.tx.line import Line
+from toolkit.tx.recovery import end_key
+from toolkit.tx.stages import Stage
 from toolkit.tx.tasks import together
 
 
@@ -43,7 +54,8 @@ class LaneRunner:
     """Performs a lane's effects. All events of a lane come through here.
 
     Whatever may make the lane sign holds `lock`, so that an attempt is signed, checked and
-    journalled before the next decision; answers to what was sent need no lock.
+    journalled before the next decision; answers to what was sent need no lock. `line` keeps the
+    order of the calls while each is being checked.
     """
 
     def __init__(
@@ -56,22 +68,47 @@ class LaneRunner:
         on_end: Callable[[Finish | Fail | Reopen, ToolkitError | None], None],
         causes: Mapping[str, int],
         mode: Mode,
+        reached: Callable[[Stage], None],
     ) -> None:
         self.state = state
         self.lock = asyncio.Lock()
+        self.line = Line()
         self.signer = signer
         self.broadcasts = 0
+        self.reorg_unseen = True  # heads pass idle lanes by: what the chain took back is unknown
+        self.seen: Hash | None = None  # the head it was last told of
+        self.delegated = False
+        self.code_unknown = True  # whether the account runs code has to be asked
         self._journal = journal
         self._destinations = destinations
         self._on_end = on_end
-        self._causes = dict(causes)
+        self._causes = {name: seq for name, seq in causes.items() if name in state.jobs}
+        self._logger = logging.getLogger(__name__)
         self._log = log_of(__name__, mode).bind(lane=state.lane)
         self._errors: dict[str, ToolkitError] = {}
+        self._reached = reached
 
     @property
     def idle(self) -> bool:
         """Whether nothing of this lane is under way."""
         return not self.state.jobs and not self.state.leases
+
+    @property
+    def causes(self) -> Mapping[str, int]:
+        """The journal entry of each request that the lane knows."""
+        return self._causes
+
+    def require_running(self) -> None:
+        """Refuse while the lane is halted.
+
+        Raises:
+            LaneHalted: with why.
+        """
+        if self.state.halted:
+            raise LaneHalted(
+                f"the lane of {self.state.lane} halted: {self.state.halted}; look into it, then "
+                "resume it"
+            )
 
     async def drive(self, event: Event, *, cause: int | None = None) -> None:
         """Apply an event and perform all that follows from it.
@@ -83,67 +120,92 @@ class LaneRunner:
             sends = await self.advance(event, cause=cause)
         await self.deliver(sends)
 
-    async def advance(self, event: Event, *, cause: int | None = None) -> list[Send]:
+    async def advance(
+        self, event: Event, *, cause: int | None = None, key: str | None = None
+    ) -> list[Send]:
         """Apply an event under the lock; returns what is to be sent once it is durable."""
         sends: list[Send] = []
-        for effect in self.apply(event, cause=cause):
+        effects = self.apply(event, cause=cause, key=key)
+        if isinstance(event, Accepted):
+            self._reached(Stage.ACCEPTED)
+        for effect in effects:
             if isinstance(effect, Sign):
                 signed = await self._sign(effect)
                 sends += [made for made in self.apply(signed) if isinstance(made, Send)]
+                self._reached(Stage.PREPARED)
             elif isinstance(effect, Send):
                 sends.append(effect)
         return sends
 
-    def apply(self, event: Event, *, cause: int | None = None) -> Sequence[Effect]:
+    def apply(
+        self, event: Event, *, cause: int | None = None, key: str | None = None
+    ) -> Sequence[Effect]:
         """Journal an event, step, and report the ends it leads to."""
-        request_id = getattr(event, "request_id", "")
+        request_id: str = getattr(event, "request_id", "")
         seq = self._journal.append(
-            KIND_OF[type(event)], event, cause=cause or self._causes.get(request_id)
+            KIND_OF[type(event)], event, cause=cause or self._causes.get(request_id), key=key
         )
         if request_id:
             self._causes.setdefault(request_id, seq)
-        self.state, effects = step(self.state, event)
+        before = self.state
+        self.state, effects = step(before, event)
         for effect in effects:
-            if isinstance(effect, Finish | Fail | Reopen):
+            if isinstance(effect, Finish | Fail | Reopen | Halt):
                 self.report(effect)
         if isinstance(event, Observed):
-            self._forget_what_is_gone()
+            for name in before.jobs.keys() - self.state.jobs.keys():
+                self._forget(name)
+        elif request_id not in self.state.jobs:
+            self._forget(request_id)
         return effects
 
-    def report(self, effect: Finish | Fail | Reopen) -> None:
+    def report(self, effect: Finish | Fail | Reopen | Halt) -> None:
         """Journal an end and tell whoever waits for it."""
-        name, lane = effect.request_id, self.state.lane
-        cause = self._causes.get(name)
+        lane = self.state.lane
+        if isinstance(effect, Halt):
+            self._journal.append(HALTED, Halted(lane=lane, reason=effect.reason))
+            self._log.error("lane_halted", why=effect.reason)
+            return
+        name = effect.request_id
+        cause, key = self._causes.get(name), end_key(name)
         match effect:
             case Finish():
                 ended = Ended(lane=lane, request_id=name, outcome=effect.outcome)
-                self._journal.append(OUTCOME, ended, cause=cause)
+                self._journal.append(OUTCOME, ended, cause=cause, key=key)
                 self.log_end(name, effect.outcome)
             case Fail():
                 failed = Failed(lane=lane, request_id=name, message=effect.message)
-                self._journal.append(FAILED, failed, cause=cause)
+                self._journal.append(FAILED, failed, cause=cause, key=key)
                 self._log.info("request_ended", request=name, outcome="Failed", hash=None)
             case Reopen():
                 reopened = Reopened(lane=lane, request_id=name, tx_hash=effect.tx_hash)
-                self._journal.append(REOPENED, reopened, cause=cause)
+                self._journal.append(REOPENED, reopened, cause=cause, key=key)
                 self._log.info("request_reopened", request=name, hash=effect.tx_hash)
+        self._reached(Stage.ENDED)
         self._on_end(effect, self._errors.pop(name, None))
+        self._reached(Stage.TOLD)
 
     def log_end(self, name: str, outcome: Outcome) -> None:
         """Tell whoever listens how a request ended; the hash is what the chain has, if anything."""
-        kind = type(outcome).__name__
-        self._log.info("request_ended", request=name, outcome=kind, hash=outcome.tx_hash)
+        if self._heard():
+            kind = type(outcome).__name__
+            self._log.info("request_ended", request=name, outcome=kind, hash=outcome.tx_hash)
 
     async def deliver(self, sends: Sequence[Send]) -> None:
         """Make everything durable, then hand each attempt to each of its destinations."""
         waiting = {(send.signed.hash, name): send for send in sends for name in send.destinations}
         try:
             await self._journal.commit()
-            await together(
+            self._reached(Stage.DURABLE)
+            handing = [
                 self._hand_over(send, self._destination(name), waiting)
                 for send in sends
                 for name in send.destinations
-            )
+            ]
+            if len(handing) == 1:
+                await handing[0]
+            elif handing:
+                await together(handing)
         finally:
             # Cut off by a cancelled caller: what is not answered may or may not have arrived.
             for (_, name), send in waiting.items():
@@ -159,19 +221,23 @@ class LaneRunner:
             cancels=send.cancels,
         )
         self.broadcasts += 1
-        self._log.info(
-            "attempt_broadcast",
-            nonce=send.signed.unsigned.nonce,
-            hash=send.signed.hash,
-            destination=destination.name,
-        )
+        if self._heard():
+            self._log.info(
+                "attempt_broadcast",
+                nonce=send.signed.unsigned.nonce,
+                hash=send.signed.hash,
+                destination=destination.name,
+            )
         answer = await hand_over(destination, attempt, target_block=send.target_block)
+        self._reached(Stage.SENT)
         del waiting[send.signed.hash, destination.name]
         self._answer(send, destination.name, answer)
 
     def _answer(self, send: Send, name: str, answer: Answer) -> None:
-        if answer.error is not None:
+        if answer.error is not None and send.request_id in self.state.jobs:
             self._errors[send.request_id] = answer.error
+        if isinstance(answer.error, AccountLimit):
+            self.code_unknown = True  # pools take a single one from an account that runs code
         self.apply(
             Answered(
                 lane=self.state.lane,
@@ -181,8 +247,10 @@ class LaneRunner:
                 exposure=answer.exposure,
                 recovery=answer.recovery,
                 message="" if answer.error is None else str(answer.error),
+                refusal="" if answer.error is None else type(answer.error).__name__,
             )
         )
+        self._reached(Stage.ANSWERED)
 
     async def _sign(self, effect: Sign) -> Prepared | SigningFailed:
         lane, name = self.state.lane, effect.request_id
@@ -191,12 +259,21 @@ class LaneRunner:
         except SignerError as error:
             self._errors[name] = error
             return SigningFailed(lane=lane, request_id=name, message=str(error))
-        return Prepared(lane=lane, request_id=name, signed=signed, cancels=effect.cancels)
+        self._reached(Stage.SIGNED)
+        return Prepared(
+            lane=lane,
+            request_id=name,
+            signed=signed,
+            cancels=effect.cancels,
+            version=effect.version,
+        )
 
-    def _forget_what_is_gone(self) -> None:
-        jobs = self.state.jobs
-        self._causes = {name: seq for name, seq in self._causes.items() if name in jobs}
-        self._errors = {name: error for name, error in self._errors.items() if name in jobs}
+    def _forget(self, name: str) -> None:
+        self._causes.pop(name, None)
+        self._errors.pop(name, None)
+
+    def _heard(self) -> bool:
+        return self._logger.isEnabledFor(logging.INFO) and self._logger.hasHandlers()
 
     def _destination(self, name: str) -> Destination:
         found = self._destinations.get(name)

@@ -2,10 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from hashlib import blake2b
-from typing import Protocol
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -14,97 +13,63 @@ from toolkit.journal.log import Journal
 from toolkit.model.bundle import BundleResult, Landed
 from toolkit.model.chain import Address, Head, HeadChange, Mode
 from toolkit.model.errors import (
-    BusOverflow,
     ConfigError,
-    IdempotencyConflict,
     JournalUnavailable,
     LaneHalted,
-    NodeError,
-    NodeTimeout,
-    NodeUnavailable,
+    LeaseLost,
     RejectedByNode,
     ToolkitError,
 )
-from toolkit.model.tx import (
-    DryRun,
-    FeeQuote,
-    TransactionRequest,
-    UnsignedTransaction,
-    Urgency,
-)
+from toolkit.model.tx import ExternalSpend, FeeQuote, TransactionRequest, Urgency
+from toolkit.tx.acceptance import Acceptance
+from toolkit.tx.bundle_leases import require_bundle, require_one_block, sign_lease
 from toolkit.tx.config import KEEP_BLOCKS, SchedulerConfig
 from toolkit.tx.destination import Destination, PublicNode
 from toolkit.tx.events import (
-    DRY,
-    Accepted,
     CancelAsked,
-    Ended,
     Fail,
     Finish,
     LaneOpened,
     Leased,
     LeaseSettled,
+    Observed,
     Reopen,
+    Resumed,
 )
+from toolkit.tx.followers import Followers
 from toolkit.tx.handle import BundleLease, Sent, Track
 from toolkit.tx.lane import open_lane
-from toolkit.tx.observer import ChainQueries, observe
-from toolkit.tx.preflight import priced, require_cost, require_funds, with_gas
-from toolkit.tx.recovery import Recovered, recover
-from toolkit.tx.runner import LaneRunner, signed_as_asked
+from toolkit.tx.lane_state import LaneState
+from toolkit.tx.observer import ChainQueries, observe, runs_code
+from toolkit.tx.opening import anchor_of, require_configured, require_same_chain
+from toolkit.tx.pulse import Pulse
+from toolkit.tx.quotes import FeeOracle, HeadQuotes
+from toolkit.tx.recovery import CHECKPOINT, Fold, Recovered, end_of, recover
+from toolkit.tx.runner import LaneRunner
+from toolkit.tx.stages import Stage
 from toolkit.tx.statistics import SchedulerStatistics, collect
+from toolkit.tx.status import RequestStatus
 from toolkit.tx.tasks import together
+from toolkit.tx.wish import Wish, external_spend
 
 __all__ = [
     "BundleLease",
     "Destination",
     "FeeOracle",
     "PublicNode",
+    "RequestStatus",
     "SchedulerConfig",
     "SchedulerStatistics",
     "Sent",
+    "Stage",
     "TransactionScheduler",
 ]
 
+CHECKPOINT_ENTRIES = 5_000
+"""How many entries a restart may have to read, beside a few for each request that is open."""
 
-class FeeOracle(Protocol):
-    """Quotes fees (`toolkit.gas.oracle.GasOracle` is one)."""
-
-    async def quote(self, urgency: Urgency = Urgency.SOON, *, head: Head | None = None) -> FeeQuote:
-        """Fees for inclusion within `urgency.blocks` blocks after `head`."""
-        ...
-
-
-class _Key:
-    """One idempotency key: the lock makes callers wait for the first one's acceptance."""
-
-    def __init__(self) -> None:
-        self.lock = asyncio.Lock()
-        self.fingerprint = ""
-        self.sent: Sent | None = None
-
-
-class _Wish(msgspec.Struct, frozen=True, kw_only=True):
-    """How a request is to be treated."""
-
-    urgency: Urgency
-    deadline_blocks: int | None
-    destinations: tuple[str, ...]
-    simulate: bool
-    idempotency_key: str | None
-
-    def __post_init__(self) -> None:
-        """Refuse what the journal could not give back: a lane would not recover from it."""
-        blocks, key = self.deadline_blocks, self.idempotency_key
-        if blocks is not None and (type(blocks) is not int or blocks < 1):
-            raise ConfigError(f"deadline_blocks is {blocks!r}; it must be an integer, at least 1")
-        if type(self.urgency) is not Urgency:
-            raise ConfigError(f"urgency is {self.urgency!r}; give a member of Urgency")
-        if key is not None and type(key) is not str:
-            raise ConfigError(f"idempotency_key is {key!r}; it must be text")
-
-    def deadline_block(self, head: Head) -> int | None:
-        return None if self.deadline_blocks is None else head.number + self.deadline_blocks
+_CODE_EVERY_BLOCKS = 32
+_SET_CODE = 4
 
 
 class TransactionScheduler:
@@ -128,24 +93,47 @@ class TransactionScheduler:
         config: SchedulerConfig,
         public: Destination,
         destinations: Sequence[Destination] = (),
+        on_stage: Callable[[Stage], None] | None = None,
     ) -> None:
-        """`destinations` are known by name at recovery; those given to `send` join them."""
+        """Put it together; `start` takes up what the journal has.
+
+        Args:
+            node: where the chain is read.
+            signers: one for each account; a `KeyPool` takes requests that name no sender.
+            journal: what makes it safe to die; the caller closes it.
+            oracle: where fees come from.
+            chain_id: of the node.
+            mode: DRY signs and sends nothing.
+            config: its bounds.
+            public: where a request goes that names no destination.
+            destinations: known by name at recovery; those given to `send` join them.
+            on_stage: called at each `Stage` of each request, for tests that kill it there.
+        """
         self._node = node
         self._signers = {signer.address: signer for signer in signers}
         self._journal = journal
-        self._oracle = oracle
         self._chain_id = chain_id
         self._mode = mode
         self._config = config
         self._public = public
         self._destinations = {known.name: known for known in (public, *destinations)}
+        self._quotes = HeadQuotes(oracle)
+        self._reached = on_stage or _unwatched
         self._runners: dict[Address, LaneRunner] = {}
-        self._tracks: dict[str, Track] = {}
-        self._keys: dict[str, _Key] = {}
+        self._strangers: dict[Address, LaneState] = {}  # lanes that nobody here signs for
+        self._opening: LaneOpened | None = None
+        self._tracks: WeakValueDictionary[str, Track] = WeakValueDictionary()
+        self._followers = Followers()
+        self._releasing = asyncio.Lock()
         self._counts: Counter[str] = Counter()
         self._observing = asyncio.Lock()
+        self._heads = Pulse()
         self._head: Head | None = None
+        self._checkpointed = 0
         self._closed = False
+        self._acceptance = Acceptance(
+            node, journal, signers=signers, mode=mode, chain_id=chain_id, config=config, floor=self
+        )
 
     async def start(self) -> None:
         """Rebuild every lane from the journal, then resend what may not have been sent.
@@ -159,10 +147,20 @@ class TransactionScheduler:
         recovered = Recovered()
         if self._mode is not Mode.DRY:
             recovered = recover(self._journal)
-            await self._check_recovered(recovered)
-        anchor = await self._anchor(head)
+            if recovered.opening is not None:
+                await require_same_chain(self._node, recovered.opening, chain_id=self._chain_id)
+            require_configured(recovered, signers=self._signers, destinations=self._destinations)
+        anchor = await anchor_of(self._node, head)
         for address, signer in self._signers.items():
             self._open(address, signer, recovered, anchor)
+        self._strangers = {
+            lane: state for lane, state in recovered.lanes.items() if lane not in self._signers
+        }
+        for runner in self._runners.values():
+            for name in runner.state.parked:
+                after = runner.state.jobs[name].after
+                assert after is not None, "only what follows another request is parked"
+                self.follow(runner, name, after=after)
         for lane, end in recovered.unreported:
             if lane in self._runners:
                 self._runners[lane].report(end)
@@ -178,62 +176,73 @@ class TransactionScheduler:
         destinations: Sequence[Destination] | None = None,
         simulate: bool = True,
         cause: int | None = None,
+        priority: int = 0,
+        after: Sent | str | None = None,
+        on_external_spend: ExternalSpend | str = ExternalSpend.REPORT,
     ) -> Sent:
         """Accept a request, and send it at once if the lane has room.
 
         A request is accepted once its entry is in the journal: from then on it is followed to its
-        end, also if this call is cancelled, and also by a later process.
+        end, also if this call is cancelled, and also by a later process. Requests of one account
+        and priority get their nonces in the order of the calls, however long each check takes.
 
         Args:
-            request: unset fields are filled; `sender` may be left out with a single signer.
+            request: unset fields are filled; `sender` may be left out with a single signer or a
+                key pool.
             urgency: how soon it should be mined.
             deadline_blocks: how many blocks it has; it is cancelled before it would be late.
             idempotency_key: the same key and payload give the same handle, ever.
             destinations: who gets it; the public node if None.
             simulate: try it first; turn off what can only succeed after one still under way.
             cause: journal entry that this one follows from.
+            priority: of those that wait for a nonce, a higher one goes first.
+            after: a request, of any account, without whose success this one is not sent; without
+                it, this one ends as Cancelled.
+            on_external_spend: "report" ends it as Replaced when a stranger spends its nonce on
+                something else; "requeue" then tries it on a new nonce, once that is final.
 
         Raises:
             CallReverted, InsufficientFunds, FeeLimitReached, GasLimitTooHigh, SignerError,
             RejectedByNode: it cannot be sent; no nonce was used.
+            ConfigError: an argument that cannot be meant.
             IdempotencyConflict: the key was used with another payload.
-            JournalUnavailable: it could not be made durable, so nothing was sent.
+            LaneHalted: the lane stopped itself, or the scheduler is closed; see `resume`.
+            JournalUnavailable, LeaseLost: it could not be made durable, so nothing was sent.
         """
-        self._require_head()
-        sender = self._sender(request)
-        names = self._register((self._public,) if destinations is None else destinations)
-        wish = _Wish(
+        self.require_head()
+        wish = Wish(
             urgency=urgency,
             deadline_blocks=deadline_blocks,
-            destinations=names,
+            destinations=self._register((self._public,) if destinations is None else destinations),
             simulate=simulate,
             idempotency_key=idempotency_key,
+            priority=priority,
+            after=after.request_id if isinstance(after, Sent) else after,
+            on_external_spend=external_spend(on_external_spend),
         )
-        key = _Key()
-        if idempotency_key is not None:
-            key = self._keys.setdefault(idempotency_key, key)
-        async with key.lock:
-            fingerprint = _fingerprint(request, sender, names)
-            if key.sent is None:
-                key.fingerprint = fingerprint
-                return await self._accept(key, request, sender=sender, wish=wish, cause=cause)
-            if key.fingerprint != fingerprint:
-                raise IdempotencyConflict(
-                    f"idempotency key {idempotency_key!r} already stands for "
-                    f"{key.sent.request_id} with another payload; use a new key"
-                )
-            return key.sent
+        return await self._acceptance.send(request, wish, cause=cause)
 
     async def on_head(self, change: HeadChange) -> None:
         """Let one step of the chain take effect on every lane.
 
         Raises:
             NodeError: the node could not be asked; the same change may be given again.
-            JournalUnavailable: nothing leaves this process any more.
+            JournalUnavailable, LeaseLost: nothing leaves this process any more.
         """
         self._require_open()
         head = change.added[-1] if change.added else await self._node.head()
         await self._observe_all(head, reorged=bool(change.reverted))
+
+    async def resume(self, sender: Address) -> None:
+        """Let a halted lane go on, after somebody has looked at why it halted.
+
+        Raises:
+            ConfigError: nobody signs for this account here.
+        """
+        self._require_open()
+        runner = self.runner(sender)
+        if runner.state.halted:
+            await runner.drive(Resumed(lane=sender))
 
     async def lease_bundle(
         self,
@@ -255,21 +264,31 @@ class TransactionScheduler:
             ConfigError: nothing to sign, no gas, a target that is past, or a live lease for
                 another block.
             FeeLimitReached, GasLimitTooHigh, InsufficientFunds, SignerError: nothing was leased.
+            LaneHalted: the lane stopped itself.
             JournalUnavailable: nothing may leave.
         """
-        self._require_open()
-        head = self._require_head()
-        if not requests or any(request.gas is None for request in requests):
-            raise ConfigError("a bundle needs at least one request, and each must state its gas")
-        if target_block <= head.number:
-            raise ConfigError(f"target block {target_block} is not after head {head.number}")
-        runner = self._runner(sender)
+        head = self.require_head()
+        require_bundle(requests, target_block=target_block, head=head.number)
+        runner = self.runner(sender)
         async with runner.lock:
-            await self._refresh(runner)
-            lease = await self._sign_lease(
-                runner, requests, target_block=target_block, fee=fee, tip_wei=tip_wei
+            await self.refresh(runner)
+            runner.require_running()
+            require_one_block(runner.state, target_block=target_block)
+            dry = self._mode is Mode.DRY
+            first = await self._node.nonce(sender) if dry else runner.state.next_lease_nonce()
+            lease = await sign_lease(
+                runner,
+                requests,
+                name=f"lease-{self._journal.last_seq + 1}",
+                first=first,
+                target_block=target_block,
+                fee=fee,
+                tip_wei=tip_wei,
+                balance_wei=await self._node.balance(sender),
+                config=self._config,
+                pricing=self._acceptance.priced,
             )
-            if self._mode is not Mode.DRY:
+            if not dry:
                 leased = Leased(
                     lane=sender,
                     lease_id=lease.lease_id,
@@ -282,206 +301,214 @@ class TransactionScheduler:
 
     async def settle_bundle(self, lease: BundleLease, result: BundleResult) -> None:
         """Say how a leased bundle ended; without a word its lease ends with its target block."""
-        runner = self._runner(lease.sender)
+        runner = self.runner(lease.sender)
         if lease.lease_id in runner.state.leases:
             landed = isinstance(result, Landed)
             settled = LeaseSettled(lane=lease.sender, lease_id=lease.lease_id, landed=landed)
             await runner.drive(settled)
+            await self.release_followers()
 
     def next_nonce(self, sender: Address) -> int:
         """What a request accepted now would get, as far as this process knows."""
-        state = self._runner(sender).state
+        state = self.runner(sender).state
         return state.next_lease_nonce() + len(state.queued())
+
+    def unsettled(self) -> frozenset[Address]:
+        """Accounts with anything under way, or mined so lately that a reorg may take it back."""
+        return frozenset(lane for lane, runner in self._runners.items() if not runner.idle)
 
     def statistics(self) -> SchedulerStatistics:
         """Count what happened since `start`."""
         return collect(self._counts, self._runners.values())
 
     async def close(self) -> None:
-        """Stop; everything under way is in the journal and goes on at the next start."""
+        """Stop; everything under way is in the journal and goes on at the next start.
+
+        Waits for the journal only, not for answers of nodes and relays.
+        """
         if not self._closed:
             self._closed = True
-            for track in self._tracks.values():
+            for track in tuple(self._tracks.values()):
                 track.close()
+            self._heads.beat()
             # Safe because what could not be written was never sent, and its sender was told.
-            with suppress(JournalUnavailable):
+            with suppress(JournalUnavailable, LeaseLost):
                 await self._journal.commit()
 
-    async def _accept(
-        self,
-        key: _Key,
-        request: TransactionRequest,
-        *,
-        sender: Address,
-        wish: _Wish,
-        cause: int | None,
-    ) -> Sent:
-        head = self._require_head()
-        runner = self._runner(sender)
-        filled = await with_gas(self._node, request, sender=sender, simulate=wish.simulate)
-        quote = await self._oracle.quote(wish.urgency, head=head)
-        balance = await self._node.balance(sender)
-        dry = self._mode is Mode.DRY
-        nonce = await self._node.nonce(sender) if dry else runner.state.nonce
-        unsigned = self._priced(filled, quote, nonce=nonce)
-        require_funds(unsigned.worst_cost_wei, balance, sender=sender)
-        if dry:
-            key.sent = await self._rehearse(runner, unsigned, cause=cause)
-            return key.sent
-        async with runner.lock:
-            await self._refresh(runner)
-            if len(runner.state.queued()) >= self._config.max_queued:
-                raise BusOverflow(
-                    f"{self._config.max_queued} requests of {sender} wait for a nonce already; "
-                    "wait for some to end"
-                )
-            accepted = Accepted(
-                lane=sender,
-                request_id=f"tx-{self._journal.last_seq + 1}",
-                request=filled,
-                urgency=wish.urgency,
-                deadline_block=wish.deadline_block(head),
-                destinations=wish.destinations,
-                quote=quote,
-                balance_wei=balance,
-                idempotency_key=wish.idempotency_key,
-                fingerprint=key.fingerprint,
-            )
-            key.sent = self._handle(runner, accepted.request_id)
-            self._counts["accepted"] += 1
-            sends = await runner.advance(accepted, cause=cause)
-        await runner.deliver(sends)
-        track = self._tracks[accepted.request_id]
-        if track.error is not None:
-            raise track.error
-        return key.sent
+    # What handles ask for (`toolkit.tx.handle.Desk`).
 
-    async def _rehearse(
-        self, runner: LaneRunner, unsigned: UnsignedTransaction, *, cause: int | None
-    ) -> Sent:
-        signed = await signed_as_asked(runner.signer, unsigned)
-        outcome = DryRun(
-            would_be_hash=signed.hash, max_cost_wei=unsigned.worst_cost_wei - unsigned.value
+    async def cancel_request(self, name: str, lane: Address) -> None:
+        """Ask that a request not happen."""
+        self._require_open()
+        runner = self.runner(lane)
+        if name in runner.state.jobs:
+            self._reached(Stage.ASKED)
+            await runner.drive(CancelAsked(lane=lane, request_id=name))
+            await self.release_followers()
+
+    async def replace_request(
+        self,
+        name: str,
+        lane: Address,
+        request: TransactionRequest | None,
+        *,
+        urgency: Urgency,
+        max_fee_per_gas: int | None = None,
+    ) -> None:
+        """Ask for another payload, or with None for higher fees, at the same nonce."""
+        runner = self.runner(lane)
+        asked = await self._acceptance.replacement(
+            runner,
+            name,
+            request,
+            urgency=urgency,
+            max_fee_per_gas=max_fee_per_gas,
         )
-        name = f"dry-{self._journal.last_seq + 1}"
-        self._journal.append(
-            DRY, Ended(lane=signed.sender, request_id=name, outcome=outcome), cause=cause
-        )
-        await self._journal.commit()
-        sent = self._handle(runner, name)
-        self._tracks.pop(name).finish(outcome)
-        runner.log_end(name, outcome)
+        self._reached(Stage.ASKED)
+        await runner.drive(asked)
+        await self.release_followers()
+
+    # What acceptance needs (`toolkit.tx.acceptance.Floor`).
+
+    def runner(self, sender: Address) -> LaneRunner:
+        """The lane of an account that this scheduler signs for."""
+        runner = self._runners.get(sender)
+        if runner is None:
+            raise ConfigError(
+                f"no signer for {sender}; configured are {', '.join(self._signers) or 'none'}"
+            )
+        return runner
+
+    def require_head(self) -> Head:
+        """The newest head; refuses before the start and after the end."""
+        self._require_open()
+        if self._head is None:
+            raise ConfigError("the scheduler is not started; await start() first")
+        return self._head
+
+    def reached(self, stage: Stage) -> None:
+        """Tell whoever watches."""
+        self._reached(stage)
+
+    async def quotes(self) -> dict[str, FeeQuote]:
+        """Fees as of the newest head."""
+        return await self._quotes.at(self.require_head())
+
+    async def refresh(self, runner: LaneRunner) -> None:
+        """Look at the chain before an idle lane acts: heads pass idle lanes by."""
+        head = self.require_head()
+        if runner.idle and runner.seen != head.hash and self._mode is not Mode.DRY:
+            await runner.advance(await self._look(runner, head))
+            self._saw(runner, head)
+
+    async def release_followers(self) -> None:
+        """Let go, or cancel, every request whose predecessor has ended."""
+        due = self._followers.due
+        while due:
+            async with self._releasing:
+                if not due:
+                    return
+                runner = self._runners.get(due[0].lane)
+                if runner is not None and due[0].request_id in runner.state.jobs:
+                    await runner.drive(due[0])
+                due.popleft()
+
+    def follow(self, runner: LaneRunner, name: str, *, after: str) -> None:
+        """Let a request of `runner` wait for the end of another one, which may be past."""
+        end = end_of(self._journal, after)
+        self._followers.wait(runner.state.lane, name, after=after)
+        if end is not None:
+            self._followers.ended(after, end)
+
+    def known(self, name: str) -> bool:
+        """Whether any lane, or the journal, knows a request of this name."""
+        lanes = (runner.state.jobs for runner in self._runners.values())
+        return any(name in jobs for jobs in lanes) or end_of(self._journal, name) is not None
+
+    def new_handle(self, runner: LaneRunner, name: str) -> Sent:
+        """A handle of a request that begins now."""
+        track = Track(name, lane=lambda: runner.state, heads=self._heads)
+        self._tracks[name] = track
+        return Sent(track, self, most_confirmations=KEEP_BLOCKS)
+
+    def handle(self, runner: LaneRunner, name: str) -> Sent:
+        """A handle of a request that is open, or was."""
+        track = self._tracks.get(name)
+        if track is not None:
+            return Sent(track, self, most_confirmations=KEEP_BLOCKS)
+        sent, end = self.new_handle(runner, name), end_of(self._journal, name)
+        if isinstance(end, ToolkitError):
+            sent.fail(end)
+        elif end is not None:
+            sent.finish(end)
         return sent
 
-    async def _sign_lease(
-        self,
-        runner: LaneRunner,
-        requests: Sequence[TransactionRequest],
-        *,
-        target_block: int,
-        fee: FeeQuote,
-        tip_wei: int,
-    ) -> BundleLease:
-        state, sender = runner.state, runner.signer.address
-        for live in state.leases.values():
-            if live.target_block != target_block:
-                raise ConfigError(
-                    f"{sender} has a live bundle for block {live.target_block}; "
-                    f"settle it before leasing for block {target_block}"
-                )
-        first = state.next_lease_nonce()
-        if self._mode is Mode.DRY:
-            first = await self._node.nonce(sender)
-        asked = [
-            self._priced(request, fee, nonce=first + index)
-            for index, request in enumerate(requests)
-        ]
-        require_cost(asked, tip_wei=tip_wei, max_cost_wei=self._config.max_cost_wei)
-        balance = await self._node.balance(sender) - state.reserved_wei()
-        require_funds(sum(tx.worst_cost_wei for tx in asked), balance, sender=sender)
-        signed = [await signed_as_asked(runner.signer, unsigned) for unsigned in asked]
-        return BundleLease(
-            lease_id=f"lease-{self._journal.last_seq + 1}",
-            sender=sender,
-            signed=tuple(signed),
-            target_block=target_block,
-        )
+    def count(self, what: str) -> None:
+        """Count for the statistics."""
+        self._counts[what] += 1
+
+    # Heads.
 
     async def _observe_all(self, head: Head, *, reorged: bool) -> None:
         async with self._observing:
             self._head = head
+            self._reached(Stage.HEAD)
+            for runner in self._runners.values():
+                runner.reorg_unseen |= reorged
             busy = [runner for runner in self._runners.values() if not runner.idle]
             if busy:
-                quotes = await self._quotes(head)
-                await together(
-                    self._observe(runner, head, quotes, reorged=reorged) for runner in busy
-                )
-        keyed = {key.sent.request_id for key in self._keys.values() if key.sent is not None}
-        for name, track in tuple(self._tracks.items()):
-            track.notify()
-            if track.over and name not in keyed:
-                del self._tracks[name]
+                # Fees and lanes are asked about at the same time; each lane then takes the fees.
+                looks = [self._observe(runner, head) for runner in busy]
+                await together([self._prefetch(head), *looks])
+            await self.release_followers()
+            self._checkpoint_if_due()
+        self._heads.beat()
 
-    async def _observe(
-        self, runner: LaneRunner, head: Head, quotes: dict[str, FeeQuote], *, reorged: bool
-    ) -> None:
+    async def _prefetch(self, head: Head) -> None:
+        await self._quotes.at(head)
+
+    async def _observe(self, runner: LaneRunner, head: Head) -> None:
+        observed = await self._look(runner, head)
+        self._reached(Stage.LOOKED)
+        async with runner.lock:
+            sends = await runner.advance(observed)
+            self._saw(runner, head)
+        self._reached(Stage.OBSERVED)
+        await runner.deliver(sends)
+
+    async def _look(self, runner: LaneRunner, head: Head) -> Observed:
+        state = runner.state
+        delegates = any(job.request.type == _SET_CODE for job in state.in_flight())
+        if runner.code_unknown or delegates or head.number % _CODE_EVERY_BLOCKS == 0:
+            runner.delegated = await runs_code(self._node, state.lane, head)
+            runner.code_unknown = False
         observed = await observe(
-            self._node, runner.state, head=head, quotes=quotes, reorged=reorged
+            self._node,
+            state,
+            head=head,
+            quotes={},
+            reorged=runner.reorg_unseen,
+            delegated=runner.delegated,
         )
-        await runner.drive(observed)
+        return msgspec.structs.replace(observed, quotes=await self._quotes.at(head))
 
-    async def _refresh(self, runner: LaneRunner) -> None:
-        """Look at the chain before an idle lane acts: heads pass idle lanes by."""
-        if runner.idle and self._mode is not Mode.DRY:
-            head = self._require_head()
-            quotes = await self._quotes(head)
-            observed = await observe(
-                self._node, runner.state, head=head, quotes=quotes, reorged=True
-            )
-            await runner.advance(observed)
+    def _saw(self, runner: LaneRunner, head: Head) -> None:
+        runner.seen = head.hash
+        if head is self._head:  # else a reorg may have come meanwhile
+            runner.reorg_unseen = False
 
-    async def _quotes(self, head: Head) -> dict[str, FeeQuote]:
-        return {u.name: await self._oracle.quote(u, head=head) for u in Urgency}
+    def _checkpoint_if_due(self) -> None:
+        open_requests = sum(len(runner.state.jobs) for runner in self._runners.values())
+        due = self._checkpointed + CHECKPOINT_ENTRIES + 4 * open_requests
+        if self._mode is Mode.DRY or self._journal.last_seq < due:
+            return
+        lanes = {lane: runner.state for lane, runner in self._runners.items()}
+        seqs = {name: seq for r in self._runners.values() for name, seq in r.causes.items()}
+        fold = Fold(opening=self._opening, lanes={**self._strangers, **lanes}, seqs=seqs)
+        self._checkpointed = self._journal.checkpoint(CHECKPOINT, fold)
+        self._reached(Stage.CHECKPOINTED)
 
-    async def _check_recovered(self, recovered: Recovered) -> None:
-        for opening in recovered.openings[-1:]:
-            await self._check_anchor(opening)
-        for lane, state in recovered.lanes.items():
-            unfinished = [job for job in state.jobs.values() if job.mined is None]
-            if unfinished and lane not in self._signers:
-                raise ConfigError(
-                    f"the journal has {len(unfinished)} open requests of {lane}; "
-                    "configure its signer or use another journal"
-                )
-            for name in {name for job in unfinished for name in job.destinations}:
-                if name not in self._destinations:
-                    raise ConfigError(
-                        f"the journal has open requests of {lane} for {name!r}; "
-                        "configure that destination or use another journal"
-                    )
-
-    async def _anchor(self, head: Head) -> Head:
-        """A block that names this chain: old enough to stay, or the newest of a young chain."""
-        try:
-            return await self._node.head(max(0, head.number - KEEP_BLOCKS))
-        except (NodeTimeout, NodeUnavailable):
-            raise
-        except NodeError:
-            return head  # a development chain may begin at any number
-
-    async def _check_anchor(self, opening: LaneOpened) -> None:
-        try:
-            found = await self._node.head(opening.anchor_block)
-            same = opening.chain_id == self._chain_id and found.hash == opening.anchor_hash
-        except (NodeTimeout, NodeUnavailable):
-            raise
-        except NodeError:
-            same = False  # this chain is not even that long
-        if not same:
-            raise ConfigError(
-                f"the journal was written on another chain (id {opening.chain_id}, block "
-                f"{opening.anchor_block} {opening.anchor_hash}); use another journal for this one"
-            )
+    # Lanes.
 
     def _open(self, address: Address, signer: Signer, recovered: Recovered, anchor: Head) -> None:
         opened = LaneOpened(
@@ -499,65 +526,31 @@ class TransactionScheduler:
             on_end=self._on_end,
             causes=recovered.seqs,
             mode=self._mode,
+            reached=self._reached,
         )
         self._runners[address] = runner
-        if self._mode is Mode.DRY:
-            return
-        runner.apply(opened)
-        for name, accepted in recovered.requests.items():
-            if accepted.lane == address:
-                self._take_up(runner, accepted, recovered.ends.get(name))
-
-    def _take_up(self, runner: LaneRunner, accepted: Accepted, end: Finish | Fail | None) -> None:
-        name = accepted.request_id
-        if accepted.idempotency_key is None and name not in runner.state.jobs:
-            return
-        sent = self._handle(runner, name)
-        if isinstance(end, Finish):
-            self._tracks[name].finish(end.outcome)
-        elif end is not None:
-            self._tracks[name].fail(RejectedByNode(end.message))
-        if accepted.idempotency_key is not None:
-            key = self._keys.setdefault(accepted.idempotency_key, _Key())
-            key.fingerprint, key.sent = accepted.fingerprint, sent
-
-    def _handle(self, runner: LaneRunner, name: str) -> Sent:
-        self._tracks[name] = track = Track(name, lane=lambda: runner.state)
-
-        async def cancel() -> None:
-            self._require_open()
-            if name in runner.state.jobs:
-                await runner.drive(CancelAsked(lane=runner.state.lane, request_id=name))
-
-        return Sent(name, track, cancel=cancel, most_confirmations=KEEP_BLOCKS)
+        self._opening = opened
+        if self._mode is not Mode.DRY:
+            runner.apply(opened)
 
     def _on_end(self, effect: Finish | Fail | Reopen, error: ToolkitError | None) -> None:
-        track = self._tracks.get(effect.request_id)
+        name, track = effect.request_id, self._tracks.get(effect.request_id)
         match effect:
             case Finish():
-                self._counts[type(effect.outcome).__name__] += 1
+                self.count(type(effect.outcome).__name__)
+                self._followers.ended(name, effect.outcome)
                 if track is not None:
                     track.finish(effect.outcome)
             case Fail():
-                self._counts["failed"] += 1
+                self.count("failed")
+                failure = error or RejectedByNode(effect.message)
+                self._followers.ended(name, failure)
                 if track is not None:
-                    track.fail(error or RejectedByNode(effect.message))
+                    track.fail(failure)
             case Reopen():
-                self._counts["reopened"] += 1
+                self.count("reopened")
                 if track is not None:
                     track.reopen()
-
-    def _priced(
-        self, request: TransactionRequest, quote: FeeQuote, *, nonce: int
-    ) -> UnsignedTransaction:
-        return priced(
-            request,
-            quote,
-            chain_id=self._chain_id,
-            nonce=nonce,
-            max_cost_wei=self._config.max_cost_wei,
-            max_gas=min(self._config.max_gas, self._require_head().gas_limit),
-        )
 
     def _register(self, places: Sequence[Destination]) -> tuple[str, ...]:
         if not places:
@@ -567,32 +560,10 @@ class TransactionScheduler:
                 raise ConfigError(f"two different destinations are named {place.name!r}")
         return tuple(place.name for place in places)
 
-    def _sender(self, request: TransactionRequest) -> Address:
-        if request.sender is not None:
-            return request.sender
-        if len(self._signers) != 1:
-            raise ConfigError(f"there are {len(self._signers)} signers; name the request's sender")
-        return next(iter(self._signers))
-
-    def _runner(self, sender: Address) -> LaneRunner:
-        runner = self._runners.get(sender)
-        if runner is None:
-            raise ConfigError(
-                f"no signer for {sender}; configured are {', '.join(self._signers) or 'none'}"
-            )
-        return runner
-
-    def _require_head(self) -> Head:
-        self._require_open()
-        if self._head is None:
-            raise ConfigError("the scheduler is not started; await start() first")
-        return self._head
-
     def _require_open(self) -> None:
         if self._closed:
             raise LaneHalted("the scheduler is closed; open a new session")
 
 
-def _fingerprint(request: TransactionRequest, sender: Address, names: tuple[str, ...]) -> str:
-    payload = msgspec.json.encode([sender, names, request], order="sorted")
-    return blake2b(payload, digest_size=16).hexdigest()
+def _unwatched(_: Stage) -> None:
+    """Nobody watches."""

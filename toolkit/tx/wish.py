@@ -1,0 +1,61 @@
+"""How a request is to be treated, as its author says it."""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import msgspec
+
+from toolkit.model.chain import Address, Head
+from toolkit.model.errors import ConfigError
+from toolkit.model.tx import ExternalSpend, TransactionRequest, Urgency
+
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of one `send`."""
+
+    urgency: Urgency
+    deadline_blocks: int | None
+    destinations: tuple[str, ...]
+    simulate: bool
+    idempotency_key: str | None
+    priority: int
+    after: str | None
+    on_external_spend: ExternalSpend
+
+    def __post_init__(self) -> None:
+        """Refuse what the journal could not give back: a lane would not recover from it."""
+        blocks, key = self.deadline_blocks, self.idempotency_key
+        if blocks is not None and (type(blocks) is not int or blocks < 1):
+            raise ConfigError(f"deadline_blocks is {blocks!r}; it must be an integer, at least 1")
+        if type(self.urgency) is not Urgency:
+            raise ConfigError(f"urgency is {self.urgency!r}; give a member of Urgency")
+        if key is not None and type(key) is not str:
+            raise ConfigError(f"idempotency_key is {key!r}; it must be text")
+        if type(self.priority) is not int or abs(self.priority) >= 2**31:
+            raise ConfigError(f"priority is {self.priority!r}; it must be an integer of 32 bits")
+        if self.after is not None and type(self.after) is not str:
+            raise ConfigError(f"after is {self.after!r}; give what send returned, or a request id")
+
+    def deadline_block(self, head: Head) -> int | None:
+        """The last block in which it may be mined."""
+        return None if self.deadline_blocks is None else head.number + self.deadline_blocks
+
+
+def external_spend(given: ExternalSpend | str) -> ExternalSpend:
+    """Read what a request does when a stranger spends its nonce.
+
+    Raises:
+        ConfigError: neither "report" nor "requeue".
+    """
+    try:
+        return ExternalSpend(given)
+    except ValueError:
+        raise ConfigError(f"on_external_spend is {given!r}; give 'report' or 'requeue'") from None
+
+
+def fingerprint(request: TransactionRequest, sender: Address, destinations: Sequence[str]) -> str:
+    """Tell one payload from another, where both are given the same idempotency key."""
+    payload = _encode([sender, destinations, request])
+    return blake2b(payload, digest_size=16).hexdigest()
