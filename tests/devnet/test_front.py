@@ -10,6 +10,7 @@ from tests.devnet.conftest import Wallet
 from toolkit.chain.node import Node
 from toolkit.chain.rpc import HttpRpc, WsRpc
 from toolkit.devnet.anvil import Anvil
+from toolkit.devnet.faults import FaultScript
 from toolkit.devnet.front import Front
 from toolkit.devnet.gate import Gate
 from toolkit.devnet.sealing import Market
@@ -22,7 +23,14 @@ INFO = {"devnet": True, "mode": "DEV", "chain_id": 1}
 @pytest.fixture
 async def server(node: Node, market: Market) -> AsyncIterator[WebServer]:
     async with aiohttp.ClientSession() as session:
-        front = Front(node.rpc, market, seal=market.seal, session=session, info=INFO)
+        front = Front(
+            node.rpc,
+            market,
+            seal=market.seal,
+            session=session,
+            info=INFO,
+            faults=FaultScript(),
+        )
         server = await serve(front.handle, listen(what="front"))
         yield server
         await server.close()

@@ -16,6 +16,7 @@ from toolkit.devnet.accounts import DevAccount, derive_account
 from toolkit.devnet.anvil import Anvil, start_anvil
 from toolkit.devnet.builders import Builder
 from toolkit.devnet.editor import ChainEditor
+from toolkit.devnet.faults import FaultScript
 from toolkit.devnet.flow import BITCOIN_PER_ETHER, Flow
 from toolkit.devnet.front import Front
 from toolkit.devnet.mempool import Mempool
@@ -28,6 +29,7 @@ from toolkit.devnet.participants import (
 from toolkit.devnet.pools import POOLS
 from toolkit.devnet.public_pool import open_pool, rules_of
 from toolkit.devnet.relay_server import serve_relay
+from toolkit.devnet.reorgs import seal_and_reorg
 from toolkit.devnet.rivals import RivalConfig, Rivals
 from toolkit.devnet.scenario import PricePoint, Scenario, ScenarioConfig, load_scenario
 from toolkit.devnet.sealing import Market, SlotRecord
@@ -134,6 +136,7 @@ class Devnet:
         self.prices: list[PricePoint] = []  # one per block that `step` sealed
         self.history: tuple[PricePoint, ...] = ()
         self.level: TokenLevel | None = None
+        self.faults = FaultScript(seed=self.config.seed)
         self._stack = AsyncExitStack()
         self._twin: Anvil | None = None
         self._stepping = asyncio.Lock()
@@ -196,7 +199,8 @@ class Devnet:
             DevnetError: Anvil has died.
         """
         try:
-            return await self._market.seal()
+            await seal_and_reorg(self._market, self._front.edits, self.faults)
+            return self._market.head
         except NodeError:
             await self.check_alive()
             raise
@@ -358,11 +362,12 @@ class Devnet:
 
     async def _open_front(self, rpc: HttpRpc, listener: socket.socket) -> None:
         session = await self._stack.enter_async_context(aiohttp.ClientSession())
-        front = Front(
+        self._front = Front(
             rpc,
             self._market,
             seal=self.seal,
             session=session,
+            faults=self.faults,
             info={
                 "devnet": True,
                 "mode": self.mode.value,
@@ -373,7 +378,7 @@ class Devnet:
                 "mempool": self.config.mempool,
             },
         )
-        server = await serve(front.handle, listener)
+        server = await serve(self._front.handle, listener)
         self._stack.push_async_callback(server.close)
         self.rpc_url, self.ws_url = server.url, server.ws_url
 

@@ -8,6 +8,7 @@ the next block's environment: pooled transactions are not executed beforehand.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from aiohttp import web
 
 from toolkit.chain.rpc import Rpc
 from toolkit.devnet.entries import EntryError
+from toolkit.devnet.faults import FaultScript
+from toolkit.devnet.injection import LIMIT_EXCEEDED, HungUp, Injector, Silence, TooManyRequests
 from toolkit.devnet.mempool import PoolRefusal
 from toolkit.devnet.pool_answers import PoolAnswers
 from toolkit.devnet.reorgs import ChainEdits
@@ -58,6 +61,8 @@ _FILTERS = frozenset(
     }
 )
 _OWN = frozenset({*_SEALING, *_REFUSED, *_FILTERS, "toolkit_info"})
+_HOLD_TICK_S = 0.05
+_LIMIT = "rate limit exceeded"
 _ANVILS = object()  # an answer that is Anvil's to give
 
 
@@ -70,6 +75,7 @@ class Front:
         seal: how a client's wish for a block is fulfilled.
         info: what `toolkit_info` answers.
         session: for what is passed on as it came.
+        faults: what goes wrong on the way.
     """
 
     def __init__(
@@ -80,6 +86,7 @@ class Front:
         seal: Callable[[], Awaitable[object]],
         info: Mapping[str, object],
         session: aiohttp.ClientSession,
+        faults: FaultScript,
     ) -> None:
         self._rpc = rpc
         self._gate = market.gate
@@ -89,51 +96,77 @@ class Front:
         self._session = session
         self._answers = PoolAnswers(rpc, market.pool)
         self._filters = PendingFilters(market.pool)
-        self._edits = ChainEdits(rpc, market)
+        self._injector = Injector(rpc, market.pool, faults)
+        self.edits = ChainEdits(rpc, market)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one HTTP request, or take over a WebSocket."""
         upgrade = web.WebSocketResponse(max_msg_size=MAX_BODY_BYTES)
         if upgrade.can_prepare(request).ok:
             await upgrade.prepare(request)
-            await self._talk(upgrade)
+            await self._talk(upgrade, request)
             return upgrade
-        answer = await self._answer(await request.read())
-        return web.Response(body=answer, content_type="application/json")
+        try:
+            answers = await self._answers_to(await request.read())
+        except TooManyRequests:
+            body = orjson.dumps(_error(None, LIMIT_EXCEEDED, _LIMIT))
+            return web.Response(status=429, body=body, content_type="application/json")
+        except (HungUp, Silence) as fault:
+            if isinstance(fault, Silence):
+                await self._hold(request)
+            _hang_up(request)
+            return web.Response()
+        return web.Response(body=answers[-1], content_type="application/json")
 
-    async def _answer(self, body: bytes) -> bytes:
+    async def _answers_to(self, body: bytes) -> list[bytes]:
+        """One answer; several only where a fault repeats it."""
         try:
             request = orjson.loads(body)
         except ValueError:
-            return orjson.dumps(_error(None, _PARSE_ERROR, "the body is not JSON"))
+            return [orjson.dumps(_error(None, _PARSE_ERROR, "the body is not JSON"))]
         if not isinstance(request, list):
             return await self._one(request, body)
-        if not any(self._is_own(each) for each in request):
-            return await self._forward(body)
+        if not (self._injector.script.active or any(self._is_own(each) for each in request)):
+            return [await self._forward(body)]
         # A batch is carried out item by item: what comes later sees what came before.
-        answers = [await self._one(each, orjson.dumps(each)) for each in request]
-        return b"[" + b",".join(answers) + b"]"
+        answers = [(await self._one(each, orjson.dumps(each)))[-1] for each in request]
+        return [b"[" + b",".join(answers) + b"]"]
 
-    async def _one(self, request: object, body: bytes) -> bytes:
-        if not isinstance(request, dict) or not self._is_own(request):
-            return await self._forward(body)
+    async def _one(self, request: object, body: bytes) -> list[bytes]:
+        if not isinstance(request, dict) or not _method(request):
+            return [await self._forward(body)]
+        if not self._injector.script.active:
+            return [await self._carry_out(request, body)]
+        return await self._injector.answers(request, self._carry_out)
+
+    async def _carry_out(self, request: Mapping[str, Any], body: bytes | None = None) -> bytes:
+        if not self._is_own(request):
+            return await self._forward(body or orjson.dumps(request))
         number, method = request.get("id"), _method(request)
         try:
             found = await self._own(method, _params(request))
         except (EntryError, PoolRefusal) as error:
-            found = _error(number, error.code, error.message)
+            answer = _error(number, error.code, error.message)
         except RpcError as error:
-            found = _error(number, error.code, error.message, error.data)
+            answer = _error(number, error.code, error.message, error.data)
         except ToolkitError as error:
-            found = _error(number, _INTERNAL, str(error))
+            answer = _error(number, _INTERNAL, str(error))
         except (ValueError, TypeError):
             text = f"{method}: parameters are no numbers: {request.get('params')!r}"
-            found = _error(number, _INVALID_PARAMS, text)
+            answer = _error(number, _INVALID_PARAMS, text)
         else:
             if found is _ANVILS:
-                return await self._forward(body)
-            found = _result(number, found)
-        return orjson.dumps(found)
+                return await self._forward(body or orjson.dumps(request))
+            answer = _result(number, found)
+        return orjson.dumps(answer)
+
+    async def _hold(self, request: web.Request) -> None:
+        """Leave a request open until its client gives up, at most as long as the script says."""
+        ticks = math.ceil(self._injector.script.hold_s / _HOLD_TICK_S)
+        for _ in range(ticks):
+            if request.transport is None or request.transport.is_closing():
+                return
+            await asyncio.sleep(_HOLD_TICK_S)
 
     async def _own(self, method: str, params: Sequence[Any]) -> Any:
         """The result of a request that is not Anvil's business, `_ANVILS` if it is after all."""
@@ -150,13 +183,13 @@ class Front:
                 return _ANVILS if found is None else found
         answer = self._answers.answer_to(method, params)
         if answer is None:
-            return await self._edits.apply(method, params)
+            return await self.edits.apply(method, params)
         async with self._gate.passage():
             return await answer(params)
 
     def _is_own(self, request: object) -> bool:
         method = _method(request)
-        if method in _OWN or method in self._answers.methods or self._edits.concerns(method):
+        if method in _OWN or method in self._answers.methods or self.edits.concerns(method):
             return True
         if method not in self._answers.pending_methods:
             return False
@@ -198,7 +231,7 @@ class Front:
         async with self._gate.passage():
             await self._rpc.call(_TIME, (timestamp,))
 
-    async def _talk(self, client: web.WebSocketResponse) -> None:
+    async def _talk(self, client: web.WebSocketResponse, request: web.Request) -> None:
         """Answer a WebSocket's requests as they come, each by itself, as nodes do."""
         line = Subscriptions(
             session=self._session, anvil_url=self._rpc.url, client=client, pool=self._pool
@@ -209,24 +242,41 @@ class Front:
                 async for message in client:
                     if message.type is aiohttp.WSMsgType.TEXT:
                         await room.acquire()
-                        task = tasks.create_task(self._reply(client, line, message.data))
-                        task.add_done_callback(lambda _: room.release())
+                        reply = self._reply(client, line, message.data, request)
+                        tasks.create_task(reply).add_done_callback(lambda _: room.release())
         finally:
             await line.close()
 
-    async def _reply(self, client: web.WebSocketResponse, line: Subscriptions, text: str) -> None:
+    async def _reply(
+        self, client: web.WebSocketResponse, line: Subscriptions, text: str, origin: web.Request
+    ) -> None:
         request = _parsed(text)
+        number = request.get("id") if isinstance(request, dict) else None
         try:
             if isinstance(request, dict) and is_subscription(_method(request)):
                 await line.handle(request)
-            else:
-                await client.send_str((await self._answer(text.encode())).decode())
+                return
+            for answer in await self._answers_to(text.encode()):
+                await client.send_str(answer.decode())
+        except HungUp:
+            _hang_up(origin)
+        except Silence:
+            return  # the client waits for an answer that does not come
+        except TooManyRequests:
+            await _send(client, _error(number, LIMIT_EXCEEDED, _LIMIT))
         except ConnectionError:
-            pass  # safe because the client is gone, and nobody waits for this answer
+            return  # safe because the client is gone, and nobody waits for this answer
         except aiohttp.ClientError as error:
-            number = request.get("id") if isinstance(request, dict) else None
-            answer = orjson.dumps(_error(number, _INTERNAL, _gone(error)))
-            await client.send_str(answer.decode())
+            await _send(client, _error(number, _INTERNAL, _gone(error)))
+
+
+def _hang_up(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
+
+
+async def _send(client: web.WebSocketResponse, document: Mapping[str, Any]) -> None:
+    await client.send_str(orjson.dumps(document).decode())
 
 
 def _gone(error: Exception) -> str:

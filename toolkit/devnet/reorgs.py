@@ -11,6 +11,7 @@ from typing import Any
 
 from toolkit.chain.rpc import Rpc
 from toolkit.devnet import entries
+from toolkit.devnet.faults import FaultScript
 from toolkit.devnet.mempool import PooledTransaction
 from toolkit.devnet.sealing import Market
 from toolkit.model.errors import RpcError
@@ -65,6 +66,14 @@ class ChainEdits:
                 await self._market.follow()
             return result
 
+    async def reorg(self, depth: int, transactions: Sequence[str] = ()) -> None:
+        """Replace the last `depth` blocks; the first of the new ones holds these signed bytes.
+
+        Raises:
+            RpcError: Anvil refused it (more blocks than there are), and nothing changed.
+        """
+        await self.apply(_REORG, [depth, [[raw, 0] for raw in transactions]])
+
     async def _reorg(self, method: str, params: Sequence[Any]) -> object:
         head = int(await self._rpc.call("eth_blockNumber"), 16)
         depth = params[0] if params and type(params[0]) is int else 1
@@ -117,3 +126,14 @@ class ChainEdits:
             self._pool.clear()
         await self._pool.renew(returned=held or ())
         await self._market.follow()
+
+
+async def seal_and_reorg(market: Market, edits: ChainEdits, faults: FaultScript) -> None:
+    """Seal the next slot, and let the reorg follow that the script has there.
+
+    Raises:
+        DevnetError: as `Market.seal`.
+    """
+    head = await market.seal()
+    if depth := faults.reorg_due(head.number):
+        await edits.reorg(min(depth, head.number))

@@ -7,7 +7,7 @@
 It is the devnet without its twin and its market: Anvil mines what the pool gives it, when asked.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -18,10 +18,12 @@ from toolkit.chain.rpc import HttpRpc
 from toolkit.devnet.accounts import DevAccount
 from toolkit.devnet.anvil import Anvil, start_anvil
 from toolkit.devnet.builders import BLOCK_SECONDS, Builder
+from toolkit.devnet.faults import FaultScript
 from toolkit.devnet.front import Front
 from toolkit.devnet.mempool import Mempool
 from toolkit.devnet.participants import user_accounts
 from toolkit.devnet.public_pool import PublicPool, open_pool, rules_of
+from toolkit.devnet.reorgs import ChainEdits, seal_and_reorg
 from toolkit.devnet.sealing import Market
 from toolkit.devnet.web import listen, serve
 from toolkit.model.chain import Address, Head, Mode
@@ -41,8 +43,10 @@ class StrictNode:
     accounts: tuple[DevAccount, ...]
     anvil: Anvil
     node: Node
+    faults: FaultScript
     public_pool: PublicPool = field(repr=False)
     market: Market = field(repr=False)
+    edits: ChainEdits = field(repr=False)
 
     @property
     def pool(self) -> Mempool:
@@ -61,7 +65,18 @@ class StrictNode:
             DevnetError: Anvil has died, or somebody mined behind our back.
         """
         for _ in range(count):
-            await self.market.seal()
+            await seal_and_reorg(self.market, self.edits, self.faults)
+        return self.market.head
+
+    async def reorg(self, depth: int = 1, transactions: Sequence[str] = ()) -> Head:
+        """Replace the last `depth` blocks by as many, the first with `transactions`; the new head.
+
+        What the old blocks held and the new ones do not goes back into the pool.
+
+        Raises:
+            RpcError: there are not so many blocks, or Anvil does not take a transaction.
+        """
+        await self.edits.reorg(depth, transactions)
         return self.market.head
 
 
@@ -74,6 +89,7 @@ async def open_strict_node(
     block_gas_limit: int = 30_000_000,
     base_fee_wei: int = 10**9,
     chain_id: int = 31_337,
+    faults: FaultScript | None = None,
 ) -> AsyncIterator[StrictNode]:
     """Start a node whose chain and accounts are the seed's; it ends with the context.
 
@@ -84,6 +100,7 @@ async def open_strict_node(
         block_gas_limit: in gas units.
         base_fee_wei: of the first block.
         chain_id: of the chain.
+        faults: what goes wrong for clients of its urls; nothing by default.
 
     Raises:
         ConfigError: an unknown profile.
@@ -131,7 +148,12 @@ async def open_strict_node(
             "mempool": profile,
         }
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        front = Front(rpc, market, seal=market.seal, info=info, session=session)
+        script = FaultScript(seed=seed) if faults is None else faults
+
+        async def seal() -> None:
+            await seal_and_reorg(market, front.edits, script)
+
+        front = Front(rpc, market, seal=seal, info=info, session=session, faults=script)
         server = await serve(front.handle, listen(what="strict node's rpc"))
         stack.push_async_callback(server.close)
         yield StrictNode(
@@ -141,6 +163,8 @@ async def open_strict_node(
             accounts=funded,
             anvil=anvil,
             node=node,
+            faults=script,
             public_pool=pool,
             market=market,
+            edits=front.edits,
         )
