@@ -515,3 +515,192 @@ def test_a_remote_signer_that_is_not_there_is_one_line(
     assert 2 == run(*words)
     assert "--remote-signer needs --from ADDRESS" in capsys.readouterr().err
     assert count == nonce(url)
+
+
+def stuck(
+    capsys: pytest.CaptureFixture[str], url: str, journal: str, *words: str
+) -> dict[str, object]:
+    """A transfer that was sent and left to itself on a node that does not mine."""
+    return sent(
+        capsys,
+        *("--to", BOB, "--value-wei", "7", "--rpc-url", url, "--private-key", KEY),
+        *("--journal", journal, "--no-wait", *words),
+    )
+
+
+def test_a_live_key_stays_with_its_journal(
+    url: str, journal: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a real node a second journal for a key is refused, until the word is given."""
+    ask(url, "anvil_setBalance", REAL, hex(10**18))
+    with posing_as_geth(url) as geth:
+        words = ("--to", BOB, "--rpc-url", geth, *keyfile_options(tmp_path), "--live")
+        more = ("--chain-id", "31337", "--visibility", "public")
+        sent(capsys, *words, *more, "--journal", journal)
+        count = nonce(url, REAL)
+        refused = sent(capsys, *words, *more, "--journal", f"{journal}-2", code=2)
+        assert count == nonce(url, REAL)
+        sent(capsys, *words, *more, "--journal", f"{journal}-2", "--takeover")
+
+    assert f"{REAL} on chain 31337 has its lane in {journal}, where" in str(refused["error"])
+    assert count + 1 == nonce(url, REAL)
+
+
+@pytest.mark.parametrize("by", ["request_id", "tx_hash"])
+def test_cancel_waits_for_what_the_chain_makes_of_it(
+    journal: str, capsys: pytest.CaptureFixture[str], by: str
+) -> None:
+    """A pending transfer is replaced by an empty one; the money has not moved."""
+    with anvil("--chain-id", "31337", "--no-mining") as slow:
+        first = stuck(capsys, slow, journal)
+        ask(slow, "evm_setIntervalMining", 1)
+        code = run(
+            *("cancel", str(first[by]), "--journal", journal, "--rpc-url", slow),
+            *("--private-key", KEY, "--json"),
+        )
+        told = json.loads(capsys.readouterr().out)
+        money = balance(slow, BOB)
+
+    assert (0, "Cancelled", first["request_id"]) == (code, told["outcome"], told["request_id"])
+    assert first["tx_hash"] != told["tx_hash"]
+    assert 0 == money
+
+
+def test_cancel_of_what_has_happened_fails(
+    url: str, journal: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The outcome stays what the chain says, and the exit code tells that it came too late."""
+    words = ("--journal", journal, "--rpc-url", url, "--private-key", KEY)
+    first = sent(capsys, "--to", BOB, "--value-wei", "7", *words)
+    count = nonce(url)
+
+    code = run("cancel", str(first["request_id"]), *words, "--json")
+
+    told = json.loads(capsys.readouterr().out)
+    assert (1, "Confirmed", first["tx_hash"]) == (code, told["outcome"], told["tx_hash"])
+    assert count == nonce(url)
+
+
+def test_speedup_bids_higher_at_the_same_nonce(
+    journal: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The replacement bids at least what was asked for, and only one of them is mined."""
+    with anvil("--chain-id", "31337", "--no-mining") as slow:
+        first = stuck(capsys, slow, journal, "--idempotency-key", "rent")
+        ask(slow, "evm_setIntervalMining", 1)
+        code = run(
+            *("speedup", "rent", "--max-fee", "99", "--journal", journal, "--rpc-url", slow),
+            *("--private-key", KEY, "--json"),
+        )
+        told = json.loads(capsys.readouterr().out)
+        found = ask(slow, "eth_getTransactionByHash", told["tx_hash"])
+        assert 0 == run("status", "rent", "--journal", journal, "--json")
+        status = json.loads(capsys.readouterr().out)
+        money = balance(slow, BOB)
+
+    assert (0, "Confirmed") == (code, told["outcome"])
+    assert isinstance(found, dict)
+    assert (0, 99 * 10**9) == (int(found["nonce"], 16), int(found["maxFeePerGas"], 16))
+    assert [first["tx_hash"], told["tx_hash"]] == [one["tx_hash"] for one in status["attempts"]]
+    assert 7 == money
+
+
+def test_changes_are_refused_in_one_line(
+    url: str, journal: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without the journal, another key's, one that is held, and what is over: nothing is sent."""
+    words = ("--rpc-url", url, "--private-key", KEY)
+    first = sent(capsys, "--to", BOB, "--value-wei", "7", *words, "--journal", journal)
+    name, count = str(first["request_id"]), nonce(url)
+    other = ("--rpc-url", url, *keyfile_options(tmp_path), "--allow-real-key")
+    told = []
+    for refused in (
+        ("cancel", name, *words),
+        ("cancel", name, *words, "--journal", str(tmp_path / "none.db")),
+        ("cancel", "tx-99", *words, "--journal", journal),
+        ("cancel", name, *other, "--journal", journal),
+        ("speedup", name, *words, "--journal", journal, "--max-fee", "much"),
+        ("speedup", name, *words, "--journal", journal),
+    ):
+        assert 2 == run(*refused)
+        told.append(capsys.readouterr().err)
+    holder = SqliteBackend(journal)
+    try:
+        assert 2 == run("cancel", name, *words, "--journal", journal)
+        told.append(capsys.readouterr().err)
+    finally:
+        holder.close()
+
+    for line, said in zip(
+        (
+            "no journal: give --journal FILE, the one it was sent with",
+            f"no journal at {tmp_path / 'none.db'}",
+            "has no request tx-99",
+            f"{name} is sent by {OWNER}, not by {REAL}; give its key",
+            "amount 'much' is not a decimal number",
+            name,
+            f"journal {journal} is in use by another process",
+        ),
+        told,
+        strict=True,
+    ):
+        assert line in said
+        assert said.startswith("toolkit: ")
+        assert 1 == said.count("\n")
+    assert count == nonce(url)
+
+
+def test_a_change_on_a_real_node_needs_the_explicit_words(
+    url: str, journal: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A dry session changes nothing, and says what to give."""
+    ask(url, "anvil_setBalance", REAL, hex(10**18))
+    key = keyfile_options(tmp_path)
+    with posing_as_geth(url) as geth:
+        words = ("--rpc-url", geth, *key, "--journal", journal)
+        live = ("--live", "--chain-id", "31337")
+        first = sent(capsys, "--to", BOB, *words, *live, "--visibility", "public")
+
+        code = run("cancel", str(first["request_id"]), *words)
+
+    said = capsys.readouterr().err
+    assert (2, "toolkit: nothing is sent in DRY mode: give --live and --chain-id\n") == (code, said)
+
+
+def test_a_follower_waits_for_its_predecessor(
+    journal: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--after holds a request back until the named one has succeeded."""
+    with anvil("--chain-id", "31337", "--no-mining") as slow:
+        first = stuck(capsys, slow, journal)
+        second = stuck(capsys, slow, journal, "--after", str(first["request_id"]))
+        assert 1 == nonce(slow)
+        ask(slow, "evm_setIntervalMining", 1)
+        words = ("--private-key", KEY, "--rpc-url", slow, "--journal", journal)
+        third = sent(capsys, "--to", BOB, *words, "--after", str(second["request_id"]))
+        money = balance(slow, BOB)
+
+    assert None is second["tx_hash"]
+    assert ("Confirmed", 14) == (third["outcome"], money)
+
+
+def test_a_stopped_process_is_taken_over(journal: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --takeover a stopped sender's request is cancelled; awake, it is told that it lost."""
+    with anvil("--chain-id", "31337", "--no-mining") as slow:
+        words = ("--private-key", KEY, "--rpc-url", slow, "--journal", journal)
+        process = command("send", "--to", BOB, "--value-wei", "7", *words)
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(4)]
+        process.send_signal(signal.SIGSTOP)
+        os.waitpid(process.pid, os.WUNTRACED)
+        name = lines[1].split()[1]
+        assert 2 == run("cancel", name, *words)
+        assert "is in use by another process" in capsys.readouterr().err
+        ask(slow, "evm_setIntervalMining", 1)
+        assert 0 == run("cancel", name, *words, "--takeover")
+        process.send_signal(signal.SIGCONT)
+        said, complaint = process.communicate(timeout=30)
+        money = balance(slow, BOB)
+
+    assert (1, "", 1, 0) == (process.returncode, said, complaint.count("\n"), money)
+    assert f"journal {journal} was taken over by another process" in complaint

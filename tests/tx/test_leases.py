@@ -73,8 +73,8 @@ def test_a_live_holder_is_refused_to_others(make: Make, tmp_path: Path) -> None:
         make().acquire(1, KEY, tmp_path / "a.db")
 
     assert (
-        f"{KEY} on chain 1 is held by process 1 with {tmp_path / 'a.db'}; stop it, or take over "
-        "from it with takeover=True, or use another key"
+        f"{KEY} on chain 1 is held by process 1 with {tmp_path / 'a.db'}; stop it, or if it hangs "
+        "take over (takeover=True, --takeover), or use another key"
     ) == str(refused.value)
 
 
@@ -194,7 +194,7 @@ def test_a_lane_stays_with_its_journal(make: Make, tmp_path: Path) -> None:
 
     assert (
         f"{KEY} on chain 1 has its lane in {tmp_path / 'a.db'}, where transactions may be under "
-        "way; open that journal, or give takeover=True if none can be"
+        "way; open that journal, or if none can be take over (takeover=True, --takeover)"
     ) == str(refused.value)
     with pytest.raises(ConfigError):
         make().acquire(1, KEY, None)

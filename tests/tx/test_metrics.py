@@ -31,6 +31,8 @@ class Scheduler:
                 leases=1,
                 reserved_wei=5 * 10**17,
                 broadcasts=9,
+                waiting="fees below 3 gwei",
+                halted="a final block was reorganised" if sender == B else "",
             )
             for sender in (A, B)
         )
@@ -74,6 +76,8 @@ def test_every_figure_is_there_and_nothing_else() -> None:
             "in_flight": 2,
             "leases": 1,
             "reserved_wei": 5e17,
+            "waiting": 1,
+            "halted": sender == B,
         }.items()
     }
     ends: dict[tuple[str, str], float] = {

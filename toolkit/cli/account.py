@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from toolkit.chain.signer import Signer
+    from toolkit.journal.sqlite import SqliteBackend
     from toolkit.model.chain import Mode
     from toolkit.session import Session
 
@@ -49,6 +50,11 @@ def add_account_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--journal", type=Path, metavar="FILE", help="append-only log; goes on where it stopped"
+    )
+    parser.add_argument(
+        "--takeover",
+        action="store_true",
+        help="take journal and key from a process that is stopped or hangs",
     )
 
 
@@ -136,6 +142,7 @@ async def open_session(
     from toolkit.model.errors import ConfigError
     from toolkit.model.units import ether
     from toolkit.session import connect
+    from toolkit.tx.leases import Leases, user_directory
 
     async with AsyncExitStack() as stack:
         if isinstance(signer, RemoteSigner):
@@ -147,18 +154,31 @@ async def open_session(
                 f"--private-key is refused in {mode.value} mode: import the key with `cast wallet "
                 "import` and give --account"
             )
+        leases = None
+        if mode is Mode.LIVE:
+            leases = Leases(user_directory(), takeover=args.takeover)
+            stack.callback(leases.close)
         yield await stack.enter_async_context(
             connect(
                 node_url(args),
                 signer=signer,
                 relays=relays,
-                journal=args.journal,
+                journal=_journal(args),
+                leases=leases,
                 live=args.live,
                 chain_id=args.chain_id,
                 allow_real_key=args.allow_real_key,
                 max_cost_wei=ether(args.max_cost),
             )
         )
+
+
+def _journal(args: argparse.Namespace) -> "Path | SqliteBackend | None":
+    from toolkit.journal.sqlite import SqliteBackend
+
+    if args.journal is None:
+        return None
+    return SqliteBackend(args.journal, takeover=True) if args.takeover else Path(args.journal)
 
 
 async def node_mode(

@@ -7,6 +7,50 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from toolkit.model.tx import Outcome
+    from toolkit.session import Session
+    from toolkit.tx.handle import Sent
+
+
+def add_wait_options(parser: argparse.ArgumentParser) -> None:
+    """Add how long to wait, and how deep."""
+    parser.add_argument(
+        "--confirmations", type=int, default=1, metavar="N", help="wait for so many (%(default)s)"
+    )
+    parser.add_argument(
+        "--wait-s", type=float, default=300, metavar="S", help="for the block (%(default)s)"
+    )
+
+
+def about(session: "Session", sent: "Sent") -> dict[str, object]:
+    """What is known of a request before its end."""
+    return {
+        "mode": session.mode.value,
+        "request_id": sent.request_id,
+        "tx_hash": sent.tx_hash,
+        "sender": sent.sender,
+    }
+
+
+async def followed(
+    args: argparse.Namespace, session: "Session", sent: "Sent", waiting: Awaitable["Outcome"]
+) -> "Outcome":
+    """Wait for a request's end and tell it; people see at once what they wait for.
+
+    Raises:
+        NodeTimeout: it does not come within --wait-s.
+        LeaseLost, JournalUnavailable: it could not be written down.
+    """
+    advice = f"look for {sent.tx_hash} before sending again"
+    if args.journal is not None:
+        advice = f"ask `toolkit tx status {sent.request_id} --journal {args.journal}`"
+    known = about(session, sent)
+    if not args.json:
+        show(args, known)
+    outcome = await end_of(args, waiting, advice=advice)
+    # Whoever was overtaken meanwhile may have misread the successor's work: that is not told.
+    await session.journal.commit()
+    show(args, {**known, **facts(outcome)} if args.json else facts(outcome))
+    return outcome
 
 
 async def end_of(

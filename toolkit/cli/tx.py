@@ -1,19 +1,16 @@
 """`toolkit tx send|status|cancel|speedup`: the scheduler from the shell."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toolkit.cli import tx_status
+from toolkit.cli import tx_change, tx_status
 from toolkit.cli.account import add_account_options, add_node_options, open_session, open_signer
-from toolkit.cli.ending import end_of, exit_code, facts, show
+from toolkit.cli.ending import about, add_wait_options, exit_code, followed, show
+from toolkit.cli.tx_change import add_bid_options, bid_of
 
 if TYPE_CHECKING:
-    from toolkit.model.tx import Outcome, TransactionRequest, Visibility
-    from toolkit.session import Session
-    from toolkit.tx.handle import Sent
+    from toolkit.model.tx import TransactionRequest, Visibility
 
-_URGENCIES = ("next-block", "soon", "relaxed")
 _VISIBILITIES = ("public", "private", "private-then-public")
 
 
@@ -23,6 +20,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     _add_send(actions)
     tx_status.add_parser(actions)
+    tx_change.add_parsers(actions)
 
 
 def _add_send(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -42,9 +40,11 @@ def _add_send(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     call.add_argument("--sig", metavar="F(TYPES)", help="call this function with ARGS")
     send.add_argument("arguments", nargs="*", metavar="ARGS", help="arrays and tuples: JSON lists")
     send.add_argument("--gas", type=int, metavar="N", help="limit (default: estimate and a fifth)")
-    add_bid_options(send)
+    add_bid_options(send, default="soon")
     send.add_argument("--deadline-blocks", type=int, metavar="N", help="give up after so many")
     send.add_argument("--idempotency-key", metavar="KEY", help="sent once, ever; with --journal")
+    send.add_argument("--priority", type=int, default=0, metavar="N", help="higher goes first")
+    send.add_argument("--after", metavar="ID", help="only once this request has succeeded")
     send.add_argument(
         "--visibility",
         choices=_VISIBILITIES,
@@ -60,35 +60,14 @@ def _add_send(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     send.set_defaults(handler=_send)
 
 
-def add_bid_options(parser: argparse.ArgumentParser) -> None:
-    """Add what to bid."""
-    parser.add_argument(
-        "--urgency", choices=_URGENCIES, default="soon", help="how soon (%(default)s)"
-    )
-    parser.add_argument("--max-fee", metavar="GWEI", help="never more per gas unit")
-
-
-def add_wait_options(parser: argparse.ArgumentParser) -> None:
-    """Add how long to wait, and how deep."""
-    parser.add_argument(
-        "--confirmations", type=int, default=1, metavar="N", help="wait for so many (%(default)s)"
-    )
-    parser.add_argument(
-        "--wait-s", type=float, default=300, metavar="S", help="for the block (%(default)s)"
-    )
-
-
 def _send(args: argparse.Namespace) -> int:
     import asyncio
 
     from toolkit.model.chain import Mode
-    from toolkit.model.tx import Urgency
-    from toolkit.model.units import gwei
 
     _require_journal(args)
     request = _request(args)
-    max_fee = None if args.max_fee is None else gwei(args.max_fee)
-    urgency = Urgency[args.urgency.replace("-", "_").upper()]
+    urgency, max_fee = bid_of(args)
     signer = open_signer(args)
 
     async def send() -> int:
@@ -100,13 +79,13 @@ def _send(args: argparse.Namespace) -> int:
                 deadline_blocks=args.deadline_blocks,
                 idempotency_key=args.idempotency_key,
                 visibility=_visibility(args, session.mode),
+                priority=args.priority,
+                after=args.after,
             )
-            about = _about(session, sent) | {"sender": signer.address}
             if not args.wait and session.mode is not Mode.DRY:
-                show(args, about)
+                show(args, about(session, sent))
                 return 0
-            outcome = await _followed(args, sent, about)
-            return exit_code(outcome)
+            return exit_code(await followed(args, session, sent, sent.wait(args.confirmations)))
 
     return asyncio.run(send())
 
@@ -117,6 +96,7 @@ def _require_journal(args: argparse.Namespace) -> None:
 
     for given, word in (
         (args.idempotency_key is not None, "--idempotency-key"),
+        (args.after is not None, "--after"),
         (not args.wait, "--no-wait"),
     ):
         if given and args.journal is None:
@@ -157,39 +137,3 @@ def _visibility(args: argparse.Namespace, mode: object) -> "Visibility | None":
     if mode in {Mode.DEV, Mode.FORK}:
         return Visibility.PUBLIC  # nobody is there to see it
     raise ConfigError("who may see it must be said: --visibility public, or --relay URL")
-
-
-def _about(session: "Session", sent: "Sent") -> dict[str, object]:
-    return {"mode": session.mode.value, "request_id": sent.request_id, "tx_hash": sent.tx_hash}
-
-
-async def _followed(args: argparse.Namespace, sent: "Sent", about: dict[str, object]) -> "Outcome":
-    """Wait for the end and tell it; people see at once what they wait for."""
-    if not args.json:
-        show(args, about)
-    outcome = await end_of(args, sent.wait(args.confirmations), advice=_advice(args, sent))
-    ended = facts(outcome)
-    show(args, {**about, **ended} if args.json else ended)
-    return outcome
-
-
-def _advice(args: argparse.Namespace, sent: "Sent") -> str:
-    if args.journal is None:
-        return f"look for {sent.tx_hash} before sending again"
-    return f"ask `toolkit tx status {sent.request_id} --journal {args.journal}`"
-
-
-def journal_of(args: argparse.Namespace) -> Path:
-    """The journal that was named.
-
-    Raises:
-        ConfigError: none, or there is no such file.
-    """
-    from toolkit.model.errors import ConfigError
-
-    if args.journal is None:
-        raise ConfigError("no journal: give --journal FILE, the one it was sent with")
-    path = Path(args.journal).expanduser()
-    if not path.is_file():
-        raise ConfigError(f"no journal at {path}; name an existing file")
-    return path

@@ -22,6 +22,7 @@ STALE_S = 10.0
 """A holder that has not been heard of for so long may be taken over though its process exists."""
 
 _BUSY_S = 5.0
+_WORD = "take over (takeover=True, --takeover)"
 _CREATE = """
 CREATE TABLE IF NOT EXISTS lease (
     chain_id INTEGER NOT NULL, sender TEXT NOT NULL, token INTEGER NOT NULL, journal TEXT,
@@ -51,6 +52,14 @@ class _Row(msgspec.Struct, frozen=True, kw_only=True):
     journal: str | None
     holder: Holder | None
     beat_s: float
+
+
+def user_directory() -> Path:
+    """Where the leases of this user's keys are, alike for all programs: XDG_STATE_HOME's, or
+    `~/.local/state/mev-toolkit`.
+    """
+    state = os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()
+    return Path(state) / "mev-toolkit"
 
 
 def this_process() -> Holder:
@@ -254,14 +263,14 @@ class Leases:
         beats = holder is not None and self._clock() - row.beat_s <= self._stale_s
         where = row.journal or "a journal in memory"
         if holder is not None and lives and (elsewhere or (beats and not self._takeover)):
-            remedy = "stop it" if elsewhere else "stop it, or take over from it with takeover=True"
+            remedy = "stop it" if elsewhere else f"stop it, or if it hangs {_WORD}"
             raise LeaseLost(
                 f"{what} is held by process {holder.pid} with {where}; {remedy}, or use another key"
             )
         if elsewhere and not self._takeover:
             raise ConfigError(
                 f"{what} has its lane in {row.journal}, where transactions may be under way; open "
-                "that journal, or give takeover=True if none can be"
+                f"that journal, or if none can be {_WORD}"
             )
 
     def _lives(self, holder: Holder, beat_s: float) -> bool:

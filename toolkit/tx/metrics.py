@@ -22,6 +22,11 @@ _LANE_GAUGES = {
     "leases": "Bundles that hold nonces.",
     "reserved_wei": "What everything unspent may cost together, in wei.",
 }
+# Why is a sentence with figures in it: as a label it would make a new series each time.
+_LANE_REASONS = {
+    "waiting": "1 while the next request waits for something else than a block.",
+    "halted": "1 while the lane sends nothing until it is resumed.",
+}
 
 
 class Source(Protocol):
@@ -109,6 +114,11 @@ def _of_lanes(lanes: Sequence[LaneStatistics]) -> Iterator[Metric]:
     for lane in lanes:
         sent.add_metric([lane.sender], lane.broadcasts)
     yield sent
+    for name, text in _LANE_REASONS.items():
+        flag = GaugeMetricFamily(f"{PREFIX}lane_{name}", text, labels=["sender"])
+        for lane in lanes:
+            flag.add_metric([lane.sender], bool(getattr(lane, name)))
+        yield flag
     for name, text in _LANE_GAUGES.items():
         gauge = GaugeMetricFamily(f"{PREFIX}lane_{name}", text, labels=["sender"])
         for lane in lanes:
