@@ -10,6 +10,7 @@ import msgspec
 
 from toolkit.chain.dev_keys import known_dev_accounts
 from toolkit.chain.node import Node
+from toolkit.chain.quorum import QuorumRpc
 from toolkit.model.chain import Address, Mode
 from toolkit.model.errors import ConfigError, RpcError
 
@@ -65,13 +66,18 @@ async def identify(node: Node) -> NodeIdentity:
 
     Raises:
         NodeError: the node cannot be asked for its chain id.
+        ConfigError: several nodes, of which one is on another chain or of another kind.
     """
     chain_id = await node.chain_id()
+    rpc = node.rpc
+    urls = rpc.urls if isinstance(rpc, QuorumRpc) else (rpc.url,)
+    if isinstance(rpc, QuorumRpc):
+        await _check_alike(rpc, chain_id)
     client = await _answer(node, "web3_clientVersion")
     name = client if isinstance(client, str) else ""
     info = await _answer(node, "toolkit_info")
     if isinstance(info, dict):
-        trusted = is_loopback(node.rpc.url)
+        trusted = all(is_loopback(url) for url in urls)
         return NodeIdentity(
             chain_id=chain_id,
             client=name,
@@ -79,7 +85,7 @@ async def identify(node: Node) -> NodeIdentity:
             forked=bool(info.get("fork_url")) or info.get("mode") == Mode.FORK.value,
             accounts=_accounts(info) if trusted else frozenset(),
         )
-    development = _DEVELOPMENT.match(name) is not None
+    development = _is_development(name)
     return NodeIdentity(
         chain_id=chain_id,
         client=name,
@@ -177,6 +183,28 @@ def _public(account: Address) -> str:
     if account in PUBLIC_KEYS:
         return "Anvil and Hardhat"
     return "devnet" if account in known_dev_accounts() else ""
+
+
+async def _check_alike(rpc: QuorumRpc, chain_id: int) -> None:
+    """Everything sent goes to all nodes: what is signed for a development node must stay there."""
+    for name, answer in (await rpc.each("eth_chainId")).items():
+        if isinstance(answer, str) and answer != hex(chain_id):
+            raise ConfigError(
+                f"{name} is on chain {answer[:20]}, the others on chain {hex(chain_id)}: give nodes"
+                f" of one chain"
+            )
+    clients = await rpc.each("web3_clientVersion")
+    kinds = {name: _is_development(answer) for name, answer in clients.items()}
+    if len(set(kinds.values())) > 1:
+        odd = ", ".join(name for name, development in kinds.items() if development)
+        raise ConfigError(
+            f"{odd} is a development node and the others are not known to be: a transaction goes"
+            f" to all of them; give nodes of one kind"
+        )
+
+
+def _is_development(client: object) -> bool:
+    return isinstance(client, str) and _DEVELOPMENT.match(client) is not None
 
 
 async def _answer(node: Node, method: str) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import aiohttp
 
 from toolkit.chain import wire
+from toolkit.chain.quorum import QuorumRpc
 from toolkit.chain.rpc import HttpRpc, Rpc, WsRpc, open_rpc
 from toolkit.model.errors import ConfigError, NodeUnavailable, RpcError
 
@@ -104,19 +105,21 @@ def open_web3(bridge: Bridge, *, like: "AsyncWeb3[Any] | None" = None) -> "Async
 def rpc_of(endpoint: object, *, timeout_s: float) -> Rpc:
     """Our client for an address, or for where a user's AsyncWeb3 is connected to.
 
-    HTTP and WebSocket providers are replaced by a client of ours to the same address; any other
-    provider, or one with request settings of its own (headers, a proxy), is spoken through, with
-    its repetitions turned off.
+    Several addresses are one client of all of them (`QuorumRpc`). HTTP and WebSocket providers are
+    replaced by a client of ours to the same address; any other provider, or one with request
+    settings of its own (headers, a proxy), is spoken through, with its repetitions turned off.
 
     Raises:
-        ConfigError: neither an address nor an AsyncWeb3.
+        ConfigError: neither addresses nor an AsyncWeb3.
     """
     if isinstance(endpoint, str):
         return open_rpc(endpoint, timeout_s=timeout_s)
+    if isinstance(endpoint, list | tuple) and all(isinstance(one, str) for one in endpoint):
+        return QuorumRpc(endpoint, timeout_s=timeout_s)
     provider = getattr(endpoint, "provider", None)
     if provider is None or not getattr(provider, "is_async", False):
         raise ConfigError(
-            f"connect takes a node address or an AsyncWeb3, not {type(endpoint).__name__}"
+            f"connect takes node addresses or an AsyncWeb3, not {type(endpoint).__name__}"
         )
     return _client_of(provider, timeout_s=timeout_s)
 
