@@ -34,6 +34,7 @@ PURE = (
     "tx/lane_signing.py",
     "tx/lane_spent.py",
     "tx/lane_state.py",
+    "tx/progress.py",
     "execution/planner.py",
     "execution/calldata.py",
     "orchestrator/arbitration.py",

@@ -9,8 +9,11 @@ from toolkit.model.chain import Address, Hash
 from toolkit.model.errors import Recovery
 from toolkit.model.tx import (
     Exposure,
+    ExternalSpend,
     FeeQuote,
+    SignedTransaction,
     TransactionRequest,
+    UnsignedTransaction,
     Urgency,
 )
 from toolkit.tx.events import (
@@ -20,13 +23,16 @@ from toolkit.tx.events import (
     Event,
     Fail,
     Finish,
+    Halt,
     LaneLimits,
     LaneOpened,
     Leased,
     Mined,
     Observed,
     Prepared,
+    Released,
     Reopen,
+    ReplaceAsked,
     Send,
     Sign,
     Spender,
@@ -43,14 +49,17 @@ ETHER = 10**18
 LIMITS = LaneLimits(max_cost_wei=ETHER // 100, max_in_flight=3, replace_after_blocks=2)
 
 
-def quotes(gwei: int) -> dict[str, FeeQuote]:
-    quote = FeeQuote(
+def quote(gwei: int) -> FeeQuote:
+    return FeeQuote(
         max_fee_per_gas=gwei * GWEI,
         max_priority_fee_per_gas=GWEI,
         base_fee_per_gas=GWEI,
         for_block=1,
     )
-    return {urgency.name: quote for urgency in Urgency}
+
+
+def quotes(gwei: int) -> dict[str, FeeQuote]:
+    return {urgency.name: quote(gwei) for urgency in Urgency}
 
 
 class Bench:
@@ -65,6 +74,7 @@ class Bench:
         self.sends: list[Send] = []
         self.ends: dict[str, object] = {}
         self.reopened: list[str] = []
+        self.halts: list[str] = []
         self.observe(10)
 
     def do(self, event: Event) -> None:
@@ -93,6 +103,8 @@ class Bench:
                     self.ends[effect.request_id] = effect
                 case Reopen():
                     self.reopened.append(effect.request_id)
+                case Halt():
+                    self.halts.append(effect.reason)
         return effects
 
     def accept(
@@ -101,6 +113,10 @@ class Bench:
         *,
         deadline_block: int | None = None,
         gwei: int = 20,
+        destinations: tuple[str, ...] = ("public",),
+        priority: int = 0,
+        after: str | None = None,
+        requeue: bool = False,
         **fields: object,
     ) -> None:
         request = msgspec.structs.replace(TransactionRequest(to=FRIEND, gas=21_000), **fields)
@@ -111,9 +127,12 @@ class Bench:
                 request=request,
                 urgency=Urgency.SOON,
                 deadline_block=deadline_block,
-                destinations=("public",),
-                quote=quotes(gwei)["SOON"],
+                destinations=destinations,
+                quote=quote(gwei),
                 balance_wei=self.state.balance_wei,
+                priority=priority,
+                after=after,
+                on_external_spend=ExternalSpend.REQUEUE if requeue else ExternalSpend.REPORT,
             )
         )
 
@@ -123,6 +142,9 @@ class Bench:
         exposure: Exposure = Exposure.PUBLIC,
         recovery: Recovery | None = None,
         number: int = -1,
+        *,
+        destination: str = "public",
+        refusal: str = "",
     ) -> None:
         attempt = self.state.jobs[name].tries[number]
         self.do(
@@ -130,12 +152,32 @@ class Bench:
                 lane=ME,
                 request_id=name,
                 tx_hash=attempt.signed.hash,
-                destination="public",
+                destination=destination,
                 exposure=exposure,
                 recovery=recovery,
                 message="refused",
+                refusal=refusal,
             )
         )
+
+    def replace(
+        self, name: str, request: TransactionRequest | None = None, *, gwei: int = 20
+    ) -> None:
+        self.do(
+            ReplaceAsked(
+                lane=ME,
+                request_id=name,
+                request=request,
+                urgency=Urgency.NEXT_BLOCK,
+                quote=quote(gwei),
+            )
+        )
+
+    def prepared(self, name: str, signed: SignedTransaction) -> None:
+        self.do(Prepared(lane=ME, request_id=name, signed=signed))
+
+    def release(self, name: str, *, succeeded: bool = True, reason: str = "") -> None:
+        self.do(Released(lane=ME, request_id=name, succeeded=succeeded, reason=reason))
 
     def observe(
         self,
@@ -147,6 +189,7 @@ class Bench:
         receipts: tuple[Mined, ...] = (),
         spenders: tuple[Spender, ...] = (),
         reorged: bool = False,
+        delegated: bool = False,
     ) -> None:
         self.do(
             Observed(
@@ -158,6 +201,7 @@ class Bench:
                 receipts=receipts,
                 spenders=spenders,
                 reorged=reorged,
+                delegated=delegated,
             )
         )
 
@@ -174,15 +218,29 @@ class Bench:
     def cancelling(self, name: str) -> bool:
         return self.state.jobs[name].last.cancels
 
+    def tries(self, name: str) -> int:
+        return len(self.state.jobs[name].tries)
+
+    def bid(self, name: str) -> UnsignedTransaction:
+        return self.state.jobs[name].last.signed.unsigned
+
+    def sent(self) -> list[str]:
+        """Who was handed out since the last time this was asked."""
+        names = [send.request_id for send in self.sends]
+        self.sends.clear()
+        return names
+
+    def flying(self) -> dict[str, int | None]:
+        return {job.request_id: job.nonce for job in self.state.in_flight()}
+
     def nonces(self) -> dict[str, int | None]:
         return {name: job.nonce for name, job in self.state.jobs.items()}
 
     def lease(self, name: str, *, target_block: int, count: int = 2) -> None:
         first = self.state.next_lease_nonce()
-        quote = quotes(20)["SOON"]
         request = TransactionRequest(to=FRIEND, gas=21_000)
         signed = tuple(
-            OWNER.sign_transaction_now(first_attempt(request, quote, chain_id=1, nonce=nonce))
+            OWNER.sign_transaction_now(first_attempt(request, quote(20), chain_id=1, nonce=nonce))
             for nonce in range(first, first + count)
         )
         self.do(Leased(lane=ME, lease_id=name, target_block=target_block, signed=signed))

@@ -87,8 +87,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     payloads: tuple[TransactionRequest, ...] = ()
     floor: FeeQuote | None = None  # the least that the author wants the next attempt to bid
     reason: str = ""  # why it is cancelled, where the author did not ask
-    refusal: str = ""  # the error by which the last attempt was refused, and its message
+    refusal: str = ""  # the error by which the last attempt was refused, its message, by whom
     refusal_text: str = ""
+    refused_by: str = ""
     foreign: Spender | None = None  # somebody else's transaction spent the nonce
     lost: bool = False  # the nonce is spent, and nobody could ever say by what
     requeued: bool = False  # it lives on its second nonce

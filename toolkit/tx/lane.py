@@ -34,7 +34,7 @@ from toolkit.tx.events import (
     SigningFailed,
 )
 from toolkit.tx.job import Job, Try, unsent_outcome
-from toolkit.tx.lane_signing import FILLER, act, cancel, fill_window, replace_one, send
+from toolkit.tx.lane_signing import FILLER, act, cancel, fill_window, replace_one, send, stops
 from toolkit.tx.lane_spent import SPENT_PATIENCE_BLOCKS, follow, report
 from toolkit.tx.lane_state import Draft, LaneState
 
@@ -187,11 +187,13 @@ def _answered(draft: Draft, event: Answered) -> None:
     changes: dict[str, object] = {"tries": job.tries_with(attempt)}
     if newest and event.recovery is Recovery.RAISE_FEES:
         changes["raise_fees"] = True
-    if newest:
-        refused = event.recovery not in {None, Recovery.TREAT_AS_SENT}
+    refused = event.recovery not in {None, Recovery.TREAT_AS_SENT}
+    # What stops the lane is taken back by whoever said it, or by somebody who takes the attempt.
+    if newest and not (refused and stops(job) and job.refused_by != event.destination):
         changes |= {
             "refusal": event.refusal if refused else "",
             "refusal_text": event.message if refused else "",
+            "refused_by": event.destination if refused else "",
         }
     job = draft.put(job, **changes)
     if after is Exposure.PRIVATE and event.destination not in draft.state.relays:
@@ -316,7 +318,7 @@ def _expire(draft: Draft) -> None:
 
 
 def _in_a_pool(state: LaneState, job: Job) -> bool:
-    if not job.tries or job.tries[0].first_block >= state.block:
+    if not job.in_flight or job.tries[0].first_block >= state.block:
         return False
     return any(attempt.public(state.relays) for attempt in job.tries)
 

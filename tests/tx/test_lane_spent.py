@@ -1,0 +1,339 @@
+"""What others spend, what reorgs take back, and what is final."""
+
+import msgspec
+import pytest
+
+from tests.tx.bench import LIMITS, ME, STRANGER, Bench
+from toolkit.model.chain import Hash
+from toolkit.model.tx import Cancelled, Confirmed, Expired, Replaced
+from toolkit.tx.events import CancelAsked, LeaseSettled, Resumed, Spender
+from toolkit.tx.lane_spent import FALLEN_PATIENCE_HEADS, SPENT_PATIENCE_BLOCKS
+from toolkit.tx.progress import Phase, phase, why_waiting
+
+OTHER = Hash("0x" + "58" * 32)
+SHORT = msgspec.structs.replace(LIMITS, finality_blocks=4, keep_blocks=4)
+TAKEN = Spender(nonce=0, by=STRANGER, block_number=11)
+
+
+def _bench(*, requeue: bool = False) -> Bench:
+    bench = Bench(SHORT)
+    bench.accept("a", value=7, requeue=requeue)
+    bench.answer("a")
+    return bench
+
+
+def _halted(bench: Bench) -> bool:
+    return bool(bench.state.halted)
+
+
+def test_a_stranger_with_the_same_payload_has_executed_the_request() -> None:
+    """What was wanted is done: it is told as executed, and never sent again, requeue or not."""
+    bench = _bench(requeue=True)
+    bench.observe(11, nonce=1, spenders=(msgspec.structs.replace(TAKEN, same_payload=True),))
+    bench.sent()
+
+    assert Replaced(by=STRANGER, nonce=0, executed=True) == bench.ends["a"]
+    for block in range(12, 20):
+        bench.observe(block, nonce=1)
+    assert ([], {}) == (bench.sent(), bench.state.jobs)
+
+
+def test_another_payload_is_reported_and_ends_the_request() -> None:
+    """Without the wish to try again the stranger's transaction is the end."""
+    bench = _bench()
+    for block in range(11, 20):
+        bench.observe(block, nonce=1, spenders=(TAKEN,) if block == 11 else ())
+
+    assert {"a": Replaced(by=STRANGER, nonce=0)} == bench.ends
+    assert ({}, 1) == (bench.state.jobs, bench.state.settled_nonce)
+
+
+def test_a_requeued_request_gets_a_new_nonce_once_the_stranger_is_final() -> None:
+    """Not a block earlier, as a reorg could then make both land; meanwhile it is not over."""
+    bench = _bench(requeue=True)
+    bench.observe(11, nonce=1, spenders=(TAKEN,))
+    bench.accept("b")
+    assert Phase.QUEUED is phase(bench.state.jobs["a"], bench.state)
+    assert "a waits until its nonce 0 is spent for good (4 blocks)" in why_waiting(bench.state)
+    for block in (12, 13):
+        bench.observe(block, nonce=1)
+        assert ({}, {"b": 1}) == (bench.ends, bench.flying())
+
+    bench.observe(14, nonce=1)
+
+    assert {"b": 1, "a": 2} == bench.flying()
+    bench.answer("a")
+    bench.observe(15, nonce=3, receipts=(bench.mined("b", 15), bench.mined("a", 15)))
+    assert isinstance(bench.ends["a"], Confirmed)
+    assert [] == bench.reopened
+
+
+def test_a_request_has_two_lives_and_no_third() -> None:
+    """A second stranger is reported, whatever was wished."""
+    bench = _bench(requeue=True)
+    bench.observe(11, nonce=1, spenders=(TAKEN,))
+    bench.observe(14, nonce=1)
+    bench.observe(15, nonce=2, spenders=(Spender(nonce=1, by=OTHER, block_number=15),))
+
+    assert Replaced(by=OTHER, nonce=1) == bench.ends["a"]
+
+
+def test_a_waiting_second_life_can_be_given_up() -> None:
+    """Cancelled or late, the request ends as what it is: replaced."""
+    for late in (False, True):
+        bench = Bench(SHORT)
+        bench.accept("a", requeue=True, deadline_block=12 if late else None)
+        bench.observe(11, nonce=1, spenders=(TAKEN,))
+        assert {} == bench.ends
+        if late:
+            bench.observe(12, nonce=1)
+        else:
+            bench.do(CancelAsked(lane=ME, request_id="a"))
+
+        assert {"a": Replaced(by=STRANGER, nonce=0)} == bench.ends
+        for block in range(13, 20):
+            bench.observe(block, nonce=1)
+        assert ({}, 1) == (bench.state.jobs, len(bench.ends))
+
+
+@pytest.mark.parametrize("requeue", [False, True])
+def test_a_reorg_that_removes_the_stranger_reopens_the_question(*, requeue: bool) -> None:
+    """The nonce is the request's again: the same bytes are handed out and may be mined."""
+    bench = _bench(requeue=requeue)
+    bench.observe(11, nonce=1, spenders=(TAKEN,))
+    bench.sent()
+
+    bench.observe(12, nonce=0, reorged=True)
+
+    assert ([] if requeue else ["a"], ["a"]) == (bench.reopened, bench.sent())
+    assert {"a": 0} == bench.flying()
+    bench.observe(13, nonce=1, receipts=(bench.mined("a", 13),))
+    assert isinstance(bench.ends["a"], Confirmed)
+
+
+def test_another_stranger_after_a_reorg_is_another_end() -> None:
+    """Who spent the nonce is asked again; the new end is told after the old one is taken back."""
+    bench = _bench()
+    bench.observe(11, nonce=1, spenders=(TAKEN,))
+    bench.observe(12, nonce=1, spenders=(TAKEN,), reorged=True)
+    assert [] == bench.reopened
+
+    other = Spender(nonce=0, by=OTHER, block_number=12)
+    bench.observe(13, nonce=1, spenders=(other,), reorged=True)
+
+    assert (["a"], Replaced(by=OTHER, nonce=0)) == (bench.reopened, bench.ends["a"])
+
+
+def test_silence_after_a_reorg_takes_nothing_back() -> None:
+    """A node without an answer is asked again; the same answer is no second end."""
+    bench = _bench()
+    mined = bench.mined("a", 11)
+    bench.observe(11, nonce=1, receipts=(mined,))
+    ends = dict(bench.ends)
+    bench.ends.clear()
+
+    bench.observe(12, nonce=1, reorged=True)
+    assert ["a"] == [job.request_id for job in bench.state.questions(1, reorged=False)]
+    bench.observe(13, nonce=1, receipts=(mined,))
+
+    assert ([], {}, 1) == (bench.reopened, bench.ends, len(ends))
+    assert {} == bench.flying()
+
+
+def test_what_was_doubted_and_then_undone_is_reopened() -> None:
+    """Silence first, a lower count at the next reorg: then the end is taken back, once."""
+    bench = _bench()
+    bench.observe(11, nonce=1, receipts=(bench.mined("a", 11),))
+    bench.observe(12, nonce=1, reorged=True)
+    bench.observe(13, nonce=0, reorged=True)
+    bench.observe(14, nonce=0, reorged=True)
+
+    assert ["a"] == bench.reopened
+
+
+def test_a_lost_nonce_is_asked_about_until_its_receipt_comes() -> None:
+    """Replaced by nobody known is told for want of better, and corrected."""
+    bench = _bench()
+    mined = bench.mined("a", 11)
+    for block in range(11, 12 + SPENT_PATIENCE_BLOCKS):
+        bench.observe(block, nonce=1)
+    assert Replaced(by=None, nonce=0) == bench.ends["a"]
+    assert ["a"] == [job.request_id for job in bench.state.questions(1, reorged=False)]
+
+    bench.observe(16, nonce=1, receipts=(mined,))
+
+    assert ["a"] == bench.reopened
+    assert isinstance(bench.ends["a"], Confirmed)
+
+
+def test_a_lost_nonce_may_be_named_late() -> None:
+    """The stranger's name corrects the report as well."""
+    bench = _bench()
+    for block in range(11, 12 + SPENT_PATIENCE_BLOCKS):
+        bench.observe(block, nonce=1)
+    bench.observe(16, nonce=1, spenders=(TAKEN,))
+
+    assert (["a"], Replaced(by=STRANGER, nonce=0)) == (bench.reopened, bench.ends["a"])
+
+
+def test_ends_of_strangers_wait_for_confirmations() -> None:
+    """As deep as a receipt has to be, so must the stranger's block."""
+    bench = Bench(msgspec.structs.replace(LIMITS, confirmations=3))
+    bench.accept("a")
+    bench.observe(11, nonce=1, spenders=(TAKEN,))
+    bench.observe(12, nonce=1)
+    assert {} == bench.ends
+
+    bench.observe(13, nonce=1)
+
+    assert Replaced(by=STRANGER, nonce=0) == bench.ends["a"]
+
+
+def test_a_receipt_in_another_block_is_told_again_when_deep_enough() -> None:
+    """An end that moved to a younger block is taken back until that one is confirmed."""
+    bench = Bench(msgspec.structs.replace(LIMITS, confirmations=2))
+    bench.accept("a")
+    bench.observe(12, nonce=1, receipts=(bench.mined("a", 11),))
+    assert isinstance(bench.ends.pop("a"), Confirmed)
+
+    bench.observe(13, nonce=1, receipts=(bench.mined("a", 13),), reorged=True)
+    assert (["a"], {}) == (bench.reopened, bench.ends)
+
+    bench.observe(14, nonce=1)
+    end = bench.ends["a"]
+    assert isinstance(end, Confirmed)
+    assert 13 == end.block_number
+
+
+def test_phases_of_a_request() -> None:
+    """Queued, prepared, broadcast, mined, confirmed, finalized."""
+    bench = Bench(msgspec.structs.replace(SHORT, confirmations=2, max_in_flight=1))
+    bench.accept("z")
+    bench.accept("a")
+    seen = [phase(bench.state.jobs["a"], bench.state)]
+    bench.observe(11, nonce=1, receipts=(bench.mined("z", 11),))
+    seen.append(phase(bench.state.jobs["a"], bench.state))
+    bench.answer("a")
+    seen.append(phase(bench.state.jobs["a"], bench.state))
+    bench.observe(12, nonce=2, receipts=(bench.mined("a", 12),))
+    for block in (12, 13, 15):
+        bench.observe(block, nonce=2)
+        seen.append(phase(bench.state.jobs["a"], bench.state))
+
+    assert list(Phase) == seen
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+def test_a_reorg_of_what_is_final_halts_the_lane(*, foreign: bool) -> None:
+    """It goes on observing and reporting, but signs and sends nothing until it is resumed."""
+    bench = _bench()
+    mined = bench.mined("a", 11)
+    bench.observe(11, nonce=1, receipts=() if foreign else (mined,), spenders=(TAKEN,))
+    bench.observe(14, nonce=1)
+    bench.sent()
+
+    bench.observe(15, nonce=0, reorged=True)
+    bench.accept("b")
+    bench.replace("a", gwei=90)
+    bench.do(CancelAsked(lane=ME, request_id="a"))
+    bench.observe(17, nonce=0, gwei=90)
+
+    assert (["a"], [], {"a": 0}) == (bench.reopened, bench.sent(), bench.flying())
+    assert 1 == len(bench.halts)
+    assert "nonce 0 of a, which was final" in why_waiting(bench.state)
+    bench.do(Resumed(lane=ME))
+    assert (False, True) == (_halted(bench), bench.cancelling("a"))
+    assert {"a", "b"} == set(bench.sent())
+
+
+def test_a_halted_lane_tells_the_ends_it_sees() -> None:
+    """Receipts still count, unsent requests can still be given up, and deadlines still pass."""
+    bench = _bench()
+    bench.observe(11, nonce=1, receipts=(bench.mined("a", 11),))
+    bench.observe(14, nonce=1)
+    bench.observe(15, nonce=0, reorged=True)
+    bench.accept("b")
+    bench.accept("c", deadline_block=16)
+    bench.do(CancelAsked(lane=ME, request_id="b"))
+    bench.ends.pop("a")
+
+    bench.observe(16, nonce=1, receipts=(bench.mined("a", 16),))
+
+    assert isinstance(bench.ends["a"], Confirmed)
+    assert (Cancelled(), Expired(last_block=16)) == (bench.ends["b"], bench.ends["c"])
+    assert _halted(bench)
+
+
+def test_a_shallow_reorg_halts_nothing() -> None:
+    """One block short of finality is what chains do."""
+    bench = _bench()
+    bench.observe(11, nonce=1, receipts=(bench.mined("a", 11),))
+    bench.observe(13, nonce=1)
+    bench.observe(14, nonce=0, reorged=True)
+
+    assert (["a"], False) == (bench.reopened, _halted(bench))
+
+
+def test_a_final_end_in_another_block_halts_the_lane() -> None:
+    """A receipt that moved although it was final is no less alarming than one that went."""
+    bench = _bench()
+    bench.observe(11, nonce=1, receipts=(bench.mined("a", 11),))
+    bench.observe(14, nonce=1)
+    bench.observe(15, nonce=1, receipts=(bench.mined("a", 15),), reorged=True)
+
+    assert _halted(bench)
+
+
+def test_a_count_below_what_is_forgotten_halts_the_lane() -> None:
+    """Unless the node is behind, or only one answer says so: then it is not believed."""
+    for block, reorged, halts in ((20, True, True), (10, True, False), (20, False, False)):
+        bench = _bench()
+        bench.observe(11, nonce=1, receipts=(bench.mined("a", 11),))
+        bench.observe(16, nonce=1)
+        assert {} == bench.state.jobs
+
+        bench.observe(block, nonce=0, reorged=reorged)
+
+        assert (halts, 0 if halts else 1) == (_halted(bench), bench.state.nonce)
+
+
+def test_a_receipt_proves_that_its_nonce_is_spent() -> None:
+    """A stale count beside a receipt of the same head gives no spent nonce out again."""
+    bench = _bench()
+    mined = bench.mined("a", 11)
+    bench.observe(11, nonce=1, receipts=(mined,))
+    bench.observe(12, nonce=0, receipts=(mined,), reorged=True)
+    bench.accept("b")
+
+    assert ([], {"b": 1}) == (bench.reopened, bench.flying())
+
+
+def test_a_landed_bundle_is_not_undone_by_a_head_before_it() -> None:
+    """Its builder's word may come before the block does; an older head cannot know."""
+    bench = Bench()
+    bench.lease("l", target_block=12)
+    bench.do(LeaseSettled(lane=ME, lease_id="l", landed=True))
+    bench.observe(11, nonce=0, reorged=True)
+    bench.accept("a")
+    assert {"a": 2} == bench.flying()
+
+    bench.observe(12, nonce=0, reorged=True)
+
+    assert {"fill-0-12": 0, "fill-1-12": 1, "a": 2} == bench.flying()
+
+
+def test_a_count_that_stays_low_is_believed_in_the_end() -> None:
+    """One node's wrong number does not block a lane for ever, and undoes nothing that was seen."""
+    bench = _bench()
+    bench.observe(11, nonce=1, receipts=(bench.mined("a", 11),))
+    bench.observe(12, nonce=5)
+    bench.accept("b")
+    assert {"b": 5} == bench.flying()
+    for block in range(13, 13 + FALLEN_PATIENCE_HEADS - 1):
+        bench.observe(block, nonce=1)
+        assert 5 == bench.state.nonce
+
+    bench.observe(19, nonce=0)
+
+    gap = {f"fill-{nonce}-19": nonce for nonce in range(1, 5)}
+    assert (1, {**gap, "b": 5}, []) == (bench.state.nonce, bench.flying(), bench.reopened)
