@@ -19,6 +19,7 @@ EXAMPLES = sorted((ROOT / "scripts" / "examples").glob("*.py"))
 MAX_LINES = 40
 TIMEOUT_S = 120  # minutes on a machine that is busy otherwise, seconds on its own
 SAYS = {
+    "key_pool.py": r"^6 payments by 3 keys, asked for twice and sent once: True, in order: True$",
     "find_route.py": r"10 WETH give [\d.]+ USDC over \d pool\(s\)\n[\d.]+ WETH through \d pools",
     "own_agent.py": r"(?m)^\d+ \['dip'\] \[True\]$",
     "port_web3_script.py": r"^status 1 in block \d+$",

@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from toolkit.routing.router import Router as Router
     from toolkit.session import Session as Session
     from toolkit.session import connect as connect
+    from toolkit.tx.handle import Sent as Sent
+    from toolkit.tx.key_pool import KeyPool as KeyPool
 
 _HOMES = {
     "toolkit.bundles.submitter": ("BundleHandle",),
@@ -90,6 +92,8 @@ _HOMES = {
     "toolkit.reasoning.rebalancing": ("Rebalancer",),
     "toolkit.routing.router": ("Router",),
     "toolkit.session": ("Session", "connect"),
+    "toolkit.tx.handle": ("Sent",),
+    "toolkit.tx.key_pool": ("KeyPool",),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 _PACKAGES = ("testing",)
