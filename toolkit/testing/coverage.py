@@ -15,10 +15,11 @@ def phase(job: Job | None) -> str:
     """Where a request is on its way through a lane; "absent" before it came and after it left."""
     if job is None:
         return "absent"
-    if job.mined is not None:
-        return "confirmed" if job.reported else "mined"
+    if job.landed:
+        spent = "mined" if job.mined is not None else "foreign" if job.foreign else "lost"
+        return f"{spent}, told" if job.reported else spent
     if not job.tries:
-        return "queued"
+        return "queued" if job.after is None else "parked"
     told = any(known > Exposure.JOURNALLED for one in job.tries for known in one.exposures.values())
     stage = "broadcast" if told else "prepared"
     return f"{stage}, cancelling" if job.cancelling else stage

@@ -18,6 +18,7 @@ from toolkit.chain.signer import LocalSigner
 from toolkit.journal.log import Entry, Journal
 from toolkit.model.chain import Address, Hash, Head, HeadChange, Receipt
 from toolkit.model.errors import (
+    AccountLimit,
     AlreadyKnown,
     CallReverted,
     ConfigError,
@@ -27,6 +28,7 @@ from toolkit.model.errors import (
     NonceTooLow,
     PoolFull,
     ReplacementUnderpriced,
+    SignerError,
     Underpriced,
 )
 from toolkit.model.tx import (
@@ -68,25 +70,6 @@ class InlineJournal(Journal):
         self._written(batch, written)
 
 
-class SlowSigner:
-    """A signer that lets other things happen while it signs."""
-
-    def __init__(self, rng: random.Random, signer: LocalSigner = OWNER) -> None:
-        self.address = signer.address
-        self._rng = rng
-        self._signer = signer
-
-    async def sign_transaction(self, unsigned: UnsignedTransaction) -> SignedTransaction:
-        """Sign after up to three turns of the loop."""
-        for _ in range(self._rng.randrange(4)):
-            await asyncio.sleep(0)
-        return self._signer.sign_transaction_now(unsigned)
-
-    async def sign_message(self, text: bytes) -> str:
-        """Sign a message at once."""
-        return self._signer.sign_message_now(text)
-
-
 class Block(msgspec.Struct, kw_only=True):
     """A sealed block; `count` is how many transactions the account has sent as of it."""
 
@@ -121,6 +104,7 @@ class World:
         self.pool: dict[int, SignedTransaction] = {}  # by nonce, what the node would mine
         self.foreign: dict[Hash, SignedTransaction] = {}
         self.sends = 0
+        self.delegated = False  # whether the account runs code (EIP-7702)
         self._places: dict[Hash, tuple[Block, int]] = {}
 
     # The chain.
@@ -140,7 +124,7 @@ class World:
         nonce, chosen = self.spent, list(only)
         while not only and len(chosen) < capacity and nonce in self.pool:
             offered = self.pool[nonce]
-            if offered.unsigned.fee_cap < self.base_fee or self._fault("skip"):
+            if offered.unsigned.fee_cap < self.base_fee or self.strikes("skip"):
                 break
             chosen.append(offered)
             nonce += 1
@@ -175,10 +159,14 @@ class World:
         return HeadChange(added=tuple(added), reverted=tuple(block.head for block in gone))
 
     def spend_outside(self, request: TransactionRequest | None = None) -> Head:
-        """Mine a stranger's transaction on the account's next nonce: `request`, or a payment."""
+        """Mine a stranger's transaction on the account's next nonce: `request`, or a payment.
+
+        Its gas is set here; a stranger bids well above the market.
+        """
         nonce = self.spent
         if request is None:
-            request = TransactionRequest(to=FRIEND, value=nonce, gas=21_000)
+            request = TransactionRequest(to=FRIEND, value=nonce)
+        request = msgspec.structs.replace(request, gas=100_000, type=2)
         signed = self.sign(request, nonce=nonce, fee=self.base_fee + 99 * GWEI)
         self.foreign[signed.hash] = signed
         self.known.setdefault(nonce, []).append(signed)
@@ -215,7 +203,7 @@ class World:
         """The account's count as of a block, or of the one before when the node is stale."""
         await self._asked()
         upto = len(self.blocks) - 1 if isinstance(block, str) else block
-        if self._fault("stale"):
+        if self.strikes("stale"):
             upto = max(0, upto - 1)
         return self.blocks[min(upto, len(self.blocks) - 1)].count
 
@@ -239,11 +227,16 @@ class World:
         await self.call(to=request.to, data=request.data)
         return 21_000 if request.data == "0x" else 60_000
 
+    async def code(self, account: Address, block: int | str = "latest") -> str:
+        """The account's code: a delegation, or none."""
+        await self._asked()
+        return f"0xef0100{'c0' * 20}" if self.delegated else "0x"
+
     async def receipt(self, tx_hash: Hash) -> Receipt | None:
         """The receipt of a mined transaction, or None while the node lags."""
         await self._asked()
         place = self._places.get(tx_hash)
-        if self._fault("lag") or place is None:
+        if self.strikes("lag") or place is None:
             return None
         return _receipt(*place)
 
@@ -287,14 +280,14 @@ class World:
         """Admit by geth's rules, with faults before and after the admission."""
         self.sends += 1
         await self.pause()
-        if self._fault("refused"):
+        if self.strikes("refused"):
             raise NodeUnavailable("connection refused", sent=False)
-        if self._fault("lost_before"):
+        if self.strikes("lost_before"):
             raise NodeTimeout("no answer; never arrived")
         self._admit(signed)
-        if self._fault("lost_after"):
+        if self.strikes("lost_after"):
             raise NodeTimeout("no answer; but it arrived")
-        if self._fault("dropped"):
+        if self.strikes("dropped"):
             self.pool.pop(signed.unsigned.nonce, None)
 
     async def pause(self) -> None:
@@ -311,9 +304,11 @@ class World:
             raise AlreadyKnown("already known")
         if new.worst_cost_wei > self.balance_wei:
             raise InsufficientFunds("insufficient funds for gas * price + value")
-        if self._fault("full"):
+        if self.delegated and old is None and self.pool:
+            raise AccountLimit("in-flight transaction limit reached for delegated accounts")
+        if self.strikes("full"):
             raise PoolFull("txpool is full")
-        if self._fault("cheap"):
+        if self.strikes("cheap"):
             raise Underpriced("transaction underpriced")
         if old is not None and not outbids(signed, old):
             raise ReplacementUnderpriced("replacement transaction underpriced")
@@ -322,7 +317,8 @@ class World:
             self.known[new.nonce].append(signed)
 
     def _other_branch(self) -> list[SignedTransaction]:
-        nonce, choice = self.spent, []
+        nonce: int = self.spent
+        choice: list[SignedTransaction] = []
         while self.known.get(nonce) and self.rng.random() < 0.6:  # noqa: PLR2004 - often, not always
             choice.append(self.rng.choice(self.known[nonce]))
             nonce += 1
@@ -339,7 +335,8 @@ class World:
             gas_used=15_000_000,
         )
 
-    def _fault(self, name: str) -> bool:
+    def strikes(self, name: str) -> bool:
+        """Draw whether a fault happens now."""
         rate = self.faults.get(name, 0.0)
         struck = rate > 0.0 and self.rng.random() < rate
         if struck:
@@ -348,7 +345,7 @@ class World:
 
     async def _asked(self) -> None:
         await self.pause()
-        if self._fault("unreachable"):
+        if self.strikes("unreachable"):
             raise NodeUnavailable("connection refused", sent=False)
 
 
@@ -365,6 +362,31 @@ class Mempool:
     async def send(self, attempt: Attempt, *, target_block: int) -> None:
         """Hand the attempt to the world's pool."""
         await self.world.take(attempt.signed)
+
+
+class SlowSigner:
+    """A signer that lets other things happen while it signs, and fails as the world says."""
+
+    def __init__(self, world: World, signer: LocalSigner = OWNER) -> None:
+        self.address = signer.address
+        self._world = world
+        self._signer = signer
+
+    async def sign_transaction(self, unsigned: UnsignedTransaction) -> SignedTransaction:
+        """Sign after up to three turns of the loop.
+
+        Raises:
+            SignerError: the world's fault "unsigned" struck.
+        """
+        for _ in range(self._world.rng.randrange(4)):
+            await asyncio.sleep(0)
+        if self._world.strikes("unsigned"):
+            raise SignerError("the device was pulled out")
+        return self._signer.sign_transaction_now(unsigned)
+
+    async def sign_message(self, text: bytes) -> str:
+        """Sign a message at once."""
+        return self._signer.sign_message_now(text)
 
 
 def outbids(new: SignedTransaction, old: SignedTransaction) -> bool:

@@ -16,6 +16,7 @@ FAULTS: Mapping[str, str] = MappingProxyType(
         "stale": "a count of transactions is one block old",
         "lag": "a receipt is not there yet",
         "unreachable": "a question to the node gets no answer",
+        "unsigned": "the signer fails, and has signed nothing",
     }
 )
 """The faults that `World` knows; their rates are probabilities a call."""
@@ -35,6 +36,8 @@ CHAOS: Mapping[str, float] = MappingProxyType(
         "cheap": 0.03,
         "stale": 0.03,
         "lag": 0.05,
+        "unreachable": 0.004,
+        "unsigned": 0.02,
     }
 )
 """A bad day: about every third hand-over goes wrong in one way or another."""

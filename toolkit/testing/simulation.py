@@ -19,9 +19,17 @@ from typing import NamedTuple
 from toolkit.journal.log import Entry
 from toolkit.journal.memory import MemoryBackend
 from toolkit.model.bundle import Landed
-from toolkit.model.chain import HeadChange, Mode
-from toolkit.model.errors import CallReverted, ConfigError, InsufficientFunds, ToolkitError
-from toolkit.model.tx import Attempt, Exposure, FeeQuote, TransactionRequest, Urgency
+from toolkit.model.chain import Head, HeadChange, Mode
+from toolkit.model.errors import (
+    CallReverted,
+    ConfigError,
+    InsufficientFunds,
+    LaneHalted,
+    NodeError,
+    SignerError,
+    ToolkitError,
+)
+from toolkit.model.tx import Attempt, Exposure, ExternalSpend, FeeQuote, TransactionRequest, Urgency
 from toolkit.testing.coverage import Coverage
 from toolkit.testing.fakes import (
     ETHER,
@@ -37,13 +45,15 @@ from toolkit.testing.fakes import (
 from toolkit.testing.faults import CHAOS
 from toolkit.testing.truth import Story
 from toolkit.tx.handle import BundleLease, Sent
-from toolkit.tx.recovery import recover
+from toolkit.tx.recovery import end_of, recover
 from toolkit.tx.scheduler import SchedulerConfig, TransactionScheduler
 
-CONFIG = SchedulerConfig(max_cost_wei=ETHER // 10, max_in_flight=5, replace_after_blocks=2)
+CONFIG = SchedulerConfig(
+    max_cost_wei=ETHER // 10, max_in_flight=5, replace_after_blocks=2, finality_blocks=6
+)
 STEPS = 40
-DRAIN_BLOCKS = 25
-SETTLED_BLOCKS = 3
+DRAIN_BLOCKS = 100
+SETTLED_BLOCKS = CONFIG.finality_blocks + 1
 """Heads without anything open after which a schedule has come to rest."""
 DEAREST_GWEI = 200
 
@@ -110,6 +120,7 @@ class Schedule:
         self.coverage = Coverage()
         self.seen = self.world.tip
         self._disturbed = 0
+        self._unheard: tuple[Head, ...] = ()  # reverted, and not told to the scheduler yet
         self._asked: dict[str, _Ask] = {}
         self._serial = count()
 
@@ -133,6 +144,7 @@ class Schedule:
             self._send: 10,
             self._head: 14,
             self._cancel: 3,
+            self._replace: 3,
             self._reorg: 2,
             self._outside: 1,
             self._crash: 1,
@@ -140,13 +152,15 @@ class Schedule:
             self._lease: 2,
             self._fees: 3,
             self._funds: 1,
+            self._delegate: 1,
+            self._resume: 1,
         }
 
     async def _boot(self) -> None:
         self.journal = InlineJournal(self.backend)
         self.scheduler = TransactionScheduler(
             self.world,
-            signers=[SlowSigner(self.rng)],
+            signers=[SlowSigner(self.world)],
             journal=self.journal,
             oracle=self.world,
             chain_id=1,
@@ -155,7 +169,8 @@ class Schedule:
             public=self.public,
             destinations=[self.relay],
         )
-        await self.scheduler.start()
+        while not await self._node_answers(self.scheduler.start()):
+            pass  # tried again, as whoever starts a process does
         self.seen = self.world.tip
 
     async def _crash(self) -> None:
@@ -181,7 +196,9 @@ class Schedule:
 
     async def _busy(self) -> None:
         """Everything at once, on a signer that takes its time."""
-        await asyncio.gather(self._send(), self._head(), self._cancel(), self._send())
+        await asyncio.gather(
+            self._send(), self._head(), self._cancel(), self._replace(), self._send()
+        )
 
     async def _send(self) -> None:
         together = self.rng.randint(1, 4)
@@ -196,11 +213,15 @@ class Schedule:
                 value=self.rng.randrange(ETHER),
                 data=data,
                 gas=50_000 if reverts_late else None,
+                type=self.rng.choice([0, 1, 2, 2, 2, 2]),
             ),
             urgency=self.rng.choice(list(Urgency)),
             deadline_blocks=self.rng.choice([None, None, 1, 3, 6]),
             destinations=self.rng.choice([(self.public,), (self.relay,), None]),
             simulate=not reverts_late,
+            priority=self.rng.choice([0, 0, 0, 1, -1]),
+            after=self._leader(),
+            on_external_spend=self.rng.choice(list(ExternalSpend)),
             key=f"key-{next(self._serial)}",
         )
         self._asked[ask.key] = ask
@@ -214,12 +235,17 @@ class Schedule:
                 deadline_blocks=ask.deadline_blocks,
                 destinations=ask.destinations,
                 simulate=ask.simulate,
+                priority=ask.priority,
+                after=ask.after,
+                on_external_spend=ask.on_external_spend,
                 idempotency_key=ask.key,
             )
         except CallReverted:
             self._refused(ask, "reverts")
         except InsufficientFunds:
             self._refused(ask, "unfunded")
+        except (LaneHalted, SignerError, NodeError) as error:
+            self._refused(ask, type(error).__name__)
         else:
             self.sent[ask.key] = sent
             return sent
@@ -236,26 +262,77 @@ class Schedule:
             await self._follow()
 
     async def _follow(self) -> None:
-        newest = self.seen.number
+        newest = self.world.blocks[: self.seen.number + 1][-1].head.number
         added = tuple(block.head for block in self.world.blocks[newest + 1 :])
-        self.seen = self.world.tip
-        await self.scheduler.on_head(HeadChange(added=added or (self.world.tip,)))
+        change = HeadChange(added=added or (self.world.tip,), reverted=self._unheard)
+        if await self._node_answers(self.scheduler.on_head(change)):
+            self.seen, self._unheard = self.world.tip, ()
+
+    async def _node_answers(self, asking: Coroutine[None, None, None]) -> bool:
+        """Whether a call came through; a change of heads that did not is given again."""
+        try:
+            await asking
+        except NodeError:
+            self.coverage.ends["node unreachable"] += 1
+            return False
+        return True
+
+    def _leader(self) -> str | None:
+        """Now and then a request is to follow another one."""
+        if not self.sent or self.rng.random() < 0.85:  # noqa: PLR2004 - now and then
+            return None
+        return self.sent[self.rng.choice(sorted(self.sent))].request_id
 
     async def _reorg(self) -> None:
+        """Mostly shallow; now and then deeper than what was final."""
         await self._follow()
-        change = self.world.reorg(self.rng.randint(1, 3))
-        self.seen = self.world.tip
+        deep = self.rng.random() < 0.05  # noqa: PLR2004 - now and then
+        depth = CONFIG.finality_blocks + 2 if deep else self.rng.randint(1, 3)
+        change = self.world.reorg(depth, strangers=True)
+        self._unheard, self.seen = (*self._unheard, *change.reverted), change.added[0]
         self._disturbed += 1
-        await self.scheduler.on_head(change)
+        await self._follow()
 
     async def _outside(self) -> None:
-        self.world.spend_outside()
+        """Somebody else with the key spends the next nonce: on the same, or on something else."""
+        known = self.world.known.get(self.world.spent)
+        again = known and self.rng.random() < 0.5  # noqa: PLR2004 - a coin
+        unsigned = self.rng.choice(known).unsigned if known and again else None
+        self.world.spend_outside(
+            None
+            if unsigned is None
+            else TransactionRequest(to=unsigned.to, value=unsigned.value, data=unsigned.data)
+        )
         self._disturbed += 1
         await self._follow()
 
     async def _cancel(self) -> None:
         if self.sent:
             await self.sent[self.rng.choice(sorted(self.sent))].cancel()
+
+    async def _replace(self) -> None:
+        """The author wants something else, or more haste; too late is refused in so many words."""
+        if not self.sent:
+            return
+        sent = self.sent[self.rng.choice(sorted(self.sent))]
+        try:
+            if self.rng.random() < 0.5:  # noqa: PLR2004 - a coin
+                wish = TransactionRequest(to=FRIEND, value=self.rng.randrange(ETHER))
+                await sent.replace(wish, urgency=self.rng.choice(list(Urgency)))
+            else:
+                cap = self.rng.choice([None, None, 3 * self.world.base_fee])
+                await sent.speed_up(max_fee_per_gas=cap)
+        except (ConfigError, InsufficientFunds, LaneHalted, NodeError) as refused:
+            self.coverage.ends[f"replacement refused: {type(refused).__name__}"] += 1
+        else:
+            self.coverage.ends["replacement asked"] += 1
+
+    async def _delegate(self) -> None:
+        """The account gets code, or loses it: pools then take one transaction at a time."""
+        self.world.delegated = self.rng.random() < 0.3  # noqa: PLR2004 - mostly not
+
+    async def _resume(self) -> None:
+        await self.scheduler.resume(OWNER.address)
 
     async def _fees(self) -> None:
         wished = self.world.base_fee * self.rng.randint(70, 160) // 100
@@ -279,7 +356,7 @@ class Schedule:
             lease = await self.scheduler.lease_bundle(
                 requests, sender=OWNER.address, target_block=target, fee=fee
             )
-        except (ConfigError, InsufficientFunds):
+        except (ConfigError, InsufficientFunds, LaneHalted, NodeError, SignerError):
             self.coverage.ends["lease refused"] += 1
             return
         await self._auction(lease)
@@ -310,8 +387,10 @@ class Schedule:
         """Stop the faults; everything open must now come to its end."""
         self.world.faults = {}
         self.world.balance_wei = 100 * ETHER
+        self.world.delegated = False
         rested = 0
         for _ in range(DRAIN_BLOCKS):
+            await self.scheduler.resume(OWNER.address)
             self.world.base_fee = 10 * GWEI
             self.world.mine(capacity=10)
             await self._follow()
@@ -320,14 +399,27 @@ class Schedule:
             rested = 0 if busy else rested + 1
             if rested == SETTLED_BLOCKS:
                 break
+        await self._check_told()
         await self.scheduler.close()
         await self.journal.close()
+
+    async def _check_told(self) -> None:
+        """What every handle tells is what the journal has; nobody waits for ever."""
+        ends = recover(self.journal)
+        assert not ends.unreported, "an end was decided and not told"
+        for sent in self.sent.values():
+            told = end_of(self.journal, sent.request_id)
+            assert told is not None, f"{sent.request_id} has no end"
+            if isinstance(told, ToolkitError):
+                continue
+            assert await sent.wait() == told, f"{sent.request_id} is told another end: {told}"
 
     def _check(self) -> None:
         journal = InlineJournal(self.backend)
         story = Story(journal, OWNER.address, self.coverage)
-        folded = recover(journal).lanes[OWNER.address]
-        assert story.state == folded, "what a restart recovers is not the fold of the journal"
+        for from_start in (False, True):
+            folded = recover(journal, from_start=from_start).lanes[OWNER.address]
+            assert story.state == folded, "what a restart recovers is not the fold of the journal"
         assert not folded.in_flight(), "a nonce is held for ever"
         assert not [nonce for nonce in self.world.pool if nonce > self.world.spent], "gap"
         story.check(self.world.mined(), self.world.foreign)
@@ -344,6 +436,9 @@ class _Ask(NamedTuple):
     deadline_blocks: int | None
     destinations: tuple[Mempool, ...] | None
     simulate: bool
+    priority: int
+    after: str | None
+    on_external_spend: ExternalSpend
     key: str
 
 

@@ -16,11 +16,12 @@ from toolkit.model.tx import (
     Cancelled,
     Confirmed,
     Expired,
+    ExternalSpend,
     Outcome,
     Replaced,
     Reverted,
     SignedTransaction,
-    UnsignedTransaction,
+    TransactionRequest,
     bumped,
 )
 from toolkit.testing.coverage import Coverage, phase
@@ -28,9 +29,9 @@ from toolkit.tx.events import (
     FAILED,
     KINDS,
     OUTCOME,
+    REOPENED,
     Accepted,
     Answered,
-    CancelAsked,
     Ended,
     Event,
     Failed,
@@ -38,8 +39,14 @@ from toolkit.tx.events import (
     Leased,
     Observed,
     Prepared,
+    Reopened,
+    ReplaceAsked,
+    SigningFailed,
 )
+from toolkit.tx.job import Job, payload
 from toolkit.tx.lane import LaneState, open_lane, step
+
+Entered = Event | Ended | Failed | Reopened
 
 FILLER = "fill-"
 """How the requests begin by which a lane closes gaps of its own accord."""
@@ -52,7 +59,7 @@ class Told(msgspec.Struct, kw_only=True):
     attempts: list[tuple[int, Prepared]] = []
     end: Outcome | None = None
     end_seq: int | None = None  # of the newest end; None while it has none
-    failed: bool = False
+    wanted: list[tuple[str | None, int, str]] = []  # every payload that was ever asked for
 
 
 class Story:
@@ -67,14 +74,16 @@ class Story:
         self.leased: dict[Hash, Leased] = {}
         self.state: LaneState | None = None
         self.most_in_flight = 0
+        self._unsigned = False  # whether a signature failed since nonces were given out
+        self.confirmed: set[str] = set()  # requests that were told to be, at some time
         self._coverage = coverage
         self._fillers: dict[str, list[tuple[int, Prepared]]] = {}
         self._ends: dict[str, int] = {}
         for entry, event in _told(journal, lane):
             self._take(entry, event)
 
-    def _take(self, entry: Entry, event: "Event | Ended | Failed") -> None:
-        if isinstance(event, Ended | Failed):
+    def _take(self, entry: Entry, event: Entered) -> None:
+        if isinstance(event, Ended | Failed | Reopened):
             self._end(entry.seq, event)
             return
         if isinstance(event, LaneOpened) and self.state is None:
@@ -82,6 +91,8 @@ class Story:
         before = self.state
         assert before is not None, f"entry {entry.seq} before its lane was opened"
         self._note(entry.seq, before, event)
+        if not isinstance(event, Prepared | Answered):
+            self._unsigned = isinstance(event, SigningFailed)
         self.state, effects = step(before, event)
         self._coverage.events += 1
         self.most_in_flight = max(self.most_in_flight, len(self.state.in_flight()))
@@ -92,7 +103,7 @@ class Story:
         kind = type(event).__name__
         self._coverage.stepped(kind, "", "", effects or ["nothing"])
         if isinstance(event, Observed | LaneOpened):
-            names = before.jobs.keys() | self.state.jobs.keys()
+            names = set(before.jobs.keys() | self.state.jobs.keys())
         else:
             names = {getattr(event, "request_id", "")}
         for name in names:
@@ -104,7 +115,10 @@ class Story:
         match event:
             case Accepted():
                 assert event.request_id not in self.requests, f"entry {seq} accepts again"
-                self.requests[event.request_id] = Told(accepted=event)
+                wanted = [payload(event.request)]
+                self.requests[event.request_id] = Told(accepted=event, wanted=wanted)
+            case ReplaceAsked(request=TransactionRequest() as request):
+                self.requests[event.request_id].wanted.append(payload(request))
             case Prepared():
                 self._check_prepared(seq, before, event)
                 self._attempts(event.request_id).append((seq, event))
@@ -114,7 +128,7 @@ class Story:
             case Leased():
                 self._check_lease(seq, before, event)
                 self.leased |= {tx.hash: event for tx in event.signed}
-            case CancelAsked() | _:
+            case _:
                 pass
 
     def _attempts(self, name: str) -> list[tuple[int, Prepared]]:
@@ -123,39 +137,65 @@ class Story:
         assert name.startswith(FILLER), f"{name} was never accepted"
         return self._fillers.setdefault(name, [])
 
-    def _end(self, seq: int, event: Ended | Failed) -> None:
+    def _end(self, seq: int, event: Ended | Failed | Reopened) -> None:
         outcome = event.outcome if isinstance(event, Ended) else None
         self._ends[event.request_id] = seq
         told = self.requests.get(event.request_id)
-        if told is not None:
-            told.end, told.end_seq, told.failed = outcome, seq, outcome is None
+        if told is not None and isinstance(event, Reopened):
+            told.end, told.end_seq = None, None
+        elif told is not None:
+            told.end, told.end_seq = outcome, seq
+            if isinstance(outcome, Confirmed):
+                self.confirmed.add(event.request_id)
 
     # Rules of single events.
 
     def _check_prepared(self, seq: int, before: LaneState, event: Prepared) -> None:
         unsigned, job = event.signed.unsigned, before.jobs.get(event.request_id)
-        assert job is not None, f"entry {seq} prepares {event.request_id}, which is not live"
+        if job is None:
+            return  # refused for good while it was signed: the step drops it
         assert unsigned.gas * unsigned.fee_cap <= before.limits.max_cost_wei, f"{seq}: ceiling"
-        barrier = before.barrier()
-        ahead = barrier is None or unsigned.nonce < barrier
-        assert ahead or job.tries, f"entry {seq}: public nonce behind a bundle"
+        assert not before.halted, f"entry {seq}: a halted lane signs"
+        spare = max(0, before.balance_wei - before.reserved_wei())
+        more = unsigned.worst_cost_wei - job.held_wei
+        assert more <= spare, f"entry {seq}: the account cannot pay for it"
+        assert event.cancels <= job.cancelling, f"entry {seq}: nobody wants it cancelled"
+        if event.cancels:
+            assert payload(unsigned) == (before.lane, 0, "0x"), f"entry {seq}: cancels with {job}"
+        else:
+            wanted = payload(job.payload_of(event.version))
+            assert payload(unsigned) == wanted, f"entry {seq}: another payload than asked"
         if job.tries:
-            _check_bump(seq, job.last.signed.unsigned, unsigned)
+            _check_bump(seq, before, job, event)
         else:
             self._check_first(seq, before, event)
 
     def _check_first(self, seq: int, before: LaneState, event: Prepared) -> None:
         unsigned, held = event.signed.unsigned, before.held()
+        assert not before.leases, f"entry {seq}: a public nonce behind a bundle"
         lowest = next(nonce for nonce in count(before.nonce) if nonce not in held)
-        assert unsigned.nonce == lowest, f"entry {seq}: nonce {unsigned.nonce}, free is {lowest}"
+        wrong = f"entry {seq}: nonce {unsigned.nonce}, free is {lowest}"
+        assert unsigned.nonce not in held, wrong
+        # Nonces are given out together: one whose signature failed is free until the next event.
+        assert unsigned.nonce == lowest or (self._unsigned and unsigned.nonce > lowest), wrong
         if event.request_id.startswith(FILLER):
             return
-        flying = before.in_flight()
-        assert len(flying) < before.limits.max_in_flight, f"entry {seq}: window"
-        funds = before.balance_wei - before.reserved_wei()
-        assert unsigned.worst_cost_wei <= funds, f"entry {seq}: account cannot pay for it"
-        first = next(job.request_id for job in before.jobs.values() if not job.tries)
-        assert event.request_id == first, f"entry {seq}: {first} was there before"
+        flying, room = (
+            len(before.in_flight()),
+            1 if before.delegated else before.limits.max_in_flight,
+        )
+        assert flying < room, f"entry {seq}: {flying} are in flight, {room} may be"
+        queued = [job for job in before.jobs.values() if not job.tries and job.after is None]
+        first = min(
+            (job for job in queued if not job.request_id.startswith(FILLER)),
+            key=lambda job: (-job.priority, job.order),
+        )
+        assert event.request_id == first.request_id, f"entry {seq}: {first.request_id} comes first"
+        leader = self.requests[event.request_id].accepted.after
+        if leader is not None:
+            end = self.requests[leader].end if leader in self.requests else None
+            ever = leader in self.confirmed
+            assert ever, f"entry {seq}: {leader} must be confirmed first, it is {end}"
 
     def _check_lease(self, seq: int, before: LaneState, event: Leased) -> None:
         nonces = [tx.unsigned.nonce for tx in event.signed]
@@ -189,6 +229,8 @@ class Story:
                 holders.setdefault(nonce, []).append((first, name))
         for nonce, requests in holders.items():
             for (_, earlier), (seq, later) in pairwise(sorted(requests)):
+                if len({a.signed.unsigned.nonce for _, a in every[earlier]}) > 1:
+                    continue  # it went on to a nonce of its own
                 end_seq = self._ends.get(earlier)
                 alive = f"nonce {nonce}: {later} while {earlier} lives"
                 assert end_seq is not None, alive
@@ -206,10 +248,12 @@ class Story:
         foreign: Mapping[Hash, SignedTransaction],
     ) -> None:
         end, attempts = told.end, [attempt for _, attempt in told.attempts]
-        assert len({a.signed.unsigned.nonce for a in attempts}) <= 1, f"{name} has two nonces"
+        nonces = {a.signed.unsigned.nonce for a in attempts}
+        requeues = told.accepted.on_external_spend is ExternalSpend.REQUEUE
+        assert len(nonces) <= (2 if requeues else 1), f"{name} has nonces {nonces}"
         landed = [a for a in attempts if a.signed.hash in chain]
         if not landed:
-            self._check_unmined(name, end, attempts, chain, foreign)
+            self._check_unmined(name, told, chain, foreign)
             return
         assert len(landed) == 1, f"{name} is mined twice"
         assert end is not None, f"{name} failed but is mined"
@@ -226,38 +270,45 @@ class Story:
     def _check_unmined(
         self,
         name: str,
-        end: Outcome | None,
-        attempts: list[Prepared],
+        told: Told,
         chain: Mapping[Hash, int],
         foreign: Mapping[Hash, SignedTransaction],
     ) -> None:
+        end = told.end
         assert isinstance(end, Cancelled | Expired | Replaced | None), f"{name}: {end}"
         if isinstance(end, Replaced):
-            # A reorg may have taken a landed bundle back; see the limits in `tx/lane.py`.
-            assert end.by in chain.keys() | self.leased.keys(), f"{name} replaced by nothing"
+            # A reorg may have taken a landed bundle back: nobody's word undoes a settled lease.
+            assert end.by in chain.keys() | self.leased.keys(), f"{name} replaced by nothing: {end}"
             by = foreign.get(end.by) if end.by else None
-            wanted = [payload(a.signed.unsigned) for a in attempts if not a.cancels]
-            same = by is not None and payload(by.unsigned) in wanted
-            assert end.executed == same, f"{name}: {end}"
+            done = None if by is None else payload(by.unsigned)
+            signed = [payload(a.signed.unsigned) for _, a in told.attempts if not a.cancels]
+            assert end.executed or done not in signed, f"{name}: {end}"
+            assert not end.executed or done in [*signed, *told.wanted], f"{name}: {end}"
         elif end is not None:
             assert end.tx_hash is None, f"{name}: {end} is not mined"
 
 
-def payload(unsigned: UnsignedTransaction) -> tuple[Address | None, int, str]:
-    """What a transaction does, whatever its nonce and fees."""
-    return unsigned.to, unsigned.value, unsigned.data
-
-
-def _check_bump(seq: int, old: UnsignedTransaction, new: UnsignedTransaction) -> None:
+def _check_bump(seq: int, before: LaneState, job: Job, event: Prepared) -> None:
+    old, new = job.tries[-1].signed.unsigned, event.signed.unsigned
     assert new.nonce == old.nonce, f"entry {seq}: a replacement on another nonce"
+    assert new.nonce >= before.nonce, f"entry {seq}: a replacement of a spent nonce"
     assert new.fee_cap >= bumped(old.fee_cap), f"entry {seq}: fee cap below the bump law"
     if old.type in DYNAMIC_FEE_TYPES:
         least = bumped(old.max_priority_fee_per_gas)
         assert new.max_priority_fee_per_gas >= least, f"entry {seq}: tip below the bump law"
+    asked = job.raise_fees or job.floor is not None or event.version != job.last.version
+    turned = event.cancels and not job.last.cancels
+    head = new.nonce == before.nonce
+    assert head or asked or turned, f"entry {seq}: bumps what is not at the head of the line"
 
 
-def _told(journal: Journal, lane: Address) -> Iterator[tuple[Entry, "Event | Ended | Failed"]]:
-    types: dict[str, type[Event | Ended | Failed]] = {**KINDS, OUTCOME: Ended, FAILED: Failed}
+def _told(journal: Journal, lane: Address) -> Iterator[tuple[Entry, Entered]]:
+    types: dict[str, type[Entered]] = {
+        **KINDS,
+        OUTCOME: Ended,
+        FAILED: Failed,
+        REOPENED: Reopened,
+    }
     for entry in journal.entries(*types):
         event = journal.decode(entry, types[entry.kind])
         if event.lane == lane:
