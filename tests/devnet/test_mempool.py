@@ -553,8 +553,8 @@ def test_a_queued_replacement_is_paid_for_beside_what_is_pending() -> None:
     world.send(5, value=0)
     world.send(7, fee_cap=10 * GWEI, tip_cap=GWEI, value=0)
 
-    with pytest.raises(PoolRefusal, match="tx cost 420000000000000, overshot 40000000000000"):
-        world.send(7, value=0)
+    with pytest.raises(PoolRefusal, match="tx cost 420000000000000, overshot 340000000000000"):
+        world.add(world.tx(7, value=0), balance_wei=500_000 * GWEI)
 
 
 def test_a_blobs_replacement_pays_for_itself_only() -> None:
