@@ -13,7 +13,6 @@ from toolkit.tx.events import (
     KINDS,
     OUTCOME,
     REOPENED,
-    Accepted,
     Ended,
     Event,
     Fail,
@@ -34,9 +33,17 @@ class Fold(msgspec.Struct, frozen=True, kw_only=True):
     `seqs` has the entry of each request that a lane still knows, as the cause of what follows.
     """
 
-    opening: LaneOpened | None = None
-    lanes: dict[Address, LaneState] = {}
-    seqs: dict[str, int] = {}
+    opening: LaneOpened | None
+    lanes: dict[Address, LaneState]
+    seqs: dict[str, int]
+
+
+class _Written(msgspec.Struct, frozen=True, kw_only=True):
+    """A fold as it goes into the journal, whose encoder cannot sort keys that are numbers."""
+
+    opening: LaneOpened | None
+    lanes: dict[Address, msgspec.Raw]
+    seqs: dict[str, int]
 
 
 class Recovered(msgspec.Struct, kw_only=True):
@@ -50,9 +57,16 @@ class Recovered(msgspec.Struct, kw_only=True):
     seqs: dict[str, int] = {}
     unreported: list[tuple[Address, Finish | Fail]] = []
 
-    def fold(self) -> Fold:
-        """The part that a checkpoint keeps."""
-        return Fold(opening=self.opening, lanes=self.lanes, seqs=self.seqs)
+
+def checkpoint(journal: Journal, fold: Fold) -> int:
+    """Journal a fold of everything so far, and return its entry.
+
+    Raises:
+        JournalUnavailable, LeaseLost: the journal takes nothing more.
+    """
+    lanes = {lane: msgspec.Raw(msgspec.json.encode(state)) for lane, state in fold.lanes.items()}
+    written = _Written(opening=fold.opening, lanes=lanes, seqs=fold.seqs)
+    return journal.checkpoint(CHECKPOINT, written)
 
 
 def recover(journal: Journal, *, from_start: bool = False) -> Recovered:
@@ -62,11 +76,11 @@ def recover(journal: Journal, *, from_start: bool = False) -> Recovered:
         JournalCorrupt: an entry does not fit what came before it.
     """
     found, after = Recovered(), 0
-    checkpoint = None if from_start else journal.last_checkpoint(CHECKPOINT)
-    if checkpoint is not None:
-        fold = journal.decode(checkpoint, Fold)
-        found = Recovered(opening=fold.opening, lanes=dict(fold.lanes), seqs=dict(fold.seqs))
-        after = checkpoint.seq
+    last = None if from_start else journal.last_checkpoint(CHECKPOINT)
+    if last is not None:
+        fold = journal.decode(last, Fold)
+        found = Recovered(opening=fold.opening, lanes=fold.lanes, seqs=fold.seqs)
+        after = last.seq
     open_ends: dict[str, tuple[Address, Finish | Fail]] = {}
     for seq, event in _events(journal, after):
         if isinstance(event, Ended | Failed):
@@ -124,8 +138,9 @@ def _apply(found: Recovered, seq: int, event: Event) -> Iterator[Finish | Fail]:
     if isinstance(event, LaneOpened):
         found.opening = event
         found.lanes.setdefault(event.lane, open_lane(event))
-    if isinstance(event, Accepted):
-        found.seqs[event.request_id] = seq
+    name: str = getattr(event, "request_id", "")
+    if name:
+        found.seqs.setdefault(name, seq)
     try:
         found.lanes[event.lane], effects = step(found.lanes[event.lane], event)
     except KeyError as missing:

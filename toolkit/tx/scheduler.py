@@ -44,7 +44,7 @@ from toolkit.tx.observer import ChainQueries, observe, runs_code
 from toolkit.tx.opening import anchor_of, require_configured, require_same_chain
 from toolkit.tx.pulse import Pulse
 from toolkit.tx.quotes import FeeOracle, HeadQuotes
-from toolkit.tx.recovery import CHECKPOINT, Fold, Recovered, end_of, recover
+from toolkit.tx.recovery import Fold, Recovered, checkpoint, end_of, recover
 from toolkit.tx.runner import LaneRunner
 from toolkit.tx.stages import Stage
 from toolkit.tx.statistics import SchedulerStatistics, collect
@@ -66,7 +66,10 @@ __all__ = [
 ]
 
 CHECKPOINT_ENTRIES = 5_000
-"""How many entries a restart may have to read, beside a few for each request that is open."""
+"""How many entries a restart may have to read."""
+
+ENTRIES_A_REQUEST = 4
+"""How many more for each request that lanes remember: a checkpoint costs as much as those."""
 
 _CODE_EVERY_BLOCKS = 32
 _SET_CODE = 4
@@ -499,13 +502,13 @@ class TransactionScheduler:
 
     def _checkpoint_if_due(self) -> None:
         open_requests = sum(len(runner.state.jobs) for runner in self._runners.values())
-        due = self._checkpointed + CHECKPOINT_ENTRIES + 4 * open_requests
+        due = self._checkpointed + CHECKPOINT_ENTRIES + ENTRIES_A_REQUEST * open_requests
         if self._mode is Mode.DRY or self._journal.last_seq < due:
             return
         lanes = {lane: runner.state for lane, runner in self._runners.items()}
         seqs = {name: seq for r in self._runners.values() for name, seq in r.causes.items()}
         fold = Fold(opening=self._opening, lanes={**self._strangers, **lanes}, seqs=seqs)
-        self._checkpointed = self._journal.checkpoint(CHECKPOINT, fold)
+        self._checkpointed = checkpoint(self._journal, fold)
         self._reached(Stage.CHECKPOINTED)
 
     # Lanes.

@@ -1,0 +1,106 @@
+# ruff: noqa: ARG002 - the fakes take what the real ones take
+"""One lane under latency: its window is full whenever a block is sealed."""
+
+import asyncio
+import random
+
+import pytest
+
+from tests.tx.clock import run
+from tests.tx.desk import CONFIG
+from tests.tx.world import FRIEND, OWNER, InlineJournal, Mempool, World
+from toolkit.chain.node import AccountLook
+from toolkit.journal.memory import MemoryBackend
+from toolkit.model.chain import Hash, HeadChange, Mode, Receipt
+from toolkit.model.tx import Attempt, TransactionRequest
+from toolkit.tx.scheduler import TransactionScheduler
+
+BLOCKS, SLOT_S, WINDOW = 50, 12.0, 16
+REQUESTS = 1_000
+
+
+class Far(World):
+    """A world on the other side of an ocean."""
+
+    def __init__(self, latency_s: float) -> None:
+        super().__init__(random.Random(7))
+        self.latency_s = latency_s
+
+    async def _asked(self) -> None:
+        await asyncio.sleep(self.latency_s)
+
+    async def look(self, account: str, block: int, hashes: tuple[Hash, ...] = ()) -> AccountLook:
+        await self._asked()
+        receipts = tuple(_found(self, tx_hash) for tx_hash in hashes)
+        return AccountLook(
+            nonce=self.blocks[block].count, balance_wei=self.balance_wei, receipts=receipts
+        )
+
+
+def _found(world: World, tx_hash: Hash) -> Receipt | None:
+    for block in reversed(world.blocks):
+        for index, tx in enumerate(block.transactions):
+            if tx.hash == tx_hash:
+                return Receipt(
+                    transaction_hash=tx.hash,
+                    block_number=block.head.number,
+                    block_hash=block.head.hash,
+                    transaction_index=index,
+                    sender=tx.sender,
+                    to=tx.unsigned.to,
+                    succeeded=True,
+                    gas_used=21_000,
+                    effective_gas_price=1,
+                )
+    return None
+
+
+class FarPool(Mempool):
+    async def send(self, attempt: Attempt, *, target_block: int) -> None:
+        world = self.world
+        assert isinstance(world, Far)
+        await asyncio.sleep(world.latency_s)
+        await super().send(attempt, target_block=target_block)
+        await asyncio.sleep(world.latency_s)
+
+
+async def _live(latency_s: float, world: World) -> list[int]:
+    journal = InlineJournal(MemoryBackend())
+    scheduler = TransactionScheduler(
+        world,
+        signers=[OWNER],
+        journal=journal,
+        oracle=world,
+        chain_id=1,
+        mode=Mode.DEV,
+        config=CONFIG,
+        public=FarPool(world),
+    )
+    await scheduler.start()
+    requests = [TransactionRequest(to=FRIEND, value=value) for value in range(REQUESTS)]
+    calls = asyncio.gather(*(scheduler.send(request) for request in requests))
+    counts = []
+    async with asyncio.TaskGroup() as group:
+        heads = None
+        for _ in range(BLOCKS):
+            await asyncio.sleep(SLOT_S)
+            head = world.mine(capacity=99)
+            counts.append(len(world.blocks[-1].transactions))
+            if heads is not None:
+                await heads
+            heads = group.create_task(scheduler.on_head(HeadChange(added=(head,))))
+    await scheduler.close()
+    await calls
+    await journal.close()
+    values = [tx.unsigned.value for block in world.blocks for tx in block.transactions]
+    assert values == list(range(len(values))), "order"
+    return counts
+
+
+@pytest.mark.parametrize("latency_s", [0.0, 0.3, 1.0])
+def test_a_lane_keeps_its_window_full(latency_s: float) -> None:
+    """With a queue that never ends, each block takes sixteen, in order, whatever the latency."""
+    counts = run(_live(latency_s, Far(latency_s)))
+
+    assert sum(counts) / BLOCKS >= 15.5
+    assert max(counts) <= WINDOW
