@@ -138,6 +138,47 @@ def test_nothing_is_broadcast_that_a_full_disk_refused(tmp_path: Path) -> None:
     assert len(sent) == verify_file(tmp_path / "j.db").entries
 
 
+_GROUPS = """
+import asyncio, sys
+from toolkit.journal.log import Journal
+from toolkit.journal.sqlite import SqliteBackend
+
+async def write(journal, name):
+    for number in range(10_000):
+        seq = journal.append("note", {"name": name, "filler": "x" * (number % 50)})
+        await journal.commit()
+        print(seq, flush=True)
+
+async def main():
+    journal = Journal(SqliteBackend(sys.argv[1]))
+    await asyncio.gather(*(write(journal, name) for name in range(5)))
+
+asyncio.run(main())
+"""
+
+
+def test_a_kill_at_any_moment_keeps_what_was_promised(quick_path: Path) -> None:
+    """However a process dies in the middle of its writes, all that commit returned for is there."""
+    seed = secrets.randbits(32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    path = quick_path / "j.db"
+    promised = 0
+    for _ in range(12):
+        with subprocess.Popen(
+            [sys.executable, "-c", _GROUPS, str(path)], stdout=subprocess.PIPE, text=True
+        ) as child:
+            assert child.stdout is not None
+            lines = [child.stdout.readline() for _ in range(rng.randrange(1, 400))]
+            child.kill()
+            lines += child.stdout.read().splitlines(keepends=True)
+
+        whole = [int(line) for line in lines if line.endswith("\n")]
+        durable = verify_file(path).entries
+        assert durable >= max(promised, *whole)
+        promised = durable
+
+
 class _Failing(MemoryBackend):
     """Refuses its n-th write in a way of its own, and would take all others."""
 

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from toolkit.journal import log
+from toolkit.journal.chain import Bounds
 from toolkit.journal.log import GENESIS, Entry, Journal, verify
 from toolkit.journal.memory import MemoryBackend
 from toolkit.model.errors import (
@@ -194,6 +195,21 @@ async def test_opening_a_corrupt_journal_is_refused() -> None:
 
     with pytest.raises(JournalCorrupt, match=r"entry 2 \(note\) does not match its hash"):
         Journal(MemoryBackend(entries))
+
+
+class Shortened(MemoryBackend):
+    """A store that has lost its last entry and remembers that it was written."""
+
+    def bounds(self) -> Bounds:
+        found = super().bounds()
+        self.rows.pop()
+        return found
+
+
+async def test_a_store_that_lost_its_end_is_refused() -> None:
+    """Where a store knows how far it was written, the journal asks for all of it."""
+    with pytest.raises(JournalCorrupt, match="entry 3 is missing: 3 were written"):
+        Journal(Shortened(await _filled(3)))
 
 
 async def test_a_cause_must_be_an_earlier_entry() -> None:

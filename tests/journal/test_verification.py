@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from toolkit.journal import log
-from toolkit.journal.chain import Bounds, Point
+from toolkit.journal.chain import Bounds, Point, chained
 from toolkit.journal.log import Journal
 from toolkit.journal.sqlite import SqliteBackend
 from toolkit.journal.verification import Verification, verify_file
@@ -138,3 +138,19 @@ def test_what_is_no_journal_is_told(tmp_path: Path) -> None:
         verify_file(tmp_path / "other.db")
     with pytest.raises(JournalCorrupt, match="entry 1 cannot be read"):
         verify_file(tmp_path / "text")
+
+
+async def test_an_entry_that_fits_only_itself_is_refused(tmp_path: Path) -> None:
+    """A forger who makes the hash anew for another past is caught by the entry before it."""
+    path = tmp_path / "j.db"
+    await _write(path, 5)
+    forged = chained(
+        seq=3, kind="a", version=1, cause=None, data=b'{"index":2}', previous="0x" + "11" * 32
+    )
+    _do(
+        path,
+        f"UPDATE entry SET hash = '{forged.hash}', previous = '{forged.previous}' WHERE seq = 3",
+    )
+
+    with pytest.raises(JournalCorrupt, match=r"entry 3 \(a\) does not match its hash: it does not"):
+        verify_file(path)

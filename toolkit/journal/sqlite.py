@@ -68,7 +68,12 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise ConfigError(f"no journal at {path}; name an existing file")
     try:
-        return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        return sqlite3.connect(
+            f"{path.resolve().as_uri()}?mode=ro",
+            uri=True,
+            check_same_thread=False,  # a journal may be opened in one thread and used in another
+            isolation_level=None,
+        )
     except sqlite3.Error as error:
         raise ConfigError(f"journal {path} cannot be opened ({error}); check its mode") from None
 
