@@ -328,7 +328,7 @@ class Session:
 
 @asynccontextmanager
 async def connect(
-    endpoint: "str | AsyncWeb3[Any]",
+    endpoint: "str | Sequence[str] | AsyncWeb3[Any]",
     *,
     signer: Signer | Sequence[Signer] | None = None,
     relays: Sequence[Relay | RelayAddress | str] = (),
@@ -346,7 +346,9 @@ async def connect(
     """Open a session on a node; what it may do follows from what the node is (`Session.mode`).
 
     Args:
-        endpoint: http(s) or ws(s) address, or an AsyncWeb3 that is connected to the node.
+        endpoint: http(s) or ws(s) address, or an AsyncWeb3 that is connected to the node. Several
+            addresses are told everything and believed by quorum: with three of them one may lie,
+            lag or be dead.
         signer: one or several, of which the first is the default sender; or a `KeyPool`, over
             which requests without a sender are spread.
         relays: where bundles and private transactions go, by address or as `Relay`. Addresses
@@ -408,7 +410,7 @@ async def connect(
             relays=known,
             journal=log,
             config=config,
-            like=None if isinstance(endpoint, str) else endpoint,
+            like=None if isinstance(endpoint, str | Sequence) else endpoint,
         )
         async with session.running():
             log_of(__name__, mode).info(

@@ -137,7 +137,7 @@ async def test_a_follower_waits_for_a_success(desk: Desk) -> None:
     first = await scheduler.send(PAYMENT)
     second = await scheduler.send(PAYMENT, after=first)
     assert (None, "queued") == (second.tx_hash, second.status().state)
-    assert f"{first.request_id} to be confirmed" == second.status().waiting_for
+    assert f"waits for {first.request_id} to be confirmed" in second.status().waiting_for
 
     await desk.mine()
     assert second.tx_hash is not None
@@ -281,7 +281,7 @@ async def test_states_on_the_way(desk: Desk) -> None:
     second = await scheduler.send(PAYMENT)
     assert ("prepared", Exposure.NONE) == (first.status().state, first.status().exposure)
     assert "queued" == second.status().state
-    assert "room among the 1 that may be in flight" == second.status().waiting_for
+    assert "1 nonces are in flight, the window is 1" == second.status().waiting_for
     assert second.status().waiting_for == scheduler.statistics().lanes[0].waiting
 
     desk.world.faults = {}

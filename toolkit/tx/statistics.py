@@ -7,15 +7,15 @@ import msgspec
 
 from toolkit.model.chain import Address
 from toolkit.model.tx import Cancelled, Confirmed, Expired, Replaced, Reverted
+from toolkit.tx.progress import why_waiting
 from toolkit.tx.runner import LaneRunner
-from toolkit.tx.status import waiting
 
 
 class LaneStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """One sender's lane as it stands; `chain_nonce` is the chain's count of the account.
 
     `reserved_wei` is what everything unspent may cost together: nobody else may promise it.
-    `waiting` tells why the next request has no nonce yet, `halted` why the lane sends nothing until
+    `waiting` tells why what comes first does not go on, `halted` why the lane sends nothing until
     it is resumed; each is "" where there is no such reason.
     """
 
@@ -72,6 +72,6 @@ def _lane(runner: LaneRunner) -> LaneStatistics:
         leases=len(state.leases),
         reserved_wei=state.reserved_wei(),
         broadcasts=runner.broadcasts,
-        waiting=waiting(state),
+        waiting="" if state.halted else why_waiting(state),
         halted=state.halted,
     )
