@@ -99,7 +99,7 @@ def rows_of(
     Raises:
         JournalCorrupt: names the first entry that cannot be read or was cut off.
     """
-    reached = after
+    last: Entry | None = None
     chosen = f"AND kind IN ({', '.join('?' * len(kinds))})" if kinds else ""
     select = _SELECT if version == SCHEMA_VERSION else _SELECT.replace(", key", "")
     query = f"{select} seq > ? {chosen} ORDER BY seq"
@@ -107,19 +107,16 @@ def rows_of(
         if not is_begun:
             database.execute("BEGIN")  # the entries and the record of the last write agree
         bounds = Bounds() if version < SCHEMA_VERSION else holder_of(database, path).bounds
-        head = Point(seq=after)
-        for row in database.execute(query, (max(after, bounds.base.seq), *kinds)):
+        begin = max(after, bounds.base.seq)
+        for row in database.execute(query, (begin, *kinds)):
             entry = entry_of(row)
             yield entry
-            reached, head = entry.seq, Point(seq=entry.seq, hash=entry.hash)
-        if (
-            version == SCHEMA_VERSION
-            and not kinds
-            and bounds.head.seq > max(after, bounds.base.seq)
-        ):
-            require_head(head, bounds.head)
+            last = entry
+        if not kinds and bounds.head.seq > begin:
+            reached = Point(seq=begin) if last is None else Point(seq=last.seq, hash=last.hash)
+            require_head(reached, bounds.head)
     except (sqlite3.DatabaseError, msgspec.ValidationError) as error:
-        raise unreadable(path, reached + 1, error) from None
+        raise unreadable(path, (last.seq if last else after) + 1, error) from None
 
 
 @cache
@@ -140,7 +137,9 @@ class SqliteBackend:
 
     WAL with `synchronous=FULL`: a write returns after its fsync and survives power loss. A torn
     WAL tail is cut by SQLite's own checksums: an unfinished write is then absent, never half
-    there. The lock lies in a file beside the journal and dies with the process.
+    there. What the disk loses after confirming the fsync, or who deletes the WAL of a process that
+    died, leaves a shorter journal that nothing here can tell from a whole one. The lock lies in a
+    file beside the journal and dies with the process.
 
     Each opening takes a new fencing token, kept in the journal itself and compared inside every
     write: a holder that was stopped and overtaken cannot write any more when it goes on.
