@@ -1,15 +1,19 @@
+# ruff: noqa: ARG002 - the fakes take what the real ones take
 import random
+from collections.abc import Sequence
 
 import msgspec
+import pytest
 
 from tests.tx.world import FRIEND, OWNER, World
-from toolkit.model.chain import ZERO_HASH
+from toolkit.chain.node import AccountLook
+from toolkit.model.chain import ZERO_HASH, Address, Hash, Receipt
 from toolkit.model.tx import Exposure, TransactionRequest, Urgency
 from toolkit.tx.events import LaneLimits, LaneOpened, Mined, Spender
 from toolkit.tx.job import Job, Try
 from toolkit.tx.lane import open_lane
 from toolkit.tx.lane_state import LaneState
-from toolkit.tx.observer import observe
+from toolkit.tx.observer import observe, runs_code
 
 GWEI = 10**9
 
@@ -97,3 +101,119 @@ async def test_our_own_receipt_is_not_looked_for_elsewhere() -> None:
     seen = await observe(world, state, head=world.tip, quotes={}, reorged=False)
 
     assert ([1], ()) == ([mined.block_number for mined in seen.receipts], seen.spenders)
+
+
+class AtOnce(World):
+    """A node that answers all about an account in one request; counts what it is asked."""
+
+    def __init__(self, rng: random.Random) -> None:
+        super().__init__(rng)
+        self.looks: list[list[Hash]] = []
+
+    async def look(self, account: str, block: int, hashes: Sequence[Hash] = ()) -> AccountLook:
+        self.looks.append(list(hashes))
+        receipts = [await super(AtOnce, self).receipt(tx_hash) for tx_hash in hashes]
+        return AccountLook(
+            nonce=await super().nonce(OWNER.address, block),
+            balance_wei=self.balance_wei,
+            receipts=tuple(receipts),
+        )
+
+    async def nonce(self, account: Address, block: int | str = "latest") -> int:
+        raise AssertionError("asked once more")
+
+    async def balance(self, account: Address, block: int | str = "latest") -> int:
+        raise AssertionError("asked once more")
+
+    async def receipt(self, tx_hash: Hash) -> Receipt | None:
+        raise AssertionError("asked once more")
+
+
+async def test_a_head_costs_one_request_where_the_node_can() -> None:
+    """Nonce, balance and every receipt come with one question."""
+    world = AtOnce(random.Random(1))
+    state = _lane(world)
+    world.mine(only=world.known[0])
+    (hashes,) = [job.hashes() for job in state.in_flight()]
+
+    seen = await observe(world, state, head=world.tip, quotes={}, reorged=False)
+
+    assert [list(hashes)] == world.looks
+    assert ([1], 1, world.balance_wei) == (
+        [mined.block_number for mined in seen.receipts],
+        seen.nonce,
+        seen.balance_wei,
+    )
+
+
+@pytest.mark.parametrize(("value", "same"), [(1, True), (2, False)])
+async def test_a_stranger_with_our_payload_has_done_our_work(value: int, *, same: bool) -> None:
+    """Whether the spender does what the request asks for is told with its block."""
+    world = World(random.Random(1))
+    state = _lane(world)
+    world.mine(capacity=0)
+    world.spend_outside(TransactionRequest(to=FRIEND, value=value, gas=21_000))
+
+    seen = await observe(world, state, head=world.tip, quotes={}, reorged=False)
+
+    assert [(same, 2)] == [(who.same_payload, who.block_number) for who in seen.spenders]
+
+
+async def test_after_a_reorg_strangers_are_asked_about_again() -> None:
+    """A remembered spender that is still there is named again, one that is gone is not."""
+    world = World(random.Random(1))
+    state = _lane(world)
+    world.spend_outside()
+    (stranger,) = world.foreign
+    spender = Spender(nonce=0, by=stranger, block_number=1)
+    (job,) = state.jobs.values()
+    remembered = msgspec.structs.replace(
+        state,
+        jobs={"a": msgspec.structs.replace(job, foreign=spender)},
+        slots={},
+        landed={"a": 1},
+    )
+
+    quiet = await observe(world, remembered, head=world.tip, quotes={}, reorged=False)
+    still = await observe(world, remembered, head=world.tip, quotes={}, reorged=True)
+    world.known.clear()
+    world.reorg(1, strangers=True)
+    gone = await observe(world, remembered, head=world.tip, quotes={}, reorged=True)
+
+    assert ((), (spender,), ()) == (quiet.spenders, still.spenders, gone.spenders)
+    assert 0 == gone.nonce
+
+
+async def test_a_node_that_talks_nonsense_about_a_stranger_is_asked_again_later() -> None:
+    """An answer that is no transaction leaves the question open, instead of breaking the head."""
+
+    class Garbled(World):
+        async def transaction(self, tx_hash: Hash) -> dict[str, object] | None:
+            return {"nonce": "zero"}
+
+    world = Garbled(random.Random(1))
+    state = _lane(world)
+    world.spend_outside()
+
+    seen = await observe(world, state, head=world.tip, quotes={}, reorged=False)
+
+    assert ((), 1) == (seen.spenders, seen.nonce)
+
+
+async def test_code_tells_a_delegated_account() -> None:
+    """Only EIP-7702's designator counts; a node that cannot be asked for code says nothing."""
+
+    class Coded(World):
+        text = "0x"
+
+        async def code(self, account: Address, block: int | str = "latest") -> str:
+            return self.text
+
+    world = Coded(random.Random(1))
+    answers = []
+    for text in ("0x", "0xef0100" + "ab" * 20, "0x6000"):
+        world.text = text
+        answers.append(await runs_code(world, OWNER.address, world.tip))
+
+    assert [False, True, False] == answers
+    assert not await runs_code(object(), OWNER.address, world.tip)
