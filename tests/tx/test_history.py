@@ -23,7 +23,7 @@ from toolkit.tx.config import KEEP_BLOCKS
 from toolkit.tx.events import (
     DRY,
     FAILED,
-    KIND_OF,
+    KINDS,
     OUTCOME,
     REOPENED,
     Accepted,
@@ -42,16 +42,14 @@ SIGNER = LocalSigner(b"\1" * 32)
 LANE = SIGNER.address
 BLOCK = Hash("0x" + "0b" * 32)
 QUOTE = FeeQuote(max_fee_per_gas=9, max_priority_fee_per_gas=1, base_fee_per_gas=4, for_block=8)
-KINDS: dict[type[msgspec.Struct], str] = {Failed: FAILED, Reopened: REOPENED, Ended: OUTCOME}
-for one, kind_of_one in KIND_OF.items():
-    KINDS[one] = kind_of_one
+REPORTS: dict[object, str] = {Failed: FAILED, Reopened: REOPENED, Ended: OUTCOME}
 
 
 def entries(*events: msgspec.Struct) -> list[Entry]:
     """The journal that these made."""
     made: list[Entry] = []
     for seq, event in enumerate(events, start=1):
-        kind = KINDS[type(event)]
+        kind = REPORTS.get(type(event)) or next(k for k, t in KINDS.items() if t is type(event))
         if isinstance(event, Ended) and event.request_id.startswith("dry"):
             kind = DRY
         made.append(
@@ -198,6 +196,16 @@ def test_what_is_told_of_a_request() -> None:
     assert prepared(1).signed.hash == found.tx_hash
     assert prepared().signed.raw not in repr(found)
     assert prepared().signed.raw.encode() not in msgspec.json.encode(found)
+
+
+def test_other_lanes_do_not_matter() -> None:
+    """What another account's lane saw of a reorg says nothing of this one's transactions."""
+    other = msgspec.structs.replace(observed(9, reorged=True), lane="0x" + "22" * 20)
+
+    found = history(entries(accepted(), prepared(), observed(9, 0), other), "tx-1")
+
+    assert found is not None
+    assert "mined" == found.state
 
 
 def test_an_exposure_never_falls() -> None:

@@ -6,7 +6,9 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -158,6 +160,66 @@ def test_whoever_was_taken_over_is_told_at_its_next_check(make: Make, tmp_path: 
     kept.check()
     taken.check()
     new.check()
+
+
+def test_a_process_that_takes_over_from_itself_is_two_holders(make: Make, tmp_path: Path) -> None:
+    """The token tells them apart, not the process."""
+    lost = make().acquire(1, KEY, tmp_path / "a.db")
+    taken = make(takeover=True).acquire(1, KEY, tmp_path / "a.db")
+
+    with pytest.raises(LeaseLost):
+        lost.check()
+    taken.check()
+
+
+def test_a_holder_beats_by_itself(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An idle process keeps its lease: a thread says that it is well, until it closes."""
+    monkeypatch.setattr("toolkit.tx.leases.BEAT_S", 0.001)
+    asked = threading.Semaphore(0)
+
+    def watched() -> float:
+        asked.release()
+        return clock()
+
+    leases = Leases(tmp_path, clock=watched)
+    leases.acquire(1, KEY, tmp_path / "a.db")
+    try:
+        clock.now_s += STALE_S + 1
+        while asked.acquire(blocking=False):
+            pass  # by whoever asked before
+        assert asked.acquire(timeout=30)
+        assert asked.acquire(timeout=30)  # then the beat before has been written
+        with pytest.raises(LeaseLost):
+            Leases(tmp_path, clock=clock).acquire(1, KEY, tmp_path / "a.db")
+    finally:
+        leases.close()
+
+
+def test_of_those_who_ask_at_the_same_moment_one_gets_it(tmp_path: Path) -> None:
+    """Looking and taking are one step: no two see the same lease free."""
+    accounts = [Address(f"0x{n:040x}") for n in range(40)]
+    barrier = threading.Barrier(6)
+    taken: list[Address] = []
+
+    def take_all() -> None:
+        leases = Leases(tmp_path)
+        for account in accounts:
+            barrier.wait(timeout=30)
+            with suppress(LeaseLost):
+                leases.acquire(1, account, tmp_path / "a.db")
+                taken.append(account)
+        barrier.wait(timeout=30)
+        leases.close()
+
+    threads = [threading.Thread(target=take_all) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert accounts == sorted(taken)
 
 
 def test_an_old_holder_cannot_release_what_is_not_its_own(make: Make, tmp_path: Path) -> None:
