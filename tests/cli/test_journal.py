@@ -198,6 +198,22 @@ async def test_compact_tells_what_it_dropped(
     assert "archive, 3 entries, chain intact" in capsys.readouterr().out
 
 
+async def test_compact_tells_what_left_the_chain_though_all_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where every entry is kept for its key, the archive is named all the same."""
+    path, archive = tmp_path / "j.db", tmp_path / "old.db"
+    journal = Journal(SqliteBackend(path))
+    journal.append("tx.request", {}, key="idempotency:a")
+    journal.checkpoint("tx", {})
+    await journal.close()
+
+    _run("compact", str(path), "--archive", str(archive))
+
+    printed = capsys.readouterr().out
+    assert f"1 entries left the chain and are in {archive}; 0 dropped, 1 kept by key" in printed
+
+
 async def test_compact_refuses_what_is_still_needed(tmp_path: Path) -> None:
     """A kind without a checkpoint is named and nothing is changed."""
     path = tmp_path / "j.db"

@@ -156,6 +156,37 @@ async def test_entries_written_during_a_reading_appear_once() -> None:
     await journal.close()
 
 
+async def test_entries_just_written_appear_once() -> None:
+    """What the writer's thread has finished but nobody was told of yet is not listed twice."""
+    journal = Journal(MemoryBackend())
+    journal.append("a", {})
+    commit = asyncio.create_task(journal.commit())
+    await asyncio.sleep(0)
+    journal._thread.submit(lambda: None).result()  # behind the write, in the one thread
+
+    assert [1] == [entry.seq for entry in journal.entries()]
+    await commit
+    await journal.close()
+
+
+async def test_a_key_leads_to_its_newest_entry_while_an_older_one_is_written() -> None:
+    """The end of a write forgets its own entries' keys and not those that took them since."""
+    backend = SlowBackend()
+    journal = Journal(backend)
+    journal.append("a", {}, key="k")
+    commit = asyncio.create_task(journal.commit())
+    await asyncio.sleep(0)
+    journal.append("a", {}, key="k")
+    backend.gate.set()
+    await commit
+
+    found = journal.find("k")
+
+    assert found is not None
+    assert 2 == found.seq
+    await journal.close()
+
+
 def _tampered(entries: list[Entry], rng: random.Random) -> tuple[list[Entry], int]:
     """Change one thing in the chain; the number is the first entry that must be named."""
     index = rng.randrange(len(entries))

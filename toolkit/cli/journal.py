@@ -76,11 +76,12 @@ def _compact(args: argparse.Namespace) -> int:
     from toolkit.journal.compaction import compact
 
     made = compact(args.journal, archive=args.archive, reports=_REPORTS)
-    archive = None if args.archive is None or made.dropped == 0 else str(args.archive)
+    archive = None if args.archive is None or made.shortened == 0 else str(args.archive)
     base, head = made.bounds.base, made.bounds.head
     if args.json:
         document = {
             "journal": str(args.journal),
+            "shortened": made.shortened,
             "dropped": made.dropped,
             "kept": made.kept,
             "base": {"seq": base.seq, "hash": base.hash},
@@ -89,13 +90,13 @@ def _compact(args: argparse.Namespace) -> int:
             "archive": archive,
         }
         print(json.dumps(document))
-    elif made.dropped == 0:
+    elif made.shortened == 0:
         print(f"{args.journal}: nothing to drop, no checkpoint is newer than entry {base.seq}")
     else:
-        where = "" if archive is None else f" into {archive}"
+        where = "" if archive is None else f" and are in {archive}"
         print(
-            f"{args.journal}: {made.dropped} entries dropped{where}, {made.kept} kept by key, "
-            f"the chain begins behind {base.seq}"
+            f"{args.journal}: {made.shortened} entries left the chain{where}; {made.dropped} "
+            f"dropped, {made.kept} kept by key; the chain begins behind {base.seq}"
         )
     return 0
 

@@ -36,11 +36,15 @@ class Stage(Enum):
 
 
 class Compacted(msgspec.Struct, frozen=True, kw_only=True):
-    """What a compaction did: `dropped` entries are gone, `kept` older ones stay for their keys."""
+    """What a compaction did: `shortened` entries left the chain, and an archive has those.
+
+    `dropped` are gone from the file; `kept` in all stay for their keys, some perhaps from before.
+    """
 
     bounds: Bounds
-    dropped: int
-    kept: int
+    shortened: int = 0
+    dropped: int = 0
+    kept: int = 0
 
 
 def compact(
@@ -93,12 +97,12 @@ def _compact(
     base = _new_base(backend, before, reports)
     on_stage(Stage.VERIFIED)
     if base == before.base:
-        return Compacted(bounds=before, dropped=0, kept=0)
+        return Compacted(bounds=before)
     if archive is not None:
         _publish(_archived(path, archive, Bounds(base=before.base, head=base)), archive)
     on_stage(Stage.ARCHIVED)
     built = path.with_name(f"{path.name}.compact")
-    made = _rebuilt(path, built, base)
+    made = _rebuilt(path, built, base, before.base)
     on_stage(Stage.BUILT)
     backend.detach()
     on_stage(Stage.CLOSED)
@@ -157,7 +161,7 @@ def _publish(built: Path, name: Path) -> None:
     sync_directory(name.parent)
 
 
-def _rebuilt(path: Path, built: Path, base: Point) -> Compacted:
+def _rebuilt(path: Path, built: Path, base: Point, before: Point) -> Compacted:
     with closing(_new_file(built)) as database:
         _attach(database, path)
         database.execute("BEGIN")
@@ -191,7 +195,9 @@ def _rebuilt(path: Path, built: Path, base: Point) -> Compacted:
         left = database.execute("SELECT count(*) FROM entry").fetchone()[0]
         database.execute("COMMIT")
     verify_file(built)
-    return Compacted(bounds=bounds, dropped=old + 1 - left, kept=kept)
+    return Compacted(
+        bounds=bounds, shortened=base.seq - before.seq, dropped=old + 1 - left, kept=kept
+    )
 
 
 def _compaction_entry(head: Point, made: Compaction) -> Entry:
