@@ -1,9 +1,5 @@
 import asyncio
-import json
-import signal
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +11,7 @@ from toolkit.devnet.anvil import start_anvil
 from toolkit.gas.oracle import GasOracle
 from toolkit.journal.log import Journal
 from toolkit.journal.memory import MemoryBackend
-from toolkit.journal.sqlite import SqliteBackend, read_entries
+from toolkit.journal.sqlite import SqliteBackend
 from toolkit.model.chain import Address, Hash, Mode
 from toolkit.model.errors import CallReverted, InsufficientFunds, NodeTimeout
 from toolkit.model.tx import (
@@ -264,77 +260,3 @@ async def test_no_funds_and_reverting_payloads_use_no_nonce(chain: Chain) -> Non
     await chain.mine()
     assert isinstance(await sent.wait(), Confirmed)
     assert 1 == await chain.node.nonce(chain.signer.address)
-
-
-_SENDER = """
-import asyncio, os, signal, sys
-from toolkit.chain.node import Node
-from toolkit.chain.rpc import open_rpc
-from toolkit.chain.signer import LocalSigner
-from toolkit.gas.oracle import GasOracle
-from toolkit.journal.log import Journal
-from toolkit.journal.sqlite import SqliteBackend
-from toolkit.model.chain import Address, Mode
-from toolkit.model.tx import TransactionRequest
-from toolkit.model.units import ether
-from toolkit.tx.scheduler import PublicNode, SchedulerConfig, TransactionScheduler
-
-url, path, hook, key = sys.argv[1:]
-
-class Deadly(PublicNode):
-    async def send(self, attempt, *, target_block):
-        if hook == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
-        await super().send(attempt, target_block=target_block)
-        if hook == "after":
-            os.kill(os.getpid(), signal.SIGKILL)
-
-async def main():
-    rpc = open_rpc(url)
-    node = Node(rpc)
-    journal = Journal(SqliteBackend(path))
-    if hook == "durable":
-        commit = journal.commit
-        async def deadly():
-            await commit()
-            if any(entry.kind == "tx.prepared" for entry in journal.entries()):
-                os.kill(os.getpid(), signal.SIGKILL)
-        journal.commit = deadly
-    scheduler = TransactionScheduler(
-        node, signers=[LocalSigner(key)], journal=journal, oracle=GasOracle(node), chain_id=31337,
-        mode=Mode.DEV, config=SchedulerConfig(max_cost_wei=ether("0.5")), public=Deadly(node))
-    await scheduler.start()
-    await scheduler.send(
-        TransactionRequest(to=Address("0x" + "f1" * 20), value=1), idempotency_key="pay")
-
-asyncio.run(main())
-"""
-
-
-@pytest.mark.parametrize("hook", ["durable", "before", "after"])
-async def test_a_killed_process_pays_exactly_once(chain: Chain, tmp_path: Path, hook: str) -> None:
-    """SIGKILL between journal and send, or between send and answer: a restart pays once."""
-    await chain.close()
-    path = tmp_path / "j.db"
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _SENDER, chain.rpc.url, str(path), hook, KEY
-    )
-    assert -signal.SIGKILL == await process.wait()
-    (dead,) = [
-        json.loads(entry.data)["signed"]["hash"]
-        for entry in read_entries(path)
-        if entry.kind == "tx.prepared"
-    ]
-
-    chain.backend = SqliteBackend(path)
-    scheduler = await chain.open()
-    sent = await scheduler.send(PAYMENT, idempotency_key="pay")
-    await chain.mine()
-
-    outcome = await sent.wait()
-    assert isinstance(outcome, Confirmed)
-    assert dead == outcome.tx_hash
-    assert (1, 1) == (
-        await chain.node.balance(FRIEND),
-        await chain.node.nonce(chain.signer.address),
-    )
