@@ -27,6 +27,7 @@ from toolkit.model.errors import (
     NodeUnavailable,
     NonceTooLow,
     PoolFull,
+    RejectedByNode,
     ReplacementUnderpriced,
     SignerError,
     Underpriced,
@@ -105,6 +106,7 @@ class World:
         self.foreign: dict[Hash, SignedTransaction] = {}
         self.sends = 0
         self.delegated = False  # whether the account runs code (EIP-7702)
+        self._refusals: dict[Hash, str] = {}  # what the pool has made up its mind about
         self._places: dict[Hash, tuple[Block, int]] = {}
 
     # The chain.
@@ -308,7 +310,12 @@ class World:
             raise AccountLimit("in-flight transaction limit reached for delegated accounts")
         if self.strikes("full"):
             raise PoolFull("txpool is full")
-        if self.strikes("cheap"):
+        if self._refusals.get(signed.hash) is None:
+            banned = self.strikes("banned")
+            self._refusals[signed.hash] = "banned" if banned else self.strikes("cheap") * "cheap"
+        if self._refusals[signed.hash] == "banned":
+            raise RejectedByNode("transaction type not supported")
+        if self._refusals[signed.hash] == "cheap":
             raise Underpriced("transaction underpriced")
         if old is not None and not outbids(signed, old):
             raise ReplacementUnderpriced("replacement transaction underpriced")
@@ -376,12 +383,14 @@ class SlowSigner:
         """Sign after up to three turns of the loop.
 
         Raises:
-            SignerError: the world's fault "unsigned" struck.
+            SignerError: the world's fault "unsigned" struck; "forged" makes it sign a wei more.
         """
         for _ in range(self._world.rng.randrange(4)):
             await asyncio.sleep(0)
         if self._world.strikes("unsigned"):
             raise SignerError("the device was pulled out")
+        if self._world.strikes("forged"):
+            unsigned = msgspec.structs.replace(unsigned, value=unsigned.value + 1)
         return self._signer.sign_transaction_now(unsigned)
 
     async def sign_message(self, text: bytes) -> str:

@@ -12,11 +12,13 @@ FAULTS: Mapping[str, str] = MappingProxyType(
         "lost_after": "no answer, but the bytes arrived",
         "dropped": "the pool forgets what it has just accepted",
         "full": "the pool says that it is full",
-        "cheap": "the pool says that the fees are too low",
+        "cheap": "the pool says that the fees are too low, and says so of these bytes for ever",
+        "banned": "the pool refuses these bytes for good",
         "stale": "a count of transactions is one block old",
         "lag": "a receipt is not there yet",
         "unreachable": "a question to the node gets no answer",
         "unsigned": "the signer fails, and has signed nothing",
+        "forged": "the signer signs something else than it was asked to",
     }
 )
 """The faults that `World` knows; their rates are probabilities a call."""
@@ -38,6 +40,7 @@ CHAOS: Mapping[str, float] = MappingProxyType(
         "lag": 0.05,
         "unreachable": 0.004,
         "unsigned": 0.02,
+        "forged": 0.01,
     }
 )
 """A bad day: about every third hand-over goes wrong in one way or another."""

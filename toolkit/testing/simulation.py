@@ -26,6 +26,7 @@ from toolkit.model.errors import (
     InsufficientFunds,
     LaneHalted,
     NodeError,
+    RejectedByNode,
     SignerError,
     ToolkitError,
 )
@@ -149,6 +150,7 @@ class Schedule:
             self._outside: 1,
             self._crash: 1,
             self._busy: 3,
+            self._abandon: 2,
             self._lease: 2,
             self._fees: 3,
             self._funds: 1,
@@ -193,6 +195,14 @@ class Schedule:
             if sent is not None and key in told:
                 again = f"key {key} stood for {told[key].request_id} and now for {sent.request_id}"
                 assert sent.request_id == told[key].request_id, again
+
+    async def _abandon(self) -> None:
+        """A caller loses patience in the middle of a call; the lane goes on."""
+        task = asyncio.create_task(self._send_one())
+        for _ in range(self.rng.randrange(20)):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
     async def _busy(self) -> None:
         """Everything at once, on a signer that takes its time."""
@@ -246,6 +256,8 @@ class Schedule:
             self._refused(ask, "unfunded")
         except (LaneHalted, SignerError, NodeError) as error:
             self._refused(ask, type(error).__name__)
+        except RejectedByNode:
+            self.coverage.ends["failed at once"] += 1
         else:
             self.sent[ask.key] = sent
             return sent
@@ -421,6 +433,7 @@ class Schedule:
             folded = recover(journal, from_start=from_start).lanes[OWNER.address]
             assert story.state == folded, "what a restart recovers is not the fold of the journal"
         assert not folded.in_flight(), "a nonce is held for ever"
+        assert not folded.leases, "a lease is held for ever"
         assert not [nonce for nonce in self.world.pool if nonce > self.world.spent], "gap"
         story.check(self.world.mined(), self.world.foreign)
         self.coverage.faults.update(self.world.struck)

@@ -4,7 +4,7 @@ The journal is folded once more, event by event; each event is checked against t
 so that a rule which holds only most of the time is found out.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count, pairwise
 
 import msgspec
@@ -16,6 +16,7 @@ from toolkit.model.tx import (
     Cancelled,
     Confirmed,
     Expired,
+    Exposure,
     ExternalSpend,
     Outcome,
     Replaced,
@@ -32,21 +33,29 @@ from toolkit.tx.events import (
     REOPENED,
     Accepted,
     Answered,
+    Effect,
     Ended,
     Event,
     Failed,
+    Finish,
     LaneOpened,
     Leased,
     Observed,
     Prepared,
+    Reopen,
     Reopened,
     ReplaceAsked,
+    Send,
+    Sign,
     SigningFailed,
 )
 from toolkit.tx.job import Job, payload
-from toolkit.tx.lane import LaneState, open_lane, step
+from toolkit.tx.lane import SPENT_PATIENCE_BLOCKS, LaneState, open_lane, step
 
 Entered = Event | Ended | Failed | Reopened
+
+PAUSES = frozenset({"InsufficientFunds", "AccountLimit", "AlreadyReserved"})
+"""Refusals after which whatever comes next would be refused as well."""
 
 FILLER = "fill-"
 """How the requests begin by which a lane closes gaps of its own accord."""
@@ -96,6 +105,10 @@ class Story:
         self.state, effects = step(before, event)
         self._coverage.events += 1
         self.most_in_flight = max(self.most_in_flight, len(self.state.in_flight()))
+        self._unsigned |= isinstance(event, Answered) and bool(effects)
+        self._check_effects(entry.seq, before, effects)
+        if isinstance(event, Observed):
+            self._check_observed(entry.seq, before, event)
         self._count(before, event, [type(effect).__name__ for effect in effects])
 
     def _count(self, before: LaneState, event: Event, effects: list[str]) -> None:
@@ -120,8 +133,9 @@ class Story:
             case ReplaceAsked(request=TransactionRequest() as request):
                 self.requests[event.request_id].wanted.append(payload(request))
             case Prepared():
-                self._check_prepared(seq, before, event)
-                self._attempts(event.request_id).append((seq, event))
+                if event.request_id in before.jobs:  # else it was refused while it was signed
+                    self._check_prepared(seq, before, event)
+                    self._attempts(event.request_id).append((seq, event))
             case Answered():
                 hashes = [a.signed.hash for _, a in self._attempts(event.request_id)]
                 assert event.tx_hash in hashes, f"entry {seq} answers what was never prepared"
@@ -151,9 +165,7 @@ class Story:
     # Rules of single events.
 
     def _check_prepared(self, seq: int, before: LaneState, event: Prepared) -> None:
-        unsigned, job = event.signed.unsigned, before.jobs.get(event.request_id)
-        if job is None:
-            return  # refused for good while it was signed: the step drops it
+        unsigned, job = event.signed.unsigned, before.jobs[event.request_id]
         assert unsigned.gas * unsigned.fee_cap <= before.limits.max_cost_wei, f"{seq}: ceiling"
         assert not before.halted, f"entry {seq}: a halted lane signs"
         spare = max(0, before.balance_wei - before.reserved_wei())
@@ -172,7 +184,8 @@ class Story:
 
     def _check_first(self, seq: int, before: LaneState, event: Prepared) -> None:
         unsigned, held = event.signed.unsigned, before.held()
-        assert not before.leases, f"entry {seq}: a public nonce behind a bundle"
+        leased = [tx.unsigned.nonce for one in before.leases.values() for tx in one.signed]
+        assert unsigned.nonce < min(leased, default=2**64), f"entry {seq}: it stands on a bundle"
         lowest = next(nonce for nonce in count(before.nonce) if nonce not in held)
         wrong = f"entry {seq}: nonce {unsigned.nonce}, free is {lowest}"
         assert unsigned.nonce not in held, wrong
@@ -196,6 +209,57 @@ class Story:
             end = self.requests[leader].end if leader in self.requests else None
             ever = leader in self.confirmed
             assert ever, f"entry {seq}: {leader} must be confirmed first, it is {end}"
+
+    def _check_effects(self, seq: int, before: LaneState, effects: Sequence[Effect]) -> None:
+        assert self.state is not None
+        for effect in effects:
+            match effect:
+                case Sign() if effect.unsigned.nonce not in before.slots:
+                    held = before.in_flight()
+                    stopped = [job for job in held if job.refusal in PAUSES and not job.last.taken]
+                    assert not stopped, f"entry {seq}: goes on after {stopped[0].refusal}"
+                case Send():
+                    job = self.state.jobs[effect.request_id]
+                    assert not self.state.halted, f"entry {seq}: a halted lane sends"
+                    assert effect.cancels or not job.cancelling, (
+                        f"entry {seq}: sends what is unwanted"
+                    )
+                case Finish(outcome=Replaced(by=None)):
+                    job = before.jobs[effect.request_id]
+                    patient = job.unexplained >= SPENT_PATIENCE_BLOCKS
+                    assert patient, f"entry {seq}: gives up on {job.request_id} at once"
+                case Reopen():
+                    job, now = before.jobs[effect.request_id], before.block
+                    block = before.landed.get(effect.request_id, now)
+                    final = now - block + 1 >= before.limits.finality_blocks
+                    halts = self.state.halted or not final or job.lost
+                    assert halts, f"entry {seq}: the end of {job.request_id} was final"
+
+    def _check_observed(self, seq: int, before: LaneState, event: Observed) -> None:
+        assert self.state is not None
+        beyond = [one for one in event.receipts if one.block_number > event.block]
+        assert not beyond, f"entry {seq}: a receipt from beyond the head"
+        for name, job in self.state.jobs.items():
+            was = before.jobs.get(name)
+            if was is not None and was.tries and not job.tries:
+                self._check_requeued(seq, event, was)
+            if job.deadline_block is None or job.landed or job.after is not None:
+                continue
+            late = event.block >= job.deadline_block
+            out = any(Exposure.PUBLIC in one.exposures.values() for one in job.tries)
+            early = out and job.tries[0].first_block < event.block and before.block < event.block
+            due = late or (early and event.block >= job.deadline_block - 1)
+            assert job.cancelling or not due, f"entry {seq}: {name} is late"
+
+    def _check_requeued(self, seq: int, event: Observed, was: Job) -> None:
+        assert self.state is not None
+        named = [one for one in event.spenders if one.nonce == was.nonce]
+        spender = named[0] if named else was.foreign
+        assert spender is not None, f"entry {seq}: {was.request_id} gave its nonce up"
+        assert was.on_external_spend is ExternalSpend.REQUEUE, f"entry {seq}: nobody wished for it"
+        depth = self.state.block - spender.block_number + 1
+        final = depth >= self.state.limits.finality_blocks
+        assert final, f"entry {seq}: {was.request_id} may yet have its nonce back"
 
     def _check_lease(self, seq: int, before: LaneState, event: Leased) -> None:
         nonces = [tx.unsigned.nonce for tx in event.signed]
@@ -264,6 +328,15 @@ class Story:
         else:
             assert isinstance(end, Confirmed | Reverted), f"{name}: {end}"
             assert mined.version == end.version, f"{name}: {end}"
+        if not mined.cancels:
+            again = [
+                tx
+                for tx_hash, tx in foreign.items()
+                if tx_hash in chain
+                and tx.unsigned.nonce in nonces
+                and payload(tx.unsigned) == payload(mined.signed.unsigned)
+            ]
+            assert not again, f"{name} was done by a stranger, and again"
         if isinstance(end, Confirmed | Reverted):
             assert chain[mined.signed.hash] == end.block_number, f"{name}: {end}"
 
@@ -296,10 +369,11 @@ def _check_bump(seq: int, before: LaneState, job: Job, event: Prepared) -> None:
     if old.type in DYNAMIC_FEE_TYPES:
         least = bumped(old.max_priority_fee_per_gas)
         assert new.max_priority_fee_per_gas >= least, f"entry {seq}: tip below the bump law"
+    patient = before.block - job.last.first_block >= before.limits.replace_after_blocks
     asked = job.raise_fees or job.floor is not None or event.version != job.last.version
     turned = event.cancels and not job.last.cancels
-    head = new.nonce == before.nonce
-    assert head or asked or turned, f"entry {seq}: bumps what is not at the head of the line"
+    stuck = new.nonce == before.nonce and patient
+    assert stuck or asked or turned, f"entry {seq}: bumps what does not stop the line"
 
 
 def _told(journal: Journal, lane: Address) -> Iterator[tuple[Entry, Entered]]:
