@@ -200,6 +200,27 @@ async def test_a_node_that_talks_nonsense_about_a_stranger_is_asked_again_later(
     assert ((), 1) == (seen.spenders, seen.nonce)
 
 
+async def test_a_fallen_count_is_looked_at_again() -> None:
+    """One stale answer during a reorg takes nothing back; a count that stays low is believed."""
+
+    class Stale(World):
+        stale = 1
+
+        async def nonce(self, account: Address, block: int | str = "latest") -> int:
+            self.stale -= 1
+            return 0 if self.stale >= 0 else await super().nonce(account, block)
+
+    world = Stale(random.Random(1))
+    state = msgspec.structs.replace(_lane(world, mined=True), nonce=1)
+    world.mine(only=world.known[0])
+
+    once = await observe(world, state, head=world.tip, quotes={}, reorged=True)
+    world.stale = 9
+    always = await observe(world, state, head=world.tip, quotes={}, reorged=True)
+
+    assert (1, 0) == (once.nonce, always.nonce)
+
+
 async def test_code_tells_a_delegated_account() -> None:
     """Only EIP-7702's designator counts; a node that cannot be asked for code says nothing."""
 

@@ -14,6 +14,7 @@ from toolkit.tx.lane_state import LaneState
 from toolkit.tx.tasks import together
 
 _ANY_NONCE = 2**64
+_MORE_LOOKS = 2
 _DELEGATION = "0xef0100"  # EIP-7702: what an account's code begins with, before its delegate
 
 
@@ -105,7 +106,8 @@ async def observe(
         NodeError: the node could not be asked; ask again, nothing has changed.
     """
     look, found = await _look(node, state, head, reorged=reorged)
-    asked = state.questions(look.nonce, reorged=reorged)
+    nonce = await _believed(node, state, head, look.nonce) if reorged else look.nonce
+    asked = state.questions(nonce, reorged=reorged)
     mined = {job.request_id: _receipt_of(job, found, head) for job in asked}
     told = [
         await _as_mined(node, state.lane, job, receipt)
@@ -117,7 +119,7 @@ async def observe(
     return Observed(
         lane=state.lane,
         block=head.number,
-        nonce=look.nonce,
+        nonce=nonce,
         balance_wei=look.balance_wei,
         quotes=quotes,
         receipts=tuple(told),
@@ -145,6 +147,18 @@ async def _look(
         look = AccountLook(nonce=nonce, balance_wei=balance, receipts=receipts)
     pairs = zip(hashes, receipts, strict=True)
     return look, {tx_hash: receipt for tx_hash, receipt in pairs if receipt is not None}
+
+
+async def _believed(node: ChainQueries, state: LaneState, head: Head, nonce: int) -> int:
+    """A count that has fallen, after a second and a third look: one backend may lag behind.
+
+    Without a reorg a lane does not believe in a lower count anyhow.
+    """
+    for _ in range(_MORE_LOOKS):
+        if nonce >= state.nonce:
+            break
+        nonce = max(nonce, await node.nonce(state.lane, head.number))
+    return nonce
 
 
 def _hashes(jobs: Sequence[Job]) -> list[Hash]:
