@@ -4,9 +4,10 @@ import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from msgspec.structs import replace
 
 from toolkit.chain.node import Node
-from toolkit.chain.rpc import HttpRpc
+from toolkit.chain.rpc import HttpRpc, Rpc, WsRpc
 from toolkit.devnet.accounts import DevAccount
 from toolkit.devnet.anvil import Anvil, start_anvil
 from toolkit.devnet.builders import Builder
@@ -14,6 +15,7 @@ from toolkit.devnet.participants import user_accounts, user_funding
 from toolkit.devnet.protocols import V2_ROUTER, V3_ROUTER
 from toolkit.devnet.public_pool import open_pool, rules_of
 from toolkit.devnet.sealing import Market
+from toolkit.devnet.strict_node import StrictNode, open_strict_node
 from toolkit.devnet.twin import Funding, Twin, TwinConfig, build_twin
 from toolkit.model.chain import Address, Mode
 from toolkit.model.tx import SignedTransaction, UnsignedTransaction
@@ -133,3 +135,58 @@ async def submit(
     bundle = {"txs": [each.raw for each in transactions], "blockNumber": hex(target), **fields}
     for builder in market.builders:
         await builder.handle("eth_sendBundle", [bundle], OWNER)
+
+
+class Sender:
+    """Signs for one account of a strict node."""
+
+    def __init__(self, node: StrictNode, index: int = 0) -> None:
+        self._node = node
+        self.account = node.accounts[index]
+        self.address = self.account.address
+
+    def sign(
+        self,
+        nonce: int = 0,
+        *,
+        tip: int = GWEI,
+        cap: int = 100 * GWEI,
+        value: int = 1,
+        gas: int = 21_000,
+        data: str = "0x",
+        kind: int = 2,
+        delegate: Address | None = None,
+    ) -> SignedTransaction:
+        unsigned = UnsignedTransaction(
+            type=kind,
+            chain_id=self._node.chain_id,
+            nonce=nonce,
+            to=self._node.accounts[-1].address,
+            value=value,
+            data=data,
+            gas=gas,
+        )
+        if kind in {2, 4}:
+            unsigned = replace(unsigned, max_fee_per_gas=cap, max_priority_fee_per_gas=tip)
+        else:
+            unsigned = replace(unsigned, gas_price=cap)
+        signer = self.account.signer
+        if delegate is not None:
+            grant = signer.sign_authorization(chain_id=0, address=delegate, nonce=nonce + 1)
+            unsigned = replace(unsigned, authorization_list=(grant,))
+        return signer.sign_transaction_now(unsigned)
+
+
+@pytest.fixture
+async def strict() -> AsyncIterator[StrictNode]:
+    """A node with geth's pool rules and an empty chain."""
+    async with open_strict_node(seed=SEED, accounts=4) as node:
+        yield node
+
+
+@pytest.fixture(params=["http", "ws"])
+async def rpc(request: pytest.FixtureRequest, strict: StrictNode) -> AsyncIterator[Rpc]:
+    """A client of the strict node, over each transport."""
+    client = HttpRpc(strict.rpc_url) if request.param == "http" else WsRpc(strict.ws_url)
+    yield client
+    await client.close()

@@ -61,6 +61,7 @@ _FILTERS = frozenset(
     }
 )
 _OWN = frozenset({*_SEALING, *_REFUSED, *_FILTERS, "toolkit_info"})
+_REQUESTS = frozenset({aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY})  # web3.py sends bytes
 _HOLD_TICK_S = 0.05
 _LIMIT = "rate limit exceeded"
 _ANVILS = object()  # an answer that is Anvil's to give
@@ -240,7 +241,7 @@ class Front:
         try:
             async with asyncio.TaskGroup() as tasks:
                 async for message in client:
-                    if message.type is aiohttp.WSMsgType.TEXT:
+                    if message.type in _REQUESTS:
                         await room.acquire()
                         reply = self._reply(client, line, message.data, request)
                         tasks.create_task(reply).add_done_callback(lambda _: room.release())
@@ -248,15 +249,20 @@ class Front:
             await line.close()
 
     async def _reply(
-        self, client: web.WebSocketResponse, line: Subscriptions, text: str, origin: web.Request
+        self,
+        client: web.WebSocketResponse,
+        line: Subscriptions,
+        body: str | bytes,
+        origin: web.Request,
     ) -> None:
-        request = _parsed(text)
+        request = _parsed(body)
         number = request.get("id") if isinstance(request, dict) else None
         try:
             if isinstance(request, dict) and is_subscription(_method(request)):
                 await line.handle(request)
                 return
-            for answer in await self._answers_to(text.encode()):
+            body = body if isinstance(body, bytes) else body.encode()
+            for answer in await self._answers_to(body):
                 await client.send_str(answer.decode())
         except HungUp:
             _hang_up(origin)

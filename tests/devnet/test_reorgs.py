@@ -1,0 +1,172 @@
+"""The chain changes behind the pool's back: reorgs, rollbacks, snapshots, edited accounts."""
+
+import pytest
+
+from tests.devnet.conftest import GWEI, Sender
+from toolkit.chain.rpc import HttpRpc, Rpc
+from toolkit.devnet.faults import FaultScript
+from toolkit.devnet.strict_node import StrictNode, open_strict_node
+from toolkit.model.errors import RpcError
+
+
+async def status(rpc: Rpc) -> tuple[int, int]:
+    answer = await rpc.call("txpool_status")
+    return int(answer["pending"], 16), int(answer["queued"], 16)
+
+
+@pytest.mark.parametrize(("depth", "returned"), [(1, 1), (2, 2), (3, 3)])
+async def test_a_reorg_puts_the_removed_transactions_back(
+    rpc: Rpc, strict: StrictNode, depth: int, returned: int
+) -> None:
+    """As nodes do: what the new blocks lack is pending again, and the next block takes it."""
+    sender = Sender(strict)
+    signed = [sender.sign(nonce) for nonce in range(3)]
+    for each in signed:
+        await rpc.call("eth_sendRawTransaction", (each.raw,))
+        await strict.seal()
+
+    await rpc.call("anvil_reorg", (depth, []))
+    after = await status(rpc)
+    number = await rpc.call("eth_blockNumber")
+    await strict.seal()
+    block = await rpc.call("eth_getBlockByNumber", ("latest", False))
+    assert (returned, 0) == after
+    assert "0x3" == number
+    assert [each.hash for each in signed[3 - depth :]] == block["transactions"]
+    assert "0x3" == await rpc.call("eth_getTransactionCount", (sender.address, "latest"))
+
+
+async def test_what_the_new_branch_mines_does_not_come_back(rpc: Rpc, strict: StrictNode) -> None:
+    """An older attempt that the new branch holds takes the nonce; the removed one is stale."""
+    sender = Sender(strict)
+    older, newer = sender.sign(0), sender.sign(0, tip=2 * GWEI, cap=200 * GWEI)
+    await rpc.call("eth_sendRawTransaction", (newer.raw,))
+    await strict.seal(2)
+    await strict.reorg(2, [older.raw])
+
+    receipt = await rpc.call("eth_getTransactionReceipt", (older.hash,))
+    assert "0x1" == receipt["status"]
+    assert None is await rpc.call("eth_getTransactionReceipt", (newer.hash,))
+    assert (0, 0) == await status(rpc)
+    assert "0x1" == await rpc.call("eth_getTransactionCount", (sender.address, "pending"))
+
+
+async def test_a_reorg_leaves_a_gap_executable_again(rpc: Rpc, strict: StrictNode) -> None:
+    """What waited behind the removed transaction follows it again, without being sent anew."""
+    sender = Sender(strict)
+    await rpc.call("eth_sendRawTransaction", (sender.sign(0).raw,))
+    await strict.seal()
+    await rpc.call("eth_sendRawTransaction", (sender.sign(1).raw,))
+    before = await status(rpc)
+    await strict.reorg(1)
+
+    assert (1, 0) == before
+    assert (2, 0) == await status(rpc)
+
+
+async def test_a_rollback_puts_them_back_too(rpc: Rpc, strict: StrictNode) -> None:
+    """anvil_rollback shortens the chain; head, nonces and pool follow."""
+    sender = Sender(strict)
+    await rpc.call("eth_sendRawTransaction", (sender.sign(0).raw,))
+    await strict.seal(2)
+    await rpc.call("anvil_rollback", (2,))
+
+    assert ("0x0", 0) == (await rpc.call("eth_blockNumber"), strict.head.number)
+    assert (1, 0) == await status(rpc)
+
+
+async def test_an_impersonated_one_comes_back_as_well(rpc: Rpc, strict: StrictNode) -> None:
+    """Nobody signed it, so it goes back as the call it was, under the same hash."""
+    sender = Sender(strict)
+    await rpc.call("anvil_impersonateAccount", (sender.address,))
+    request = {"from": sender.address, "to": sender.address}
+    sent = await rpc.call("eth_sendTransaction", (request,))
+    await strict.seal()
+    await strict.reorg(1)
+    await strict.seal()
+
+    assert "0x2" == (await rpc.call("eth_getTransactionReceipt", (sent,)))["blockNumber"]
+
+
+async def test_too_deep_a_reorg_changes_nothing(rpc: Rpc, strict: StrictNode) -> None:
+    """Anvil's refusal is passed on, and the pool stays as it was."""
+    await rpc.call("eth_sendRawTransaction", (Sender(strict).sign(0).raw,))
+    await strict.seal()
+
+    with pytest.raises(RpcError, match="depth"):
+        await rpc.call("anvil_reorg", (5, []))
+    assert (0, 0) == await status(rpc)
+    assert "0x1" == await rpc.call("eth_blockNumber")
+
+
+async def test_a_snapshot_takes_the_pool_with_it(rpc: Rpc, strict: StrictNode) -> None:
+    """evm_revert brings back the chain and what was pooled then, and nothing that came later."""
+    sender = Sender(strict)
+    first, second = sender.sign(0), sender.sign(1)
+    await rpc.call("eth_sendRawTransaction", (first.raw,))
+    name = await rpc.call("evm_snapshot")
+    await rpc.call("eth_sendRawTransaction", (second.raw,))
+    await strict.seal()
+    reverted = await rpc.call("evm_revert", (name,))
+    again = await rpc.call("evm_revert", (name,))
+
+    assert (True, False) == (reverted, again)
+    assert (1, 0) == await status(rpc)
+    assert first.hash == (await rpc.call("eth_pendingTransactions"))[0]["hash"]
+    assert 0 == strict.head.number
+
+
+async def test_the_pool_follows_edited_accounts(rpc: Rpc, strict: StrictNode) -> None:
+    """anvil_setNonce and setBalance count at once: spent nonces and unpaid ones leave."""
+    rich, poor = Sender(strict, 0), Sender(strict, 1)
+    for each in (rich.sign(0), rich.sign(1), poor.sign(0)):
+        await rpc.call("eth_sendRawTransaction", (each.raw,))
+    await rpc.call("anvil_setNonce", (rich.address, "0x1"))
+    after_nonce = await status(rpc)
+    await rpc.call("anvil_setBalance", (poor.address, "0x0"))
+
+    assert (2, 0) == after_nonce
+    assert (1, 0) == await status(rpc)
+
+
+async def test_a_delegation_narrows_the_account(rpc: Rpc, strict: StrictNode) -> None:
+    """With EIP-7702 code the account may have one transaction in flight, and no gap."""
+    sender = Sender(strict)
+    code = "0xef0100" + strict.accounts[1].address[2:]
+    await rpc.call("anvil_setCode", (sender.address, code))
+
+    with pytest.raises(RpcError, match="gapped-nonce tx from delegated"):
+        await rpc.call("eth_sendRawTransaction", (sender.sign(1).raw,))
+    await rpc.call("eth_sendRawTransaction", (sender.sign(0).raw,))
+    with pytest.raises(RpcError, match="in-flight transaction limit reached"):
+        await rpc.call("eth_sendRawTransaction", (sender.sign(1).raw,))
+
+
+async def test_a_base_fee_set_by_a_test_counts_at_once(rpc: Rpc, strict: StrictNode) -> None:
+    """Above the cap the transaction stays pooled and out of the block, then it is mined."""
+    signed = Sender(strict).sign(0, cap=3 * GWEI)
+    await rpc.call("eth_sendRawTransaction", (signed.raw,))
+    await rpc.call("anvil_setNextBlockBaseFeePerGas", (hex(4 * GWEI),))
+    await strict.seal()
+    kept = await status(rpc)
+    await rpc.call("anvil_setNextBlockBaseFeePerGas", (hex(2 * GWEI),))
+    await strict.seal()
+
+    assert (1, 0) == kept
+    assert "0x2" == (await rpc.call("eth_getTransactionReceipt", (signed.hash,)))["blockNumber"]
+
+
+async def test_reorgs_come_by_themselves_where_the_script_says_so() -> None:
+    """Every third block is followed by one, sealed by whomever; the same seed, the same depths."""
+    script = FaultScript(seed=3, reorg_every=3, reorg_depth=1)
+    async with open_strict_node(faults=script, accounts=1) as node, HttpRpc(node.rpc_url) as rpc:
+        sender, waiting = Sender(node), []
+        for nonce in range(3):
+            await rpc.call("eth_sendRawTransaction", (sender.sign(nonce).raw,))
+            await rpc.call("evm_mine")
+            waiting.append((await status(rpc))[0])
+    depths = [FaultScript(seed=3, reorg_every=3).reorg_due(n) for n in range(1, 10) for _ in "12"]
+
+    assert [0, 0, 1] == waiting
+    assert depths[::2] == depths[1::2]
+    assert [3, 6, 9] == [index + 1 for index, depth in enumerate(depths[::2]) if depth]
