@@ -704,3 +704,21 @@ def test_a_stopped_process_is_taken_over(journal: str, capsys: pytest.CaptureFix
 
     assert (1, "", 1, 0) == (process.returncode, said, complaint.count("\n"), money)
     assert f"journal {journal} was taken over by another process" in complaint
+
+
+def test_several_nodes_are_asked_together(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of three real ones one may be dead; and one address given twice would be two votes."""
+    ask(url, "anvil_setBalance", REAL, hex(10**18))
+    before = balance(url, BOB)
+    with posing_as_geth(url) as geth:
+        other = geth.replace("127.0.0.1", "localhost")
+        words = ("--to", BOB, "--value-wei", "2", "--visibility", "public", "--rpc-url", geth)
+        key = (*keyfile_options(tmp_path), "--live", "--chain-id", "31337")
+
+        told = sent(capsys, *words, "--rpc-url", other, "--rpc-url", "http://127.0.0.1:9", *key)
+        twice = sent(capsys, *words, "--rpc-url", geth, *key, code=2)
+
+    assert ("Confirmed", before + 2) == (told["outcome"], balance(url, BOB))
+    assert "the same node address is given twice: it would have two votes" == twice["error"]

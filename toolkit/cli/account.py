@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from toolkit.chain.node import Node
     from toolkit.chain.signer import Signer
     from toolkit.journal.sqlite import SqliteBackend
     from toolkit.model.chain import Mode
     from toolkit.session import Session
 
 KEYSTORES = Path("~/.foundry/keystores")
+TIMEOUT_S = 10.0
 _KEY = re.compile(r"(0x)?[0-9a-fA-F]{64}")
 
 
@@ -58,8 +60,8 @@ def add_account_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def node_urls(args: argparse.Namespace) -> list[str]:
-    """The nodes' addresses, at least one.
+def node_urls(args: argparse.Namespace) -> str | list[str]:
+    """The node's address, or those of several that are asked together.
 
     Raises:
         ConfigError: none was given.
@@ -69,16 +71,20 @@ def node_urls(args: argparse.Namespace) -> list[str]:
     urls = args.rpc_url or [url for url in [os.environ.get("ETH_RPC_URL")] if url]
     if not urls:
         raise ConfigError("no node: give --rpc-url or set ETH_RPC_URL")
-    return list(urls)
+    return str(urls[0]) if len(urls) == 1 else list(urls)
 
 
-def node_url(args: argparse.Namespace) -> str:
-    """The one node's address, for what only asks.
+@asynccontextmanager
+async def open_node(args: argparse.Namespace) -> AsyncGenerator["Node", None]:
+    """The node, or the quorum of several, only to ask."""
+    from toolkit.chain.node import Node
+    from toolkit.chain.web3_bridge import rpc_of
 
-    Raises:
-        ConfigError: none was given.
-    """
-    return node_urls(args)[0]
+    rpc = rpc_of(node_urls(args), timeout_s=TIMEOUT_S)
+    try:
+        yield Node(rpc)
+    finally:
+        await rpc.close()
 
 
 def open_signer(args: argparse.Namespace) -> "Signer":
@@ -160,7 +166,7 @@ async def open_session(
             stack.callback(leases.close)
         yield await stack.enter_async_context(
             connect(
-                node_url(args),
+                node_urls(args),
                 signer=signer,
                 relays=relays,
                 journal=_journal(args),
@@ -186,14 +192,9 @@ async def node_mode(
 ) -> "Mode":
     """Ask the node what it is, and so which mode a session on it would be in."""
     from toolkit.chain.modes import choose_mode, identify
-    from toolkit.chain.node import Node
-    from toolkit.chain.rpc import open_rpc
 
-    rpc = open_rpc(node_url(args))
-    try:
-        return choose_mode(await identify(Node(rpc)), live=live, chain_id=chain_id)
-    finally:
-        await rpc.close()
+    async with open_node(args) as node:
+        return choose_mode(await identify(node), live=live, chain_id=chain_id)
 
 
 def _password(args: argparse.Namespace) -> str:

@@ -8,7 +8,7 @@ from toolkit.cli.account import (
     add_account_options,
     add_node_options,
     node_mode,
-    node_url,
+    open_node,
     open_session,
     open_signer,
 )
@@ -51,19 +51,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def _status(args: argparse.Namespace) -> int:
     import asyncio
 
-    from toolkit.chain.node import Node
-    from toolkit.chain.rpc import open_rpc
     from toolkit.execution.executor import status
     from toolkit.model.chain import address
 
     async def read() -> int:
         executor, tokens = address(args.executor), tuple(map(address, args.token))
         mode = await node_mode(args)
-        rpc = open_rpc(node_url(args))
-        try:
-            seen = await status(Node(rpc), executor, tokens=tokens)
-        finally:
-            await rpc.close()
+        async with open_node(args) as node:
+            seen = await status(node, executor, tokens=tokens)
         document: dict[str, object] = {name: getattr(seen, name) for name in seen.__struct_fields__}
         for name in ("balances", "allowances"):
             amounts: Mapping[Address, int] = getattr(seen, name)

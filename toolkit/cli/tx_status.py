@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toolkit.cli.account import add_node_options, node_mode, node_url
+from toolkit.cli.account import add_node_options, node_mode, open_node
 from toolkit.cli.ending import facts, show
 
 if TYPE_CHECKING:
@@ -118,27 +118,22 @@ def _line(one: "PastAttempt") -> str:
 
 async def _on_chain(args: argparse.Namespace, found: "RequestHistory") -> dict[str, object]:
     """What a node knows of the attempts, and how many transactions it counts of the account."""
-    from toolkit.chain.node import Node
-    from toolkit.chain.rpc import open_rpc
     from toolkit.model.errors import ConfigError
 
     mode = await node_mode(args)
-    rpc = open_rpc(node_url(args))
-    try:
-        node = Node(rpc)
+    async with open_node(args) as node:
         chain_id, head = await node.chain_id(), await node.head()
         if found.chain_id not in {None, chain_id}:
             raise ConfigError(
                 f"{found.request_id} is of chain {found.chain_id}, the node is on chain {chain_id};"
                 " give a node of that chain"
             )
-        mined = None
-        pending = []
+        mined, pending = None, []
         for one in found.attempts:
             receipt = await node.receipt(one.tx_hash)
             if receipt is not None:
                 mined = receipt
-            elif await rpc.call("eth_getTransactionByHash", [one.tx_hash]) is not None:
+            elif await node.rpc.call("eth_getTransactionByHash", [one.tx_hash]) is not None:
                 pending.append(one.tx_hash)
         chain: dict[str, object] = {
             "mode": mode.value,
@@ -147,8 +142,6 @@ async def _on_chain(args: argparse.Namespace, found: "RequestHistory") -> dict[s
             "chain_mined": None,
             "chain_pending": pending,
         }
-    finally:
-        await rpc.close()
     if mined is not None:
         chain["chain_mined"] = mined.transaction_hash
         chain["chain_block"] = mined.block_number
