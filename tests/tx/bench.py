@@ -80,16 +80,18 @@ class Bench:
     def do(self, event: Event) -> None:
         for effect in self.step(event):
             if isinstance(effect, Sign):
-                signed = OWNER.sign_transaction_now(effect.unsigned)
-                self.do(
-                    Prepared(
-                        lane=ME,
-                        request_id=effect.request_id,
-                        signed=signed,
-                        cancels=effect.cancels,
-                        version=effect.version,
-                    )
-                )
+                self.prepared_as(effect, OWNER.sign_transaction_now(effect.unsigned))
+
+    def prepared_as(self, effect: Sign, signed: SignedTransaction) -> None:
+        self.do(
+            Prepared(
+                lane=ME,
+                request_id=effect.request_id,
+                signed=signed,
+                cancels=effect.cancels,
+                version=effect.version,
+            )
+        )
 
     def step(self, event: Event) -> Sequence[Effect]:
         self.state, effects = step(self.state, event)

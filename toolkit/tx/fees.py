@@ -96,16 +96,13 @@ def outbids(quote: FeeQuote, old: UnsignedTransaction) -> bool:
     return cap > old.fee_cap or tip > _tip(old)
 
 
-def at_least(quote: FeeQuote, floor: FeeQuote) -> FeeQuote:
-    """The quote, raised to the floor on each field."""
-    return msgspec.structs.replace(
-        quote,
-        max_fee_per_gas=max(quote.max_fee_per_gas, floor.max_fee_per_gas),
-        max_priority_fee_per_gas=max(
-            quote.max_priority_fee_per_gas, floor.max_priority_fee_per_gas
-        ),
-        base_fee_per_gas=max(quote.base_fee_per_gas, floor.base_fee_per_gas),
-    )
+def at_least(quote: FeeQuote, floor: FeeQuote, *, most: int) -> FeeQuote:
+    """The quote, raised to the floor on each field, but by the floor no higher than `most`."""
+    fields = ("max_fee_per_gas", "max_priority_fee_per_gas", "base_fee_per_gas")
+    raised = {
+        field: max(getattr(quote, field), min(getattr(floor, field), most)) for field in fields
+    }
+    return msgspec.structs.replace(quote, **raised)
 
 
 def urgency_by_deadline(urgency: Urgency, *, blocks_left: int | None) -> Urgency:

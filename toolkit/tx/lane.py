@@ -198,7 +198,8 @@ def _answered(draft: Draft, event: Answered) -> None:
     job = draft.put(job, **changes)
     if after is Exposure.PRIVATE and event.destination not in draft.state.relays:
         draft.update(relays=(*draft.state.relays, event.destination))
-    if event.recovery is Recovery.FAIL and not job.landed:
+    unspent = attempt.signed.unsigned.nonce >= draft.state.nonce
+    if event.recovery is Recovery.FAIL and unspent and not job.landed:
         _refused_for_good(draft, job, attempt, event.message)
 
 

@@ -115,7 +115,11 @@ class LaneState(msgspec.Struct, frozen=True, kw_only=True):
         if job.cancelling:
             urgency = Urgency.NEXT_BLOCK
         found = self.quotes.get(urgency.name) or next(iter(self.quotes.values()), None)
-        return found if found is None or job.floor is None else fees.at_least(found, job.floor)
+        if found is None or job.floor is None:
+            return found
+        # A wish above the ceiling bids the ceiling; only the market can be too dear to follow.
+        gas = fees.CANCEL_GAS if job.cancelling else job.request.gas or fees.CANCEL_GAS
+        return fees.at_least(found, job.floor, most=self.limits.max_cost_wei // gas)
 
     def _leased(self) -> Iterable[int]:
         return (tx.unsigned.nonce for lease in self.leases.values() for tx in lease.signed)
