@@ -1,0 +1,49 @@
+"""The table of guards follows the code, and a guard that is missing is noticed."""
+
+from pathlib import Path
+
+import pytest
+
+from scripts.soak.mutants import MUTANTS, Mutant
+from scripts.soak.mutations import caught_after, mutated, without
+from toolkit.model.errors import DataError
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_every_guard_is_where_the_table_says(mutant: Mutant) -> None:
+    """Each guard's text is in its file exactly once, and the file still compiles without it."""
+    compile(mutated(mutant), mutant.file, "exec")
+
+
+def test_a_guard_that_is_gone_is_an_error(tmp_path: Path) -> None:
+    """The table cannot silently fall behind the code."""
+    (tmp_path / "toolkit").mkdir()
+    (tmp_path / "toolkit" / "a.py").write_text("x = 1\nx = 1\n")
+
+    with pytest.raises(DataError, match=r"is 0 times in toolkit/a\.py"):
+        mutated(Mutant("m", "a.py", "y = 1", ""), tmp_path)
+    with pytest.raises(DataError, match="is 2 times"):
+        mutated(Mutant("m", "a.py", "x = 1", ""), tmp_path)
+
+
+def test_only_the_copy_is_changed() -> None:
+    """The package itself stays as it is; everything else in the copy is the package's own."""
+    mutant = MUTANTS[0]
+    with without(mutant) as folder:
+        changed = (folder / "toolkit" / mutant.file).read_text()
+        linked = (folder / "toolkit" / "model").resolve()
+
+    assert mutant.guard not in changed
+    assert "model" == linked.name
+    mutated(mutant)
+
+
+@pytest.mark.timeout(120)
+def test_a_missing_guard_is_noticed() -> None:
+    """Without durability before the send, the first schedules fail."""
+    mutant = next(one for one in MUTANTS if one.name == "nothing is sent that is not durable")
+
+    number, why = caught_after(mutant, 0)
+
+    assert 1 <= number <= 20
+    assert "durable" in why
