@@ -1,4 +1,5 @@
 # ruff: noqa: ARG002 - the fakes take what the real ones take
+import asyncio
 import random
 from collections.abc import Sequence
 
@@ -198,6 +199,36 @@ async def test_a_node_that_talks_nonsense_about_a_stranger_is_asked_again_later(
     seen = await observe(world, state, head=world.tip, quotes={}, reorged=False)
 
     assert ((), 1) == (seen.spenders, seen.nonce)
+
+
+async def test_many_strangers_are_looked_for_at_once() -> None:
+    """Sixteen nonces spent elsewhere cost a lane no more time than one."""
+
+    class Slow(World):
+        waiting = most = 0
+
+        async def transaction(self, tx_hash: Hash) -> dict[str, object] | None:
+            self.waiting += 1
+            self.most = max(self.most, self.waiting)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            self.waiting -= 1
+            return await super().transaction(tx_hash)
+
+    world = Slow(random.Random(1))
+    (job,) = (state := _lane(world)).jobs.values()
+    jobs = {}
+    for nonce in range(16):
+        signed = world.sign(job.request, nonce=nonce, fee=50 * GWEI)
+        jobs[str(nonce)] = msgspec.structs.replace(
+            job, request_id=str(nonce), tries=(msgspec.structs.replace(job.last, signed=signed),)
+        )
+        world.spend_outside()
+    state = msgspec.structs.replace(state, jobs=jobs, slots={n: str(n) for n in range(16)})
+
+    seen = await observe(world, state, head=world.tip, quotes={}, reorged=False)
+
+    assert (16, 16) == (len(seen.spenders), world.most)
 
 
 async def test_a_fallen_count_is_looked_at_again() -> None:
