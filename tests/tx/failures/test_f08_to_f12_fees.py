@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.tx.failures.bot import FRIEND, GWEI, Market, open_bot, payment
+from tests.tx.failures.bot import GWEI, Market, open_bot, payment
 from toolkit.model.errors import FeeLimitReached
 from toolkit.model.tx import Confirmed, Replaced, bumped
 from toolkit.tx.scheduler import SchedulerConfig
@@ -121,6 +121,7 @@ async def test_f12_somebody_else_holds_the_slot(profile: str) -> None:
         assert bot.node.pool.get(foreign.hash) is not None  # still theirs
         assert "replacement transaction underpriced" in bot.public.refusals()[0]
         assert max(cap for cap, _ in bids) <= CEILING
+        assert bumped(bids[-1][0]) > CEILING  # it tried as far as it may
         assert len(bids) <= 16  # 10 gwei to 40 gwei by tenths
         await bot.seal(2, base_fee_wei=GWEI)
         after = await bot.scheduler.send(payment(5))
@@ -130,4 +131,22 @@ async def test_f12_somebody_else_holds_the_slot(profile: str) -> None:
         assert isinstance(outcome, Confirmed)
         assert 7 + 5 == await bot.received()
         assert 2 == await bot.chain_nonce()
-        assert FRIEND == foreign.unsigned.to
+
+
+@PROFILES
+async def test_f12_a_holder_below_the_ceiling_is_outbid(profile: str) -> None:
+    """Refused for somebody's higher bid, ours rises from head to head until it has the slot."""
+    market = Market(10 * GWEI, GWEI)
+    async with open_bot(profile, config=EAGER, oracle=market) as bot:
+        sent = await bot.scheduler.send(payment(3))
+        foreign = await bot.by_hand(
+            0, value=7, max_fee_per_gas=15 * GWEI, max_priority_fee_per_gas=2 * GWEI
+        )
+        await bot.seal(12, base_fee_wei=100 * GWEI)
+        held = bot.node.pool.get(foreign.hash)
+        (outcome,) = await bot.settle([sent], base_fee_wei=GWEI)
+
+        assert held is None
+        assert isinstance(outcome, Confirmed)
+        assert bot.public.hashes(0)[-1] == outcome.tx_hash
+        assert (1, 3) == (await bot.chain_nonce(), await bot.received())
