@@ -47,6 +47,7 @@ def test_it_serves_until_a_signal_and_leaves_nothing_behind(
     with start("--port", "0", "--block-time", "0", "--builders", "2") as process:
         assert process.stdout is not None
         ready = json.loads(process.stdout.readline())
+        info = ask(ready["rpc"], "toolkit_info")
         before = int(str(ask(ready["rpc"], "eth_blockNumber")), 16)
         ask(ready["rpc"], "evm_mine")
         after = int(str(ask(ready["rpc"], "eth_blockNumber")), 16)
@@ -62,6 +63,8 @@ def test_it_serves_until_a_signal_and_leaves_nothing_behind(
         for key in ("chain_id", "relays", "pools", "tokens")
     )
     assert before + 1 == after
+    assert isinstance(info, dict)
+    assert "geth" == info["mempool"]
     assert len(groups) == 2
     assert (code, "", "") == (process.returncode, rest, errors)
     assert wait_until_gone(groups) == []
@@ -84,6 +87,15 @@ def test_blocks_come_by_themselves_with_a_block_time() -> None:
     assert block["transactions"]
 
 
+def test_an_unknown_mempool_is_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    """Only the profiles there are can be asked for."""
+    code = main(["devnet", "--mempool", "parity"])
+
+    error = capsys.readouterr().err
+    assert 2 == code
+    assert all(name in error for name in devnet.MEMPOOLS)
+
+
 def test_a_taken_port_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing is built when the port is taken: one line that names it, exit code 1."""
     with socket.socket() as taken:
@@ -100,7 +112,6 @@ def test_a_taken_port_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--mempool", "geth"], "--mempool geth is not offered yet"),
         (["--builders", "0"], "builders 0 is not between"),
         (["--block-time", "-1"], "block_time -1 s is not between 0"),
         (["--block-time", "nan"], "block_time nan s is not between 0"),

@@ -16,7 +16,7 @@ from toolkit.devnet.tokens import TOKENS
 from toolkit.devnet.trades import FlowConfig
 from toolkit.gas.rules import next_base_fee
 from toolkit.model.bundle import MissCause
-from toolkit.model.errors import ConfigError, DevnetError
+from toolkit.model.errors import ConfigError, DevnetError, RpcError
 
 
 @pytest.fixture(autouse=True)
@@ -102,6 +102,35 @@ async def test_opportunities_come_and_are_what_the_search_says() -> None:
     assert count >= 8
 
 
+@pytest.mark.parametrize("mempool", ["reth", "none"])
+async def test_the_market_goes_on_under_other_pool_rules(mempool: str) -> None:
+    """Traders and crowd put their transactions through the pool, and blocks are full of them."""
+    async with Devnet(DevnetConfig(seed=4, mempool=mempool)) as devnet:
+        for _ in range(5):
+            head = await devnet.step()
+            assert head.gas_used > 0
+        public = [len(slot.public) for slot in devnet.slots]
+
+    assert mempool == devnet.mempool.rules.name
+    assert min(public) > 0
+
+
+async def test_a_devnet_goes_wrong_on_request() -> None:
+    """Its faults strike clients of its rpc, not the market behind it."""
+    async with Devnet(DevnetConfig(seed=4)) as devnet, HttpRpc(devnet.rpc_url) as rpc:
+        devnet.faults.next("eth_blockNumber", "error", code=-32000, message="not now")
+        devnet.faults.reorg_every, devnet.faults.reorg_depth = 1, 1
+        await devnet.step()
+        first = await devnet.step()
+        with pytest.raises(RpcError, match="not now"):
+            await rpc.call("eth_blockNumber")
+        number = int(await rpc.call("eth_blockNumber"), 16)
+        returned = len(devnet.mempool)
+
+    assert first.number == number == devnet.head.number
+    assert returned > 0
+
+
 async def test_users_accounts_are_fresh_and_funded() -> None:
     """Accounts differ by seed, hold ether and every token, and their repr hides the key."""
     config = DevnetConfig(seed=8, accounts=2, flow=False)
@@ -185,6 +214,8 @@ async def test_an_unreachable_upstream_is_one_clear_line() -> None:
         {"seed": "x"},
         {"depth_percent": 0.5},
         {"hardfork": 5},
+        {"mempool": None},
+        {"mempool": "parity"},
     ],
 )
 def test_impossible_settings_are_refused(field: dict[str, Any]) -> None:

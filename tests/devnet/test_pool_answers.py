@@ -10,7 +10,7 @@ from coincurve import PrivateKey
 from tests.devnet.conftest import GWEI, Sender
 from toolkit.chain.encoding import uint
 from toolkit.chain.hashing import checksum, keccak
-from toolkit.chain.rpc import Rpc
+from toolkit.chain.rpc import HttpRpc, Rpc
 from toolkit.devnet.strict_node import StrictNode, open_strict_node
 from toolkit.model.errors import RpcError
 
@@ -111,14 +111,17 @@ async def test_a_pooled_transaction_reads_like_a_mined_one(
     assert differing <= {*place, "gasPrice", "blockTimestamp"}
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(120)  # Anvil prepares itself for several seconds before its first proof
 async def test_a_blob_transaction_is_pooled_and_mined_with_its_sidecar(
-    rpc: Rpc, strict: StrictNode
+    strict: StrictNode,
 ) -> None:
     """Type 3: pooled with its blob hash, and mined by Anvil, which checks the blob's proof."""
-    answer = await rpc.call("eth_sendRawTransaction", (empty_blob(strict),))
-    pooled = await rpc.call("eth_getTransactionByHash", (answer,))
-    await strict.seal()
-    receipt = await rpc.call("eth_getTransactionReceipt", (answer,))
+    async with HttpRpc(strict.rpc_url) as rpc:
+        answer = await rpc.call("eth_sendRawTransaction", (empty_blob(strict),))
+        pooled = await rpc.call("eth_getTransactionByHash", (answer,))
+        await strict.seal()
+        receipt = await rpc.call("eth_getTransactionReceipt", (answer,))
 
     assert ("0x3", 1) == (pooled["type"], len(pooled["blobVersionedHashes"]))
     assert "0x1" == receipt["status"]

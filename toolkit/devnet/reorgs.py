@@ -135,5 +135,7 @@ async def seal_and_reorg(market: Market, edits: ChainEdits, faults: FaultScript)
         DevnetError: as `Market.seal`.
     """
     head = await market.seal()
-    if depth := faults.reorg_due(head.number):
-        await edits.reorg(min(depth, head.number))
+    # Anvil cannot go back to the block that it forked.
+    most = head.number - market.first.number - 1
+    if depth := min(faults.reorg_due(head.number), most):
+        await edits.reorg(depth)

@@ -62,7 +62,7 @@ class Market:
         self._chain_id = chain_id
         self.builders = tuple(builders)
         self.pool = pool
-        self.head = head
+        self.first = self.head = head
         self.slots: deque[SlotRecord] = deque(maxlen=MAX_SLOTS_KEPT)
         self.gate = Gate()
         self._log = log_of(__name__, mode)
