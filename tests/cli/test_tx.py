@@ -1,5 +1,6 @@
 """`toolkit tx` from the shell, against real nodes of every mode."""
 
+import asyncio
 import json
 import os
 import signal
@@ -23,8 +24,11 @@ from tests.cli.nodes import (
 )
 from toolkit.chain.signer import LocalSigner, decode_transaction
 from toolkit.cli.main import main
+from toolkit.journal.compaction import compact
 from toolkit.journal.sqlite import SqliteBackend, read_entries
 from toolkit.model.tx import UnsignedTransaction
+from toolkit.session import connect
+from toolkit.tx.recovery import Fold, checkpoint, recover
 
 ROOT = Path(__file__).resolve().parents[2]
 BOB = "0x00000000000000000000000000000000000000b0"
@@ -722,3 +726,38 @@ def test_several_nodes_are_asked_together(
 
     assert ("Confirmed", before + 2) == (told["outcome"], balance(url, BOB))
     assert "the same node address is given twice: it would have two votes" == twice["error"]
+
+
+def test_status_reads_a_compacted_journal(journal: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a checkpoint stands for is told as before, open or over, by any of its names."""
+    with anvil("--chain-id", "31337", "--no-mining") as slow:
+        over = stuck(capsys, slow, journal, "--idempotency-key", "over")
+        ask(slow, "evm_mine")
+        waiting = stuck(capsys, slow, journal, "--idempotency-key", "open")
+        before = {}
+        for name in ("over", "open", str(waiting["tx_hash"])):
+            assert 0 == run("status", name, "--journal", journal, "--json")
+            before[name] = json.loads(capsys.readouterr().out)
+        asyncio.run(checkpointed(slow, journal))
+        compact(Path(journal), reports={"tx.outcome"})
+        with pytest.raises(StopIteration):
+            next(iter(read_entries(Path(journal), "tx.request")))
+        after = {}
+        for name in before:
+            assert 0 == run("status", name, "--journal", journal, "--json")
+            after[name] = json.loads(capsys.readouterr().out)
+
+    assert "confirmed" == after["over"]["state"]
+    assert (over["tx_hash"], 7) == (after["over"]["tx_hash"], after["over"]["value_wei"])
+    assert before["open"] == after["open"] == after[str(waiting["tx_hash"])]
+
+
+async def checkpointed(url: str, journal: str) -> None:
+    """Let a session fold its journal, as a long run does from time to time."""
+    async with connect(url, signer=LocalSigner(KEY), journal=journal) as session:
+        await session.advance()
+        log = session.journal
+        recovered = recover(log)
+        fold = Fold(opening=recovered.opening, lanes=recovered.lanes, seqs=recovered.seqs)
+        checkpoint(log, fold)
+        await log.commit()

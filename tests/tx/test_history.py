@@ -30,19 +30,29 @@ from toolkit.tx.events import (
     Answered,
     CancelAsked,
     Ended,
+    Event,
     Failed,
+    LaneLimits,
+    LaneOpened,
     Mined,
     Observed,
     Prepared,
     Reopened,
 )
 from toolkit.tx.history import first_entry, history, request_named
+from toolkit.tx.lane import open_lane, step
+from toolkit.tx.recovery import CHECKPOINT, Fold
 
 SIGNER = LocalSigner(b"\1" * 32)
 LANE = SIGNER.address
 BLOCK = Hash("0x" + "0b" * 32)
 QUOTE = FeeQuote(max_fee_per_gas=9, max_priority_fee_per_gas=1, base_fee_per_gas=4, for_block=8)
-REPORTS: dict[object, str] = {Failed: FAILED, Reopened: REOPENED, Ended: OUTCOME}
+REPORTS: dict[object, str] = {
+    Failed: FAILED,
+    Reopened: REOPENED,
+    Ended: OUTCOME,
+    Fold: f"checkpoint.{CHECKPOINT}",
+}
 
 
 def entries(*events: msgspec.Struct) -> list[Entry]:
@@ -252,6 +262,29 @@ def test_a_request_is_found_by_every_name() -> None:
     found = history(made, "dry-5")
     assert found is not None
     assert ("dryrun", None) == (found.state, found.request)
+
+
+def test_a_checkpoint_stands_for_what_is_gone() -> None:
+    """From a checkpoint on, nothing of a request is missing but what destinations answered."""
+    opened = LaneOpened(
+        lane=LANE,
+        chain_id=7,
+        limits=LaneLimits(max_cost_wei=10**18),
+        anchor_block=1,
+        anchor_hash=BLOCK,
+    )
+    asked = CancelAsked(lane=LANE, request_id="tx-1")
+    way: list[Event] = [opened, accepted(), prepared(), answered(), asked]
+    state = open_lane(opened)
+    for event in way[1:]:
+        state, _ = step(state, event)
+    fold = Fold(opening=opened, lanes={LANE: state}, seqs={"tx-1": 2})
+
+    recalled = history(entries(fold, observed(9, 0)), "tx-1")
+
+    assert history(entries(*way, observed(9, 0)), "tx-1") == recalled
+    assert "tx-1" == request_named(entries(fold), prepared().signed.hash)
+    assert None is request_named(entries(fold), "tx-2")
 
 
 def test_nothing_is_told_of_a_request_that_is_not_there() -> None:

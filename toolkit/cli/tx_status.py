@@ -1,6 +1,7 @@
 """`toolkit tx status`: one request as its journal and its chain tell it."""
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,7 +9,10 @@ from toolkit.cli.account import add_node_options, node_mode, open_node
 from toolkit.cli.ending import facts, show
 
 if TYPE_CHECKING:
+    from toolkit.journal.log import Entry
     from toolkit.tx.history import PastAttempt, RequestHistory
+
+_HASH_LETTERS = 66
 
 
 def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -48,25 +52,41 @@ def read(journal: Path, name: str) -> "RequestHistory":
         ConfigError: no journal there, or no such request in it.
         JournalCorrupt: an entry cannot be read.
     """
-    from toolkit.journal.sqlite import read_entries
     from toolkit.model.errors import ConfigError
-    from toolkit.tx.history import READ, first_entry, history, request_named
+    from toolkit.tx.history import first_entry, history, request_named
 
-    path, kinds = journal.expanduser(), frozenset(READ)
-    entries = (one for one in read_entries(path) if one.kind in kinds)
-    wanted = name.lower() if name.startswith("0x") else name
-    request_id = request_named(entries, wanted)
+    path = journal.expanduser()
+    wanted = name.lower() if len(name) == _HASH_LETTERS else name
+    request_id = request_named(_entries(path, after=0), wanted)
     found = None
     if request_id is not None:
-        first = first_entry(request_id)
-        later = (one for one in read_entries(path) if one.seq >= first)
-        found = history(later, request_id)
+        found = history(_entries(path, after=first_entry(request_id) - 1), request_id)
     if found is None:
         raise ConfigError(
             f"the journal {path} has no request {name}; `toolkit journal show --kind tx.request` "
             "lists them"
         )
     return found
+
+
+def _entries(path: Path, *, after: int) -> "Iterator[Entry]":
+    """What concerns requests; what compaction left of older ones comes first."""
+    import sqlite3
+    from contextlib import closing
+
+    from toolkit.journal.layout import SCHEMA_VERSION, holder_of, require_journal, unreadable
+    from toolkit.journal.sqlite import open_to_read, read_entries
+    from toolkit.journal.verification import kept_entries
+    from toolkit.tx.history import READ
+
+    with closing(open_to_read(path)) as database:
+        try:
+            if require_journal(database, path) == SCHEMA_VERSION:
+                base = holder_of(database, path).bounds.base
+                yield from (one for one in kept_entries(database, path, base) if one.kind in READ)
+        except sqlite3.DatabaseError as error:
+            raise unreadable(path, 1, error) from None
+    yield from read_entries(path, *READ, after=after)
 
 
 def _document(found: "RequestHistory") -> dict[str, object]:

@@ -26,10 +26,13 @@ from toolkit.tx.events import (
     Prepared,
     Reopened,
 )
+from toolkit.tx.job import Job
+from toolkit.tx.recovery import CHECKPOINT, Fold
 
-_Told = Event | Ended | Failed | Reopened
+_Told = Event | Ended | Failed | Reopened | Fold
 _TYPES: dict[str, type[_Told]] = {
     **KINDS,
+    f"checkpoint.{CHECKPOINT}": Fold,
     OUTCOME: Ended,
     DRY: Ended,
     FAILED: Failed,
@@ -55,8 +58,8 @@ class PastAttempt(msgspec.Struct, frozen=True, kw_only=True):
 class RequestHistory(msgspec.Struct, frozen=True, kw_only=True):
     """One request from its acceptance to where the journal ends.
 
-    `state` is one of those of `toolkit.tx.status.RequestStatus`. A dry run has no `request`: it was
-    never accepted.
+    `state` is one of those of `toolkit.tx.status.RequestStatus`. `request` is None of a dry run,
+    which was never accepted, and of one whose acceptance was compacted away.
     """
 
     request_id: str
@@ -94,7 +97,11 @@ def first_entry(name: str) -> int:
 def request_named(entries: Iterable[Entry], name: str) -> str | None:
     """The request with this id, idempotency key, or hash of any attempt; None if there is none."""
     for event in _events(entries):
-        if _names(event, name):
+        if isinstance(event, Fold):
+            for _, job in _jobs(event):
+                if name in {job.request_id, *(one.signed.hash for one in job.tries)}:
+                    return job.request_id
+        elif _names(event, name):
             return getattr(event, "request_id", None)
     return None
 
@@ -102,18 +109,25 @@ def request_named(entries: Iterable[Entry], name: str) -> str | None:
 def history(entries: Iterable[Entry], request_id: str) -> RequestHistory | None:
     """Read one request; entries before `first_entry(request_id)` are not needed.
 
-    None where the entries have no such request.
+    Of a journal that was compacted, a checkpoint stands for what is gone. None where the entries
+    have no such request.
 
     Raises:
         JournalCorrupt: an entry's data is not what its kind says.
     """
     reading: _Reading | None = None
     for event in _events(entries):
-        if isinstance(event, Observed) and reading is not None:
-            reading.observe(event)
+        if isinstance(event, Fold):
+            for lane, job in _jobs(event):
+                if job.request_id == request_id:
+                    reading = reading or _Reading(request_id, lane)
+                    reading.recall(job)
+        elif isinstance(event, Observed):
+            if reading is not None:
+                reading.observe(event)
         elif getattr(event, "request_id", None) == request_id:
-            if reading is None and isinstance(event, Accepted | Ended):
-                reading = _Reading(event)
+            if reading is None and isinstance(event, Accepted | Ended | Failed):
+                reading = _Reading(request_id, event.lane)
             if reading is not None:
                 reading.read(event)
     return None if reading is None else reading.result()
@@ -132,6 +146,12 @@ def _events(entries: Iterable[Entry]) -> Iterator[_Told]:
             ) from None
 
 
+def _jobs(fold: Fold) -> Iterator[tuple[Address, Job]]:
+    for lane, state in fold.lanes.items():
+        for job in state.jobs.values():
+            yield lane, job
+
+
 def _names(event: _Told, name: str) -> bool:
     match event:
         case Accepted():
@@ -145,11 +165,22 @@ def _names(event: _Told, name: str) -> bool:
             return False
 
 
+class _Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What the author wanted."""
+
+    request: TransactionRequest
+    after: str | None
+    deadline_block: int | None
+
+
 class _Reading:
     """One request while its entries go by."""
 
-    def __init__(self, first: Accepted | Ended) -> None:
-        self._first = first
+    def __init__(self, request_id: str, lane: Address) -> None:
+        self._asked: _Asked | None = None
+        self._request_id = request_id
+        self._lane = lane
+        self._idempotency_key: str | None = None
         self._prepared: dict[Hash, Prepared] = {}
         self._exposures: dict[Hash, Exposure] = {}
         self._answers: dict[Hash, tuple[str, ...]] = {}
@@ -159,9 +190,32 @@ class _Reading:
         self._failure = ""
         self._block = 0
 
+    def recall(self, job: Job) -> None:
+        """Take in what a checkpoint knows of it; idempotency keys are not in there."""
+        self._asked = _Asked(
+            request=job.request, after=job.after, deadline_block=job.deadline_block
+        )
+        self._mined = job.mined
+        self._cancel_asked = job.cancel_asked
+        for one in job.tries:
+            tx_hash = one.signed.hash
+            self._prepared[tx_hash] = Prepared(
+                lane=self._lane,
+                request_id=job.request_id,
+                signed=one.signed,
+                cancels=one.cancels,
+                version=one.version,
+            )
+            self._exposures[tx_hash] = max(one.exposures.values(), default=Exposure.NONE)
+
     def read(self, event: _Told) -> None:
         """Take one entry of this request in."""
         match event:
+            case Accepted():
+                self._idempotency_key = event.idempotency_key
+                self._asked = _Asked(
+                    request=event.request, after=event.after, deadline_block=event.deadline_block
+                )
             case Prepared():
                 self._prepared[event.signed.hash] = event
                 self._exposures[event.signed.hash] = Exposure.JOURNALLED
@@ -183,7 +237,7 @@ class _Reading:
 
     def observe(self, event: Observed) -> None:
         """Take in what a head brought, if it was this request's lane that looked."""
-        if event.lane != self._first.lane:
+        if event.lane != self._lane:
             return
         self._block = event.block
         if event.reorged:
@@ -194,11 +248,11 @@ class _Reading:
 
     def result(self) -> RequestHistory:
         """What is known by now."""
-        first = self._first
         result = RequestHistory(
-            request_id=first.request_id,
-            sender=first.lane,
+            request_id=self._request_id,
+            sender=self._lane,
             state=self._state(),
+            idempotency_key=self._idempotency_key,
             cancel_asked=self._cancel_asked,
             attempts=tuple(map(self._attempt, self._prepared.values())),
             outcome=self._outcome,
@@ -206,14 +260,13 @@ class _Reading:
         )
         for last in tuple(self._prepared.values())[-1:]:
             result = msgspec.structs.replace(result, chain_id=last.signed.unsigned.chain_id)
-        if isinstance(first, Ended):
+        if self._asked is None:
             return result
         return msgspec.structs.replace(
             result,
-            request=first.request,
-            idempotency_key=first.idempotency_key,
-            after=first.after,
-            deadline_block=first.deadline_block,
+            request=self._asked.request,
+            after=self._asked.after,
+            deadline_block=self._asked.deadline_block,
         )
 
     def _attempt(self, prepared: Prepared) -> PastAttempt:
