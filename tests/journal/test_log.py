@@ -160,11 +160,13 @@ async def test_entries_just_written_appear_once() -> None:
     """What the writer's thread has finished but nobody was told of yet is not listed twice."""
     journal = Journal(MemoryBackend())
     journal.append("a", {})
+    await journal.commit()
+    journal.append("a", {})
     commit = asyncio.create_task(journal.commit())
     await asyncio.sleep(0)
     journal._thread.submit(lambda: None).result()  # behind the write, in the one thread
 
-    assert [1] == [entry.seq for entry in journal.entries()]
+    assert [1, 2] == [entry.seq for entry in journal.entries()]
     await commit
     await journal.close()
 

@@ -235,7 +235,6 @@ class SqliteBackend:
             self._reader = None
         try:
             # A log left beside a file of the same name would be played into the new one.
-            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._database.execute("PRAGMA journal_mode=DELETE")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
@@ -281,7 +280,7 @@ class SqliteBackend:
                 self._insert(entries[first : first + _CHUNK])
                 for first in range(0, len(entries), _CHUNK)
             )
-            self._database.execute("COMMIT" if written == len(entries) else "ROLLBACK")
+            self._database.execute("COMMIT")
         except sqlite3.Error:
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")
