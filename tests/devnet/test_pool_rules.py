@@ -14,10 +14,11 @@ from tests.devnet.pool_world import (
     replace_chain,
     small,
 )
+from toolkit.chain.node_errors import classify
 from toolkit.devnet.mempool import PoolRefusal, Reason
 from toolkit.devnet.pool_rules import PROFILES, PoolRules, pool_rules
 from toolkit.model.chain import Address
-from toolkit.model.errors import ConfigError
+from toolkit.model.errors import ConfigError, RejectedByNode
 from toolkit.model.tx import AccessListItem
 
 
@@ -454,6 +455,17 @@ def test_row_refuses_in_the_clients_words(name: str, row: Row) -> None:
 
     refused = caught.value
     assert (row.reason, row.text, row.code) == (refused.reason, refused.message, refused.code)
+
+
+@pytest.mark.parametrize(
+    ("name", "row"), CASES, ids=[f"{name}-{row.reason.name}" for name, row in CASES]
+)
+def test_no_refusal_is_unknown_to_the_toolkit(name: str, row: Row) -> None:
+    """Whatever a pool answers, a lane knows what to do about it."""
+    with pytest.raises(PoolRefusal) as caught:
+        row.scenario(World(PROFILES[name]))
+
+    assert isinstance(classify(caught.value.code, caught.value.message), RejectedByNode)
 
 
 @pytest.mark.parametrize("rules", PROFILES.values(), ids=PROFILES.keys())

@@ -220,7 +220,7 @@ RETH = PoolRules(
 STRICT = msgspec.structs.replace(GETH, name="strict", bump=Bump(rounding=Rounding.ABOVE))
 """geth, but every fee of a replacement must be above the old one's exact product.
 
-Older reth asked for this (`<=` in `is_underpriced`), and services that round up still do.
+So asked reth until 2025 (`<=` in its `is_underpriced`).
 """
 
 PROFILES: Mapping[str, PoolRules] = MappingProxyType(
