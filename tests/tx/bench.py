@@ -1,6 +1,7 @@
 """A lane on the bench: a signer that answers at once, and a record of what came of it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -181,7 +182,11 @@ class Bench:
     def release(self, name: str, *, succeeded: bool = True, reason: str = "") -> None:
         self.do(Released(lane=ME, request_id=name, succeeded=succeeded, reason=reason))
 
-    def observe(
+    def observe(self, block: int, **seen: Any) -> None:
+        """See a head; the fields are those of `observed`."""
+        self.do(self.observed(block, **seen))
+
+    def observed(
         self,
         block: int,
         *,
@@ -192,19 +197,17 @@ class Bench:
         spenders: tuple[Spender, ...] = (),
         reorged: bool = False,
         delegated: bool = False,
-    ) -> None:
-        self.do(
-            Observed(
-                lane=ME,
-                block=block,
-                nonce=nonce,
-                balance_wei=balance_wei,
-                quotes=quotes(gwei),
-                receipts=receipts,
-                spenders=spenders,
-                reorged=reorged,
-                delegated=delegated,
-            )
+    ) -> Observed:
+        return Observed(
+            lane=ME,
+            block=block,
+            nonce=nonce,
+            balance_wei=balance_wei,
+            quotes=quotes(gwei),
+            receipts=receipts,
+            spenders=spenders,
+            reorged=reorged,
+            delegated=delegated,
         )
 
     def mined(self, name: str, block: int, *, number: int = -1, succeeded: bool = True) -> Mined:

@@ -49,7 +49,8 @@ class SmallChain:
 
     def mine(self, most: int, pick: Callable[[Sequence[SignedTransaction]], int]) -> None:
         """Seal a block with up to so many of what is out, in order of nonce."""
-        nonce, spent = self.nonce, []
+        nonce = self.nonce
+        spent: list[Spent] = []
         while len(spent) < most and self.out.get(nonce):
             choice = list(self.out[nonce].values())
             chosen = choice[pick(choice)]

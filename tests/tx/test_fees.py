@@ -6,6 +6,8 @@ import pytest
 
 from toolkit.model.chain import Address
 from toolkit.model.tx import (
+    AccessListItem,
+    Authorization,
     FeeQuote,
     TransactionRequest,
     UnsignedTransaction,
@@ -155,6 +157,99 @@ def test_first_attempt_takes_the_authors_fees_over_the_quote() -> None:
     assert (30, 0) == (first(own).max_fee_per_gas, first(own).max_priority_fee_per_gas)
     assert (5, 5) == (first(capped).max_fee_per_gas, first(capped).max_priority_fee_per_gas)
     assert (2 + 9, 0) == (first(legacy).gas_price, first(legacy).max_fee_per_gas)
+
+
+GRANT = Authorization(chain_id=1, address=ME, nonce=0, y_parity=0, r=1, s=1)
+LISTED = AccessListItem(address=ME)
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_what_pays_its_whole_price_bids_no_headroom(kind: int) -> None:
+    """One price for both fields: the base fee after one more full block, and the tip."""
+    request = TransactionRequest(to=ME, gas=21_000, type=kind)
+    quote = FeeQuote(
+        max_fee_per_gas=1_000, max_priority_fee_per_gas=7, base_fee_per_gas=100, for_block=1
+    )
+    first = fees.first_attempt(request, quote, chain_id=1, nonce=0)
+
+    assert (113 + 7, 120, 0) == (first.gas_price, first.fee_cap, first.max_fee_per_gas)
+    assert not fees.outbids(quote, first)
+    capped = msgspec.structs.replace(quote, max_fee_per_gas=110)
+    assert 110 == fees.first_attempt(request, capped, chain_id=1, nonce=0).gas_price
+    own = msgspec.structs.replace(request, max_fee_per_gas=500)
+    assert 500 == fees.first_attempt(own, quote, chain_id=1, nonce=0).gas_price
+    risen = msgspec.structs.replace(quote, base_fee_per_gas=200)
+    again = fees.replacement(first, risen, max_cost_wei=UNBOUNDED_WEI)
+    assert again is not None
+    assert 225 + 7 == again.gas_price
+
+
+def test_a_set_code_transaction_keeps_its_delegations_but_not_in_its_cancellation() -> None:
+    """Type 4 bids like type 2; what outbids it carries nothing and bumps both fields."""
+    request = TransactionRequest(
+        to=ME, gas=60_000, type=4, authorization_list=(GRANT,), access_list=(LISTED,)
+    )
+    first = fees.first_attempt(request, _quote(100, 10), chain_id=1, nonce=7)
+    again = fees.replacement(first, _quote(100, 10), max_cost_wei=UNBOUNDED_WEI)
+    cancel = fees.cancellation(first, _quote(100, 10), sender=ME, max_cost_wei=UNBOUNDED_WEI)
+
+    assert again is not None
+    assert cancel is not None
+    assert ((GRANT,), (LISTED,), 4) == (again.authorization_list, again.access_list, again.type)
+    assert ((), (), 2, 7) == (
+        cancel.authorization_list,
+        cancel.access_list,
+        cancel.type,
+        cancel.nonce,
+    )
+    for bid in (again, cancel):
+        assert (111, 12) == (bid.max_fee_per_gas, bid.max_priority_fee_per_gas)
+
+
+def test_another_payload_outbids_across_types() -> None:
+    """Pools take a gas price as cap and tip, so both fields of what replaces it rise above it."""
+    request = TransactionRequest(to=ME, gas=30_000, value=3)
+    legacy = msgspec.structs.replace(request, type=0)
+
+    newer = fees.revision(
+        _unsigned(100, 0, kind=0), request, _quote(50, 1), max_cost_wei=UNBOUNDED_WEI
+    )
+    older = fees.revision(_unsigned(100, 95), legacy, _quote(50, 1), max_cost_wei=UNBOUNDED_WEI)
+
+    assert newer is not None
+    assert older is not None
+    assert (111, 111, 3, 30_000, 7) == (
+        newer.max_fee_per_gas,
+        newer.max_priority_fee_per_gas,
+        newer.value,
+        newer.gas,
+        newer.nonce,
+    )
+    assert (111, 0) == (older.gas_price, older.max_fee_per_gas)
+
+
+def test_another_payload_obeys_its_own_cap_and_the_ceiling() -> None:
+    """Where the bump does not fit below either, there is no attempt."""
+    request = TransactionRequest(to=ME, gas=30_000, max_fee_per_gas=110)
+    old = _unsigned(100, 10)
+
+    assert fees.revision(old, request, _quote(50, 1), max_cost_wei=UNBOUNDED_WEI) is None
+    roomy = msgspec.structs.replace(request, max_fee_per_gas=200)
+    assert fees.revision(old, roomy, _quote(50, 1), max_cost_wei=30_000 * 110) is None
+    bid = fees.revision(old, roomy, _quote(900, 1), max_cost_wei=UNBOUNDED_WEI)
+    assert bid is not None
+    assert 200 == bid.max_fee_per_gas
+
+
+def test_a_floor_raises_a_quote_but_not_above_its_bound() -> None:
+    """What the author wishes is bid up to the ceiling; what the market asks stays asked."""
+    assert (30, 5) == _caps(fees.at_least(_quote(20, 5), _quote(30, 2), most=100))
+    assert (25, 5) == _caps(fees.at_least(_quote(20, 5), _quote(30, 2), most=25))
+    assert (20, 5) == _caps(fees.at_least(_quote(20, 5), _quote(30, 9), most=3))
+
+
+def _caps(quote: FeeQuote) -> tuple[int, int]:
+    return quote.max_fee_per_gas, quote.max_priority_fee_per_gas
 
 
 @pytest.mark.parametrize(

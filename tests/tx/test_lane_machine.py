@@ -1,6 +1,6 @@
 """Hypothesis drives `step` by every event against a small honest chain; the rules always hold."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import cycle, pairwise
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from tests.tx.bench import FRIEND, LIMITS, ME, OWNER, Bench
 from tests.tx.small_chain import SmallChain
 from toolkit.chain.signer import LocalSigner
+from toolkit.model.chain import Hash
 from toolkit.model.errors import Recovery
 from toolkit.model.tx import (
     Cancelled,
@@ -90,7 +91,7 @@ class Watched(Bench):
 
     def __init__(self, limits: LaneLimits) -> None:
         self.told: dict[str, str] = {}
-        self.prepared: set[str] = set()
+        self.journalled: set[str] = set()
         self.chain = SmallChain(10)
         self.fail_to_sign = False
         super().__init__(limits)
@@ -107,7 +108,7 @@ class Watched(Bench):
                 )
                 continue
             signed = SIGNER.sign_transaction_now(effect.unsigned)
-            self.prepared.add(signed.hash)
+            self.journalled.add(signed.hash)
             self.prepared_as(effect, signed)
 
     def watched(self, before: LaneState, event: Event) -> Sequence[Effect]:
@@ -117,7 +118,7 @@ class Watched(Bench):
         for effect in effects:
             match effect:
                 case Send():
-                    assert effect.signed.hash in self.prepared, "sent what was never prepared"
+                    assert effect.signed.hash in self.journalled, "sent what was never prepared"
                     self.chain.hand_over(effect.signed)
                 case Finish() | Fail():
                     assert effect.request_id not in self.told, "an end told twice"
@@ -355,7 +356,7 @@ class LaneMachine(RuleBasedStateMachine):
                     number = job.tries.index(job.last)
                     self.bench.answer(job.request_id, taken, None, number, destination=name)
 
-    def _check_truth(self, end: object, mined: dict[str, int]) -> None:
+    def _check_truth(self, end: object, mined: Mapping[Hash, int]) -> None:
         match end:
             case Confirmed(tx_hash=tx_hash, block_number=number):
                 assert mined[tx_hash] == number
