@@ -215,9 +215,7 @@ class Story:
         for effect in effects:
             match effect:
                 case Sign() if effect.unsigned.nonce not in before.slots:
-                    held = before.in_flight()
-                    stopped = [job for job in held if job.refusal in PAUSES and not job.last.taken]
-                    assert not stopped, f"entry {seq}: goes on after {stopped[0].refusal}"
+                    self._check_means(seq, before, effect.request_id)
                 case Send():
                     job = self.state.jobs[effect.request_id]
                     assert not self.state.halted, f"entry {seq}: a halted lane sends"
@@ -234,6 +232,15 @@ class Story:
                     final = now - block + 1 >= before.limits.finality_blocks
                     halts = self.state.halted or not final or job.lost
                     assert halts, f"entry {seq}: the end of {job.request_id} was final"
+
+    def _check_means(self, seq: int, before: LaneState, name: str) -> None:
+        """Nothing new is begun while something in flight was refused for want of means."""
+        assert self.state is not None
+        if name.startswith(FILLER):
+            return
+        held = [job for job in before.in_flight() if self.state.jobs.get(job.request_id) is job]
+        stopped = [job.refusal for job in held if job.refusal in PAUSES and not job.last.taken]
+        assert not stopped, f"entry {seq}: goes on after {stopped[0]}"
 
     def _check_observed(self, seq: int, before: LaneState, event: Observed) -> None:
         assert self.state is not None
