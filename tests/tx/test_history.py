@@ -38,6 +38,7 @@ from toolkit.tx.events import (
     Observed,
     Prepared,
     Reopened,
+    ReplaceAsked,
 )
 from toolkit.tx.history import first_entry, history, request_named
 from toolkit.tx.lane import open_lane, step
@@ -206,6 +207,20 @@ def test_what_is_told_of_a_request() -> None:
     assert prepared(1).signed.hash == found.tx_hash
     assert prepared().signed.raw not in repr(found)
     assert prepared().signed.raw.encode() not in msgspec.json.encode(found)
+
+
+def test_a_replacement_is_what_is_wanted_by_now() -> None:
+    """Another payload takes the place of the first; higher fees alone change nothing of it."""
+    other = TransactionRequest(to=LANE, value=6, gas=21_000)
+    asks = [
+        ReplaceAsked(lane=LANE, request_id="tx-1", request=one, urgency=Urgency.SOON, quote=QUOTE)
+        for one in (other, None)
+    ]
+
+    found = history(entries(accepted(), prepared(), *asks), "tx-1")
+
+    assert found is not None
+    assert other == found.request
 
 
 def test_other_lanes_do_not_matter() -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -112,6 +113,13 @@ def test_every_statistic_is_exposed() -> None:
         assert {f"requests_{field}", f"requests_{field}_total"} & told
     for field in set(LaneStatistics.__struct_fields__) - {"sender"}:
         assert {f"lane_{field}", f"lane_{field}_total"} & told
+
+
+def test_every_metric_is_documented() -> None:
+    """The names that an author may build a dashboard on are in the documentation."""
+    text = (Path(__file__).resolve().parents[2] / "docs" / "transactions.md").read_text()
+
+    assert [] == [name for name, _ in read(exposition(Scheduler())) if f"`{name}`" not in text]
 
 
 async def test_metrics_are_served_as_they_stand() -> None:

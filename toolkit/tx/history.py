@@ -25,6 +25,7 @@ from toolkit.tx.events import (
     Observed,
     Prepared,
     Reopened,
+    ReplaceAsked,
 )
 from toolkit.tx.job import Job
 from toolkit.tx.recovery import CHECKPOINT, Fold
@@ -58,8 +59,8 @@ class PastAttempt(msgspec.Struct, frozen=True, kw_only=True):
 class RequestHistory(msgspec.Struct, frozen=True, kw_only=True):
     """One request from its acceptance to where the journal ends.
 
-    `state` is one of those of `toolkit.tx.status.RequestStatus`. `request` is None of a dry run,
-    which was never accepted, and of one whose acceptance was compacted away.
+    `state` is one of those of `toolkit.tx.status.RequestStatus`. `request` is
+    what is wanted by now, None of a dry run and of one whose acceptance was compacted away.
     """
 
     request_id: str
@@ -216,6 +217,8 @@ class _Reading:
                 self._asked = _Asked(
                     request=event.request, after=event.after, deadline_block=event.deadline_block
                 )
+            case ReplaceAsked(request=TransactionRequest() as wanted) if self._asked is not None:
+                self._asked = msgspec.structs.replace(self._asked, request=wanted)
             case Prepared():
                 self._prepared[event.signed.hash] = event
                 self._exposures[event.signed.hash] = Exposure.JOURNALLED
