@@ -28,11 +28,13 @@ class Refuses(Exception):
 
 
 class Status(Exception):
-    """Raised by a handler: answer with this HTTP status and body."""
+    """Raised by a handler: answer with this HTTP status, body and headers."""
 
-    def __init__(self, status: int, body: bytes = b"") -> None:
+    def __init__(
+        self, status: int, body: bytes = b"", headers: dict[str, str] | None = None
+    ) -> None:
         super().__init__(str(status))
-        self.status, self.body = status, body
+        self.status, self.body, self.headers = status, body, headers
 
 
 class Scripted:
@@ -69,7 +71,7 @@ class Scripted:
             request.transport.close()
             return web.Response()
         except Status as status:
-            return web.Response(status=status.status, body=status.body)
+            return web.Response(status=status.status, body=status.body, headers=status.headers)
         return web.Response(body=orjson.dumps(body))
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:

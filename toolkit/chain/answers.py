@@ -1,14 +1,19 @@
 """Reading of JSON-RPC answers into values; whatever does not fit is a NodeError, never a guess."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from toolkit.model.chain import Address, Hash, Head, LogEntry, Receipt
+from toolkit.model.chain import Address, Hash, Head, LogEntry, Receipt, address
 from toolkit.model.errors import NodeError
 
 HASH_CHARS = 66
 _SHOWN = 80
+_QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,64}")
+_DATA = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
+_HASH = re.compile(r"0x[0-9a-fA-F]{64}")
+_WORD_BITS, _HALF_BITS = 256, 64
 
 
 @contextmanager
@@ -22,14 +27,18 @@ def expecting(what: str) -> Iterator[None]:
         ) from None
 
 
-def quantity(answer: object) -> int:
-    """A JSON-RPC quantity such as `0x1f`."""
-    if isinstance(answer, str) and answer.startswith("0x"):
-        try:
-            return int(answer, 16)
-        except ValueError:
-            pass  # safe because it is reported below
-    raise NodeError(f"the node answered {str(answer)[:_SHOWN]!r} where a hex quantity belongs")
+def quantity(answer: object, *, bits: int = _WORD_BITS) -> int:
+    """A JSON-RPC quantity such as `0x1f`, of at most so many bits."""
+    if isinstance(answer, str) and _QUANTITY.fullmatch(answer):
+        value = int(answer, 16)
+        if value.bit_length() <= bits:
+            return value
+    raise NodeError(f"the node answered {_shown(answer)} where a hex quantity belongs")
+
+
+def count(answer: object) -> int:
+    """A quantity that a nonce, a block number, gas or a time may be: below 2**64."""
+    return quantity(answer, bits=_HALF_BITS)
 
 
 def word(answer: object) -> int:
@@ -40,7 +49,14 @@ def word(answer: object) -> int:
 def text(answer: object) -> str:
     """A string."""
     if not isinstance(answer, str):
-        raise NodeError(f"the node answered {str(answer)[:_SHOWN]!r} where a string belongs")
+        raise NodeError(f"the node answered {_shown(answer)} where a string belongs")
+    return answer
+
+
+def data(answer: object) -> str:
+    """Bytes as 0x hex."""
+    if not isinstance(answer, str) or not _DATA.fullmatch(answer):
+        raise NodeError(f"the node answered {_shown(answer)} where 0x hex belongs")
     return answer
 
 
@@ -48,13 +64,13 @@ def head(block: dict[str, Any]) -> Head:
     """The header of `eth_getBlockBy*` or of a `newHeads` event; before London the base fee is 0."""
     with expecting("a block header"):
         return Head(
-            number=quantity(block["number"]),
+            number=count(block["number"]),
             hash=_hash(block["hash"]),
             parent_hash=_hash(block["parentHash"]),
-            timestamp=quantity(block["timestamp"]),
+            timestamp=count(block["timestamp"]),
             base_fee_per_gas=quantity(block.get("baseFeePerGas") or "0x0"),
-            gas_limit=quantity(block["gasLimit"]),
-            gas_used=quantity(block["gasUsed"]),
+            gas_limit=count(block["gasLimit"]),
+            gas_used=count(block["gasUsed"]),
         )
 
 
@@ -63,13 +79,13 @@ def receipt(found: dict[str, Any]) -> Receipt:
     with expecting("a receipt"):
         return Receipt(
             transaction_hash=_hash(found["transactionHash"]),
-            block_number=quantity(found["blockNumber"]),
+            block_number=count(found["blockNumber"]),
             block_hash=_hash(found["blockHash"]),
-            transaction_index=quantity(found["transactionIndex"]),
-            sender=Address(found["from"].lower()),
+            transaction_index=count(found["transactionIndex"]),
+            sender=address(found["from"]),
             to=_account(found.get("to")),
-            succeeded=quantity(found["status"]) == 1,
-            gas_used=quantity(found["gasUsed"]),
+            succeeded=_status(found["status"]),
+            gas_used=count(found["gasUsed"]),
             effective_gas_price=quantity(found["effectiveGasPrice"]),
             contract_address=_account(found.get("contractAddress")),
             logs=tuple(log(entry) for entry in found["logs"]),
@@ -79,22 +95,32 @@ def receipt(found: dict[str, Any]) -> Receipt:
 def log(entry: dict[str, Any]) -> LogEntry:
     """One mined log."""
     return LogEntry(
-        address=Address(entry["address"].lower()),
+        address=address(entry["address"]),
         topics=tuple(_hash(topic) for topic in entry["topics"]),
-        data=text(entry["data"]).lower(),
-        block_number=quantity(entry["blockNumber"]),
+        data=data(entry["data"]).lower(),
+        block_number=count(entry["blockNumber"]),
         block_hash=_hash(entry["blockHash"]),
         transaction_hash=_hash(entry["transactionHash"]),
-        log_index=quantity(entry["logIndex"]),
+        log_index=count(entry["logIndex"]),
     )
 
 
 def _hash(answer: object) -> Hash:
-    value = text(answer)
-    if len(value) != HASH_CHARS:
-        raise NodeError(f"the node answered {value[:_SHOWN]!r} where a 32-byte hash belongs")
-    return Hash(value.lower())
+    if not isinstance(answer, str) or not _HASH.fullmatch(answer):
+        raise NodeError(f"the node answered {_shown(answer)} where a 32-byte hash belongs")
+    return Hash(answer.lower())
+
+
+def _status(answer: object) -> bool:
+    status = quantity(answer)
+    if status > 1:
+        raise NodeError(f"the node answered {_shown(answer)} where a receipt's status belongs")
+    return status == 1
 
 
 def _account(answer: str | None) -> Address | None:
-    return Address(answer.lower()) if answer else None
+    return address(answer) if answer else None
+
+
+def _shown(answer: object) -> str:
+    return repr(" ".join(str(answer)[:_SHOWN].split()))

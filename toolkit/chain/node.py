@@ -73,6 +73,7 @@ class Node:
         found = await self._ask(*block_request(block, full=full))
         if not isinstance(found, dict):
             raise NodeError(f"the node has no block {block}")
+        _check_block(block, number=found.get("number"), block_hash=found.get("hash"))
         return found
 
     async def balance(self, account: Address, block: Block = "latest") -> int:
@@ -81,13 +82,11 @@ class Node:
 
     async def nonce(self, account: Address, block: Block = "latest") -> int:
         """How many transactions the account has sent as of `block`."""
-        return answers.quantity(
-            await self._ask("eth_getTransactionCount", account, block_id(block))
-        )
+        return answers.count(await self._ask("eth_getTransactionCount", account, block_id(block)))
 
     async def code(self, account: Address, block: Block = "latest") -> str:
         """Code as 0x hex; `0x` for an account without code."""
-        return answers.text(await self._ask("eth_getCode", account, block_id(block)))
+        return answers.data(await self._ask("eth_getCode", account, block_id(block)))
 
     async def storage(self, account: Address, slot: int, block: Block = "latest") -> int:
         """One storage word."""
@@ -109,7 +108,7 @@ class Node:
             CallReverted: with the decoded reason.
         """
         request = call_object(to=to, data=data, sender=sender, value=value)
-        return answers.text(await self._ask("eth_call", request, block_id(block)))
+        return answers.data(await self._ask("eth_call", request, block_id(block)))
 
     async def estimate_gas(self, request: TransactionRequest, *, sender: Address) -> int:
         """The node's estimate in gas units, on the latest block, without a margin.
@@ -123,7 +122,7 @@ class Node:
             fields["accessList"] = access_objects(request.access_list)
         if request.authorization_list:  # each costs gas (EIP-7702)
             fields["authorizationList"] = authorization_objects(request.authorization_list)
-        return answers.quantity(await self._ask("eth_estimateGas", fields))
+        return answers.count(await self._ask("eth_estimateGas", fields))
 
     async def fee_history(
         self, count: int, block: Block = "latest", percentiles: Sequence[float] = ()
@@ -157,7 +156,7 @@ class Node:
     async def receipt(self, tx_hash: Hash) -> Receipt | None:
         """The receipt if the transaction is in the node's canonical chain."""
         found = await self._ask("eth_getTransactionReceipt", tx_hash)
-        return None if found is None else answers.receipt(found)
+        return _receipt_of(tx_hash, found)
 
     async def look(
         self, account: Address, block: Block, hashes: Sequence[Hash] = ()
@@ -179,9 +178,11 @@ class Node:
                 raise classify(answer.code, answer.message, answer.data) from answer
             told.append(answer)
         return AccountLook(
-            nonce=answers.quantity(told[0]),
+            nonce=answers.count(told[0]),
             balance_wei=answers.quantity(told[1]),
-            receipts=tuple(None if one is None else answers.receipt(one) for one in told[2:]),
+            receipts=tuple(
+                _receipt_of(tx_hash, one) for tx_hash, one in zip(hashes, told[2:], strict=True)
+            ),
         )
 
     async def receipts(self, block: Block) -> tuple[Receipt, ...]:
@@ -193,12 +194,19 @@ class Node:
         found = await self._ask("eth_getBlockReceipts", block_tag(block))
         if not isinstance(found, list):
             raise NodeError(f"the node has no receipts of block {block}")
-        return tuple(answers.receipt(item) for item in found)
+        receipts = tuple(answers.receipt(item) for item in found)
+        for receipt in receipts:
+            _check_block(block, number=hex(receipt.block_number), block_hash=receipt.block_hash)
+        return receipts
 
     async def transaction(self, tx_hash: Hash) -> dict[str, Any] | None:
         """A pending or mined transaction as the node gives it; None if it knows none."""
         found = await self._ask("eth_getTransactionByHash", tx_hash)
-        return found if isinstance(found, dict) else None
+        if found is not None and (
+            not isinstance(found, dict) or str(found.get("hash")).lower() != tx_hash.lower()
+        ):
+            raise NodeError(f"the node answered about another transaction than {tx_hash}")
+        return found
 
     async def logs(
         self,
@@ -233,6 +241,26 @@ class Node:
             return await self.rpc.call(method, params)
         except RpcError as error:
             raise classify(error.code, error.message, error.data) from error
+
+
+def _receipt_of(tx_hash: Hash, found: Any) -> Receipt | None:
+    """The receipt of this transaction and of no other."""
+    if found is None:
+        return None
+    receipt = answers.receipt(found)
+    if receipt.transaction_hash != tx_hash.lower():
+        raise NodeError(f"the node answered the receipt of another transaction than {tx_hash}")
+    return receipt
+
+
+def _check_block(asked: Block, *, number: object, block_hash: object) -> None:
+    """Refuse another block than the one that was named; a tag names none."""
+    if isinstance(asked, int):
+        same = answers.count(number) == asked
+    else:
+        same = len(asked) != answers.HASH_CHARS or str(block_hash).lower() == asked.lower()
+    if not same:
+        raise NodeError(f"the node answered about another block than {asked}")
 
 
 def block_tag(block: Block) -> str:

@@ -88,11 +88,12 @@ class HttpRpc:
         self, method: str, params: Sequence[object] = (), *, timeout_s: float | None = None
     ) -> Any:
         """As `Rpc.call`."""
-        body = wire.encode((method, params), next(self._numbers))
+        number = next(self._numbers)
+        body = wire.encode((method, params), number)
         answer = await self._exchange(
             body, what=method, repeatable=wire.is_idempotent(method), timeout_s=timeout_s
         )
-        result = wire.outcome(answer)
+        result = wire.outcome_of(number, answer)
         if isinstance(result, RpcError):
             raise result
         return result
@@ -141,6 +142,7 @@ class HttpRpc:
         try:
             async with self._session.post(self.url, data=data, allow_redirects=False) as response:
                 content, status = await response.read(), response.status
+                wait_s = wire.retry_after(response.headers.get("Retry-After"))
         except aiohttp.InvalidURL:
             raise ConfigError(f"node address {where!r} is not a URL") from None
         except aiohttp.ClientConnectorError as error:
@@ -151,13 +153,11 @@ class HttpRpc:
             kind = type(error).__name__
             raise NodeUnavailable(f"connection to {where} was lost ({kind})") from None
         if status in _UNAVAILABLE:
-            raise NodeUnavailable(f"{where} answered HTTP {status}")
-        try:
+            asked = f" and asks to wait {wait_s:g} s" if wait_s else ""
+            raise wire.Busy(f"{where} answered HTTP {status}{asked}", wait_s=wait_s)
+        if status == _OK:
             return wire.decode(content, where)
-        except NodeError:
-            if status == _OK:
-                raise
-            raise NodeError(f"{where} answered HTTP {status} without a JSON body") from None
+        return _answer_in_spite_of(status, content, where)
 
 
 def open_rpc(url: str, *, timeout_s: float = 10.0) -> HttpRpc | WsRpc:
@@ -179,6 +179,17 @@ def open_rpc(url: str, *, timeout_s: float = 10.0) -> HttpRpc | WsRpc:
         f"node address has scheme {scheme!r}; give one that starts with http://, https://,"
         f" ws:// or wss://"
     )
+
+
+def _answer_in_spite_of(status: int, content: bytes, where: str) -> Any:
+    """What a node says with an HTTP error, if it says it as JSON-RPC."""
+    try:
+        answer = wire.decode(content, where)
+    except NodeError:
+        raise NodeError(f"{where} answered HTTP {status} without a JSON body") from None
+    if isinstance(answer, list) or (isinstance(answer, dict) and {"result", "error"} & set(answer)):
+        return answer
+    raise NodeError(f"{where} answered HTTP {status} without a JSON-RPC answer")
 
 
 def _open_session() -> aiohttp.ClientSession:

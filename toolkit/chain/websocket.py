@@ -50,7 +50,7 @@ class Subscription:
         self._events: asyncio.Queue[Any] = asyncio.Queue(_QUEUED)
         self._ended: ToolkitError | StopAsyncIteration | None = None
         self._wake = asyncio.Event()
-        self.number: object = None
+        self.number = ""
 
     def __aiter__(self) -> Self:
         return self
@@ -99,7 +99,7 @@ class WsRpc:
         self._retries = retries
         self._numbers = itertools.count(1)
         self._pending: dict[int, tuple[asyncio.Future[Any], Subscription | None]] = {}
-        self._subscriptions: dict[object, Subscription] = {}
+        self._subscriptions: dict[str, Subscription] = {}
         self._session: aiohttp.ClientSession | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -252,7 +252,8 @@ class WsRpc:
                 self._notify(item.get("params"))
             elif item.get("id") is None:
                 # The node could not read a frame, so nobody's answer can be told apart any more.
-                raise wire.rpc_error(item.get("error"))
+                said = "an answer without a number" if item.get("error") is None else item["error"]
+                raise wire.rpc_error(said)
             else:
                 self._answer(item)
 
@@ -260,18 +261,18 @@ class WsRpc:
         if not isinstance(params, dict) or "result" not in params:
             raise NodeError("the node sent a subscription event without a result")
         # An unknown number is an event that was under way when we unsubscribed.
-        known = self._subscriptions.get(params.get("subscription"))
+        known = self._subscriptions.get(str(params.get("subscription")))
         if known is not None:
             known.put(params["result"])
 
     def _answer(self, item: dict[str, Any]) -> None:
         # An unknown number is an answer that came after its deadline: nobody waits for it.
-        future, subscription = self._pending.pop(item["id"], (None, None))
+        future, subscription = self._pending.pop(wire.number_of(item["id"]), (None, None))
         result = wire.outcome(item)
         if subscription is not None and not isinstance(result, RpcError):
             # Registered here, not by the caller: its first event may be the next frame.
-            subscription.number = result
-            self._subscriptions[result] = subscription
+            subscription.number = str(result)
+            self._subscriptions[subscription.number] = subscription
         if future is not None and not future.done():
             future.set_result(result)
 

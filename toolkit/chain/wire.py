@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -14,6 +15,8 @@ Call = tuple[str, Sequence[object]]
 T = TypeVar("T")
 
 MISSING_ANSWER = -32603
+_MESSAGE_CHARS = 1000
+_NUMBER = re.compile("[0-9]{1,18}")
 # geth answers at most 1,000 items a batch (`--rpc.batch-request-limit`); the byte bound keeps one
 # write from holding the event loop.
 BATCH_ITEMS = 1000
@@ -135,37 +138,99 @@ def outcome(answer: object) -> Any | RpcError:
     return answer["result"]
 
 
+def outcome_of(number: int, answer: object) -> Any | RpcError:
+    """As `outcome`, of the answer to the request of this number.
+
+    An error may come without a number, from a node that could not read or would not take the
+    request; a result may not.
+
+    Raises:
+        NodeError: it answers another request.
+    """
+    found = outcome(answer)
+    if isinstance(answer, dict):
+        given = answer.get("id")
+        unnumbered = given is None and isinstance(found, RpcError)
+        if not unnumbered and number_of(given) != number:
+            raise NodeError(f"the node answered request {str(given)[:20]!r} instead of {number}")
+    return found
+
+
+def number_of(given: object) -> int:
+    """The request that an answer says it answers: some proxies turn its number into text.
+
+    Raises:
+        NodeError: no request of ours has such a number.
+    """
+    if type(given) is int:
+        return given
+    if isinstance(given, str) and _NUMBER.fullmatch(given):
+        return int(given)
+    raise NodeError(f"the node answered request {str(given)[:20]!r}, which nobody made")
+
+
 def rpc_error(error: object) -> RpcError:
     """The error object of an answer as our error; tolerates nodes that send a bare string."""
     if not isinstance(error, dict):
-        return RpcError(MISSING_ANSWER, str(error))
+        return RpcError(MISSING_ANSWER, _line(error))
     code = error.get("code")
     message = error.get("message")
     return RpcError(
-        code if isinstance(code, int) else MISSING_ANSWER,
-        message if isinstance(message, str) else str(error),
+        code if type(code) is int else MISSING_ANSWER,
+        _line(message if isinstance(message, str) else error),
         error.get("data"),
     )
+
+
+def _line(text: object) -> str:
+    """A stranger's words in one line of bearable length."""
+    line = str(text)
+    if "\n" in line or "\r" in line:
+        line = " ".join(line.split())
+    return line if len(line) <= _MESSAGE_CHARS else line[:_MESSAGE_CHARS] + "..."
 
 
 def by_number(answers: object, numbers: Sequence[int]) -> list[Any | RpcError]:
     """Results in the order of `numbers`; an item without an answer is an RpcError in its place.
 
+    So is one that is answered twice, and not the same.
+
     Raises:
         RpcError: the node refused the batch as a whole.
         NodeError: the answer is neither a list nor an error.
     """
-    if isinstance(answers, dict) and "error" in answers:
+    if isinstance(answers, dict) and answers.get("error") is not None:
         raise rpc_error(answers["error"])
     if not isinstance(answers, list):
         raise NodeError("the node's answer to a batch is not a list")
-    found = {answer.get("id"): answer for answer in answers if isinstance(answer, dict)}
+    found: dict[str, Any] = {}
+    for answer in answers:
+        if isinstance(answer, dict):
+            name = str(answer.get("id"))
+            found[name] = answer if found.get(name, answer) == answer else _CONTRADICTION
     return [
-        outcome(found[number])
-        if number in found
+        outcome(found[str(number)])
+        if str(number) in found
         else RpcError(MISSING_ANSWER, "the node left this batch item unanswered")
         for number in numbers
     ]
+
+
+_CONTRADICTION = {"error": {"message": "the node answered this batch item twice, and differently"}}
+
+
+class Busy(NodeUnavailable):
+    """The node asks to be left alone for a while."""
+
+    def __init__(self, message: str, *, wait_s: float) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
+
+
+def retry_after(value: str | None) -> float:
+    """The seconds of a `Retry-After` header (RFC 9110); 0 where it is missing or is a date."""
+    text = (value or "").strip()
+    return float(text) if _NUMBER.fullmatch(text) else 0.0
 
 
 async def within(
@@ -173,19 +238,26 @@ async def within(
 ) -> T:
     """Try until it answers: at most `attempts` times, all within one deadline.
 
+    A node that asks to be left alone is; when that takes beyond the deadline, its own error comes
+    at once instead of a timeout later.
+
     Raises:
         NodeTimeout: the deadline passed.
         NodeUnavailable: the last attempt's.
     """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout_s
     try:
         async with asyncio.timeout(timeout_s):
             for attempt in itertools.count(1):
+                pause_s = _BACKOFF_S * 2 ** (attempt - 1)
                 try:
                     return await once()
-                except NodeUnavailable:
-                    if attempt >= attempts:
+                except NodeUnavailable as error:
+                    pause_s = max(pause_s, error.wait_s if isinstance(error, Busy) else 0.0)
+                    if attempt >= attempts or loop.time() + pause_s > deadline:
                         raise
-                await asyncio.sleep(_BACKOFF_S * 2 ** (attempt - 1))
+                await asyncio.sleep(pause_s)
     except TimeoutError:
         raise NodeTimeout(f"no answer to {what} within {timeout_s:g} s") from None
     raise AssertionError("unreachable: the loop returns or raises")
