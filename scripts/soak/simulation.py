@@ -25,10 +25,10 @@ def live(batch: Batch) -> tuple[Counts, tuple[str, ...]]:
     coverage, failures, seed = Coverage(), [], first * 1_000
     done = 0
     while done < cases:
-        failure, seen = _one(seed)
+        broken, seen = _one(seed)
         coverage += seen
-        failures += [failure] if failure else []
-        done += 1 if failure else seen.schedules
+        failures += [broken] if broken else []
+        done += 1 if broken else seen.schedules
         seed += 1
         if seed % COLLECT_EVERY == 0:
             gc.collect()
@@ -39,10 +39,15 @@ def _one(seed: int) -> tuple[str, Coverage]:
     try:
         return "", run_one(chaotic_world, seed)
     except Exception as error:  # noqa: BLE001 - whatever a schedule dies of is what is looked for
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        text = str(error).splitlines() or [""]
-        place = f"{where.filename.rpartition('/')[2]}:{where.lineno}"
-        return f"seed {seed}: {type(error).__name__} at {place}: {text[0]}", Coverage()
+        return failure(seed, error), Coverage()
+
+
+def failure(seed: int, error: Exception) -> str:
+    """One line: the seed, what broke, and where."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    text = str(error).splitlines() or [""]
+    place = f"{where.filename.rpartition('/')[2]}:{where.lineno}"
+    return f"seed {seed}: {type(error).__name__} at {place}: {text[0]}"
 
 
 def work(progress: Progress) -> None:

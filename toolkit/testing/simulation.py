@@ -52,7 +52,6 @@ from toolkit.tx.scheduler import SchedulerConfig, TransactionScheduler
 CONFIG = SchedulerConfig(
     max_cost_wei=ETHER // 10, max_in_flight=5, replace_after_blocks=2, finality_blocks=6
 )
-STEPS = 40
 DRAIN_BLOCKS = 100
 SETTLED_BLOCKS = CONFIG.finality_blocks + 1
 """Heads without anything open after which a schedule has come to rest."""
@@ -64,39 +63,58 @@ def chaotic_world(rng: random.Random) -> World:
     return World(rng, **CHAOS)
 
 
-def run_many(world: Callable[[random.Random], World], seeds: Iterable[int]) -> Coverage:
+def run_many(
+    world: Callable[[random.Random], World],
+    seeds: Iterable[int],
+    *,
+    schedule: "type[Schedule] | None" = None,
+) -> Coverage:
     """Live one schedule for each seed; returns what all of them went through.
 
     Needs no event loop, and may be called inside one.
+
+    Args:
+        world: makes the chain of one seed.
+        seeds: one schedule each.
+        schedule: another kind of life than `Schedule`.
 
     Raises:
         AssertionError, ToolkitError: an invariant broke; the first note names the seed.
     """
     with ThreadPoolExecutor(max_workers=1) as thread:
-        return thread.submit(lambda: _run_all(world, seeds)).result()
+        return thread.submit(lambda: _run_all(world, seeds, schedule)).result()
 
 
-def run_one(world: Callable[[random.Random], World], seed: int) -> Coverage:
+def run_one(
+    world: Callable[[random.Random], World],
+    seed: int,
+    *,
+    schedule: "type[Schedule] | None" = None,
+) -> Coverage:
     """Live the schedule of one seed, on a loop of its own.
 
     Raises:
         AssertionError, ToolkitError: an invariant broke, or nothing would ever happen again; the
             first note names the seed.
     """
-    schedule = Schedule(world, seed)
+    life = (schedule or Schedule)(world, seed)
     try:
         with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(_NeverIdle())) as runner:
-            runner.run(schedule.run())
+            runner.run(life.run())
     except (AssertionError, ToolkitError, LookupError, TypeError, ValueError) as error:
         error.add_note(f"seed {seed}")
         raise
-    return schedule.coverage
+    return life.coverage
 
 
-def _run_all(world: Callable[[random.Random], World], seeds: Iterable[int]) -> Coverage:
+def _run_all(
+    world: Callable[[random.Random], World],
+    seeds: Iterable[int],
+    schedule: "type[Schedule] | None",
+) -> Coverage:
     coverage = Coverage()
     for seed in seeds:
-        coverage += run_one(world, seed)
+        coverage += run_one(world, seed, schedule=schedule)
     return coverage
 
 
@@ -110,6 +128,9 @@ class _NeverIdle(selectors.DefaultSelector):
 
 class Schedule:
     """One seeded life of a scheduler: requests, cancels, bundles, heads, reorgs, crashes."""
+
+    steps = 40
+    """Actions before the faults stop."""
 
     def __init__(self, world: Callable[[random.Random], World], seed: int) -> None:
         self.rng = random.Random(seed)  # noqa: S311 - a schedule is drawn, not a secret
@@ -132,15 +153,16 @@ class Schedule:
             AssertionError: an invariant broke.
         """
         await self._boot()
-        actions, weights = zip(*self._weights().items(), strict=True)
-        for _ in range(STEPS):
+        actions, weights = zip(*self.weights().items(), strict=True)
+        for _ in range(self.steps):
             action = self.rng.choices(actions, weights)[0]
             self.coverage.actions[action.__name__.removeprefix("_")] += 1
             await action()
         await self._drain()
         self._check()
 
-    def _weights(self) -> dict[Callable[[], Coroutine[None, None, None]], int]:
+    def weights(self) -> dict[Callable[[], Coroutine[None, None, None]], int]:
+        """What happens, and how often beside the rest."""
         return {
             self._send: 10,
             self._head: 14,
