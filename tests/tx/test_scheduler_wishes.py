@@ -8,13 +8,15 @@ import pytest
 
 from tests.tx.desk import CONFIG, PAYMENT, Desk
 from tests.tx.world import FRIEND, GWEI, OWNER, REVERTING, Mempool, World
+from toolkit.chain.signer import LocalSigner
 from toolkit.journal.memory import MemoryBackend
-from toolkit.model.chain import HeadChange
+from toolkit.model.chain import Address, HeadChange
 from toolkit.model.errors import (
     AccountLimit,
     CallReverted,
     ConfigError,
     FeeLimitReached,
+    InsufficientFunds,
     LaneHalted,
     NodeTimeout,
 )
@@ -269,6 +271,40 @@ async def test_acceptance_does_not_wait_for_another_answer(desk: Desk) -> None:
     assert 16 == desk.world.sends
 
 
+async def test_one_lane_that_cannot_look_does_not_hold_up_the_others(desk: Desk) -> None:
+    """A node fails for one account: the other lane goes on, and the head may be given again."""
+    other = LocalSigner("0x" + "0b" * 32)
+
+    class Half(World):
+        broken = False
+
+        async def nonce(self, account: Address, block: int | str = "latest") -> int:
+            if self.broken and account == other.address:
+                raise NodeTimeout("no answer")
+            for _ in range(3):
+                await asyncio.sleep(0)
+            return await super().nonce(account, block)
+
+    world = desk.world = Half(random.Random(7))
+    desk.public, desk.signers = Mempool(world), [OWNER, other]
+    scheduler = await desk.open()
+    mine, theirs = [
+        await scheduler.send(msgspec.structs.replace(PAYMENT, sender=signer.address))
+        for signer in (OWNER, other)
+    ]
+    before = scheduler._runners[other.address].state
+    world.pool = {0: scheduler._runners[OWNER.address].state.jobs[mine.request_id].last.signed}
+    head, world.broken = world.mine(), True
+    with pytest.raises(NodeTimeout):
+        await scheduler.on_head(HeadChange(added=(head,)))
+
+    assert isinstance(await mine.wait(), Confirmed)
+    assert before is scheduler._runners[other.address].state
+    world.broken = False
+    await scheduler.on_head(HeadChange(added=(head,)))
+    assert theirs.status().nonce == 0
+
+
 # What a lane says of itself.
 
 
@@ -460,6 +496,18 @@ async def test_a_pool_that_says_so_makes_the_lane_ask(desk: Desk) -> None:
 
     assert 5 == world.spent
     assert "" == scheduler.statistics().lanes[0].waiting
+
+
+async def test_a_top_up_counts_at_once(desk: Desk) -> None:
+    """An account is refused by what it has now, not by what it had at the last head."""
+    desk.world.balance_wei = 0
+    scheduler = await desk.open()
+    with pytest.raises(InsufficientFunds, match="has 0 ether at hand"):
+        await scheduler.send(PAYMENT)
+
+    desk.world.balance_wei = 10**18
+    await scheduler.send(PAYMENT)
+    assert [0] == list(desk.world.pool)
 
 
 # Ending.

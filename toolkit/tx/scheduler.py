@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from weakref import WeakValueDictionary
 
-import msgspec
-
 from toolkit.chain.signer import Signer
 from toolkit.journal.log import Journal
 from toolkit.model.bundle import BundleResult, Landed
@@ -32,7 +30,6 @@ from toolkit.tx.events import (
     LaneOpened,
     Leased,
     LeaseSettled,
-    Observed,
     Reopen,
     Resumed,
 )
@@ -40,16 +37,15 @@ from toolkit.tx.followers import Followers
 from toolkit.tx.handle import BundleLease, Sent, Track
 from toolkit.tx.lane import open_lane
 from toolkit.tx.lane_state import LaneState
-from toolkit.tx.observer import ChainQueries, observe, runs_code
+from toolkit.tx.observer import ChainQueries
 from toolkit.tx.opening import anchor_of, require_configured, require_same_chain
-from toolkit.tx.pulse import Pulse
 from toolkit.tx.quotes import FeeOracle, HeadQuotes
-from toolkit.tx.recovery import Fold, Recovered, checkpoint, end_of, recover
+from toolkit.tx.recovery import CHECKPOINT, Fold, Recovered, checkpoint, end_of, recover
 from toolkit.tx.runner import LaneRunner
 from toolkit.tx.stages import Stage
 from toolkit.tx.statistics import SchedulerStatistics, collect
 from toolkit.tx.status import RequestStatus
-from toolkit.tx.tasks import together
+from toolkit.tx.watch import Watch
 from toolkit.tx.wish import Wish, external_spend
 
 __all__ = [
@@ -70,9 +66,6 @@ CHECKPOINT_ENTRIES = 5_000
 
 ENTRIES_A_REQUEST = 4
 """How many more for each request that lanes remember: a checkpoint costs as much as those."""
-
-_CODE_EVERY_BLOCKS = 32
-_SET_CODE = 4
 
 
 class TransactionScheduler:
@@ -120,7 +113,6 @@ class TransactionScheduler:
         self._config = config
         self._public = public
         self._destinations = {known.name: known for known in (public, *destinations)}
-        self._quotes = HeadQuotes(oracle)
         self._reached = on_stage or _unwatched
         self._runners: dict[Address, LaneRunner] = {}
         self._strangers: dict[Address, LaneState] = {}  # lanes that nobody here signs for
@@ -129,9 +121,9 @@ class TransactionScheduler:
         self._followers = Followers()
         self._releasing = asyncio.Lock()
         self._counts: Counter[str] = Counter()
-        self._observing = asyncio.Lock()
-        self._heads = Pulse()
-        self._head: Head | None = None
+        self._watch = Watch(
+            node, HeadQuotes(oracle), self._runners, reached=self._reached, dry=mode is Mode.DRY
+        )
         self._checkpointed = 0
         self._closed = False
         self._acceptance = Acceptance(
@@ -150,6 +142,8 @@ class TransactionScheduler:
         recovered = Recovered()
         if self._mode is not Mode.DRY:
             recovered = recover(self._journal)
+            last = self._journal.last_checkpoint(CHECKPOINT)
+            self._checkpointed = 0 if last is None else last.seq
             if recovered.opening is not None:
                 await require_same_chain(self._node, recovered.opening, chain_id=self._chain_id)
             require_configured(recovered, signers=self._signers, destinations=self._destinations)
@@ -167,7 +161,7 @@ class TransactionScheduler:
         for lane, end in recovered.unreported:
             if lane in self._runners:
                 self._runners[lane].report(end)
-        await self._observe_all(head, reorged=True)
+        await self._show(head, reorged=True)
 
     async def send(
         self,
@@ -234,7 +228,7 @@ class TransactionScheduler:
         """
         self._require_open()
         head = change.added[-1] if change.added else await self._node.head()
-        await self._observe_all(head, reorged=bool(change.reverted))
+        await self._show(head, reorged=bool(change.reverted))
 
     async def resume(self, sender: Address) -> None:
         """Let a halted lane go on, after somebody has looked at why it halted.
@@ -333,7 +327,7 @@ class TransactionScheduler:
             self._closed = True
             for track in tuple(self._tracks.values()):
                 track.close()
-            self._heads.beat()
+            self._watch.heads.beat()
             # Safe because what could not be written was never sent, and its sender was told.
             with suppress(JournalUnavailable, LeaseLost):
                 await self._journal.commit()
@@ -385,9 +379,9 @@ class TransactionScheduler:
     def require_head(self) -> Head:
         """The newest head; refuses before the start and after the end."""
         self._require_open()
-        if self._head is None:
+        if self._watch.head is None:
             raise ConfigError("the scheduler is not started; await start() first")
-        return self._head
+        return self._watch.head
 
     def reached(self, stage: Stage) -> None:
         """Tell whoever watches."""
@@ -395,14 +389,12 @@ class TransactionScheduler:
 
     async def quotes(self) -> dict[str, FeeQuote]:
         """Fees as of the newest head."""
-        return await self._quotes.at(self.require_head())
+        return await self._watch.quotes.at(self.require_head())
 
     async def refresh(self, runner: LaneRunner) -> None:
         """Look at the chain before an idle lane acts: heads pass idle lanes by."""
-        head = self.require_head()
-        if runner.idle and runner.seen != head.hash and self._mode is not Mode.DRY:
-            await runner.advance(await self._look(runner, head))
-            self._saw(runner, head)
+        self.require_head()
+        await self._watch.refresh(runner)
 
     async def release_followers(self) -> None:
         """Let go, or cancel, every request whose predecessor has ended."""
@@ -430,7 +422,7 @@ class TransactionScheduler:
 
     def new_handle(self, runner: LaneRunner, name: str) -> Sent:
         """A handle of a request that begins now."""
-        track = Track(name, lane=lambda: runner.state, heads=self._heads)
+        track = Track(name, lane=lambda: runner.state, heads=self._watch.heads)
         self._tracks[name] = track
         return Sent(track, self, most_confirmations=KEEP_BLOCKS)
 
@@ -450,55 +442,14 @@ class TransactionScheduler:
         """Count for the statistics."""
         self._counts[what] += 1
 
-    # Heads.
+    # Lanes.
 
-    async def _observe_all(self, head: Head, *, reorged: bool) -> None:
-        async with self._observing:
-            self._head = head
-            self._reached(Stage.HEAD)
-            for runner in self._runners.values():
-                runner.reorg_unseen |= reorged
-            busy = [runner for runner in self._runners.values() if not runner.idle]
-            if busy:
-                # Fees and lanes are asked about at the same time; each lane then takes the fees.
-                looks = [self._observe(runner, head) for runner in busy]
-                await together([self._prefetch(head), *looks])
-            await self.release_followers()
-            self._checkpoint_if_due()
-        self._heads.beat()
+    async def _show(self, head: Head, *, reorged: bool) -> None:
+        await self._watch.show(head, reorged=reorged, after=self._settle_head)
 
-    async def _prefetch(self, head: Head) -> None:
-        await self._quotes.at(head)
-
-    async def _observe(self, runner: LaneRunner, head: Head) -> None:
-        observed = await self._look(runner, head)
-        self._reached(Stage.LOOKED)
-        async with runner.lock:
-            sends = await runner.advance(observed)
-            self._saw(runner, head)
-        self._reached(Stage.OBSERVED)
-        await runner.deliver(sends)
-
-    async def _look(self, runner: LaneRunner, head: Head) -> Observed:
-        state = runner.state
-        delegates = any(job.request.type == _SET_CODE for job in state.in_flight())
-        if runner.code_unknown or delegates or head.number % _CODE_EVERY_BLOCKS == 0:
-            runner.delegated = await runs_code(self._node, state.lane, head)
-            runner.code_unknown = False
-        observed = await observe(
-            self._node,
-            state,
-            head=head,
-            quotes={},
-            reorged=runner.reorg_unseen,
-            delegated=runner.delegated,
-        )
-        return msgspec.structs.replace(observed, quotes=await self._quotes.at(head))
-
-    def _saw(self, runner: LaneRunner, head: Head) -> None:
-        runner.seen = head.hash
-        if head is self._head:  # else a reorg may have come meanwhile
-            runner.reorg_unseen = False
+    async def _settle_head(self) -> None:
+        await self.release_followers()
+        self._checkpoint_if_due()
 
     def _checkpoint_if_due(self) -> None:
         open_requests = sum(len(runner.state.jobs) for runner in self._runners.values())
@@ -510,8 +461,6 @@ class TransactionScheduler:
         fold = Fold(opening=self._opening, lanes={**self._strangers, **lanes}, seqs=seqs)
         self._checkpointed = checkpoint(self._journal, fold)
         self._reached(Stage.CHECKPOINTED)
-
-    # Lanes.
 
     def _open(self, address: Address, signer: Signer, recovered: Recovered, anchor: Head) -> None:
         opened = LaneOpened(
