@@ -93,8 +93,9 @@ async def test_what_would_go_round_the_market_is_refused(
 @pytest.mark.parametrize(
     ("method", "params", "message"),
     [
-        ("evm_mine", {"a": 1}, "no numbers"),
-        ("anvil_mine", {"a": 1}, "no numbers"),
+        ("evm_mine", {"a": 1}, "not a list"),
+        ("anvil_mine", {"a": 1}, "not a list"),
+        ("anvil_mine", [{}], "no numbers"),
         ("evm_mine", [1], "imestamp"),
     ],
 )

@@ -14,7 +14,7 @@ from toolkit.devnet.trades import Trade, swap_call
 from toolkit.gas.rules import next_base_fee
 from toolkit.model.bundle import MissCause
 from toolkit.model.chain import Address
-from toolkit.model.errors import DevnetError
+from toolkit.model.errors import DevnetError, RpcError
 from toolkit.model.tx import SignedTransaction
 
 COINBASE_PAYER_GAS = 100_000
@@ -253,6 +253,61 @@ async def test_the_public_pool_survives_a_block(
     assert [bundled.hash, impersonated] == await mined(node)
     assert [gapped.hash] == [each.hash for each in market.pool.mempool.queued()]
     assert (outlived.hash,) == market.slots[-1].dropped
+
+
+async def test_what_goes_round_the_pool_is_discarded(
+    node: Node, market: Market, wallets: list[Wallet]
+) -> None:
+    """A transaction that somebody sent straight to Anvil is not in the next block, nor later."""
+    await node.send_raw(wallets[1].sign().raw)
+    public = wallets[2].sign()
+    await market.pool.send_raw(public.raw)
+
+    await market.seal()
+
+    assert [public.hash] == await mined(node)
+    assert {"pending": "0x0", "queued": "0x0"} == await node.rpc.call("txpool_status")
+
+
+async def test_what_anvil_skips_does_not_stay_there(
+    node: Node, market: Market, wallets: list[Wallet]
+) -> None:
+    """A bundle spent what a public transaction needed: it leaves the pool, and Anvil's as well."""
+    balance = await node.balance(wallets[1].account.address)
+    first, second = (wallets[1].sign(nonce=nonce, value=balance // 3) for nonce in (10, 11))
+    await market.pool.send_all([first, second])
+    drain = wallets[1].sign(nonce=10, value=balance * 9 // 10, tip=50 * GWEI)
+    await submit(market, drain)
+
+    await market.seal()
+
+    assert [drain.hash] == await mined(node)
+    assert {first.hash, second.hash} == set(market.slots[-1].dropped)
+    assert {"pending": "0x0", "queued": "0x0"} == await node.rpc.call("txpool_status")
+
+
+async def test_a_failed_seal_leaves_the_pool_as_it_was(
+    node: Node, market: Market, wallets: list[Wallet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When Anvil does not mine, nothing stays at Anvil, and the next try takes the same."""
+    public = wallets[1].sign()
+    await market.pool.send_raw(public.raw)
+    call = node.rpc.call
+
+    async def failing(method: str, params: Sequence[object] = (), **options: Any) -> Any:
+        if method == "evm_mine":
+            raise RpcError(-32000, "not now")
+        return await call(method, params, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(node.rpc, "call", failing)
+        with pytest.raises(RpcError, match="not now"):
+            await market.seal()
+    left = await node.rpc.call("txpool_status")
+    await market.seal()
+
+    assert {"pending": "0x0", "queued": "0x0"} == left
+    assert [public.hash] == await mined(node)
 
 
 async def test_a_bundle_may_carry_a_public_transaction(

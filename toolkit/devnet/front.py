@@ -38,7 +38,7 @@ MAX_OPEN_REQUESTS = 1_000  # of one WebSocket; more are read once some are answe
 _JSON = {"Content-Type": "application/json"}
 _SEALING = frozenset({"evm_mine", "anvil_mine", "hardhat_mine"})
 _TIME = "evm_setNextBlockTimestamp"
-_PARSE_ERROR, _INVALID_PARAMS, _INTERNAL = -32700, -32602, -32603
+_PARSE_ERROR, _INTERNAL = -32700, -32603
 _REFUSED = (
     {
         method: f"{method} is off on the devnet: the market of builders seals every block"
@@ -152,9 +152,6 @@ class Front:
             answer = _error(number, error.code, error.message, error.data)
         except ToolkitError as error:
             answer = _error(number, _INTERNAL, str(error))
-        except (ValueError, TypeError):
-            text = f"{method}: parameters are no numbers: {request.get('params')!r}"
-            answer = _error(number, _INVALID_PARAMS, text)
         else:
             if found is _ANVILS:
                 return await self._forward(body or orjson.dumps(request))
@@ -176,7 +173,10 @@ class Front:
         if method == "toolkit_info":
             return self._info
         if method in _SEALING:
-            await self._mine(method, params)
+            try:
+                await self._mine(method, params)
+            except (ValueError, TypeError):
+                raise EntryError(f"{method}: parameters are no numbers: {params!r}") from None
             return "0x0" if method == "evm_mine" else None
         if method in _FILTERS:
             async with self._gate.passage():
@@ -315,7 +315,7 @@ def _method(request: object) -> str:
 def _params(request: Mapping[str, Any]) -> Sequence[Any]:
     params = request.get("params") or []
     if not isinstance(params, list):
-        raise TypeError(params)
+        raise EntryError("params is not a list")
     return params
 
 
