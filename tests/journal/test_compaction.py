@@ -288,6 +288,21 @@ async def test_what_was_kept_is_bound_to_the_chain(tmp_path: Path, forgery: str)
         verify_file(path)
 
 
+async def test_a_beginning_moved_with_its_entries_is_missed(tmp_path: Path) -> None:
+    """The compaction's own entry says where the chain begins: cutting more away is seen."""
+    path = tmp_path / "j.db"
+    await _write(path)
+    compact(path)
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute(
+            "UPDATE holder SET (base_seq, base_hash) = (SELECT seq, hash FROM entry WHERE seq = 23)"
+        )
+        database.execute("DELETE FROM entry WHERE seq BETWEEN 21 AND 23")
+
+    with pytest.raises(JournalCorrupt, match="entry 21 is missing: the file begins at 24"):
+        verify_file(path)
+
+
 _DIES = """
 import os, signal, sys
 from pathlib import Path

@@ -50,6 +50,16 @@ async def test_every_file_is_for_its_owner_only(tmp_path: Path) -> None:
     await journal.close()
 
 
+async def test_a_file_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None:
+    """A journal that was copied with another mode is its owner's again once it is opened."""
+    await _write(tmp_path / "j.db", 1)
+    (tmp_path / "j.db").chmod(0o644)
+
+    SqliteBackend(tmp_path / "j.db").close()
+
+    assert 0o600 == _modes(tmp_path)["j.db"]
+
+
 async def test_a_full_database_is_refused_and_ends_the_journal(tmp_path: Path) -> None:
     """SQLITE_FULL gives one line that names file and entry; what was durable stays."""
     backend = SqliteBackend(tmp_path / "j.db")

@@ -26,8 +26,8 @@ COMPACTED, COMPACTED_KEY = "journal.compacted", "journal:compacted"
 class Compaction(msgspec.Struct, frozen=True, kw_only=True):
     """Journal entry: what a compaction left. `base` is the last entry it dropped.
 
-    `kept` entries up to there can still be found by their keys; `digest` binds them, by number and
-    content, to the chain that this entry is part of.
+    `kept` entries up to there can still be found by their keys; `digest` binds them to the chain
+    that this entry is part of.
     """
 
     base: Point
@@ -102,7 +102,7 @@ def digest_of(kept: Iterable[Entry]) -> tuple[int, str]:
     count, digest = 0, blake2b(digest_size=32)
     for entry in kept:
         count += 1
-        digest.update(f"{entry.seq} {sound(entry).hash}\n".encode())
+        digest.update(sound(entry).hash.encode())  # which covers its number too
     return count, f"0x{digest.hexdigest()}"
 
 
