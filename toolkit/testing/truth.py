@@ -83,6 +83,7 @@ class Story:
         self.leased: dict[Hash, Leased] = {}
         self.state: LaneState | None = None
         self.most_in_flight = 0
+        self.halted = False  # whether something final was ever taken back
         self._unsigned = False  # whether a signature failed since nonces were given out
         self.confirmed: set[str] = set()  # requests that were told to be, at some time
         self._coverage = coverage
@@ -106,6 +107,7 @@ class Story:
         self._coverage.events += 1
         self.most_in_flight = max(self.most_in_flight, len(self.state.in_flight()))
         self._unsigned |= isinstance(event, Answered) and bool(effects)
+        self.halted |= bool(self.state.halted)
         self._check_effects(entry.seq, before, effects)
         if isinstance(event, Observed):
             self._check_observed(entry.seq, before, event)
@@ -326,6 +328,8 @@ class Story:
         if not landed:
             self._check_unmined(name, told, chain, foreign)
             return
+        if len(nonces) > 1 and self.halted:
+            return  # a reorg undid what was final, after which both of its nonces are good
         assert len(landed) == 1, f"{name} is mined twice"
         assert end is not None, f"{name} failed but is mined"
         mined = landed[0]
