@@ -367,3 +367,20 @@ async def test_opening_after_a_compaction_begins_at_the_newest_mark(
     assert marks[-1] == journal._first_verified
     assert verify_file(path).bounds.head.seq == journal.last_seq
     await journal.close()
+
+
+async def test_a_mark_that_left_the_chain_is_not_begun_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no mark is left, opening begins where the chain does; old marks are not kept."""
+    monkeypatch.setattr(log, "SEGMENT_ENTRIES", 20)
+    path = tmp_path / "j.db"
+    await _write(path, before=25, behind=2)
+    made = compact(path)
+
+    journal = Journal(SqliteBackend(path))
+
+    assert made.bounds.base.seq + 1 == journal._first_verified
+    assert journal.find("journal:segment") is None
+    assert made.kept == 5
+    await journal.close()

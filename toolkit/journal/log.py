@@ -100,7 +100,7 @@ class Journal:
         self._backend, self._guard = backend, guard
         bounds = backend.bounds()
         start, mark = bounds.base, backend.find(SEGMENT_KEY)
-        if mark is not None and mark.seq > start.seq:
+        if mark is not None:
             start = Point(seq=mark.seq - 1, hash=mark.previous)
         self.last_seq, self.head_hash = start.seq, start.hash
         for entry in verified(backend.load(after=start.seq), after=start):
