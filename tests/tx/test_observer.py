@@ -162,7 +162,15 @@ async def test_a_stranger_with_our_payload_has_done_our_work(value: int, *, same
 
 async def test_after_a_reorg_strangers_are_asked_about_again() -> None:
     """A remembered spender that is still there is named again, one that is gone is not."""
-    world = World(random.Random(1))
+
+    class Counting(World):
+        searched = 0
+
+        async def receipts(self, block: int | str) -> tuple[Receipt, ...]:
+            self.searched += 1
+            return await super().receipts(block)
+
+    world = Counting(random.Random(1))
     state = _lane(world)
     world.spend_outside()
     (stranger,) = world.foreign
@@ -182,7 +190,7 @@ async def test_after_a_reorg_strangers_are_asked_about_again() -> None:
     gone = await observe(world, remembered, head=world.tip, quotes={}, reorged=True)
 
     assert ((), (spender,), ()) == (quiet.spenders, still.spenders, gone.spenders)
-    assert 0 == gone.nonce
+    assert (0, 1) == (gone.nonce, world.searched)  # nobody has spent what is not spent
 
 
 async def test_a_node_that_talks_nonsense_about_a_stranger_is_asked_again_later() -> None:

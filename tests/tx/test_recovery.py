@@ -44,6 +44,20 @@ async def test_closing_tells_waiters_and_the_next_process_goes_on(desk: Desk) ->
     assert 1 == desk.world.spent
 
 
+async def test_closing_tells_also_those_who_wait_for_depth(desk: Desk) -> None:
+    """An end that is not deep enough yet will not get deeper in a closed scheduler."""
+    scheduler = await desk.open()
+    sent = await scheduler.send(PAYMENT)
+    await desk.mine()
+    waiting = asyncio.create_task(sent.wait(confirmations=9))
+    await asyncio.sleep(0)
+    await desk.close()
+
+    with pytest.raises(LaneHalted, match="goes on at its next start"):
+        await waiting
+    assert isinstance(await sent.wait(), Confirmed)
+
+
 async def test_an_end_that_was_decided_but_not_written_is_written_at_the_next_start(
     desk: Desk,
 ) -> None:

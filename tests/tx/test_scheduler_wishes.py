@@ -16,6 +16,7 @@ from toolkit.model.errors import (
     CallReverted,
     ConfigError,
     FeeLimitReached,
+    GasLimitTooHigh,
     InsufficientFunds,
     LaneHalted,
     NodeTimeout,
@@ -202,6 +203,30 @@ async def test_a_follower_goes_on_after_a_restart(desk: Desk) -> None:
     assert 2 == desk.world.spent
 
 
+async def test_a_follower_of_what_could_never_be_sent_is_cancelled(desk: Desk) -> None:
+    """A predecessor that the pool refuses for good, without an outcome, ends its follower too."""
+
+    class Refusing(Mempool):
+        async def send(self, attempt: Attempt, *, target_block: int) -> None:
+            if attempt.signed.unsigned.value == 13:
+                raise GasLimitTooHigh("exceeds block gas limit")
+            await super().send(attempt, target_block=target_block)
+
+    desk.public = Refusing(desk.world)
+    desk.config = msgspec.structs.replace(CONFIG, max_in_flight=1)
+    scheduler = await desk.open()
+    await scheduler.send(PAYMENT)
+    refused = await scheduler.send(TransactionRequest(to=FRIEND, value=13))
+    follower = await scheduler.send(PAYMENT, after=refused)
+    for _ in range(4):
+        await desk.mine()
+
+    outcome = await follower.wait()
+    assert isinstance(outcome, Cancelled)
+    assert "exceeds block gas limit" in outcome.reason
+    assert ("failed", 1) == (refused.status().state, desk.world.spent)
+
+
 async def test_a_chain_of_followers_is_cancelled_as_a_whole(desk: Desk) -> None:
     """Who follows a cancelled follower is cancelled too."""
     scheduler = await desk.open()
@@ -379,6 +404,28 @@ async def test_a_halted_lane_goes_on_when_it_is_resumed(desk: Desk) -> None:
     assert 1 == desk.world.spent
     with pytest.raises(ConfigError, match="no signer for"):
         await scheduler.resume(FRIEND)
+
+
+async def test_an_end_that_is_taken_back_is_open_again(desk: Desk) -> None:
+    """Handles, old and new ones, wait for the next end instead of repeating the last one."""
+    scheduler = await desk.open()
+    sent = await scheduler.send(PAYMENT, idempotency_key="k")
+    await desk.mine()
+    assert isinstance(await sent.wait(), Confirmed)
+    desk.world.known.clear()
+    await scheduler.on_head(desk.world.reorg(1))
+    waiting = asyncio.create_task(sent.wait())
+    await asyncio.sleep(0)
+
+    assert not waiting.done()
+    assert "broadcast" == sent.status().state
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    del sent, waiting
+    again = await scheduler.send(PAYMENT, idempotency_key="k")
+    assert "broadcast" == again.status().state
+    await desk.mine()
+    assert isinstance(await again.wait(), Confirmed)
 
 
 # Strangers.

@@ -55,6 +55,7 @@ class Track:
         self._lane = lane
         self._heads = heads
         self._changed = Pulse()
+        self._closed = False
 
     @property
     def lane(self) -> Address:
@@ -89,8 +90,7 @@ class Track:
 
     def close(self) -> None:
         """Nobody in this process follows it any longer."""
-        if self.outcome is None and self.error is None:
-            self.error = LaneHalted(f"scheduler closed; {self.name} goes on at its next start")
+        self._closed = True
         self._changed.beat()
 
     async def wait(self, confirmations: int) -> Outcome:
@@ -98,12 +98,12 @@ class Track:
         while True:
             if self.error is not None:
                 raise self.error
-            if self.outcome is None:
-                await self._changed.next()
-            elif self._deep_enough(confirmations):
+            if self.outcome is not None and self._deep_enough(confirmations):
                 return self.outcome
-            else:
-                await self._heads.next()  # depth, and a reorg, come with a head only
+            if self._closed:
+                raise LaneHalted(f"scheduler closed; {self.name} goes on at its next start")
+            # Depth comes with a head only, and so does a reorg.
+            await (self._changed if self.outcome is None else self._heads).next()
 
     def _deep_enough(self, confirmations: int) -> bool:
         state = self._lane()

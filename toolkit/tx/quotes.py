@@ -5,6 +5,7 @@ from typing import Protocol
 
 from toolkit.model.chain import Hash, Head
 from toolkit.model.tx import FeeQuote, Urgency
+from toolkit.tx.tasks import together
 
 
 class FeeOracle(Protocol):
@@ -33,6 +34,11 @@ class HeadQuotes:
         if self._head != head.hash:
             async with self._asking:
                 if self._head != head.hash:
-                    quotes = {u.name: await self._oracle.quote(u, head=head) for u in Urgency}
-                    self._head, self._quotes = head.hash, quotes
+                    # At once: an oracle may ask a distant node for each.
+                    found = await together(self._quote(urgency, head) for urgency in Urgency)
+                    names = (urgency.name for urgency in Urgency)
+                    self._head, self._quotes = head.hash, dict(zip(names, found, strict=True))
         return self._quotes
+
+    async def _quote(self, urgency: Urgency, head: Head) -> FeeQuote:
+        return await self._oracle.quote(urgency, head=head)
