@@ -1,0 +1,125 @@
+"""A real node under a real client's pool rules, and lives of senders that are killed against it."""
+
+import asyncio
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import msgspec
+
+from scripts.bench.checkout import ROOT
+from scripts.soak.sender import PAYEE, Errand, Ledger, Life
+from toolkit.devnet.faults import FaultScript
+from toolkit.devnet.strict_node import StrictNode, open_strict_node
+
+SEAL_S = 0.15
+LIFE_S = 600.0
+"""A life that takes longer has lost something: nothing is stuck for that long."""
+
+
+class Told(msgspec.Struct, kw_only=True):
+    """What a life told: its lines put together, and what it said when it failed."""
+
+    stage: str = ""
+    first_resend_s: float | None = None
+    entries: int = 0
+    done: bool = False
+    failed: str = ""
+
+
+@asynccontextmanager
+async def sealed(
+    *, profile: str, seed: int, keys: int, faults: FaultScript | None = None
+) -> AsyncIterator[StrictNode]:
+    """A node that seals a block every `SEAL_S` seconds."""
+    async with open_strict_node(profile=profile, seed=seed, accounts=keys, faults=faults) as node:
+        stop = asyncio.Event()
+        sealer = asyncio.create_task(_seal(node, stop))
+        try:
+            yield node
+        finally:
+            stop.set()
+            await sealer
+
+
+async def _seal(node: StrictNode, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        await node.seal()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), SEAL_S)
+
+
+async def live(errand: Errand) -> Told:
+    """Live one life in a process of its own, to its end or its death."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "scripts.soak.sender"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+    )
+    born = msgspec.structs.replace(errand, born=time.monotonic())
+    try:
+        out, err = await asyncio.wait_for(
+            process.communicate(msgspec.json.encode(born)), timeout=LIFE_S
+        )
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        return Told(failed=f"stuck: nothing ended for {LIFE_S:.0f} s")
+    told = Told()
+    for line in out.splitlines():
+        life = msgspec.json.decode(line, type=Life)
+        told.stage = life.stage or told.stage
+        told.first_resend_s = life.first_resend_s or told.first_resend_s
+        told.entries = max(told.entries, life.entries)
+        told.done |= life.done
+    if not told.done and not told.stage:
+        told.failed = (err.decode().strip().splitlines() or ["died without a word"])[-1]
+    return told
+
+
+async def wrongs(node: StrictNode, folder: Path, payments: int) -> list[str]:
+    """Compare what was told with the chain: lost, doubled, untrue; and nonces with a gap."""
+    ends = Ledger(folder).ends
+    paid = await _paid(node)
+    found = [f"payment {number} has no end" for number in range(payments) if number not in ends]
+    for number, end in ends.items():
+        times = paid[number + 1]
+        if end == "Confirmed" and times != 1:
+            found.append(f"payment {number} was told as confirmed and is mined {times} times")
+        if end != "Confirmed" and times:
+            found.append(f"payment {number} was told as {end} and is mined {times} times")
+    for account in node.accounts:
+        latest = await node.node.nonce(account.address)
+        pending = node.pool.pending_nonce(account.address, latest)
+        if pending != latest or node.pool.queued(account.address):
+            found.append(f"{account.address} has mined {latest} and pending {pending}")
+    return found
+
+
+async def _paid(node: StrictNode) -> Counter[int]:
+    """How often each amount was paid, over the whole chain."""
+    newest = (await node.node.head()).number
+    paid: Counter[int] = Counter()
+    for number in range(newest + 1):
+        block = await node.node.rpc.call("eth_getBlockByNumber", [hex(number), True])
+        for tx in block["transactions"]:
+            if str(tx["to"]).lower() == PAYEE:
+                paid[int(tx["value"], 16)] += 1
+    return paid
+
+
+@asynccontextmanager
+async def scratch() -> AsyncIterator[Path]:
+    """A folder for a journal."""
+    folder = Path(tempfile.mkdtemp(prefix="soak-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
