@@ -324,7 +324,8 @@ def test_a_landed_bundle_is_not_undone_by_a_head_before_it() -> None:
 
 def test_a_count_that_stays_low_is_believed_in_the_end() -> None:
     """One node's wrong number does not block a lane for ever, and undoes nothing that was seen."""
-    bench = _bench()
+    bench = Bench()
+    bench.accept("a")
     bench.observe(11, nonce=1, receipts=(bench.mined("a", 11),))
     bench.observe(12, nonce=5)
     bench.accept("b")
@@ -337,3 +338,17 @@ def test_a_count_that_stays_low_is_believed_in_the_end() -> None:
 
     gap = {f"fill-{nonce}-19": nonce for nonce in range(1, 5)}
     assert (1, {**gap, "b": 5}, []) == (bench.state.nonce, bench.flying(), bench.reopened)
+
+
+def test_a_nonce_lost_to_a_wrong_count_is_found_again() -> None:
+    """A count far ahead that proves to be none gives the request its nonce back."""
+    bench = Bench()
+    bench.accept("a")
+    bench.answer("a")
+    for block in range(11, 12 + SPENT_PATIENCE_BLOCKS):
+        bench.observe(block, nonce=5)
+    assert Replaced(by=None, nonce=0) == bench.ends["a"]
+    for block in range(20, 20 + FALLEN_PATIENCE_HEADS):
+        bench.observe(block, nonce=0)
+
+    assert (["a"], {"a": 0}, ["a"]) == (bench.reopened, bench.flying(), bench.sent()[-1:])

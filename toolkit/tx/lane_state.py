@@ -201,7 +201,8 @@ class Draft:
     def drop(self, job: Job) -> None:
         """Forget a job."""
         self._leave_slot(job)
-        self._leave_queue(job.request_id)
+        if not job.tries:
+            self._leave_queue(job.request_id)
         if job.request_id in self.state.landed:
             self.unland(job)
         del self._jobs()[job.request_id]
