@@ -78,6 +78,7 @@ async def test_mining_takes_count_interval_and_time(client: Node, market: Market
     [
         ("evm_setAutomine", [True], "is off on the devnet"),
         ("anvil_reset", [], "nothing of the twin would be left"),
+        ("eth_sendRawTransactionSync", ["0x"], "send without Sync"),
         ("evm_mine", ["soon"], "parameters are no numbers"),
         ("anvil_mine", ["0xffffffff"], "parameters are no numbers"),
     ],

@@ -126,7 +126,7 @@ async def test_a_blob_transaction_is_pooled_and_mined_with_its_sidecar(
         await strict.reorg(1)
         returned = strict.pool.get(answer)
 
-    # A block has no blobs; what comes back has them, as geth's limbo keeps them.
+    # A block has no blobs; Anvil still does, and so what comes back has them, as at geth.
     assert returned is not None
     assert raw == returned.raw
     assert ("0x3", 1) == (pooled["type"], len(pooled["blobVersionedHashes"]))

@@ -1,8 +1,12 @@
+import asyncio
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+import msgspec
+
+from toolkit.chain.wire import Call
 from toolkit.devnet.mempool import PooledTransaction
-from toolkit.devnet.public_pool import pack
+from toolkit.devnet.public_pool import _AccountReader, pack
 from toolkit.model.chain import Address, Hash
 
 
@@ -44,6 +48,53 @@ def test_what_cannot_be_mined_stays_out() -> None:
     fits, bundled = pending(4, 0, tip=1, gas=50), pending(5, 0, tip=99)
 
     assert packed([gap, low, big, fits, bundled], gas=50, taken=[bundled]) == [fits]
+
+
+def test_a_block_carries_only_so_many_blobs() -> None:
+    """EIP-7691: nine; what does not fit waits, and what has none goes on."""
+    many, more, none = (
+        msgspec.structs.replace(pending(sender, 0, tip=tip), blobs=blobs)
+        for sender, tip, blobs in ((1, 9, 6), (2, 8, 4), (3, 7, 0))
+    )
+
+    assert packed([many, more, none]) == [many, none]
+
+
+class SlowFirst:
+    """Answers the first batch only once `released` is set."""
+
+    def __init__(self) -> None:
+        self.asked, self.released = asyncio.Event(), asyncio.Event()
+        self.batches: list[int] = []
+
+    async def batch(self, calls: Sequence[Call]) -> list[object]:
+        self.batches.append(len(calls))
+        self.asked.set()
+        if len(self.batches) == 1:
+            await self.released.wait()
+        return ["0x0"] * len(calls)
+
+
+async def test_accounts_are_read_together_and_in_turn() -> None:
+    """Questions that come together are one batch; a later one is not answered before them."""
+    rpc, order = SlowFirst(), []
+    reader = _AccountReader(rpc)  # type: ignore[arg-type]
+
+    async def read(account: int) -> None:
+        await reader.read(Address(f"0x{account:040x}"))
+        order.append(account)
+
+    async with asyncio.TaskGroup() as tasks:
+        for account in (1, 2, 1):
+            tasks.create_task(read(account))
+        await rpc.asked.wait()
+        tasks.create_task(read(3))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        rpc.released.set()
+
+    assert [6, 3] == rpc.batches
+    assert [1, 2, 1, 3] == order
 
 
 def test_every_packing_is_valid() -> None:

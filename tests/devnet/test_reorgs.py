@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.devnet.conftest import GWEI, Sender
+from tests.devnet.conftest import GWEI, Sender, submit
 from toolkit.chain.rpc import HttpRpc, Rpc
 from toolkit.devnet.faults import FaultScript
 from toolkit.devnet.strict_node import StrictNode, open_strict_node
@@ -86,6 +86,44 @@ async def test_an_impersonated_one_comes_back_as_well(rpc: Rpc, strict: StrictNo
     await strict.seal()
 
     assert "0x2" == (await rpc.call("eth_getTransactionReceipt", (sent,)))["blockNumber"]
+
+
+async def test_a_bundle_that_a_reorg_removes_is_public_then(rpc: Rpc, strict: StrictNode) -> None:
+    """Nobody had sent it to the pool; it was in a block, so every node knows it."""
+    private = Sender(strict).sign(0)
+    await submit(strict.market, private)
+    await strict.seal()
+    before = await status(rpc)
+    await strict.reorg(1)
+
+    assert (0, 0) == before
+    assert private.raw == await rpc.call("eth_getRawTransactionByHash", (private.hash,))
+    assert (1, 0) == await status(rpc)
+
+
+async def test_impersonation_of_everybody_is_remembered(rpc: Rpc, strict: StrictNode) -> None:
+    """After anvil_autoImpersonateAccount any account sends through the pool, until it ends."""
+    sender = Sender(strict)
+    request = {"from": sender.address, "to": sender.address}
+    await rpc.call("anvil_autoImpersonateAccount", (True,))
+    sent = await rpc.call("eth_sendTransaction", (request,))
+    await strict.seal()
+    await rpc.call("anvil_autoImpersonateAccount", (False,))
+
+    assert "0x1" == (await rpc.call("eth_getTransactionReceipt", (sent,)))["status"]
+    with pytest.raises(RpcError, match="No Signer available"):
+        await rpc.call("eth_sendTransaction", (request,))
+
+
+async def test_a_queued_one_follows_its_account_too(rpc: Rpc, strict: StrictNode) -> None:
+    """What waits behind a gap becomes executable when the account's nonce is set to it."""
+    sender = Sender(strict)
+    await rpc.call("eth_sendRawTransaction", (sender.sign(2).raw,))
+    before = await status(rpc)
+    await rpc.call("anvil_setNonce", (sender.address, "0x2"))
+
+    assert (0, 1) == before
+    assert (1, 0) == await status(rpc)
 
 
 async def test_too_deep_a_reorg_changes_nothing(rpc: Rpc, strict: StrictNode) -> None:

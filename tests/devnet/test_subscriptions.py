@@ -14,6 +14,7 @@ from tests.devnet.conftest import GWEI, Sender, Wallet, submit
 from toolkit.chain.hashing import checksum
 from toolkit.chain.node import Node
 from toolkit.chain.rpc import Rpc
+from toolkit.devnet import subscriptions
 from toolkit.devnet.faults import FaultScript
 from toolkit.devnet.front import Front
 from toolkit.devnet.sealing import Market
@@ -95,6 +96,34 @@ async def test_a_replacement_and_a_return_are_announced(socket: Socket, strict: 
     heard = [(await socket.notice())["result"] for _ in range(3)]
 
     assert [first.hash, better.hash, better.hash] == heard
+
+
+async def test_what_was_lost_and_comes_again_is_announced_again(
+    socket: Socket, strict: StrictNode
+) -> None:
+    """After anvil_dropTransaction, or a node that lost its whole pool."""
+    await socket.ask("eth_subscribe", "newPendingTransactions")
+    signed = Sender(strict).sign()
+    await strict.public_pool.send_raw(signed.raw)
+    await socket.ask("anvil_dropTransaction", signed.hash)
+    await strict.public_pool.send_raw(signed.raw)
+    await socket.ask("anvil_dropAllTransactions")
+    await strict.public_pool.send_raw(signed.raw)
+
+    assert [signed.hash] * 3 == [(await socket.notice())["result"] for _ in range(3)]
+
+
+async def test_the_oldest_filter_makes_room(
+    rpc: Rpc, strict: StrictNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the limit the least recently opened filter is closed, and hears nothing more."""
+    monkeypatch.setattr(subscriptions, "MAX_FILTERS", 2)
+    names = [await rpc.call("eth_newPendingTransactionFilter") for _ in range(3)]
+
+    assert 2 == len(strict.public_pool._listeners)
+    with pytest.raises(RpcError, match="filter not found"):
+        await rpc.call("eth_getFilterChanges", (names[0],))
+    assert [] == await rpc.call("eth_getFilterChanges", (names[2],))
 
 
 async def test_unsubscribing_ends_it(socket: Socket, strict: StrictNode) -> None:

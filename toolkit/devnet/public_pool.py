@@ -7,7 +7,6 @@ transactions when that block is sealed, and nothing before.
 
 import asyncio
 import heapq
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -22,7 +21,6 @@ from toolkit.model.errors import RpcError
 from toolkit.model.tx import SignedTransaction
 
 BLOBS_PER_BLOCK = 9  # EIP-7691, Prague
-MINED_KEPT = 20_000  # of which a reorg can bring back blobs and impersonated calls too
 _MANY = 10**9  # more than any run sends
 _DELEGATION = "0xef0100"  # EIP-7702's designator, in front of the delegate's address
 _PER_ACCOUNT = ("eth_getTransactionCount", "eth_getBalance", "eth_getCode")
@@ -68,7 +66,6 @@ class PublicPool:
         self._accounts = _AccountReader(rpc)
         self._listeners: list[Listener] = []
         self._announced: set[Hash] = set()
-        self._mined: OrderedDict[Hash, PooledTransaction] = OrderedDict()
 
     async def send_raw(self, raw: object) -> PooledTransaction:
         """Take signed bytes.
@@ -146,9 +143,7 @@ class PublicPool:
             mined: what is in blocks since the last time.
             returned: what a reorg took out of blocks.
         """
-        mined, returned = tuple(mined), tuple(returned)
-        for each in mined:
-            self._remember(each)
+        returned = tuple(returned)
         held = (*self.mempool.pending(), *self.mempool.queued(), *returned)
         senders = dict.fromkeys(each.sender for each in held)
         chain = await read_chain(self._rpc, chain_id=self.mempool.chain.chain_id)
@@ -158,10 +153,6 @@ class PublicPool:
         for sender in senders:
             self._announce(sender)
         return tuple(dropped)
-
-    def mined(self, tx_hash: Hash) -> PooledTransaction | None:
-        """A transaction that left the pool for a block, as it was in the pool."""
-        return self._mined.get(tx_hash)
 
     def remove(self, tx_hash: Hash) -> bool:
         """Forget a transaction; whether it was there."""
@@ -196,13 +187,6 @@ class PublicPool:
                 self._announced.add(each.hash)
                 for listener in tuple(self._listeners):
                     listener(each)
-
-    def _remember(self, tx_hash: Hash) -> None:
-        found = self.mempool.get(tx_hash)
-        if found is not None:
-            self._mined[tx_hash] = found
-            if len(self._mined) > MINED_KEPT:
-                self._mined.popitem(last=False)
 
     async def _acts_for(self, sender: str) -> bool:
         return self.auto_impersonate or sender in await self._rpc.call("eth_accounts")

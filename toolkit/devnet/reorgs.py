@@ -94,11 +94,7 @@ class ChainEdits:
         raws = await self._rpc.batch(
             [("eth_getRawTransactionByHash", (each["hash"],)) for each in found]
         )
-        # The pool's own copy still has the blobs; a block has only their hashes.
-        return [
-            self._pool.mined(each["hash"]) or entries.from_node(each, raw)
-            for each, raw in zip(found, raws, strict=True)
-        ]
+        return [entries.from_node(each, raw) for each, raw in zip(found, raws, strict=True)]
 
     async def _hashes(self, first: int, last: int) -> list[Any]:
         blocks = await self._blocks(first, last, full=False)

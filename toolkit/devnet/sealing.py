@@ -113,7 +113,6 @@ class Market:
                 f"block {env.number} is not the planned one: {len(mined)} transactions mined,"
                 f" {len(bundled) + len(public)} planned; send and mine through the devnet's rpc"
             )
-        await self._rpc.call("anvil_dropAllTransactions")  # what it skipped stays ours
         slot = SlotRecord(
             number=env.number,
             block_hash=block["hash"],
