@@ -13,7 +13,7 @@ from pathlib import Path
 from scripts.bench.__main__ import FIGURES
 from scripts.bench.__main__ import RESULTS as FIGURE_RESULTS
 from scripts.bench.figures import load, render, store
-from scripts.soak import bumps, demo, kill, mutations, races, simulation
+from scripts.soak import bumps, chaos, demo, kill, mutations, races, simulation
 from scripts.soak.record import RESULTS, Part, area_result, begin
 
 PARTS: dict[str, Part] = {
@@ -23,6 +23,7 @@ PARTS: dict[str, Part] = {
     "scheduler-bumps": bumps.PART,
     "scheduler-races": races.PART,
     "scheduler-kill": kill.PART,
+    "scheduler-chaos": chaos.PART,
 }
 AREAS: dict[str, tuple[str, ...]] = {
     **{name: (name,) for name in PARTS},

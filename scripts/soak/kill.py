@@ -16,8 +16,9 @@ KILLS = 1_000
 PAYMENTS_A_KILL = 20
 KEYS = 4
 WINDOW = 32
-KILLS_A_NODE = 100
-"""A chain of 2,000 payments; the next hundred kills begin on a new node and a new journal."""
+RARE = 0.02
+KILLS_A_NODE = 250
+"""A chain of 5,000 payments; the next 250 kills begin on a new node and a new journal."""
 PATIENCE = 60
 LONG = 10_000
 """Journal entries from which a restart counts for the figure."""
@@ -25,10 +26,12 @@ LONG = 10_000
 
 def doom(rng: random.Random) -> tuple[str, int, int]:
     """A stage, how many times it is lived through, and after how many sends any stage will do."""
-    stage = rng.choice(list(Stage))
-    if stage is Stage.CHECKPOINTED:  # thousands of entries apart
-        return stage.value, 0, 20 * PATIENCE
-    return stage.value, rng.randrange(PAYMENTS_A_KILL), PATIENCE
+    if rng.random() < RARE:  # thousands of entries apart
+        return Stage.CHECKPOINTED.value, 0, 20 * PATIENCE
+    stage = rng.choice([one for one in Stage if one is not Stage.CHECKPOINTED])
+    # The author asks for something else with about every eighth payment only.
+    most = 2 if stage is Stage.ASKED else PAYMENTS_A_KILL
+    return stage.value, rng.randrange(most), PATIENCE
 
 
 async def campaign(

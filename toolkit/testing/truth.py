@@ -80,7 +80,6 @@ class Story:
 
     def __init__(self, journal: Journal, lane: Address, coverage: Coverage) -> None:
         self.requests: dict[str, Told] = {}
-        self.leased: dict[Hash, Leased] = {}
         self.state: LaneState | None = None
         self.most_in_flight = 0
         self.halted = False  # whether something final was ever taken back
@@ -111,6 +110,10 @@ class Story:
         self._check_effects(entry.seq, before, effects)
         if isinstance(event, Observed):
             self._check_observed(entry.seq, before, event)
+        if isinstance(event, ReplaceAsked):
+            old, new = before.jobs.get(event.request_id), self.state.jobs.get(event.request_id)
+            turned = old and new and old.cancelling and old.version != new.version
+            assert not turned, f"entry {entry.seq}: brings back what was cancelled"
         self._count(before, event, [type(effect).__name__ for effect in effects])
 
     def _count(self, before: LaneState, event: Event, effects: list[str]) -> None:
@@ -133,7 +136,9 @@ class Story:
                 wanted = [payload(event.request)]
                 self.requests[event.request_id] = Told(accepted=event, wanted=wanted)
             case ReplaceAsked(request=TransactionRequest() as request):
-                self.requests[event.request_id].wanted.append(payload(request))
+                job = before.jobs.get(event.request_id)
+                if job is not None and not job.cancelling:
+                    self.requests[event.request_id].wanted.append(payload(request))
             case Prepared():
                 if event.request_id in before.jobs:  # else it was refused while it was signed
                     self._check_prepared(seq, before, event)
@@ -143,7 +148,6 @@ class Story:
                 assert event.tx_hash in hashes, f"entry {seq} answers what was never prepared"
             case Leased():
                 self._check_lease(seq, before, event)
-                self.leased |= {tx.hash: event for tx in event.signed}
             case _:
                 pass
 
@@ -361,8 +365,7 @@ class Story:
         end = told.end
         assert isinstance(end, Cancelled | Expired | Replaced | None), f"{name}: {end}"
         if isinstance(end, Replaced):
-            # A reorg may have taken a landed bundle back: nobody's word undoes a settled lease.
-            assert end.by in chain.keys() | self.leased.keys(), f"{name} replaced by nothing: {end}"
+            assert end.by in chain, f"{name} replaced by nothing: {end}"
             by = foreign.get(end.by) if end.by else None
             done = None if by is None else payload(by.unsigned)
             signed = [payload(a.signed.unsigned) for _, a in told.attempts if not a.cancels]
