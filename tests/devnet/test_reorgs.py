@@ -143,8 +143,8 @@ async def test_a_snapshot_takes_the_pool_with_it(rpc: Rpc, strict: StrictNode) -
     first, second = sender.sign(0), sender.sign(1)
     await rpc.call("eth_sendRawTransaction", (first.raw,))
     name = await rpc.call("evm_snapshot")
-    await rpc.call("eth_sendRawTransaction", (second.raw,))
     await strict.seal()
+    await rpc.call("eth_sendRawTransaction", (second.raw,))
     reverted = await rpc.call("evm_revert", (name,))
     again = await rpc.call("evm_revert", (name,))
 

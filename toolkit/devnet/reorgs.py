@@ -82,8 +82,7 @@ class ChainEdits:
         result = await self._rpc.call(method, params)
         number = int(await self._rpc.call("eth_blockNumber"), 16)
         new = await self._hashes(head - depth + 1, number)
-        gone = [each for each in old if each.hash not in new]
-        await self._pool.renew(mined=new, returned=gone)
+        await self._pool.renew(mined=new, returned=old)
         await self._market.follow()
         return result
 
