@@ -24,7 +24,6 @@ LEGACY, ACCESS_LIST, DYNAMIC_FEE, BLOB, SET_CODE = 0, 1, 2, 3, 4
 # Fields in front of the signature.
 _FIELDS = {LEGACY: 6, ACCESS_LIST: 8, DYNAMIC_FEE: 9, SET_CODE: 10}
 _SIGNATURE_FIELDS = 3
-_AUTHORIZATION_FIELDS = 6
 _MAX_UINT8 = 2**8 - 1
 MAX_UINT64 = 2**64 - 1
 MAX_UINT256 = 2**256 - 1
@@ -107,7 +106,7 @@ def authorization_digest(*, chain_id: int, address: Address, nonce: int) -> byte
 
 
 def parse(raw: str) -> tuple[bytes, UnsignedTransaction, Signature]:
-    """Read signed bytes of type 0, 1, 2 or 4.
+    """Read signed bytes of type 0, 1, 2 or 4; what is read may still be what `payload` refuses.
 
     Raises:
         ConfigError: a type that is not read here, or a wrong number of fields.
@@ -234,8 +233,6 @@ def _typed(kind: int, fields: Sequence[object]) -> UnsignedTransaction:
         rest = fields[4:]
     to = _recipient(rest[1])
     grants = read_authorizations(rest[5]) if kind == SET_CODE else ()
-    if kind == SET_CODE and (to is None or not grants):
-        raise ValueError("EIP-7702: no recipient, or no authorization")
     unsigned = UnsignedTransaction(
         type=kind,
         chain_id=read_int(fields[0], MAX_UINT64),
@@ -277,8 +274,6 @@ def read_authorizations(items: object) -> tuple[Authorization, ...]:
         raise ValueError("authorizations")  # noqa: TRY004 - one handler turns all into one line
     grants = []
     for item in items:
-        if not isinstance(item, list | tuple) or len(item) != _AUTHORIZATION_FIELDS:
-            raise ValueError("authorization")
         chain_id, account, nonce, y_parity, r, s = item
         grants.append(
             Authorization(
