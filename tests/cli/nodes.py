@@ -12,6 +12,7 @@ from pathlib import Path
 from eth_keyfile.keyfile import create_keyfile_json
 
 from toolkit.devnet.anvil import start_anvil
+from toolkit.devnet.strict_node import StrictNode, open_strict_node
 
 KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 OWNER = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266"
@@ -34,6 +35,55 @@ def anvil(*options: str) -> Iterator[str]:
         yield process.url
     finally:
         asyncio.run(process.stop())
+
+
+class Strict:
+    """A node with a real client's pool rules, driven from outside of its event loop."""
+
+    def __init__(self, node: StrictNode, loop: asyncio.AbstractEventLoop) -> None:
+        self.url = node.rpc_url
+        self.accounts = node.accounts
+        self._node = node
+        self._loop = loop
+
+    def seal(self, count: int = 1) -> None:
+        """Mine what the pool has, so many times."""
+        asyncio.run_coroutine_threadsafe(self._node.seal(count), self._loop).result(timeout=60)
+
+    @contextmanager
+    def sealing(self) -> Iterator[None]:
+        """Mine again and again, as a chain does."""
+        ended = threading.Event()
+
+        def seal() -> None:
+            while not ended.wait(0.2):
+                self.seal()
+
+        thread = threading.Thread(target=seal)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+
+@contextmanager
+def strict(profile: str) -> Iterator[Strict]:
+    """A running strict node, answering in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    opened = open_strict_node(profile=profile)
+    node = asyncio.run_coroutine_threadsafe(opened.__aenter__(), loop).result(timeout=60)
+    try:
+        yield Strict(node, loop)
+    finally:
+        closing = opened.__aexit__(None, None, None)
+        asyncio.run_coroutine_threadsafe(closing, loop).result(timeout=60)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 @contextmanager

@@ -1,9 +1,10 @@
 """A process that wants to send from a key which other processes want too.
 
-Run as `python rival.py URL DIRECTORY NAME COUNT [takeover] [stop=STAGE:N]`. It tries until it gets
-the key, sends COUNT transfers of which the n-th is worth n wei, each with an idempotency key of its
-own, and prints a line for what happens: `holds`, `sent KEY HASH`, `ended KEY OUTCOME HASH`, or the
-error that ended it. With `stop` it stops itself when it reaches that stage for the N-th time.
+Run as `python rival.py URL DIRECTORY NAME COUNT [takeover] [stop=STAGE:N]`, with the private key in
+the environment's RIVAL_KEY. It tries until it gets the key, sends COUNT transfers of which the n-th
+is worth n wei, each with an idempotency key of its own, and prints a line for what happens:
+`holds`, `sent KEY HASH`, `ended KEY OUTCOME HASH`, or the error that ended it. With `stop` it stops
+itself when it reaches that stage for the N-th time.
 """
 
 import asyncio
@@ -25,7 +26,6 @@ from toolkit.tx.leases import Leases
 from toolkit.tx.scheduler import TransactionScheduler
 from toolkit.tx.stages import Stage
 
-KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 BOB = Address("0x00000000000000000000000000000000000000b0")
 RETRY_S = 0.05
 
@@ -71,7 +71,9 @@ async def try_once(url: str, directory: Path, name: str, count: int, *, takeover
     path = directory / "journal.db"
     try:
         journal = SqliteBackend(path, takeover=takeover) if takeover else path
-        holds = connect(url, signer=LocalSigner(KEY), journal=journal, leases=leases)
+        holds = connect(
+            url, signer=LocalSigner(os.environ["RIVAL_KEY"]), journal=journal, leases=leases
+        )
         session = await holds.__aenter__()
     except (LeaseLost, ConfigError) as error:
         say("refused", type(error).__name__)

@@ -5,47 +5,37 @@ import os
 import signal
 import subprocess
 import sys
-import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.cli.nodes import Strict, ask, strict
 from toolkit.chain.signer import decode_transaction
-from toolkit.devnet.anvil import start_anvil
 from toolkit.journal.sqlite import read_entries
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = Path(__file__).with_name("rival.py")
-OWNER = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266"
 BOB = "0x00000000000000000000000000000000000000b0"
 
 
-def ask(url: str, method: str, *params: object) -> object:
-    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as response:
-        return json.loads(response.read())["result"]
-
-
-@pytest.fixture
-async def url() -> AsyncIterator[str]:
-    """An Anvil that mines when it is asked to, or by itself once told so."""
-    process = await start_anvil(("--chain-id", "31337", "--no-mining"))
-    yield process.url
-    await process.stop()
+@pytest.fixture(params=["geth", "reth"])
+def node(request: pytest.FixtureRequest) -> Iterator[Strict]:
+    """A node with this client's rules, which mines when it is asked to."""
+    with strict(request.param) as running:
+        yield running
 
 
 class Rival:
     """One of the processes."""
 
-    def __init__(self, url: str, directory: Path, name: str, count: int, *words: str) -> None:
+    def __init__(self, node: Strict, directory: Path, name: str, count: int, *words: str) -> None:
         self.name = name
         self.process = subprocess.Popen(
-            [sys.executable, str(PROGRAM), url, str(directory), name, str(count), *words],
+            [sys.executable, str(PROGRAM), node.url, str(directory), name, str(count), *words],
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "RIVAL_KEY": node.accounts[0].key},
         )
 
     def lines(self) -> Iterator[str]:
@@ -73,12 +63,12 @@ Start = Callable[..., Rival]
 
 
 @pytest.fixture
-def start(url: str, tmp_path: Path) -> Iterator[Start]:
+def start(node: Strict, tmp_path: Path) -> Iterator[Start]:
     """Processes that want the same key with the same journal."""
     started: list[Rival] = []
 
     def one(name: str, count: int, *words: str) -> Rival:
-        started.append(Rival(url, tmp_path, name, count, *words))
+        started.append(Rival(node, tmp_path, name, count, *words))
         return started[-1]
 
     yield one
@@ -86,10 +76,15 @@ def start(url: str, tmp_path: Path) -> Iterator[Start]:
         rival.end()
 
 
-def chain_of(url: str) -> tuple[int, int]:
-    """The account's nonce and what has arrived."""
-    nonce = int(str(ask(url, "eth_getTransactionCount", OWNER, "latest")), 16)
-    return nonce, int(str(ask(url, "eth_getBalance", BOB, "latest")), 16)
+def count_of(node: Strict, block: str = "latest") -> int:
+    """How many transactions the node counts of the account."""
+    account = node.accounts[0].address
+    return int(str(ask(node.url, "eth_getTransactionCount", account, block)), 16)
+
+
+def received(node: Strict) -> int:
+    """What has arrived."""
+    return int(str(ask(node.url, "eth_getBalance", BOB, "latest")), 16)
 
 
 def prepared(directory: Path) -> dict[str, int]:
@@ -109,67 +104,65 @@ def wealth(count: int) -> int:
 
 
 @pytest.mark.timeout(120)
-def test_of_three_processes_each_sends_everything_once(
-    url: str, start: Start, tmp_path: Path
+def test_f23_each_of_three_processes_sends_everything_once(
+    node: Strict, start: Start, tmp_path: Path
 ) -> None:
     """One works at a time; the first is killed amid its work, and begins again as the last."""
     first = start("first", 8)
     first.until("sent first-5")
     first.process.kill()
     os.waitid(os.P_PID, first.process.pid, os.WEXITED | os.WNOWAIT)
-    ask(url, "evm_setIntervalMining", 1)
 
-    others = [start("second", 8), start("third", 8)]
-    said = [rival.until(f"ended {rival.name}-8") for rival in others]
-    again = start("first", 8).until("ended first-8")
+    with node.sealing():
+        others = [start("second", 8), start("third", 8)]
+        said = [rival.until(f"ended {rival.name}-8") for rival in others]
+        again = start("first", 8).until("ended first-8")
 
     outcomes = {line.split()[2] for lines in (*said, again) for line in lines if "ended" in line}
     assert {"Confirmed"} == outcomes
-    assert (24, 3 * wealth(8)) == chain_of(url)
-    nonces = prepared(tmp_path)
-    assert list(range(24)) == sorted(set(nonces.values()))
+    assert (24, 3 * wealth(8)) == (count_of(node), received(node))
+    assert list(range(24)) == sorted(set(prepared(tmp_path).values()))
     assert any("refused" in line for line in said[0] + said[1])
 
 
 @pytest.mark.timeout(120)
-def test_a_holder_stopped_between_journal_and_send_is_carried_on(
-    url: str, start: Start, tmp_path: Path
+def test_f23_a_holder_stopped_between_journal_and_send_is_carried_on(
+    node: Strict, start: Start, tmp_path: Path
 ) -> None:
     """The next one sends what was journalled; awake, the old one can neither write nor double."""
     old = start("old", 4, "stop=DURABLE:3")
     assert "sent old-2" == old.until("sent old-2")[-1][:10]
     os.waitpid(old.process.pid, os.WUNTRACED)
     journalled = prepared(tmp_path)
-    pending = ask(url, "eth_getTransactionCount", OWNER, "pending")
+    pending = count_of(node, "pending")
 
     new = start("new", 2, "takeover")
     new.until("sent new-2")
-    after_takeover = ask(url, "eth_getTransactionCount", OWNER, "pending")
+    after_takeover = count_of(node, "pending")
     old.process.send_signal(signal.SIGCONT)
     told = list(old.lines())
-    ask(url, "evm_setIntervalMining", 1)
-    new.until("ended new-2")
+    with node.sealing():
+        new.until("ended new-2")
 
-    assert ("0x2", 3, "0x5") == (pending, len(journalled), after_takeover)
+    assert (2, 3, 5) == (pending, len(journalled), after_takeover)
     assert told[-1].startswith("LeaseLost: ")
     assert not any(line.startswith("sent old-4") for line in told)
-    assert (5, wealth(3) + wealth(2)) == chain_of(url)
+    assert (5, wealth(3) + wealth(2)) == (count_of(node), received(node))
     assert list(range(5)) == sorted(prepared(tmp_path).values())
     assert journalled.items() <= prepared(tmp_path).items()
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("stage", ["PREPARED", "DURABLE", "SENT", "ANSWERED"])
-def test_a_holder_killed_at_a_stage_is_carried_on_at_once(
-    url: str, start: Start, tmp_path: Path, stage: str
+def test_f23_a_killed_holder_is_carried_on_at_once(
+    node: Strict, start: Start, tmp_path: Path
 ) -> None:
     """Without a word the next process takes over, and the same requests end once each."""
-    old = start("same", 3, f"stop={stage}:2")
+    old = start("same", 3, "stop=DURABLE:2")
     os.waitpid(old.process.pid, os.WUNTRACED)
     old.process.kill()
-    ask(url, "evm_setIntervalMining", 1)
 
-    start("same", 3).until("ended same-3")
+    with node.sealing():
+        start("same", 3).until("ended same-3")
 
-    assert (3, wealth(3)) == chain_of(url)
+    assert (3, wealth(3)) == (count_of(node), received(node))
     assert [0, 1, 2] == sorted(set(prepared(tmp_path).values()))
