@@ -13,6 +13,7 @@ import random
 import selectors
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import count
 from typing import NamedTuple
 
@@ -393,7 +394,14 @@ class Schedule:
         except (ConfigError, InsufficientFunds, LaneHalted, NodeError, SignerError):
             self.coverage.ends["lease refused"] += 1
             return
+        if self.rng.random() < 0.3:  # noqa: PLR2004 - now and then a second bundle for the block
+            with suppress(InsufficientFunds, LaneHalted, NodeError, SignerError):
+                await self.scheduler.lease_bundle(
+                    requests, sender=OWNER.address, target_block=target, fee=fee
+                )
         await self._auction(lease)
+        if self.rng.random() < 0.5:  # noqa: PLR2004 - a coin
+            await self._send()
         await self._follow()
 
     async def _auction(self, lease: BundleLease) -> None:

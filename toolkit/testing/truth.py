@@ -40,6 +40,7 @@ from toolkit.tx.events import (
     Finish,
     LaneOpened,
     Leased,
+    LeaseSettled,
     Observed,
     Prepared,
     Reopen,
@@ -84,6 +85,7 @@ class Story:
         self.most_in_flight = 0
         self.halted = False  # whether something final was ever taken back
         self._unsigned = False  # whether a signature failed since nonces were given out
+        self._bundled: set[int] = set()  # nonces of bundles that were settled as landed
         self.confirmed: set[str] = set()  # requests that were told to be, at some time
         self._coverage = coverage
         self._fillers: dict[str, list[tuple[int, Prepared]]] = {}
@@ -148,6 +150,11 @@ class Story:
                 assert event.tx_hash in hashes, f"entry {seq} answers what was never prepared"
             case Leased():
                 self._check_lease(seq, before, event)
+            case LeaseSettled(landed=True) if event.lease_id in before.leases:
+                signed = before.leases[event.lease_id].signed
+                self._bundled |= {tx.unsigned.nonce for tx in signed}
+            case Observed(reorged=True):
+                self._bundled = set()
             case _:
                 pass
 
@@ -174,8 +181,8 @@ class Story:
         unsigned, job = event.signed.unsigned, before.jobs[event.request_id]
         assert unsigned.gas * unsigned.fee_cap <= before.limits.max_cost_wei, f"{seq}: ceiling"
         assert not before.halted, f"entry {seq}: a halted lane signs"
-        spare = max(0, before.balance_wei - before.reserved_wei())
-        more = unsigned.worst_cost_wei - job.held_wei
+        spare = max(0, before.balance_wei - _reserved_wei(before))
+        more = unsigned.worst_cost_wei - _dearest_wei(job)
         assert more <= spare, f"entry {seq}: the account cannot pay for it"
         assert event.cancels <= job.cancelling, f"entry {seq}: nobody wants it cancelled"
         if event.cancels:
@@ -189,10 +196,11 @@ class Story:
             self._check_first(seq, before, event)
 
     def _check_first(self, seq: int, before: LaneState, event: Prepared) -> None:
-        unsigned, held = event.signed.unsigned, before.held()
+        unsigned, held = event.signed.unsigned, _held(before)
         leased = [tx.unsigned.nonce for one in before.leases.values() for tx in one.signed]
         assert unsigned.nonce < min(leased, default=2**64), f"entry {seq}: it stands on a bundle"
         lowest = next(nonce for nonce in count(before.nonce) if nonce not in held)
+        assert unsigned.nonce not in self._bundled, f"entry {seq}: a bundle has spent that nonce"
         wrong = f"entry {seq}: nonce {unsigned.nonce}, free is {lowest}"
         assert unsigned.nonce not in held, wrong
         # Nonces are given out together: one whose signature failed is free until the next event.
@@ -200,7 +208,7 @@ class Story:
         if event.request_id.startswith(FILLER):
             return
         flying, room = (
-            len(before.in_flight()),
+            len(_in_flight(before)),
             1 if before.delegated else before.limits.max_in_flight,
         )
         assert flying < room, f"entry {seq}: {flying} are in flight, {room} may be"
@@ -244,7 +252,7 @@ class Story:
         assert self.state is not None
         if name.startswith(FILLER):
             return
-        held = [job for job in before.in_flight() if self.state.jobs.get(job.request_id) is job]
+        held = [job for job in _in_flight(before) if self.state.jobs.get(job.request_id) is job]
         stopped = [job.refusal for job in held if job.refusal in PAUSES and not job.last.taken]
         assert not stopped, f"entry {seq}: goes on after {stopped[0]}"
 
@@ -276,10 +284,10 @@ class Story:
 
     def _check_lease(self, seq: int, before: LaneState, event: Leased) -> None:
         nonces = [tx.unsigned.nonce for tx in event.signed]
-        assert not before.held() & set(nonces), f"entry {seq}: leased nonces are held"
+        assert not _held(before) & set(nonces), f"entry {seq}: leased nonces are held"
         assert min(nonces) >= before.nonce, f"entry {seq}: leased nonces are spent"
         cost = sum(tx.unsigned.worst_cost_wei for tx in event.signed)
-        assert cost <= before.balance_wei - before.reserved_wei(), f"entry {seq}: lease not funded"
+        assert cost <= before.balance_wei - _reserved_wei(before), f"entry {seq}: lease not funded"
 
     # Rules of the whole.
 
@@ -373,6 +381,28 @@ class Story:
             assert not end.executed or done in [*signed, *told.wanted], f"{name}: {end}"
         elif end is not None:
             assert end.tx_hash is None, f"{name}: {end} is not mined"
+
+
+# The lane's own sums are what is checked, so they are made here once more.
+
+
+def _in_flight(state: LaneState) -> list[Job]:
+    return [job for job in state.jobs.values() if job.tries and not job.landed]
+
+
+def _held(state: LaneState) -> set[int]:
+    leased = {tx.unsigned.nonce for lease in state.leases.values() for tx in lease.signed}
+    return leased | {job.tries[0].signed.unsigned.nonce for job in _in_flight(state)}
+
+
+def _reserved_wei(state: LaneState) -> int:
+    leased = [tx.unsigned for lease in state.leases.values() for tx in lease.signed]
+    open_jobs = [job for job in _in_flight(state) if (job.nonce or 0) >= state.nonce]
+    return sum(tx.worst_cost_wei for tx in leased) + sum(map(_dearest_wei, open_jobs))
+
+
+def _dearest_wei(job: Job) -> int:
+    return max((one.signed.unsigned.worst_cost_wei for one in job.tries), default=0)
 
 
 def _check_bump(seq: int, before: LaneState, job: Job, event: Prepared) -> None:
