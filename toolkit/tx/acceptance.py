@@ -119,6 +119,7 @@ class Acceptance:
             known = self._by_key(wish.idempotency_key)
             if known is None:
                 return await self._send(request, wish, cause=cause)
+            await self._journal.commit()  # whoever was first may have given up before it was
         before, sent = known
         sender = request.sender or sent.sender
         if before != fingerprint(request, sender, wish.destinations):

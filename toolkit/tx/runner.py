@@ -128,14 +128,27 @@ class LaneRunner:
         effects = self.apply(event, cause=cause, key=key)
         if isinstance(event, Accepted):
             self._reached(Stage.ACCEPTED)
-        for effect in effects:
-            if isinstance(effect, Sign):
-                signed = await self._sign(effect)
-                sends += [made for made in self.apply(signed) if isinstance(made, Send)]
-                self._reached(Stage.PREPARED)
-            elif isinstance(effect, Send):
-                sends.append(effect)
+        try:
+            for effect in effects:
+                if isinstance(effect, Sign):
+                    signed = await self._sign(effect)
+                    sends += [made for made in self.apply(signed) if isinstance(made, Send)]
+                    self._reached(Stage.PREPARED)
+                elif isinstance(effect, Send):
+                    sends.append(effect)
+        except BaseException:
+            self.abandon(sends)
+            raise
         return sends
+
+    def abandon(self, sends: Sequence[Send]) -> None:
+        """Tell the lane that nobody will hand these over, or it would wait for their answers.
+
+        Cut off while signing, say. They are journalled, so they count as exposed all the same.
+        """
+        for send in sends:
+            for name in send.destinations:
+                self._answer(send, name, Answer(Exposure.UNKNOWN))
 
     def apply(
         self, event: Event, *, cause: int | None = None, key: str | None = None

@@ -32,6 +32,7 @@ from toolkit.tx.events import (
     LeaseSettled,
     Reopen,
     Resumed,
+    Send,
 )
 from toolkit.tx.followers import Followers
 from toolkit.tx.handle import BundleLease, Sent, Track
@@ -45,6 +46,7 @@ from toolkit.tx.runner import LaneRunner
 from toolkit.tx.stages import Stage
 from toolkit.tx.statistics import SchedulerStatistics, collect
 from toolkit.tx.status import RequestStatus
+from toolkit.tx.tasks import together
 from toolkit.tx.watch import Watch
 from toolkit.tx.wish import Wish, external_spend
 
@@ -398,15 +400,28 @@ class TransactionScheduler:
 
     async def release_followers(self) -> None:
         """Let go, or cancel, every request whose predecessor has ended."""
-        due = self._followers.due
-        while due:
+        while self._followers.due:
             async with self._releasing:
-                if not due:
-                    return
+                await self._release_due()
+
+    async def _release_due(self) -> None:
+        due, out = self._followers.due, list[tuple[LaneRunner, list[Send]]]()
+
+        async def deliver(what: tuple[LaneRunner, list[Send]]) -> None:
+            out.remove(what)  # from here on the runner answers for them
+            await what[0].deliver(what[1])
+
+        try:
+            while due:
                 runner = self._runners.get(due[0].lane)
                 if runner is not None and due[0].request_id in runner.state.jobs:
-                    await runner.drive(due[0])
+                    async with runner.lock:
+                        out.append((runner, await runner.advance(due[0])))
                 due.popleft()
+            await together([deliver(what) for what in out])
+        finally:
+            for runner, sends in out:  # cut off before
+                runner.abandon(sends)
 
     def follow(self, runner: LaneRunner, name: str, *, after: str) -> None:
         """Let a request of `runner` wait for the end of another one, which may be past."""
