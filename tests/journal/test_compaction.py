@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from toolkit.journal import log
+from toolkit.journal import compaction, log
+from toolkit.journal.chain import Bounds
 from toolkit.journal.compaction import Stage, compact
 from toolkit.journal.log import Journal
 from toolkit.journal.sqlite import SqliteBackend, read_entries
@@ -384,3 +385,41 @@ async def test_a_mark_that_left_the_chain_is_not_begun_at(
     assert journal.find("journal:segment") is None
     assert made.kept == 5
     await journal.close()
+
+
+async def test_an_archive_never_replaces_another_file(tmp_path: Path) -> None:
+    """A file that takes the archive's name while the journal is read stays as it is."""
+    path, archive = tmp_path / "j.db", tmp_path / "old.db"
+    await _write(path)
+
+    def somebody(stage: Stage) -> None:
+        if stage is Stage.VERIFIED:
+            archive.write_text("mine")
+
+    with pytest.raises(ConfigError, match="exists already; name a new file"):
+        compact(path, archive=archive, on_stage=somebody)
+    assert "mine" == archive.read_text()
+    assert 26 == verify_file(path).entries
+
+
+@pytest.mark.parametrize("of_archive", [True, False])
+async def test_what_was_built_wrongly_replaces_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, of_archive: bool
+) -> None:
+    """Archive and new file are verified whole before anything is dropped for them."""
+    path = tmp_path / "j.db"
+    await _write(path)
+    record = compaction._record
+
+    def wrong(
+        database: sqlite3.Connection, bounds: Bounds, *, token: int, is_archive: bool
+    ) -> None:
+        record(database, bounds, token=token, is_archive=is_archive)
+        if is_archive is of_archive:
+            database.execute("DELETE FROM entry WHERE seq = (SELECT max(seq) FROM entry)")
+
+    monkeypatch.setattr(compaction, "_record", wrong)
+
+    with pytest.raises(JournalCorrupt, match="is missing"):
+        compact(path, archive=tmp_path / "old.db")
+    assert 26 == verify_file(path).entries
