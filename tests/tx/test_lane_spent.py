@@ -140,6 +140,18 @@ def test_silence_after_a_reorg_takes_nothing_back() -> None:
     assert {} == bench.flying()
 
 
+def test_our_own_attempt_named_as_spender_is_no_stranger() -> None:
+    """The node has the transaction but not yet its receipt: that will come."""
+    bench = _bench()
+    mined = bench.mined("a", 11)
+    bench.observe(11, nonce=1, receipts=(mined,))
+    own = Spender(nonce=0, by=mined.tx_hash, block_number=11)
+    bench.observe(12, nonce=1, spenders=(own,), reorged=True)
+    bench.observe(13, nonce=1, receipts=(mined,))
+
+    assert ([], Confirmed) == (bench.reopened, type(bench.ends["a"]))
+
+
 def test_what_was_doubted_and_then_undone_is_reopened() -> None:
     """Silence first, a lower count at the next reorg: then the end is taken back, once."""
     bench = _bench()
@@ -272,6 +284,19 @@ def test_a_shallow_reorg_halts_nothing() -> None:
     bench.observe(14, nonce=0, reorged=True)
 
     assert (["a"], False) == (bench.reopened, _halted(bench))
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+def test_a_final_end_that_still_stands_halts_nothing(*, foreign: bool) -> None:
+    """Asked again after a reorg elsewhere, the same answer is no alarm."""
+    bench = _bench()
+    receipts = () if foreign else (bench.mined("a", 11),)
+    bench.observe(11, nonce=1, receipts=receipts, spenders=(TAKEN,))
+    bench.observe(14, nonce=1)
+    bench.observe(15, nonce=1, receipts=receipts, spenders=(TAKEN,), reorged=True)
+    bench.observe(16, nonce=1, reorged=True)
+
+    assert ([], False) == (bench.reopened, _halted(bench))
 
 
 def test_a_final_end_in_another_block_halts_the_lane() -> None:
