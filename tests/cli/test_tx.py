@@ -21,6 +21,7 @@ from tests.cli.nodes import (
     ask,
     keyfile_options,
     posing_as_geth,
+    strict,
 )
 from toolkit.chain.signer import LocalSigner, decode_transaction
 from toolkit.cli.main import main
@@ -329,6 +330,11 @@ def test_status_of_what_is_not_there(
         (["--to", BOB, "--idempotency-key", "k"], 2, "--idempotency-key needs --journal FILE"),
         (["--to", BOB, "--no-wait"], 2, "--no-wait needs --journal FILE"),
         (["--to", BOB, "--visibility", "private"], 2, "visibility private needs relays"),
+        (
+            ["--to", BOB, "--relay", "https://relay.example"],
+            2,
+            "is not on loopback, refused in DEV",
+        ),
         (["--to", BOB, "--from", BOB], 2, f"--from is {BOB}, but the key given is that of {OWNER}"),
         (["--to", BOB, "--gas", "16777217"], 1, "gas limit 16777217 is above 16777216; ask for"),
         (["--to", BOB, "--gas", "40000000"], 1, "gas limit 40000000 is above 16777216; ask for"),
@@ -622,6 +628,7 @@ def test_changes_are_refused_in_one_line(
         ("cancel", name, *words),
         ("cancel", name, *words, "--journal", str(tmp_path / "none.db")),
         ("cancel", "tx-99", *words, "--journal", journal),
+        ("send", "--to", BOB, *words, "--journal", journal, "--after", "tx-99"),
         ("cancel", name, *other, "--journal", journal),
         ("speedup", name, *words, "--journal", journal, "--max-fee", "much"),
         ("speedup", name, *words, "--journal", journal),
@@ -640,6 +647,7 @@ def test_changes_are_refused_in_one_line(
             "no journal: give --journal FILE, the one it was sent with",
             f"no journal at {tmp_path / 'none.db'}",
             "has no request tx-99",
+            "after names 'tx-99', which no request here is called",
             f"{name} is sent by {OWNER}, not by {REAL}; give its key",
             "amount 'much' is not a decimal number",
             name,
@@ -761,3 +769,25 @@ async def checkpointed(url: str, journal: str) -> None:
         fold = Fold(opening=recovered.opening, lanes=recovered.lanes, seqs=recovered.seqs)
         checkpoint(log, fold)
         await log.commit()
+
+
+@pytest.mark.parametrize("profile", ["geth", "reth"])
+@pytest.mark.parametrize(("action", "end"), [("speedup", "Confirmed"), ("cancel", "Cancelled")])
+def test_changes_satisfy_each_clients_pool(
+    journal: str, capsys: pytest.CaptureFixture[str], profile: str, action: str, end: str
+) -> None:
+    """A pool with that client's rules takes the replacement, and it is what is mined."""
+    with strict(profile) as node:
+        words = ("--rpc-url", node.url, "--private-key", node.accounts[0].key, "--journal", journal)
+        first = sent(capsys, "--to", BOB, "--value-wei", "7", *words, "--no-wait")
+        process = command(action, str(first["request_id"]), *words)
+        assert process.stdout is not None
+        lines = [process.stdout.readline().split() for _ in range(4)]
+        node.seal()
+        said, complaint = process.communicate(timeout=30)
+        money = balance(node.url, BOB)
+
+    assert ("tx_hash", "") == (lines[2][0], complaint)
+    assert first["tx_hash"] != lines[2][1]
+    assert ["outcome", end, "tx_hash", lines[2][1]] == said.split()[:4]
+    assert (0, 7 if end == "Confirmed" else 0) == (process.returncode, money)
