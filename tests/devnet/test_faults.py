@@ -60,11 +60,11 @@ def test_what_is_asked_for_comes_next_and_in_order() -> None:
 
 def test_what_moves_a_test_along_is_spared() -> None:
     """Mining, cheats and toolkit_info never fail, at whatever rate."""
-    script = FaultScript(rates=FaultRates(refuse_before=1.0))
+    script = FaultScript(rates=FaultRates(refuse_before=1.0, lag_s=1))
 
     for method in ("evm_mine", "anvil_setNonce", "hardhat_mine", "toolkit_info"):
         assert () == script.draw(method)
-    assert [[FaultKind.REFUSE_BEFORE]] == kinds(script, "eth_chainId", 1)
+    assert [[FaultKind.REFUSE_BEFORE, FaultKind.LAG]] == kinds(script, "eth_chainId", 1)
 
 
 def test_a_cleared_script_does_nothing() -> None:

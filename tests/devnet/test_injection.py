@@ -7,6 +7,7 @@ import pytest
 
 from tests.devnet.conftest import Sender
 from toolkit.chain.rpc import HttpRpc, Rpc, WsRpc
+from toolkit.devnet import injection
 from toolkit.devnet.faults import FaultRates, FaultScript
 from toolkit.devnet.strict_node import StrictNode, open_strict_node
 from toolkit.model.errors import NodeTimeout, NodeUnavailable, RpcError
@@ -123,33 +124,37 @@ async def test_duplicate_over_websocket(strict: StrictNode) -> None:
     assert (signed.hash, "already known") == (answers[0]["result"], answers[1]["error"]["message"])
 
 
-async def test_reorder(rpc: Rpc, strict: StrictNode) -> None:
-    """The second of two sends overtakes the first; alone, it only takes its time."""
-    sender, order = Sender(strict), []
-    first, second, third = (sender.sign(nonce) for nonce in range(3))
-    strict.public_pool.listen(lambda each: order.append(each.hash))
-    strict.faults.next(SEND, "reorder")
-    await asyncio.gather(*(rpc.call(SEND, (each.raw,)) for each in (first, second)))
-    queued_first = list(order)
-    strict.faults.next(SEND, "reorder")
-    await rpc.call(SEND, (third.raw,))
+async def test_reorder(rpc: Rpc, strict: StrictNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two replacements of one nonce the earlier arrives last, and is refused as too cheap.
 
-    # The second could not be executed before the first came: both became pending at once.
-    assert [first.hash, second.hash] == queued_first
-    assert 3 == len(strict.pool)
-
-
-async def test_reorder_swaps_what_arrives(rpc: Rpc, strict: StrictNode) -> None:
-    """Of two replacements of one nonce the earlier arrives last, and is refused as too cheap."""
+    Reads in between overtake nothing.
+    """
+    monkeypatch.setattr(injection, "REORDER_S", 10)
     sender = Sender(strict)
     low, high = sender.sign(0), sender.sign(0, tip=5 * 10**9, cap=500 * 10**9)
     strict.faults.next(SEND, "reorder")
-    answers = await asyncio.gather(
-        *(rpc.call(SEND, (each.raw,)) for each in (low, high)), return_exceptions=True
-    )
+    async with asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(refusal(rpc, low.raw))
+        for _ in range(5):
+            await rpc.call("eth_chainId")
+        answer = await rpc.call(SEND, (high.raw,))
 
-    assert isinstance(answers[0], RpcError)
-    assert high.hash == answers[1]
+    assert high.hash == answer
+    assert "replacement transaction underpriced" == first.result()
+
+
+async def refusal(rpc: Rpc, raw: str) -> str:
+    with pytest.raises(RpcError) as found:
+        await rpc.call(SEND, (raw,))
+    return found.value.message
+
+
+async def test_reorder_without_another_only_takes_its_time(rpc: Rpc, strict: StrictNode) -> None:
+    """If nothing comes that could overtake it, it is carried out after a moment."""
+    signed = Sender(strict).sign()
+    strict.faults.next(SEND, "reorder")
+
+    assert signed.hash == await rpc.call(SEND, (signed.raw,))
 
 
 async def test_stale_reads(rpc: Rpc, strict: StrictNode) -> None:

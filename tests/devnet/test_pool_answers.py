@@ -308,6 +308,19 @@ async def test_concurrent_sends_keep_their_order(rpc: Rpc, strict: StrictNode) -
     assert [each.hash for each in signed] == block["transactions"]
 
 
+async def test_the_pool_waits_while_a_block_is_sealed(rpc: Rpc, strict: StrictNode) -> None:
+    """What comes in then is admitted on the new head, not on a state in between."""
+    signed = Sender(strict).sign()
+    async with asyncio.TaskGroup() as tasks, strict.market.gate.closure():
+        sending = tasks.create_task(rpc.call("eth_sendRawTransaction", (signed.raw,)))
+        for _ in range(20):
+            await rpc.call("toolkit_info")
+        admitted = len(strict.pool)
+
+    assert 0 == admitted
+    assert signed.hash == sending.result()
+
+
 async def test_each_profile_has_its_own_rules() -> None:
     """reth takes 16 of an account, geth more; none any replacement."""
     taken = {}

@@ -127,7 +127,7 @@ class Front:
             return [orjson.dumps(_error(None, _PARSE_ERROR, "the body is not JSON"))]
         if not isinstance(request, list):
             return await self._one(request, body)
-        if not (self._injector.script.active or any(self._is_own(each) for each in request)):
+        if self._injector.idle and not any(self._is_own(each) for each in request):
             return [await self._forward(body)]
         # A batch is carried out item by item: what comes later sees what came before.
         answers = [(await self._one(each, orjson.dumps(each)))[-1] for each in request]
@@ -136,7 +136,7 @@ class Front:
     async def _one(self, request: object, body: bytes) -> list[bytes]:
         if not isinstance(request, dict) or not _method(request):
             return [await self._forward(body)]
-        if not self._injector.script.active:
+        if self._injector.idle:
             return [await self._carry_out(request, body)]
         return await self._injector.answers(request, self._carry_out)
 

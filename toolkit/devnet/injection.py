@@ -46,6 +46,12 @@ class Injector:
         self._rpc = rpc
         self._pool = pool
         self._overtaken = asyncio.Event()
+        self._held_back = 0  # sends that wait to be overtaken
+
+    @property
+    def idle(self) -> bool:
+        """Whether calls go through untouched."""
+        return not (self.script.active or self._held_back)
 
     async def answers(self, request: Mapping[str, Any], carry_out: CarryOut) -> list[bytes]:
         """What a client gets: one answer, or two of which the second came of a repetition.
@@ -109,11 +115,14 @@ class Injector:
 
     async def _be_overtaken(self) -> None:
         self._overtaken.clear()
+        self._held_back += 1
         try:
             async with asyncio.timeout(REORDER_S):
                 await self._overtaken.wait()
         except TimeoutError:
             return  # safe because nothing came that could overtake it
+        finally:
+            self._held_back -= 1
 
     async def _stale(self, request: Mapping[str, Any], carry_out: CarryOut, blocks: int) -> bytes:
         """The answer of a node that is so many blocks behind, and has heard of nothing since."""
