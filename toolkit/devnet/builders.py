@@ -21,7 +21,7 @@ from toolkit.devnet.simulation import Effect, SlotEnv, simulate
 from toolkit.gas.rules import next_base_fee
 from toolkit.model.chain import Address, Hash, Head
 from toolkit.model.errors import RpcError
-from toolkit.model.tx import SignedTransaction
+from toolkit.model.tx import DYNAMIC_FEE_TYPES, SignedTransaction
 
 BLOCK_SECONDS = 12
 
@@ -222,6 +222,6 @@ def _call_result(
 def effective_tip(signed: SignedTransaction, base_fee_wei: int) -> int:
     """What a unit of gas pays the builder: min(priority fee, fee cap - base fee), in wei."""
     tx = signed.unsigned
-    if tx.type == 2:  # noqa: PLR2004 - EIP-1559
+    if tx.type in DYNAMIC_FEE_TYPES:
         return min(tx.max_priority_fee_per_gas, tx.max_fee_per_gas - base_fee_wei)
     return tx.gas_price - base_fee_wei

@@ -12,7 +12,7 @@ import msgspec
 from toolkit.chain.rpc import Rpc
 from toolkit.model.chain import Address, Hash
 from toolkit.model.errors import RpcError
-from toolkit.model.tx import SignedTransaction
+from toolkit.model.tx import DYNAMIC_FEE_TYPES, SignedTransaction
 
 # The probe's code returns the coinbase's balance: COINBASE BALANCE PUSH1 0 MSTORE; 32 bytes.
 _PROBE = Address("0x00000000000000000000000000000000b41a9ce5")
@@ -110,7 +110,7 @@ def _call(signed: SignedTransaction) -> dict[str, object]:
     }
     if tx.to is not None:
         call["to"] = tx.to
-    if tx.type == 2:  # noqa: PLR2004 - EIP-1559
+    if tx.type in DYNAMIC_FEE_TYPES:
         call["maxFeePerGas"] = hex(tx.max_fee_per_gas)
         call["maxPriorityFeePerGas"] = hex(tx.max_priority_fee_per_gas)
     else:
@@ -119,6 +119,18 @@ def _call(signed: SignedTransaction) -> dict[str, object]:
         call["accessList"] = [
             {"address": item.address, "storageKeys": list(item.storage_keys)}
             for item in tx.access_list
+        ]
+    if tx.authorization_list:
+        call["authorizationList"] = [
+            {
+                "chainId": hex(grant.chain_id),
+                "address": grant.address,
+                "nonce": hex(grant.nonce),
+                "yParity": hex(grant.y_parity),
+                "r": hex(grant.r),
+                "s": hex(grant.s),
+            }
+            for grant in tx.authorization_list
         ]
     return call
 
