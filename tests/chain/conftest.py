@@ -8,6 +8,7 @@ import orjson
 import pytest
 from aiohttp import web
 
+from tests.chain.peers import Trio
 from toolkit.chain.node import Node
 from toolkit.chain.rpc import HttpRpc
 from toolkit.devnet.anvil import Anvil, start_anvil
@@ -151,3 +152,12 @@ def breaks() -> type[Breaks]:
 def status() -> type[Status]:
     """For handlers: answer with an HTTP status."""
     return Status
+
+
+@pytest.fixture
+async def trio() -> AsyncIterator[Trio]:
+    """Three honest nodes."""
+    trio = Trio()
+    async with trio.rpc:
+        yield trio
+    assert all(peer.closed for peer in trio.peers)

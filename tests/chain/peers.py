@@ -6,11 +6,30 @@ from collections.abc import Sequence
 from typing import Any
 
 from toolkit.chain.hashing import keccak
-from toolkit.chain.signer import decode_transaction
+from toolkit.chain.node import Node
+from toolkit.chain.quorum import QuorumRpc
+from toolkit.chain.signer import LocalSigner, decode_transaction
 from toolkit.model.chain import Address, Hash
 from toolkit.model.errors import NodeUnavailable, RpcError
+from toolkit.model.tx import UnsignedTransaction
 
 OWNER = Address("0x" + "aa" * 20)
+PATIENCE_S = 0.02
+# The first of Anvil's public accounts: known to everybody, worth nothing.
+SIGNER = LocalSigner("0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
+RAW = SIGNER.sign_transaction_now(
+    UnsignedTransaction(
+        type=2,
+        chain_id=31337,
+        nonce=0,
+        to=Address("0x" + "22" * 20),
+        value=1,
+        data="0x",
+        gas=21_000,
+        max_fee_per_gas=3 * 10**9,
+        max_priority_fee_per_gas=10**9,
+    )
+)
 
 
 def quiet(number: int) -> str:
@@ -210,3 +229,13 @@ class Peer:
 def as_hash(text: str) -> Hash:
     """Any hash."""
     return Hash("0x" + keccak(text.encode()).hex())
+
+
+class Trio:
+    """Three nodes on one chain, and the quorum of them."""
+
+    def __init__(self, count: int = 3) -> None:
+        self.chain = Chain()
+        self.peers = [Peer(self.chain, name) for name in "abcde"[:count]]
+        self.rpc = QuorumRpc(self.peers, patience_s=PATIENCE_S)
+        self.node = Node(self.rpc)

@@ -1,13 +1,12 @@
 import asyncio
 import random
 import secrets
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 
-from tests.chain.peers import OWNER, Chain, Peer, as_hash, quiet
+from tests.chain.peers import OWNER, RAW, SIGNER, Trio, as_hash, quiet
 from toolkit.chain import wire
 from toolkit.chain.heads import HeadFollower
 from toolkit.chain.modes import identify
@@ -15,60 +14,17 @@ from toolkit.chain.node import Node
 from toolkit.chain.quorum import QuorumRpc
 from toolkit.chain.quorum_rules import RULES, Kind
 from toolkit.chain.rpc import HttpRpc
-from toolkit.chain.signer import LocalSigner
 from toolkit.chain.web3_bridge import rpc_of
 from toolkit.devnet.anvil import start_anvil
 from toolkit.gas.oracle import GasOracle
-from toolkit.model.chain import Address
 from toolkit.model.errors import (
     CallReverted,
     ConfigError,
-    GasLimitTooHigh,
     NodeError,
-    NodeTimeout,
     NodeUnavailable,
-    NonceTooLow,
-    RejectedByNode,
     RpcError,
-    Underpriced,
 )
 from toolkit.model.tx import TransactionRequest, UnsignedTransaction, Urgency
-
-SIGNER = LocalSigner("0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
-RAW = SIGNER.sign_transaction_now(
-    UnsignedTransaction(
-        type=2,
-        chain_id=31337,
-        nonce=0,
-        to=Address("0x" + "22" * 20),
-        value=1,
-        data="0x",
-        gas=21_000,
-        max_fee_per_gas=3 * 10**9,
-        max_priority_fee_per_gas=10**9,
-    )
-)
-PATIENCE_S = 0.02
-
-
-class Trio:
-    """Three nodes on one chain, and the quorum of them."""
-
-    def __init__(self, count: int = 3) -> None:
-        self.chain = Chain()
-        self.peers = [Peer(self.chain, name) for name in "abcde"[:count]]
-        self.rpc = QuorumRpc(self.peers, patience_s=PATIENCE_S)
-        self.node = Node(self.rpc)
-
-
-@pytest.fixture
-async def trio() -> AsyncIterator[Trio]:
-    """Three honest nodes."""
-    trio = Trio()
-    async with trio.rpc:
-        yield trio
-    assert all(peer.closed for peer in trio.peers)
-
 
 # --- the table
 
@@ -412,169 +368,6 @@ async def test_a_batch_without_a_quorum_is_no_answer(trio: Trio) -> None:
 
     with pytest.raises(NodeUnavailable, match=r"node 1 .* node 2"):
         await trio.rpc.batch([("eth_getBalance", [OWNER, "0x1"])])
-
-
-# --- broadcast
-
-
-async def test_every_node_is_told_and_one_acceptance_is_enough(trio: Trio) -> None:
-    """One accepts, one refuses, one is dead: accepted; each verdict is kept under its name."""
-    trio.peers[0].lies["eth_sendRawTransaction"] = RpcError(-32000, "transaction underpriced")
-    trio.peers[1].dead = True
-
-    assert RAW.hash == await trio.node.send_raw(RAW.raw)
-    await trio.rpc.drain()
-    assert [1, 1, 1] == [peer.asked.count("eth_sendRawTransaction") for peer in trio.peers]
-    verdicts = trio.rpc.verdicts(RAW.hash)
-    assert "accepted" == verdicts["node 3 (http://c.example)"]
-    assert "underpriced" in verdicts["node 1 (http://a.example)"]
-    assert "no connection" in verdicts["node 2 (http://b.example)"]
-    assert {} == trio.rpc.verdicts(as_hash("another"))
-
-
-async def test_already_known_is_an_acceptance(trio: Trio) -> None:
-    """Whoever has the bytes already has accepted them."""
-    for peer in trio.peers:
-        peer.pool.append(RAW.hash)
-
-    assert RAW.hash == await trio.node.send_raw(RAW.raw)
-
-
-async def test_a_slow_node_is_told_after_the_first_acceptance(trio: Trio) -> None:
-    """The first acceptance is the answer; the slow one still gets the bytes and its say."""
-    gate = asyncio.Event()
-    slow = trio.peers[2]
-    honest = slow.call
-
-    async def late(method: str, params: Any = (), *, timeout_s: float | None = None) -> Any:
-        await gate.wait()
-        return await honest(method, params)
-
-    slow.call = late  # type: ignore[method-assign]
-    assert RAW.hash == await trio.node.send_raw(RAW.raw)
-    assert [] == slow.pool
-
-    gate.set()
-    await trio.rpc.drain()
-    assert [RAW.hash] == slow.pool
-    assert "accepted" == trio.rpc.verdicts(RAW.hash)["node 3 (http://c.example)"]
-
-
-@pytest.mark.parametrize(
-    ("texts", "kind"),
-    [
-        (("nonce too low",) * 3, NonceTooLow),
-        (("nonce too low", "nonce too low: next nonce 5", "transaction underpriced"), NonceTooLow),
-        (("transaction underpriced", "transaction underpriced", None), Underpriced),
-        (("gas limit too high", "gas limit too high", "nonce too low"), GasLimitTooHigh),
-        (("gas limit too high", "nonce too low", None), NonceTooLow),  # what can be undone first
-    ],
-)
-async def test_a_refusal_of_a_quorum_is_the_refusal(
-    trio: Trio, texts: tuple[str | None, ...], kind: type[RejectedByNode]
-) -> None:
-    """Two of three refuse (the third, None, is not there): the commonest reason is raised."""
-    for peer, text in zip(trio.peers, texts, strict=True):
-        peer.dead = text is None
-        if text is not None:
-            peer.lies["eth_sendRawTransaction"] = RpcError(-32000, text)
-
-    with pytest.raises(kind) as caught:
-        await trio.node.send_raw(RAW.raw)
-    assert kind is type(caught.value)
-
-
-async def test_one_refusal_and_two_dead_is_no_refusal(trio: Trio) -> None:
-    """Nobody took it, but too few are known to refuse: NodeUnavailable, and nothing left."""
-    trio.peers[0].lies["eth_sendRawTransaction"] = RpcError(-32000, "nonce too low")
-    trio.peers[1].dead = trio.peers[2].dead = True
-
-    with pytest.raises(NodeUnavailable, match="no quorum of 2") as caught:
-        await trio.node.send_raw(RAW.raw)
-    assert not caught.value.sent
-
-
-async def test_a_refusal_for_good_is_none_while_somebody_may_hold_the_bytes(trio: Trio) -> None:
-    """Two refuse for good, the third's answer was lost: it may yet be mined, so it is unknown."""
-    for peer in trio.peers[:2]:
-        peer.lies["eth_sendRawTransaction"] = RpcError(-32000, "gas limit too high")
-    trio.peers[2].lies["eth_sendRawTransaction"] = NodeTimeout("no answer within 10 s")
-    with pytest.raises(NodeUnavailable, match="gas limit too high") as caught:
-        await trio.node.send_raw(RAW.raw)
-    assert caught.value.sent
-
-    for peer in trio.peers[:2]:
-        peer.lies["eth_sendRawTransaction"] = RpcError(-32000, "transaction underpriced")
-    with pytest.raises(Underpriced):  # the same nonce again with higher fees is safe either way
-        await trio.node.send_raw(RAW.raw)
-
-
-async def test_an_acceptance_of_something_else_is_none(trio: Trio) -> None:
-    """A node that answers with another hash, or none, has not accepted these bytes."""
-    for peer, answer in zip(trio.peers, ("0x" + "ee" * 32, [], {}), strict=True):
-        peer.lies["eth_sendRawTransaction"] = answer
-
-    with pytest.raises(NodeUnavailable, match="other than the transaction's hash") as caught:
-        await trio.node.send_raw(RAW.raw)
-    assert caught.value.sent
-
-
-async def test_bytes_that_are_none_are_told_to_nobody(trio: Trio) -> None:
-    """A raw transaction that is no hex is a ConfigError."""
-    with pytest.raises(ConfigError, match="no hex"):
-        await trio.rpc.call("eth_sendRawTransaction", ["0xzz"])
-    with pytest.raises(ConfigError, match="no hex"):
-        await trio.rpc.call("eth_sendRawTransaction", [])
-
-    assert [[], [], []] == [peer.asked for peer in trio.peers]
-
-
-async def test_closing_lets_go_of_a_node_that_never_answers() -> None:
-    """A broadcast that one node never answers blocks neither its sender nor the end."""
-    trio = Trio()
-    trio.peers[0].silent = True
-    async with asyncio.timeout(5), trio.rpc:
-        for _ in range(20):
-            trio.peers[1].pool.clear()
-            await trio.node.send_raw(RAW.raw)
-
-    assert trio.peers[0].closed
-
-
-async def test_broadcasts_that_are_not_answered_are_bounded() -> None:
-    """At most so many are let go on: then a sender waits until one of them has ended."""
-    trio = Trio()
-    trio.peers[0].silent = True
-    sent = []
-
-    async def send_many() -> None:
-        for _ in range(300):
-            trio.peers[1].pool.clear()
-            sent.append(await trio.node.send_raw(RAW.raw))
-
-    async with trio.rpc:
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(send_many(), 2)
-
-    assert 256 == len(sent)
-
-
-async def test_send_only_nodes_are_told_and_never_asked() -> None:
-    """A send-only node has no vote, its acceptance counts, and its refusal does not."""
-    chain = Chain()
-    voter, mute = Peer(chain, "v"), Peer(chain, "s")
-    async with QuorumRpc([voter], send_only=[mute]) as rpc:
-        node = Node(rpc)
-        await node.head()
-        await node.nonce(OWNER)
-        assert [] == mute.asked
-        voter.lies["eth_sendRawTransaction"] = RpcError(-32000, "txpool is full")
-        assert RAW.hash == await node.send_raw(RAW.raw)
-        mute.lies["eth_sendRawTransaction"] = RpcError(-32601, "nonce too low")
-        with pytest.raises(RejectedByNode, match="txpool is full"):
-            await node.send_raw(RAW.raw)
-
-    assert mute.closed
 
 
 # --- settings

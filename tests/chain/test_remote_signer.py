@@ -133,6 +133,17 @@ async def test_what_goes_wrong_is_one_clear_line_and_asked_once(
     assert 1 == len(remote.asked)
 
 
+@pytest.mark.parametrize("chain_id", [5, 10])
+async def test_an_old_style_signature_for_another_chain_is_refused(
+    remote: FakeSigner, chain_id: int
+) -> None:
+    """Type 0 has its chain in the signature only: the same fields, and valid elsewhere."""
+    remote.fault = {"chain_id": chain_id}
+    async with RemoteSigner(remote.url, HERE.address) as signer:
+        with pytest.raises(RemoteSignerMismatch, match="differs in chain_id "):
+            await signer.sign_transaction(LEGACY)
+
+
 async def test_a_late_answer_is_nobodys(remote: FakeSigner) -> None:
     """After a timeout the next signature is the next transaction's, not the late one's."""
     following = msgspec.structs.replace(PAYMENT, nonce=8)

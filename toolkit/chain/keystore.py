@@ -104,7 +104,8 @@ def _check_crypto(crypto: object) -> None:
 def _check_kdf(kdf: object, params: dict[str, Any]) -> None:
     if kdf == "scrypt":
         n, r, p = (_number(params, name) for name in ("n", "r", "p"))
-        if n < 2 or n & (n - 1) or 128 * n * r > _SCRYPT_BYTES or n * r * p > _SCRYPT_WORK:  # noqa: PLR2004 - RFC 7914
+        power_of_two = n > 1 and not n & (n - 1)  # RFC 7914
+        if not power_of_two or 128 * n * r > _SCRYPT_BYTES or n * r * p > _SCRYPT_WORK:
             raise _Unreadable(f"scrypt with n {n}, r {r}, p {p} is out of bounds")
     elif kdf == "pbkdf2":
         rounds = _number(params, "c")
