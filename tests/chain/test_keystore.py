@@ -174,6 +174,7 @@ def broken(**changes: Any) -> dict[str, Any]:
         (broken(kdfparams__n=2**40), "scrypt with n 1099511627776"),
         (broken(kdfparams__n=3), "scrypt with n 3"),
         (broken(kdfparams__p=2**30), "out of bounds"),
+        (broken(kdfparams__r=2**23), "out of bounds"),
         (broken(kdfparams__n=0), "its n is no positive integer"),
         (broken(kdfparams__n="8"), "its n is no positive integer"),
         (broken(kdfparams__dklen=16), "its dklen is 16"),

@@ -21,6 +21,7 @@ from toolkit.model.errors import (
     CallReverted,
     ConfigError,
     NodeError,
+    NodeTimeout,
     NodeUnavailable,
     RpcError,
 )
@@ -269,6 +270,16 @@ async def test_a_revert_is_one_when_a_quorum_says_so(trio: Trio) -> None:
     assert 21_000 == await trio.node.estimate_gas(TransactionRequest(to=OWNER), sender=OWNER)
 
 
+async def test_reverts_that_say_different_things_are_no_answer(trio: Trio) -> None:
+    """Three nodes, three reasons: nobody's is told for the contract's."""
+    for peer, reason in zip(trio.peers, ("one", "two", "three"), strict=True):
+        peer.lies["eth_call"] = RpcError(3, f"execution reverted: {reason}")
+
+    with pytest.raises(NodeError, match="disagree about eth_call") as caught:
+        await trio.node.call(to=OWNER)
+    assert not isinstance(caught.value, RpcError)
+
+
 async def test_an_error_of_a_quorum_is_the_answer(trio: Trio) -> None:
     """A method that two nodes do not know is one that the node does not know."""
     for peer in trio.peers[:2]:
@@ -437,10 +448,22 @@ async def test_what_a_session_asks_first_is_answered(trio: Trio) -> None:
     assert quote.max_fee_per_gas >= quote.base_fee_per_gas
 
 
+@pytest.mark.parametrize("chain_id", ["0x01", "nonsense", NodeTimeout("no answer")])
+async def test_a_node_that_does_not_say_its_chain_well_is_outvoted(
+    trio: Trio, chain_id: object
+) -> None:
+    """Leading zeros, garbage and silence of one node do not hinder the others."""
+    for peer in trio.peers:
+        peer.lies["toolkit_info"] = RpcError(-32601, "unknown")
+    trio.peers[1].lies["eth_chainId"] = chain_id
+
+    assert 1 == (await identify(trio.node)).chain_id
+
+
 @pytest.mark.parametrize(
     ("lies", "said"),
     [
-        ({"eth_chainId": "0x5"}, "node 2 .* is on chain 0x5, the others on chain 0x1"),
+        ({"eth_chainId": "0x5"}, "node 2 .* is on chain 5, the others on chain 1:"),
         ({"web3_clientVersion": "anvil/v1.7.1"}, "node 2 .* is a development node"),
     ],
 )

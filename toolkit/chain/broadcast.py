@@ -22,6 +22,7 @@ from toolkit.model.errors import (
 
 _REMEMBERED = 1024
 _LATE = 256
+_GRACE_S = 0.5
 # Where as many refuse for one reason as for another, what can be taken back is done first.
 _CAUTION = (
     Recovery.RESYNC,
@@ -90,7 +91,9 @@ class Broadcaster:
             await asyncio.wait(self._late)
 
     async def close(self) -> None:
-        """Let go of what is still being answered."""
+        """Give slow nodes a moment to take what they were told, then let go of them."""
+        if self._late:
+            await asyncio.wait(self._late, timeout=_GRACE_S)
         for task in tuple(self._late):
             task.cancel()
         if self._late:

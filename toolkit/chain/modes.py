@@ -8,11 +8,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from toolkit.chain import answers
 from toolkit.chain.dev_keys import known_dev_accounts
 from toolkit.chain.node import Node
 from toolkit.chain.quorum import QuorumRpc
 from toolkit.model.chain import Address, Mode
-from toolkit.model.errors import ConfigError, RpcError
+from toolkit.model.errors import ConfigError, NodeError, RpcError
 
 # Their own names for themselves in web3_clientVersion.
 _DEVELOPMENT = re.compile(
@@ -188,10 +189,11 @@ def _public(account: Address) -> str:
 async def _check_alike(rpc: QuorumRpc, chain_id: int) -> None:
     """Everything sent goes to all nodes: what is signed for a development node must stay there."""
     for name, answer in (await rpc.each("eth_chainId")).items():
-        if isinstance(answer, str) and answer != hex(chain_id):
+        other = _number(answer)
+        if other not in {None, chain_id}:
             raise ConfigError(
-                f"{name} is on chain {answer[:20]}, the others on chain {hex(chain_id)}: give nodes"
-                f" of one chain"
+                f"{name} is on chain {other}, the others on chain {chain_id}: give nodes of one"
+                f" chain"
             )
     clients = await rpc.each("web3_clientVersion")
     kinds = {name: _is_development(answer) for name, answer in clients.items()}
@@ -201,6 +203,14 @@ async def _check_alike(rpc: QuorumRpc, chain_id: int) -> None:
             f"{odd} is a development node and the others are not known to be: a transaction goes"
             f" to all of them; give nodes of one kind"
         )
+
+
+def _number(answer: object) -> int | None:
+    """A quantity; None for what is none: such a node is outvoted anyway."""
+    try:
+        return answers.quantity(answer)
+    except NodeError:
+        return None  # safe because a quorum has told the chain id
 
 
 def _is_development(client: object) -> bool:
