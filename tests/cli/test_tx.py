@@ -1,12 +1,8 @@
-"""`toolkit tx` from the shell, against real nodes of every mode."""
+"""`toolkit tx send` from the shell, against real nodes of every mode."""
 
-import asyncio
 import json
-import os
 import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,61 +17,15 @@ from tests.cli.nodes import (
     ask,
     keyfile_options,
     posing_as_geth,
-    strict,
 )
+from tests.cli.shell import BOB, REAL, balance, command, nonce, run, sent, stuck
 from toolkit.chain.signer import LocalSigner, decode_transaction
-from toolkit.cli.main import main
-from toolkit.journal.compaction import compact
 from toolkit.journal.sqlite import SqliteBackend, read_entries
 from toolkit.model.tx import UnsignedTransaction
-from toolkit.session import connect
-from toolkit.tx.recovery import Fold, checkpoint, recover
 
-ROOT = Path(__file__).resolve().parents[2]
-BOB = "0x00000000000000000000000000000000000000b0"
-REAL = LocalSigner(REAL_KEY).address
 # Returns its first word where that is not zero, and reverts with "no" otherwise.
 PICKY = "0x6000356000811160245762461bcd60e51b60005260206004526002602452616e6f60f01b60445260646000fd"
 PICKY += "5b60005260206000f3"
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[str]:
-    """One Anvil whose accounts' nonces only these tests move."""
-    with anvil("--chain-id", "31337") as endpoint:
-        yield endpoint
-
-
-@pytest.fixture
-def url(shared: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The same, named by --rpc-url only."""
-    monkeypatch.delenv("ETH_RPC_URL", raising=False)
-    return shared
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> str:
-    return str(tmp_path / "journal.db")
-
-
-def run(*argv: str) -> int:
-    return main(["tx", *argv])
-
-
-def sent(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 0) -> dict[str, object]:
-    """What `tx send --json` with these words answers."""
-    assert code == run("send", *argv, "--json")
-    document = json.loads(capsys.readouterr().out)
-    assert isinstance(document, dict)
-    return document
-
-
-def nonce(url: str, account: str = OWNER) -> int:
-    return int(str(ask(url, "eth_getTransactionCount", account, "pending")), 16)
-
-
-def balance(url: str, account: str) -> int:
-    return int(str(ask(url, "eth_getBalance", account, "latest")), 16)
 
 
 def test_send_waits_for_the_end(url: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -182,17 +132,6 @@ def test_a_reverted_end_fails(url: str, capsys: pytest.CaptureFixture[str]) -> N
     assert (1, True) == (process.returncode, "Reverted" in said)
 
 
-def command(*argv: str) -> "subprocess.Popen[str]":
-    """The command in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "toolkit", "tx", *argv],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-
-
 def test_an_interrupt_ends_the_wait_and_not_the_request(journal: str) -> None:
     """SIGINT is exit code 130 without a word; the journal knows what is under way."""
     with anvil("--chain-id", "31337", "--no-mining") as idle:
@@ -231,89 +170,6 @@ def test_a_block_that_never_comes_ends_the_wait(
     ) == said.err
     tx_hash = without.out.splitlines()[2].split()[1]
     assert f"look for {tx_hash} before sending again\n" in without.err
-
-
-def test_status_while_another_process_runs_it(
-    journal: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A request is found by its id, its key and its hash, with what the chain says if asked."""
-    with anvil("--chain-id", "31337", "--no-mining") as idle:
-        told = sent(
-            capsys,
-            *("--to", BOB, "--value-wei", "7", "--rpc-url", idle, "--private-key", KEY),
-            *("--journal", journal, "--idempotency-key", "rent", "--no-wait"),
-        )
-        holder = SqliteBackend(journal)
-        try:
-            seen = {}
-            for name in ("rent", str(told["request_id"]), str(told["tx_hash"])):
-                assert 0 == run("status", name, "--journal", journal, "--json")
-                seen[name] = json.loads(capsys.readouterr().out)
-            assert 0 == run("status", "rent", "--journal", journal, "--rpc-url", idle, "--json")
-            waiting = json.loads(capsys.readouterr().out)
-            ask(idle, "evm_mine")
-            assert 0 == run("status", "rent", "--journal", journal, "--rpc-url", idle, "--json")
-            mined = json.loads(capsys.readouterr().out)
-        finally:
-            holder.close()
-
-    (one,) = {json.dumps(document) for document in seen.values()}
-    document = json.loads(one)
-    assert ("broadcast", 0, None, 7) == (
-        document["state"],
-        document["nonce"],
-        document["outcome"],
-        document["value_wei"],
-    )
-    (attempt,) = document["attempts"]
-    assert (told["tx_hash"], "public", 0) == (
-        attempt["tx_hash"],
-        attempt["exposure"],
-        attempt["version"],
-    )
-    assert (0, [told["tx_hash"]], None) == (
-        waiting["chain_nonce"],
-        waiting["chain_pending"],
-        waiting["chain_mined"],
-    )
-    assert (1, [], told["tx_hash"], True) == (
-        mined["chain_nonce"],
-        mined["chain_pending"],
-        mined["chain_mined"],
-        mined["chain_succeeded"],
-    )
-
-
-def test_status_shows_no_signed_bytes(
-    url: str, journal: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Neither form of it contains what could be published, and people get lines."""
-    words = ("--rpc-url", url, "--private-key", KEY, "--journal", journal)
-    told = sent(capsys, "--to", BOB, "--data", "0x" + "ab" * 200, *words)
-    assert 0 == run("status", str(told["request_id"]), "--journal", journal, "--json")
-    document = capsys.readouterr().out
-    assert 0 == run("status", str(told["request_id"]), "--journal", journal)
-    lines = capsys.readouterr().out
-
-    assert "abab" not in document + lines
-    assert f"attempt 0            {told['tx_hash']} nonce" in lines
-    assert ["state", "confirmed"] == lines.splitlines()[1].split()
-
-
-def test_status_of_what_is_not_there(
-    url: str, journal: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """No journal, no such request, and a node of another chain: one line each, exit code 2."""
-    told = sent(capsys, "--to", BOB, "--rpc-url", url, "--private-key", KEY, "--journal", journal)
-    name = str(told["request_id"])
-
-    assert 2 == run("status", "tx-99", "--journal", journal)
-    assert f"the journal {journal} has no request tx-99; " in capsys.readouterr().err
-    assert 2 == run("status", name, "--journal", str(tmp_path / "none.db"))
-    assert f"no journal at {tmp_path / 'none.db'}" in capsys.readouterr().err
-    with anvil("--chain-id", "7") as other:
-        assert 2 == run("status", name, "--journal", journal, "--rpc-url", other)
-    assert f"{name} is of chain 31337, the node is on chain 7" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -527,17 +383,6 @@ def test_a_remote_signer_that_is_not_there_is_one_line(
     assert count == nonce(url)
 
 
-def stuck(
-    capsys: pytest.CaptureFixture[str], url: str, journal: str, *words: str
-) -> dict[str, object]:
-    """A transfer that was sent and left to itself on a node that does not mine."""
-    return sent(
-        capsys,
-        *("--to", BOB, "--value-wei", "7", "--rpc-url", url, "--private-key", KEY),
-        *("--journal", journal, "--no-wait", *words),
-    )
-
-
 def test_a_live_key_stays_with_its_journal(
     url: str, journal: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -554,129 +399,6 @@ def test_a_live_key_stays_with_its_journal(
 
     assert f"{REAL} on chain 31337 has its lane in {journal}, where" in str(refused["error"])
     assert count + 1 == nonce(url, REAL)
-
-
-@pytest.mark.parametrize("by", ["request_id", "tx_hash"])
-def test_cancel_waits_for_what_the_chain_makes_of_it(
-    journal: str, capsys: pytest.CaptureFixture[str], by: str
-) -> None:
-    """A pending transfer is replaced by an empty one; the money has not moved."""
-    with anvil("--chain-id", "31337", "--no-mining") as slow:
-        first = stuck(capsys, slow, journal)
-        ask(slow, "evm_setIntervalMining", 1)
-        code = run(
-            *("cancel", str(first[by]), "--journal", journal, "--rpc-url", slow),
-            *("--private-key", KEY, "--json"),
-        )
-        told = json.loads(capsys.readouterr().out)
-        money = balance(slow, BOB)
-
-    assert (0, "Cancelled", first["request_id"]) == (code, told["outcome"], told["request_id"])
-    assert first["tx_hash"] != told["tx_hash"]
-    assert 0 == money
-
-
-def test_cancel_of_what_has_happened_fails(
-    url: str, journal: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The outcome stays what the chain says, and the exit code tells that it came too late."""
-    words = ("--journal", journal, "--rpc-url", url, "--private-key", KEY)
-    first = sent(capsys, "--to", BOB, "--value-wei", "7", *words)
-    count = nonce(url)
-
-    code = run("cancel", str(first["request_id"]), *words, "--json")
-
-    told = json.loads(capsys.readouterr().out)
-    assert (1, "Confirmed", first["tx_hash"]) == (code, told["outcome"], told["tx_hash"])
-    assert count == nonce(url)
-
-
-def test_speedup_bids_higher_at_the_same_nonce(
-    journal: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The replacement bids at least what was asked for, and only one of them is mined."""
-    with anvil("--chain-id", "31337", "--no-mining") as slow:
-        first = stuck(capsys, slow, journal, "--idempotency-key", "rent")
-        ask(slow, "evm_setIntervalMining", 1)
-        code = run(
-            *("speedup", "rent", "--max-fee", "99", "--journal", journal, "--rpc-url", slow),
-            *("--private-key", KEY, "--json"),
-        )
-        told = json.loads(capsys.readouterr().out)
-        found = ask(slow, "eth_getTransactionByHash", told["tx_hash"])
-        assert 0 == run("status", "rent", "--journal", journal, "--json")
-        status = json.loads(capsys.readouterr().out)
-        money = balance(slow, BOB)
-
-    assert (0, "Confirmed") == (code, told["outcome"])
-    assert isinstance(found, dict)
-    assert (0, 99 * 10**9) == (int(found["nonce"], 16), int(found["maxFeePerGas"], 16))
-    assert [first["tx_hash"], told["tx_hash"]] == [one["tx_hash"] for one in status["attempts"]]
-    assert 7 == money
-
-
-def test_changes_are_refused_in_one_line(
-    url: str, journal: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Without the journal, another key's, one that is held, and what is over: nothing is sent."""
-    words = ("--rpc-url", url, "--private-key", KEY)
-    first = sent(capsys, "--to", BOB, "--value-wei", "7", *words, "--journal", journal)
-    name, count = str(first["request_id"]), nonce(url)
-    other = ("--rpc-url", url, *keyfile_options(tmp_path), "--allow-real-key")
-    told = []
-    for refused in (
-        ("cancel", name, *words),
-        ("cancel", name, *words, "--journal", str(tmp_path / "none.db")),
-        ("cancel", "tx-99", *words, "--journal", journal),
-        ("send", "--to", BOB, *words, "--journal", journal, "--after", "tx-99"),
-        ("cancel", name, *other, "--journal", journal),
-        ("speedup", name, *words, "--journal", journal, "--max-fee", "much"),
-        ("speedup", name, *words, "--journal", journal),
-    ):
-        assert 2 == run(*refused)
-        told.append(capsys.readouterr().err)
-    holder = SqliteBackend(journal)
-    try:
-        assert 2 == run("cancel", name, *words, "--journal", journal)
-        told.append(capsys.readouterr().err)
-    finally:
-        holder.close()
-
-    for line, said in zip(
-        (
-            "no journal: give --journal FILE, the one it was sent with",
-            f"no journal at {tmp_path / 'none.db'}",
-            "has no request tx-99",
-            "after names 'tx-99', which no request here is called",
-            f"{name} is sent by {OWNER}, not by {REAL}; give its key",
-            "amount 'much' is not a decimal number",
-            name,
-            f"journal {journal} is in use by another process",
-        ),
-        told,
-        strict=True,
-    ):
-        assert line in said
-        assert said.startswith("toolkit: ")
-        assert 1 == said.count("\n")
-    assert count == nonce(url)
-
-
-def test_a_change_on_a_real_node_needs_the_explicit_words(
-    url: str, journal: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A dry session changes nothing, and says what to give."""
-    ask(url, "anvil_setBalance", REAL, hex(10**18))
-    key = keyfile_options(tmp_path)
-    with posing_as_geth(url) as geth:
-        words = ("--rpc-url", geth, *key, "--journal", journal)
-        live = ("--live", "--chain-id", "31337")
-        first = sent(capsys, "--to", BOB, *words, *live, "--visibility", "public")
-
-        code = run("cancel", str(first["request_id"]), *words)
-
-    said = capsys.readouterr().err
-    assert (2, "toolkit: nothing is sent in DRY mode: give --live and --chain-id\n") == (code, said)
 
 
 def test_a_follower_waits_for_its_predecessor(
@@ -696,28 +418,6 @@ def test_a_follower_waits_for_its_predecessor(
     assert ("Confirmed", 14) == (third["outcome"], money)
 
 
-def test_a_stopped_process_is_taken_over(journal: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """With --takeover a stopped sender's request is cancelled; awake, it is told that it lost."""
-    with anvil("--chain-id", "31337", "--no-mining") as slow:
-        words = ("--private-key", KEY, "--rpc-url", slow, "--journal", journal)
-        process = command("send", "--to", BOB, "--value-wei", "7", *words)
-        assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(4)]
-        process.send_signal(signal.SIGSTOP)
-        os.waitpid(process.pid, os.WUNTRACED)
-        name = lines[1].split()[1]
-        assert 2 == run("cancel", name, *words)
-        assert "is in use by another process" in capsys.readouterr().err
-        ask(slow, "evm_setIntervalMining", 1)
-        assert 0 == run("cancel", name, *words, "--takeover")
-        process.send_signal(signal.SIGCONT)
-        said, complaint = process.communicate(timeout=30)
-        money = balance(slow, BOB)
-
-    assert (1, "", 1, 0) == (process.returncode, said, complaint.count("\n"), money)
-    assert f"journal {journal} was taken over by another process" in complaint
-
-
 def test_several_nodes_are_asked_together(
     url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -734,60 +434,3 @@ def test_several_nodes_are_asked_together(
 
     assert ("Confirmed", before + 2) == (told["outcome"], balance(url, BOB))
     assert "the same node address is given twice: it would have two votes" == twice["error"]
-
-
-def test_status_reads_a_compacted_journal(journal: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """What a checkpoint stands for is told as before, open or over, by any of its names."""
-    with anvil("--chain-id", "31337", "--no-mining") as slow:
-        over = stuck(capsys, slow, journal, "--idempotency-key", "over")
-        ask(slow, "evm_mine")
-        waiting = stuck(capsys, slow, journal, "--idempotency-key", "open")
-        before = {}
-        for name in ("over", "open", str(waiting["tx_hash"])):
-            assert 0 == run("status", name, "--journal", journal, "--json")
-            before[name] = json.loads(capsys.readouterr().out)
-        asyncio.run(checkpointed(slow, journal))
-        compact(Path(journal), reports={"tx.outcome"})
-        with pytest.raises(StopIteration):
-            next(iter(read_entries(Path(journal), "tx.request")))
-        after = {}
-        for name in before:
-            assert 0 == run("status", name, "--journal", journal, "--json")
-            after[name] = json.loads(capsys.readouterr().out)
-
-    assert "confirmed" == after["over"]["state"]
-    assert (over["tx_hash"], 7) == (after["over"]["tx_hash"], after["over"]["value_wei"])
-    assert before["open"] == after["open"] == after[str(waiting["tx_hash"])]
-
-
-async def checkpointed(url: str, journal: str) -> None:
-    """Let a session fold its journal, as a long run does from time to time."""
-    async with connect(url, signer=LocalSigner(KEY), journal=journal) as session:
-        await session.advance()
-        log = session.journal
-        recovered = recover(log)
-        fold = Fold(opening=recovered.opening, lanes=recovered.lanes, seqs=recovered.seqs)
-        checkpoint(log, fold)
-        await log.commit()
-
-
-@pytest.mark.parametrize("profile", ["geth", "reth"])
-@pytest.mark.parametrize(("action", "end"), [("speedup", "Confirmed"), ("cancel", "Cancelled")])
-def test_changes_satisfy_each_clients_pool(
-    journal: str, capsys: pytest.CaptureFixture[str], profile: str, action: str, end: str
-) -> None:
-    """A pool with that client's rules takes the replacement, and it is what is mined."""
-    with strict(profile) as node:
-        words = ("--rpc-url", node.url, "--private-key", node.accounts[0].key, "--journal", journal)
-        first = sent(capsys, "--to", BOB, "--value-wei", "7", *words, "--no-wait")
-        process = command(action, str(first["request_id"]), *words)
-        assert process.stdout is not None
-        lines = [process.stdout.readline().split() for _ in range(4)]
-        node.seal()
-        said, complaint = process.communicate(timeout=30)
-        money = balance(node.url, BOB)
-
-    assert ("tx_hash", "") == (lines[2][0], complaint)
-    assert first["tx_hash"] != lines[2][1]
-    assert ["outcome", end, "tx_hash", lines[2][1]] == said.split()[:4]
-    assert (0, 7 if end == "Confirmed" else 0) == (process.returncode, money)
