@@ -11,8 +11,8 @@ from tests.tx.desk import CONFIG
 from tests.tx.world import FRIEND, OWNER, InlineJournal, Mempool, World
 from toolkit.chain.node import AccountLook
 from toolkit.journal.memory import MemoryBackend
-from toolkit.model.chain import Hash, HeadChange, Mode, Receipt
-from toolkit.model.tx import Attempt, TransactionRequest
+from toolkit.model.chain import Hash, Head, HeadChange, Mode, Receipt
+from toolkit.model.tx import Attempt, FeeQuote, TransactionRequest, Urgency
 from toolkit.tx.scheduler import TransactionScheduler
 
 BLOCKS, SLOT_S, WINDOW = 50, 12.0, 16
@@ -27,6 +27,10 @@ class Far(World):
         self.latency_s = latency_s
         self.sealed_s = 0.0  # when the last block was
         self.arrived_s: list[float] = []  # since then
+
+    async def quote(self, urgency: Urgency = Urgency.SOON, *, head: Head | None = None) -> FeeQuote:
+        await asyncio.sleep(self.latency_s)
+        return await super().quote(urgency, head=head)
 
     async def _asked(self) -> None:
         await asyncio.sleep(self.latency_s)
