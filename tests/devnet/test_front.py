@@ -77,6 +77,7 @@ async def test_mining_takes_count_interval_and_time(client: Node, market: Market
     ("method", "params", "words"),
     [
         ("evm_setAutomine", [True], "is off on the devnet"),
+        ("anvil_mine_detailed", [], "is off on the devnet"),
         ("anvil_reset", [], "nothing of the twin would be left"),
         ("eth_sendRawTransactionSync", ["0x"], "send without Sync"),
         ("evm_mine", ["soon"], "parameters are no numbers"),

@@ -115,6 +115,14 @@ async def test_impersonation_of_everybody_is_remembered(rpc: Rpc, strict: Strict
         await rpc.call("eth_sendTransaction", (request,))
 
 
+async def test_another_chain_id_counts_at_once(rpc: Rpc, strict: StrictNode) -> None:
+    """After anvil_setChainId what was signed for the chain before is refused."""
+    await rpc.call("anvil_setChainId", (77,))
+
+    with pytest.raises(RpcError, match="have 31337 want 77"):
+        await rpc.call("eth_sendRawTransaction", (Sender(strict).sign(0).raw,))
+
+
 async def test_a_queued_one_follows_its_account_too(rpc: Rpc, strict: StrictNode) -> None:
     """What waits behind a gap becomes executable when the account's nonce is set to it."""
     sender = Sender(strict)

@@ -46,6 +46,10 @@ class Socket:
             self.notices.append(document["params"])
         return self.notices.pop(0)
 
+    async def closed(self) -> bool:
+        message = await asyncio.wait_for(self._socket.receive(), 5)
+        return message.type is aiohttp.WSMsgType.CLOSE
+
 
 async def connected(url: str) -> AsyncIterator[Socket]:
     async with aiohttp.ClientSession() as session, session.ws_connect(url) as socket:
@@ -111,6 +115,20 @@ async def test_what_was_lost_and_comes_again_is_announced_again(
     await strict.public_pool.send_raw(signed.raw)
 
     assert [signed.hash] * 3 == [(await socket.notice())["result"] for _ in range(3)]
+
+
+async def test_a_subscriber_that_does_not_read_is_hung_up_on(
+    socket: Socket, strict: StrictNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once more waits for it than is kept, its connection is closed, as at geth."""
+    monkeypatch.setattr(subscriptions, "MAX_UNHEARD", 1)
+    await socket.ask("eth_subscribe", "newPendingTransactions")
+    sender = Sender(strict)
+    await strict.public_pool.send_all([sender.sign(nonce) for nonce in range(4)])
+    first = await socket.notice()
+
+    assert sender.sign(0).hash == first["result"]
+    assert await socket.closed()
 
 
 async def test_the_oldest_filter_makes_room(

@@ -8,6 +8,7 @@ the next block's environment: pooled transactions are not executed beforehand.
 """
 
 import asyncio
+import contextlib
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -42,7 +43,10 @@ _PARSE_ERROR, _INTERNAL = -32700, -32603
 _REFUSED = (
     {
         method: f"{method} is off on the devnet: the market of builders seals every block"
-        for method in ("evm_setAutomine", "evm_setIntervalMining", "anvil_setIntervalMining")
+        for method in (
+            *("evm_setAutomine", "evm_setIntervalMining", "anvil_setIntervalMining"),
+            *("anvil_mine_detailed", "evm_mine_detailed"),
+        )
     }
     | {
         method: f"{method} is off on the devnet: nothing of the twin would be left; start another"
@@ -282,7 +286,8 @@ def _hang_up(request: web.Request) -> None:
 
 
 async def _send(client: web.WebSocketResponse, document: Mapping[str, Any]) -> None:
-    await client.send_str(orjson.dumps(document).decode())
+    with contextlib.suppress(ConnectionError):  # safe because nobody waits for this answer then
+        await client.send_str(orjson.dumps(document).decode())
 
 
 def _gone(error: Exception) -> str:

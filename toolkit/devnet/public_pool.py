@@ -146,7 +146,7 @@ class PublicPool:
         returned = tuple(returned)
         held = (*self.mempool.pending(), *self.mempool.queued(), *returned)
         senders = dict.fromkeys(each.sender for each in held)
-        chain = await read_chain(self._rpc, chain_id=self.mempool.chain.chain_id)
+        chain = await read_chain(self._rpc)
         accounts = await self._accounts.read_all(list(senders))
         dropped = self.mempool.advance(chain, accounts, mined=mined, returned=returned)
         self._announced = {each for each in self._announced if self.mempool.get(each)}
@@ -209,14 +209,13 @@ def rules_of(mempool: str) -> PoolRules:
 
 async def open_pool(rpc: Rpc, rules: PoolRules) -> PublicPool:
     """An empty pool at the node's head."""
-    chain_id = int(await rpc.call("eth_chainId"), 16)
-    return PublicPool(rpc, Mempool(rules, await read_chain(rpc, chain_id=chain_id)))
+    return PublicPool(rpc, Mempool(rules, await read_chain(rpc)))
 
 
-async def read_chain(rpc: Rpc, *, chain_id: int) -> ChainState:
+async def read_chain(rpc: Rpc) -> ChainState:
     """The head's number and gas limit, and the fees of the block after it."""
-    pending, blob_fee = await rpc.batch(
-        [("eth_getBlockByNumber", ("pending", False)), ("eth_blobBaseFee", ())]
+    pending, chain_id, blob_fee = await rpc.batch(
+        [("eth_getBlockByNumber", ("pending", False)), ("eth_chainId", ()), ("eth_blobBaseFee", ())]
     )
     pending = _found(pending)
     return ChainState(
@@ -225,7 +224,7 @@ async def read_chain(rpc: Rpc, *, chain_id: int) -> ChainState:
         # A fork before EIP-4844 has no blobs and no fee for them.
         blob_base_fee_wei=1 if isinstance(blob_fee, RpcError) else int(blob_fee, 16),
         gas_limit=int(pending["gasLimit"], 16),
-        chain_id=chain_id,
+        chain_id=int(_found(chain_id), 16),
     )
 
 
