@@ -238,6 +238,7 @@ def test_an_old_holder_cannot_release_what_is_not_its_own(make: Make, tmp_path: 
 def test_a_released_lease_is_free_and_its_token_grows(make: Make, tmp_path: Path) -> None:
     """A token is never given out again, so an old one can never pass for a new one."""
     lease = make().acquire(1, KEY, tmp_path / "a.db")
+    lease.check()
     lease.release()
     with pytest.raises(LeaseLost):
         lease.check()

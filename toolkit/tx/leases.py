@@ -125,6 +125,7 @@ class Lease:
         self.chain_id = chain_id
         self.sender = sender
         self.token = token
+        self.seen_version: int | None = None  # of the file when it was last found in force
         self._leases = leases
 
     def __repr__(self) -> str:
@@ -208,6 +209,11 @@ class Leases:
 
     def require(self, lease: Lease) -> None:
         """Raise LeaseLost unless `lease` is still in force."""
+        # It is asked before every write of a journal: while nobody else has written, nothing of
+        # what we read has changed.
+        version = self._version()
+        if lease.seen_version == version:
+            return
         row = self._read(lease.chain_id, lease.sender)
         if row is None or row.token != lease.token or row.holder != self._holder:
             by = f"process {row.holder.pid}" if row is not None and row.holder else "somebody"
@@ -215,9 +221,11 @@ class Leases:
                 f"{lease.sender} on chain {lease.chain_id} was taken over by {by}; this process "
                 "writes and sends nothing more from it: stop it"
             )
+        lease.seen_version = version
 
     def release(self, lease: Lease, *, settled: bool = False) -> None:
         """As `Lease.release`; a lease that is lost already is simply forgotten."""
+        lease.seen_version = None
         self._held.pop((lease.chain_id, lease.sender), None)
         with self._writing():
             row = self._read(lease.chain_id, lease.sender)
@@ -278,6 +286,10 @@ class Leases:
             # Its process id means nothing here: only its silence can tell.
             return self._clock() - beat_s <= self._stale_s
         return started_at(holder.pid) == holder.started
+
+    def _version(self) -> int:
+        with self._telling(), self._using:
+            return int(self._database.execute("PRAGMA data_version").fetchone()[0])
 
     def _read(self, chain_id: int, sender: Address) -> _Row | None:
         with self._telling(), self._using:
