@@ -85,7 +85,7 @@ def test_a_gap_below_exposed_nonces_is_spent_on_nothing(bench: Bench) -> None:
 
     bench.observe(11)
 
-    filler = bench.state.jobs["fill-0-11"]
+    filler = bench.state.jobs["fill-0-3"]
     assert (0, ME, 0) == (filler.nonce, filler.request.to, filler.request.value)
 
 

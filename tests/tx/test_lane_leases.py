@@ -81,7 +81,7 @@ def test_a_gap_is_filled_below_a_lease(bench: Bench) -> None:
     bench.answer("b", Exposure.NONE, Recovery.FAIL)
     bench.observe(11)
 
-    assert {"a": 0, "fill-1-11": 1, "c": 2} == bench.flying()
+    assert {"a": 0, "fill-1-4": 1, "c": 2} == bench.flying()
 
 
 def test_gaps_up_to_64_are_closed_at_one_head() -> None:
@@ -115,7 +115,7 @@ def test_fillers_obey_the_ceiling_and_the_balance(bench: Bench) -> None:
 
         bench.observe(12)
 
-        assert {"fill-0-12": 0, "b": 1} == bench.flying()
+        assert {"fill-0-3": 0, "b": 1} == bench.flying()
 
 
 def test_a_filler_that_was_never_signed_leaves_no_trace(bench: Bench) -> None:
@@ -124,11 +124,11 @@ def test_a_filler_that_was_never_signed_leaves_no_trace(bench: Bench) -> None:
     bench.accept("b")
     bench.answer("a", Exposure.NONE, Recovery.FAIL)
     bench.step(bench.observed(11))
-    assert ("fill-0-11",) == bench.state.parked
+    assert ("fill-0-3",) == bench.state.parked
 
     bench.observe(12)
 
-    assert {"fill-0-12": 0, "b": 1} == bench.nonces()
+    assert {"fill-0-4": 0, "b": 1} == bench.nonces()
 
 
 def test_a_middle_request_that_nobody_has_leaves_no_gap(bench: Bench) -> None:

@@ -121,7 +121,7 @@ class Watched(Bench):
                     assert effect.signed.hash in self.journalled, "sent what was never prepared"
                     self.chain.hand_over(effect.signed)
                 case Finish() | Fail():
-                    assert effect.request_id not in self.told, "an end told twice"
+                    assert effect.request_id not in self.told, f"{effect} was told already"
                     self.told[effect.request_id] = type(effect).__name__
                 case Reopen():
                     assert self.told.pop(effect.request_id) == "Finish", "reopened what is open"

@@ -6,7 +6,7 @@ import pytest
 from tests.tx.bench import LIMITS, ME, STRANGER, Bench
 from toolkit.model.chain import Hash
 from toolkit.model.tx import Cancelled, Confirmed, Expired, Replaced
-from toolkit.tx.events import CancelAsked, LeaseSettled, Resumed, Spender
+from toolkit.tx.events import CancelAsked, LeaseSettled, Resumed, Sign, SigningFailed, Spender
 from toolkit.tx.lane_spent import FALLEN_PATIENCE_HEADS, SPENT_PATIENCE_BLOCKS
 from toolkit.tx.progress import Phase, phase, why_waiting
 
@@ -66,6 +66,48 @@ def test_a_requeued_request_gets_a_new_nonce_once_the_stranger_is_final() -> Non
     bench.observe(15, nonce=3, receipts=(bench.mined("b", 15), bench.mined("a", 15)))
     assert isinstance(bench.ends["a"], Confirmed)
     assert [] == bench.reopened
+
+
+def test_a_second_life_waits_for_its_signer() -> None:
+    """Its caller was told long ago that it was sent, so a failing signer does not end it."""
+    bench = _bench(requeue=True)
+    bench.observe(11, nonce=1, spenders=(TAKEN,))
+    (sign,) = [e for e in bench.step(bench.observed(14, nonce=1)) if isinstance(e, Sign)]
+    bench.do(SigningFailed(lane=ME, request_id=sign.request_id, message="unplugged"))
+    assert ({}, "a is refused: unplugged") == (bench.ends, why_waiting(bench.state))
+
+    bench.observe(15, nonce=1)
+
+    assert ({"a": 1}, "") == (bench.flying(), why_waiting(bench.state))
+
+
+def test_a_nonce_that_was_given_up_for_a_second_life_is_final() -> None:
+    """A count that falls below it takes back what was final: the lane halts."""
+    bench = _bench(requeue=True)
+    bench.observe(11, nonce=1, spenders=(TAKEN,))
+    bench.observe(14, nonce=1)
+    bench.observe(15, nonce=0, reorged=True)
+
+    assert _halted(bench)
+
+
+def test_a_requeued_request_reserves_what_its_new_attempt_may_cost() -> None:
+    """What its first life held is not held any more."""
+    bench = _bench(requeue=True)
+    bench.observe(11, nonce=1, spenders=(TAKEN,), gwei=90)
+    bench.observe(14, nonce=1, gwei=10)
+
+    assert bench.bid("a").worst_cost_wei == bench.state.reserved_wei()
+
+
+def test_a_lost_nonce_is_told_without_confirmations() -> None:
+    """There is no block to count them from."""
+    bench = Bench(msgspec.structs.replace(LIMITS, confirmations=9))
+    bench.accept("a")
+    for block in range(11, 12 + SPENT_PATIENCE_BLOCKS):
+        bench.observe(block, nonce=1)
+
+    assert Replaced(by=None, nonce=0) == bench.ends["a"]
 
 
 def test_a_request_has_two_lives_and_no_third() -> None:
@@ -344,7 +386,7 @@ def test_a_landed_bundle_is_not_undone_by_a_head_before_it() -> None:
 
     bench.observe(12, nonce=0, reorged=True)
 
-    assert {"fill-0-12": 0, "fill-1-12": 1, "a": 2} == bench.flying()
+    assert {"fill-0-2": 0, "fill-1-3": 1, "a": 2} == bench.flying()
 
 
 def test_a_count_that_stays_low_is_believed_in_the_end() -> None:
@@ -361,7 +403,7 @@ def test_a_count_that_stays_low_is_believed_in_the_end() -> None:
 
     bench.observe(19, nonce=0)
 
-    gap = {f"fill-{nonce}-19": nonce for nonce in range(1, 5)}
+    gap = {f"fill-{nonce}-{nonce + 2}": nonce for nonce in range(1, 5)}
     assert (1, {**gap, "b": 5}, []) == (bench.state.nonce, bench.flying(), bench.reopened)
 
 

@@ -168,6 +168,9 @@ def _signing_failed(draft: Draft, event: SigningFailed) -> None:
     job = draft.state.jobs.get(event.request_id)
     if job is None or job.tries:
         return  # a replacement could not be signed; the older attempt stands, the next head tries
+    if job.requeued:  # its caller has long been told that it was sent
+        draft.put(job, refusal="SignerError", refusal_text=event.message)
+        return
     draft.drop(job)
     draft.effects.append(Fail(request_id=event.request_id, message=event.message))
 

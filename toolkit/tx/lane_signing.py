@@ -194,15 +194,18 @@ def _fill_gaps(draft: Draft) -> None:
 
 def _fill(draft: Draft, nonce: int, places: tuple[str, ...]) -> bool:
     state = draft.state
+    serial = state.accepted + 1
     filler = Job(
-        request_id=f"{FILLER}{nonce}-{state.block}",
+        request_id=f"{FILLER}{nonce}-{serial}",
         request=TransactionRequest(to=state.lane, gas=fees.CANCEL_GAS),
         urgency=Urgency.NEXT_BLOCK,
         destinations=places,
+        order=serial,
     )
     unsigned = first_bid(state, filler, nonce)
     if unsigned is None or not _affordable(draft, unsigned):
         return False
+    draft.update(accepted=serial)
     draft.put(filler)
     draft.park(filler)
     draft.sign(Sign(request_id=filler.request_id, unsigned=unsigned))

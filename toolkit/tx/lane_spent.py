@@ -195,6 +195,7 @@ def report(draft: Draft) -> None:
 def _requeue(draft: Draft, job: Job) -> None:
     """No reorg can bring an attempt at the old nonce back, so a new nonce cannot double it."""
     draft.unland(job)
+    draft.update(settled_nonce=max(draft.state.settled_nonce, (job.nonce or 0) + 1))
     second = draft.put(
         job,
         tries=(),

@@ -44,7 +44,7 @@ class LaneState(msgspec.Struct, frozen=True, kw_only=True):
     leases: dict[str, Leased] = {}
     bundled_nonce: int = 0  # above the nonces of a bundle that landed in `bundled_block`
     bundled_block: int = 0
-    accepted: int = 0  # requests so far
+    accepted: int = 0  # requests so far, fillers of gaps included
     alarm_block: int | None = None  # no deadline asks for anything before this head
     fallen: int = 0  # heads in a row whose count of the account was below `nonce`
     relays: tuple[str, ...] = ()  # destinations that are known to keep what they get private

@@ -86,7 +86,7 @@ def _below(job: Job, quote: FeeQuote) -> bool:
 
 
 def _why_queued(job: Job, state: LaneState) -> str:
-    stopping = stopped_by(state)
+    stopping = job if job.refusal else stopped_by(state)
     if stopping is not None:
         return _refused(stopping)
     if len(state.slots) >= state.window:
@@ -110,7 +110,8 @@ def _why_unbid(job: Job, state: LaneState, nonce: int) -> str:
 
 
 def _refused(job: Job) -> str:
-    why = f"{job.request_id} (nonce {job.nonce}) is refused: {job.refusal_text or job.refusal}"
+    place = "" if job.nonce is None else f" (nonce {job.nonce})"
+    why = f"{job.request_id}{place} is refused: {job.refusal_text or job.refusal}"
     if job.refusal == RESERVED:
         return f"a blob transaction of this account is pending elsewhere; {why}"
     return why
