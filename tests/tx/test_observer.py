@@ -9,6 +9,7 @@ import pytest
 from tests.tx.world import FRIEND, OWNER, World
 from toolkit.chain.node import AccountLook
 from toolkit.model.chain import ZERO_HASH, Address, Hash, Receipt
+from toolkit.model.errors import NodeError, NodeTimeout
 from toolkit.model.tx import Exposure, TransactionRequest, Urgency
 from toolkit.tx.events import LaneLimits, LaneOpened, Mined, Spender
 from toolkit.tx.job import Job, Try
@@ -145,6 +146,26 @@ async def test_a_head_costs_one_request_where_the_node_can() -> None:
         seen.nonce,
         seen.balance_wei,
     )
+
+
+@pytest.mark.parametrize("error", [NodeError("batches are refused"), NodeTimeout("no answer")])
+async def test_a_gateway_that_refuses_batches_is_asked_one_by_one(error: NodeError) -> None:
+    """Only what a single question would not mend is passed on."""
+
+    class Refusing(World):
+        async def look(self, account: str, block: int, hashes: Sequence[Hash] = ()) -> AccountLook:
+            raise error
+
+    world = Refusing(random.Random(1))
+    state = _lane(world)
+    world.mine(only=world.known[0])
+    asking = observe(world, state, head=world.tip, quotes={}, reorged=False)
+
+    if isinstance(error, NodeTimeout):
+        with pytest.raises(NodeTimeout):
+            await asking
+    else:
+        assert [1] == [mined.block_number for mined in (await asking).receipts]
 
 
 @pytest.mark.parametrize(("value", "same"), [(1, True), (2, False)])

@@ -8,7 +8,7 @@ import pytest
 from tests.tx.desk import CONFIG, PAYMENT, Desk, Forger
 from tests.tx.world import FRIEND, OWNER, REVERTING, Mempool, World
 from toolkit.journal.memory import MemoryBackend
-from toolkit.model.chain import HeadChange
+from toolkit.model.chain import HeadChange, Mode
 from toolkit.model.errors import (
     ConfigError,
     GasLimitTooHigh,
@@ -17,6 +17,7 @@ from toolkit.model.tx import (
     Attempt,
     Cancelled,
     Confirmed,
+    DryRun,
     Reverted,
     SignedTransaction,
     TransactionRequest,
@@ -192,3 +193,13 @@ async def test_a_chain_of_followers_is_cancelled_as_a_whole(desk: Desk) -> None:
     await chain[1].cancel()
 
     assert [Cancelled] * 3 == [type(await one.wait()) for one in chain[1:]]
+
+
+async def test_a_dry_run_waits_for_nobody(desk: Desk) -> None:
+    """Nothing is sent, so what was to come first need not exist anywhere."""
+    desk.mode = Mode.DRY
+    scheduler = await desk.open()
+    first = await scheduler.send(PAYMENT)
+    second = await scheduler.send(PAYMENT, after=first)
+
+    assert isinstance(await second.wait(), DryRun)

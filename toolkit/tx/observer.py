@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 from toolkit.chain.answers import quantity
 from toolkit.chain.node import AccountLook
 from toolkit.model.chain import Address, Hash, Head, Receipt
-from toolkit.model.errors import CallReverted, NodeError
+from toolkit.model.errors import CallReverted, NodeError, NodeTimeout, NodeUnavailable
 from toolkit.model.tx import FeeQuote, TransactionRequest
 from toolkit.tx.events import Mined, Observed, Spender
 from toolkit.tx.job import Job
@@ -137,16 +137,22 @@ async def _look(
     if isinstance(node, LooksAtOnce):
         # What the nonce will say is not known yet, so everything in flight is asked about.
         hashes = _hashes(state.questions(_ANY_NONCE, reorged=reorged))
-        look = await node.look(state.lane, head.number, hashes)
-        receipts = look.receipts
-    else:
-        nonce, balance = await together(
-            (node.nonce(state.lane, head.number), node.balance(state.lane, head.number))
-        )
-        hashes = _hashes(state.questions(nonce, reorged=reorged))
-        receipts = tuple(await together(_receipt(node, tx_hash) for tx_hash in hashes))
-        look = AccountLook(nonce=nonce, balance_wei=balance, receipts=receipts)
-    pairs = zip(hashes, receipts, strict=True)
+        try:
+            return _found(await node.look(state.lane, head.number, hashes), hashes)
+        except (NodeTimeout, NodeUnavailable):
+            raise
+        except NodeError:
+            pass  # safe because it is asked one by one below: some gateways refuse batches
+    nonce, balance = await together(
+        (node.nonce(state.lane, head.number), node.balance(state.lane, head.number))
+    )
+    hashes = _hashes(state.questions(nonce, reorged=reorged))
+    receipts = tuple(await together(_receipt(node, tx_hash) for tx_hash in hashes))
+    return _found(AccountLook(nonce=nonce, balance_wei=balance, receipts=receipts), hashes)
+
+
+def _found(look: AccountLook, hashes: Sequence[Hash]) -> tuple[AccountLook, Mapping[Hash, Receipt]]:
+    pairs = zip(hashes, look.receipts, strict=True)
     return look, {tx_hash: receipt for tx_hash, receipt in pairs if receipt is not None}
 
 
