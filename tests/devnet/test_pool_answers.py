@@ -268,6 +268,16 @@ async def test_an_impersonated_account_sends_through_the_pool(rpc: Rpc, strict: 
     assert "0x3" == filled["tx"]["nonce"]
 
 
+async def test_calls_at_once_get_nonces_of_their_own(rpc: Rpc, strict: StrictNode) -> None:
+    """Five eth_sendTransaction of one account at once are five transactions."""
+    sender = Sender(strict)
+    await rpc.call("anvil_impersonateAccount", (sender.address,))
+    request = {"from": sender.address, "to": sender.address}
+    sent = await asyncio.gather(*(rpc.call("eth_sendTransaction", (request,)) for _ in range(5)))
+
+    assert 5 == len(set(sent)) == len(strict.pool.pending(sender.address))
+
+
 async def test_an_account_of_which_anvil_has_the_key_sends_through_the_pool() -> None:
     """What Anvil signs for its own account is pooled as signed bytes; so is auto-impersonation."""
     async with open_strict_node(accounts=1) as node:

@@ -66,6 +66,7 @@ class PublicPool:
         self._accounts = _AccountReader(rpc)
         self._listeners: list[Listener] = []
         self._announced: set[Hash] = set()
+        self._filling = asyncio.Lock()
 
     async def send_raw(self, raw: object) -> PooledTransaction:
         """Take signed bytes.
@@ -94,17 +95,8 @@ class PublicPool:
             RpcError: the node does not act for the account, or cannot fill the transaction.
             EntryError, PoolRefusal: as `send_raw`.
         """
-        filled = await self.fill(request)
-        call = entries.as_call(filled["tx"])
-        try:
-            raw = await self._rpc.call("eth_signTransaction", (call,))
-        except RpcError:
-            if not await self._acts_for(str(call["from"])):
-                raise
-            tx = entries.from_node(filled["tx"], filled["raw"])
-        else:
-            tx = entries.from_raw(raw)
-        return await self._admit(tx, local=True)
+        async with self._filling:  # or two at once would be given the same nonce
+            return await self._send_filled(await self.fill(request))
 
     async def fill(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """A transaction with what its sender left open, as `eth_fillTransaction` answers it.
@@ -171,6 +163,18 @@ class PublicPool:
         """Be told of each transaction that becomes executable; call the result to end that."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
+
+    async def _send_filled(self, filled: Mapping[str, Any]) -> PooledTransaction:
+        call = entries.as_call(filled["tx"])
+        try:
+            raw = await self._rpc.call("eth_signTransaction", (call,))
+        except RpcError:
+            if not await self._acts_for(str(call["from"])):
+                raise
+            tx = entries.from_node(filled["tx"], filled["raw"])
+        else:
+            tx = entries.from_raw(raw)
+        return await self._admit(tx, local=True)
 
     async def _admit(self, tx: PooledTransaction, *, local: bool = False) -> PooledTransaction:
         account = await self._accounts.read(tx.sender)
