@@ -163,8 +163,10 @@ async def test_broadcasts_that_are_not_answered_are_bounded() -> None:
             sent.append(await trio.node.send_raw(RAW.raw))
 
     async with trio.rpc:
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(send_many(), 2)
+        sending = asyncio.create_task(send_many())
+        for _ in range(20_000):  # far more turns than all of them need
+            await asyncio.sleep(0)
+        sending.cancel()
 
     assert 256 == len(sent)
 

@@ -1,4 +1,5 @@
 import asyncio
+import itertools
 import random
 import secrets
 from contextlib import AsyncExitStack
@@ -211,7 +212,7 @@ async def test_a_transaction_is_mined_where_a_quorum_has_it(trio: Trio) -> None:
     trio.peers[1].behind = 0
     mined = await trio.node.transaction(tx_hash)
     trio.peers[0].dead = True
-    trio.peers[1].behind = 1
+    trio.peers[2].behind = 1
     known = await trio.node.transaction(tx_hash)
 
     assert pending is not None
@@ -242,17 +243,22 @@ async def test_the_pending_count_is_what_a_quorum_has_reached(
 
 async def test_estimates_are_the_middle_ones(trio: Trio) -> None:
     """Gas, prices and tips of one node alone are never taken."""
-    for lie in ("0x1", hex(10**12)):
-        trio.peers[1].lies = {
+    for place, lie in itertools.product(range(3), ("0x1", hex(10**12))):
+        for peer in trio.peers:
+            peer.lies = {}
+        trio.peers[place].lies = {
             "eth_estimateGas": lie,
             "eth_gasPrice": lie,
-            "eth_feeHistory": lambda found: {**found, "reward": [[hex(10**15)]]},
+            "eth_feeHistory": lambda found, tip=lie: {**found, "reward": [[tip]]},
         }
+        [batched] = await trio.rpc.batch([("eth_feeHistory", ["0x1", "latest", [50]])])
         gas = await trio.node.estimate_gas(TransactionRequest(to=OWNER), sender=OWNER)
         history = await trio.node.fee_history(1, "latest", [50])
 
         assert (21_000, "0x64") == (gas, await trio.rpc.call("eth_gasPrice"))
         assert ((50,),) == history.rewards
+        assert isinstance(batched, dict)
+        assert [["0x32"]] == batched["reward"]
         assert (7, 8) == history.base_fees
 
 

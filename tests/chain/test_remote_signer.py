@@ -59,7 +59,7 @@ async def test_each_type_is_signed_as_the_key_would_here(
 ) -> None:
     """Bytes, hash and sender are those of a local signer, whether bare or with `tx` beside."""
     remote.wrapped = wrapped
-    async with RemoteSigner(remote.url, HERE.address, dialect=dialect) as signer:
+    async with RemoteSigner(remote.url, HERE.address, timeout_s=30, dialect=dialect) as signer:
         signed = await signer.sign_transaction(unsigned)
 
     assert HERE.sign_transaction_now(unsigned) == signed
@@ -72,6 +72,10 @@ async def test_upper_case_hex_is_the_same_transaction(remote: FakeSigner) -> Non
     async with RemoteSigner(remote.url, HERE.address.upper().replace("X", "x")) as signer:
         signed = await signer.sign_transaction(loud)
 
+    remote.fault = {"value": 1}
+    async with RemoteSigner(remote.url, HERE.address, timeout_s=30) as signer:
+        with pytest.raises(RemoteSignerMismatch, match="differs in value where"):
+            await signer.sign_transaction(loud)
     assert loud == signed.unsigned
     assert HERE.address == signer.address == signed.sender
 
@@ -92,7 +96,7 @@ async def test_whatever_field_the_remote_changes_is_named(remote: FakeSigner) ->
         "max_priority_fee_per_gas": lambda: rng.getrandbits(20),
         "access_list": lambda: (),
     }
-    async with RemoteSigner(remote.url, HERE.address) as signer:
+    async with RemoteSigner(remote.url, HERE.address, timeout_s=30) as signer:
         for _ in range(200):
             field = rng.choice(list(changes))
             remote.fault = {field: changes[field]()}
@@ -124,7 +128,8 @@ async def test_what_goes_wrong_is_one_clear_line_and_asked_once(
 ) -> None:
     """F34: each fault has its type and its line, and none is answered by asking again."""
     remote.fault = fault
-    async with RemoteSigner(remote.url, HERE.address, timeout_s=0.1) as signer:
+    timeout_s = 0.1 if fault == "silent" else 30
+    async with RemoteSigner(remote.url, HERE.address, timeout_s=timeout_s) as signer:
         with pytest.raises(kind, match=said) as caught:
             await signer.sign_transaction(PAYMENT)
 
@@ -139,7 +144,7 @@ async def test_an_old_style_signature_for_another_chain_is_refused(
 ) -> None:
     """Type 0 has its chain in the signature only: the same fields, and valid elsewhere."""
     remote.fault = {"chain_id": chain_id}
-    async with RemoteSigner(remote.url, HERE.address) as signer:
+    async with RemoteSigner(remote.url, HERE.address, timeout_s=30) as signer:
         with pytest.raises(RemoteSignerMismatch, match="differs in chain_id "):
             await signer.sign_transaction(LEGACY)
 
@@ -153,6 +158,7 @@ async def test_a_late_answer_is_nobodys(remote: FakeSigner) -> None:
             await signer.sign_transaction(PAYMENT)
         remote.fault = None
         remote.silence.set()
+        signer._timeout_s = 30
         signed = await signer.sign_transaction(following)
 
     assert HERE.sign_transaction_now(following) == signed
@@ -172,7 +178,7 @@ async def test_a_signer_that_is_not_there_is_named_without_its_password() -> Non
 
 async def test_what_cannot_be_signed_is_not_asked_for(remote: FakeSigner) -> None:
     """A field out of range or type 3 is a SignerError before anything leaves."""
-    async with RemoteSigner(remote.url, HERE.address) as signer:
+    async with RemoteSigner(remote.url, HERE.address, timeout_s=30) as signer:
         for change in ({"type": 3}, {"value": -1}, {"nonce": 2**64}):
             with pytest.raises(SignerError, match="cannot be signed"):
                 await signer.sign_transaction(msgspec.structs.replace(PAYMENT, **change))
@@ -187,7 +193,7 @@ async def test_messages_are_signed_as_the_key_would_here(
 ) -> None:
     """EIP-191 in the protocol's words; v is 27 or 28 however the remote writes it."""
     remote.wrapped = wrapped
-    async with RemoteSigner(remote.url, HERE.address, dialect=dialect) as signer:
+    async with RemoteSigner(remote.url, HERE.address, timeout_s=30, dialect=dialect) as signer:
         for text in (b"", b"hello", bytes(range(256))):
             signature = await signer.sign_message(text)
 
@@ -204,7 +210,7 @@ async def test_a_wrong_message_signature_is_a_mismatch(
 ) -> None:
     """Another key's signature, or none, is never handed on."""
     remote.fault = fault
-    async with RemoteSigner(remote.url, HERE.address) as signer:
+    async with RemoteSigner(remote.url, HERE.address, timeout_s=30) as signer:
         with pytest.raises(RemoteSignerMismatch, match=said):
             await signer.sign_message(b"hello")
 

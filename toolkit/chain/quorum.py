@@ -183,8 +183,9 @@ class QuorumRpc:
     async def _item(
         self, poll: Poll, method: str, params: Sequence[object], timeout_s: float | None
     ) -> Any | RpcError:
-        settled_by_all = poll.rule.kind in {Kind.SAME, Kind.HEAD} and method != "eth_blockNumber"
-        plain = settled_by_all and tag_of(poll.rule, params) != "pending"
+        rule = poll.rule
+        exact = rule.kind in {Kind.SAME, Kind.HEAD} and rule.blend is None
+        plain = exact and method != "eth_blockNumber" and tag_of(rule, params) != "pending"
         agreed = poll.agreed() if plain else []
         try:
             if agreed:
@@ -270,7 +271,8 @@ class QuorumRpc:
         self, rule: Rule, method: str, params: Sequence[object], timeout_s: float | None
     ) -> Poll:
         poll = Poll(rule, self.quorum)
-        early = rule.kind is not Kind.REACHED  # a number is better known with everybody's
+        # An estimate is better made of everybody's: of two, a lie may be the middle one.
+        early = rule.kind is not Kind.REACHED and rule.blend is None
 
         def taken(peer: Peer, found: Any) -> bool:
             poll.add(peer, found)

@@ -155,7 +155,7 @@ class RemoteSigner:
     async def _ask(self, method: str, params: list[object]) -> Any:
         """Ask once: no signing method is one that the client below would repeat."""
         try:
-            return await self._rpc.call(method, params)
+            return await self._rpc.call(method, params, timeout_s=self._timeout_s)
         except NodeTimeout:
             raise SignerError(
                 f"{self._where} did not answer {method} within {self._timeout_s:g} s; nothing was"
@@ -200,7 +200,8 @@ def _asked(tx: UnsignedTransaction, sender: Address) -> dict[str, object]:
 
 def _differing(asked: UnsignedTransaction, found: UnsignedTransaction) -> list[str]:
     """Names, without values: calldata may be private."""
-    names = [name for name in _NAMES + _FEES if getattr(asked, name) != getattr(found, name)]
+    both = [(name, getattr(asked, name), getattr(found, name)) for name in _NAMES + _FEES]
+    names = [name for name, one, other in both if str(one).lower() != str(other).lower()]
     return names or ["its encoding"]
 
 
