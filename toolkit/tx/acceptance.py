@@ -19,7 +19,7 @@ from toolkit.model.tx import (
 )
 from toolkit.tx.config import SchedulerConfig
 from toolkit.tx.events import DRY, Accepted, Ended, ReplaceAsked, Send
-from toolkit.tx.handle import Sent
+from toolkit.tx.handle import Sent, Track
 from toolkit.tx.idempotency import KeyLocks
 from toolkit.tx.job import Job
 from toolkit.tx.key_pool import KeyLoad, KeyPool, Spread
@@ -70,8 +70,12 @@ class Floor(Protocol):
         """Whether there is or was a request of this name."""
         ...
 
-    def new_handle(self, runner: LaneRunner, name: str) -> Sent:
-        """A handle of a request that begins now."""
+    def new_track(self, runner: LaneRunner, name: str) -> Track:
+        """Follow a request that begins now."""
+        ...
+
+    def sent(self, track: Track) -> Sent:
+        """What its author holds of it."""
         ...
 
     def handle(self, runner: LaneRunner, name: str) -> Sent:
@@ -183,11 +187,12 @@ class Acceptance:
             print_ = fingerprint(request, sender, wish.destinations) if wish.idempotency_key else ""
             if self._mode is Mode.DRY:
                 return await self._rehearse(runner, request, wish, print_, cause=cause)
-            sent, sends = await self._enlist(runner, request, wish, print_, cause=cause)
+            track, sends = await self._enlist(runner, request, wish, print_, cause=cause)
         await runner.deliver(sends)
         await self._floor.release_followers()
-        sent.raise_refusal()
-        return sent
+        if track.error is not None:
+            raise track.error
+        return self._floor.sent(track)
 
     async def _enlist(
         self,
@@ -197,7 +202,7 @@ class Acceptance:
         print_: str,
         *,
         cause: int | None,
-    ) -> tuple[Sent, list[Send]]:
+    ) -> tuple[Track, list[Send]]:
         runner.require_running()
         with runner.line.enter(wish.priority) as place:
             filled = await with_gas(
@@ -230,8 +235,8 @@ class Acceptance:
 
     async def _enter(
         self, runner: LaneRunner, accepted: Accepted, *, cause: int | None
-    ) -> tuple[Sent, list[Send]]:
-        sent = self._floor.new_handle(runner, accepted.request_id)
+    ) -> tuple[Track, list[Send]]:
+        track = self._floor.new_track(runner, accepted.request_id)
         key = accepted.idempotency_key
         sends = await runner.advance(
             accepted, cause=cause, key=None if key is None else key_of(key)
@@ -239,7 +244,7 @@ class Acceptance:
         self._floor.count("accepted")
         if accepted.after is not None:
             self._floor.follow(runner, accepted.request_id, after=accepted.after)
-        return sent, sends
+        return track, sends
 
     async def _rehearse(
         self,
@@ -260,10 +265,11 @@ class Acceptance:
             would_be_hash=signed.hash, max_cost_wei=unsigned.worst_cost_wei - unsigned.value
         )
         name = f"dry-{self._journal.last_seq + 1}"
-        sent = self._floor.new_handle(runner, name)
+        track = self._floor.new_track(runner, name)
         self._journal.append(DRY, Ended(lane=sender, request_id=name, outcome=outcome), cause=cause)
         await self._journal.commit()
-        sent.finish(outcome)
+        track.finish(outcome)
+        sent = self._floor.sent(track)
         runner.log_end(name, outcome)
         if wish.idempotency_key is not None:
             self._rehearsed[wish.idempotency_key] = print_, sent

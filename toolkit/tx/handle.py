@@ -134,19 +134,6 @@ class Sent:
         """Of the attempt that was mined, else of the latest; None while it waits for a nonce."""
         return self._track.tx_hash
 
-    def raise_refusal(self) -> None:
-        """Raise why it can never be sent, if that is known."""
-        if self._track.error is not None:
-            raise self._track.error
-
-    def finish(self, outcome: Outcome) -> None:
-        """Take over an end that no lane will tell: of the past, or of a dry run."""
-        self._track.finish(outcome)
-
-    def fail(self, error: ToolkitError) -> None:
-        """Take over a refusal of the past."""
-        self._track.fail(error)
-
     def status(self) -> RequestStatus:
         """Where it stands, as far as this process knows; asks nobody."""
         return self._track.status()

@@ -435,23 +435,26 @@ class TransactionScheduler:
         lanes = (runner.state.jobs for runner in self._runners.values())
         return any(name in jobs for jobs in lanes) or end_of(self._journal, name) is not None
 
-    def new_handle(self, runner: LaneRunner, name: str) -> Sent:
-        """A handle of a request that begins now."""
+    def new_track(self, runner: LaneRunner, name: str) -> Track:
+        """Follow a request that begins now, as long as somebody holds it."""
         track = Track(name, lane=lambda: runner.state, heads=self._watch.heads)
         self._tracks[name] = track
-        return Sent(track, self, most_confirmations=KEEP_BLOCKS)
+        return track
 
     def handle(self, runner: LaneRunner, name: str) -> Sent:
         """A handle of a request that is open, or was."""
         track = self._tracks.get(name)
-        if track is not None:
-            return Sent(track, self, most_confirmations=KEEP_BLOCKS)
-        sent, end = self.new_handle(runner, name), end_of(self._journal, name)
-        if isinstance(end, ToolkitError):
-            sent.fail(end)
-        elif end is not None:
-            sent.finish(end)
-        return sent
+        if track is None:
+            track, end = self.new_track(runner, name), end_of(self._journal, name)
+            if isinstance(end, ToolkitError):
+                track.fail(end)
+            elif end is not None:
+                track.finish(end)
+        return self.sent(track)
+
+    def sent(self, track: Track) -> Sent:
+        """What its author holds of a request."""
+        return Sent(track, self, most_confirmations=KEEP_BLOCKS)
 
     def count(self, what: str) -> None:
         """Count for the statistics."""
