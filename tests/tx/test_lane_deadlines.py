@@ -4,8 +4,8 @@ import pytest
 
 from tests.tx.bench import ETHER, GWEI, ME, STRANGER, Bench, quote
 from toolkit.model.errors import Recovery
-from toolkit.model.tx import Confirmed, Expired, Exposure, Replaced, Urgency
-from toolkit.tx.events import Observed, Spender
+from toolkit.model.tx import Cancelled, Confirmed, Expired, Exposure, Replaced, Urgency
+from toolkit.tx.events import CancelAsked, Observed, Spender
 
 
 @pytest.fixture
@@ -128,3 +128,14 @@ def test_deadlines_far_away_cost_nothing(bench: Bench) -> None:
     bench.observe(499)
 
     assert (899, True) == (bench.state.alarm_block, bench.cancelling("b"))
+
+
+def test_what_its_author_gave_up_is_cancelled_and_not_expired(bench: Bench) -> None:
+    """Where both the author and the deadline wanted it gone, the author's word names the end."""
+    bench.accept("a", deadline_block=13)
+    bench.answer("a")
+    bench.observe(12)
+    bench.do(CancelAsked(lane=ME, request_id="a"))
+    bench.observe(13, nonce=1, receipts=(bench.mined("a", 13),))
+
+    assert isinstance(bench.ends["a"], Cancelled)
