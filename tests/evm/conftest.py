@@ -133,9 +133,7 @@ class Sender:
         tip: int = GWEI // 10,
         access_list: tuple[AccessListItem, ...] = (),
     ) -> Call:
-        fees: dict[str, int] = {"gas_price": cap}
-        if type == 2:
-            fees = {"max_fee_per_gas": cap, "max_priority_fee_per_gas": tip}
+        dynamic = type == 2
         transaction = UnsignedTransaction(
             type=type,
             chain_id=1,
@@ -145,7 +143,9 @@ class Sender:
             data=data,
             gas=gas,
             access_list=access_list,
-            **fees,
+            gas_price=0 if dynamic else cap,
+            max_fee_per_gas=cap if dynamic else 0,
+            max_priority_fee_per_gas=tip if dynamic else 0,
         )
         if nonce is None:
             self.nonce += 1
