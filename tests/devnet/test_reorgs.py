@@ -1,12 +1,16 @@
 """The chain changes behind the pool's back: reorgs, rollbacks, snapshots, edited accounts."""
 
+import random
+
 import pytest
 
 from tests.devnet.conftest import GWEI, Sender, submit
 from toolkit.chain.rpc import HttpRpc, Rpc
 from toolkit.devnet.faults import FaultScript
 from toolkit.devnet.strict_node import StrictNode, open_strict_node
+from toolkit.model.chain import Address, Hash
 from toolkit.model.errors import RpcError
+from toolkit.model.tx import SignedTransaction
 
 
 async def status(rpc: Rpc) -> tuple[int, int]:
@@ -216,3 +220,81 @@ async def test_reorgs_come_by_themselves_where_the_script_says_so() -> None:
     assert [0, 0, 1] == waiting
     assert depths[::2] == depths[1::2]
     assert [3, 6, 9] == [index + 1 for index, depth in enumerate(depths[::2]) if depth]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("profile", ["geth", "reth"])
+async def test_pool_and_chain_agree_whatever_happens(profile: str) -> None:
+    """200 random steps: nothing stale or doubled is pooled, nothing taken is lost in silence."""
+    seed = random.SystemRandom().randrange(10**9)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    taken: dict[Hash, SignedTransaction] = {}
+    async with (
+        open_strict_node(profile=profile, accounts=3, seed=seed) as node,
+        HttpRpc(node.rpc_url) as rpc,
+    ):
+        senders = [Sender(node, index) for index in range(3)]
+        for _ in range(200):
+            await random_step(chance, node, rpc, senders, taken)
+            await check_agreement(node, rpc, senders, taken)
+
+
+async def random_step(
+    chance: random.Random,
+    node: StrictNode,
+    rpc: Rpc,
+    senders: list[Sender],
+    taken: dict[Hash, SignedTransaction],
+) -> None:
+    kind = chance.choices(("send", "seal", "reorg", "drop", "rollback"), (70, 15, 8, 5, 2))[0]
+    if kind == "seal":
+        await node.seal()
+    elif kind == "drop" and taken:
+        gone = chance.choice(sorted(taken))
+        if await rpc.call("anvil_dropTransaction", (gone,)):
+            del taken[gone]
+    elif kind in {"reorg", "rollback"} and node.head.number > 1:
+        depth = chance.randint(1, min(4, node.head.number - 1))
+        await rpc.call(f"anvil_{kind}", (depth, []) if kind == "reorg" else (depth,))
+    else:
+        sender = chance.choice(senders)
+        nonce = int(await rpc.call("eth_getTransactionCount", (sender.address, "pending")), 16)
+        fees = chance.choice((1, 2, 4)) * GWEI
+        place = max(0, nonce + chance.choice((0, 0, 0, -1, 1)))
+        signed = sender.sign(place, tip=fees, cap=20 * fees)
+        try:
+            await rpc.call("eth_sendRawTransaction", (signed.raw,))
+        except RpcError:
+            return
+        taken[signed.hash] = signed
+
+
+async def check_agreement(
+    node: StrictNode, rpc: Rpc, senders: list[Sender], taken: dict[Hash, SignedTransaction]
+) -> None:
+    for sender in senders:
+        latest, pending = [
+            int(await rpc.call("eth_getTransactionCount", (sender.address, block)), 16)
+            for block in ("latest", "pending")
+        ]
+        held = [*node.pool.pending(sender.address), *node.pool.queued(sender.address)]
+        nonces = sorted(each.nonce for each in held)
+        assert len(set(nonces)) == len(nonces)
+        assert all(nonce >= latest for nonce in nonces)
+        assert set(range(latest, pending)) == set(nonces[: pending - latest])
+        assert pending not in nonces
+    found = await node.node.rpc.batch([("eth_getTransactionReceipt", (each,)) for each in taken])
+    spent: set[tuple[Address, int]] = set()
+    for tx_hash, receipt in zip(list(taken), found, strict=True):
+        if receipt is not None:
+            assert node.pool.get(tx_hash) is None
+            spent.add((taken[tx_hash].sender, taken[tx_hash].unsigned.nonce))
+    for tx_hash, receipt in zip(list(taken), found, strict=True):
+        slot = taken[tx_hash].sender, taken[tx_hash].unsigned.nonce
+        if receipt is None and node.pool.get(tx_hash) is None:
+            # Only another transaction of the same nonce may have taken its place.
+            others = {(each.sender, each.nonce) for each in node.pool.pending(slot[0])}
+            others |= {(each.sender, each.nonce) for each in node.pool.queued(slot[0])}
+            assert slot in spent | others
