@@ -42,6 +42,30 @@ def test_send_waits_for_the_end(url: str, capsys: pytest.CaptureFixture[str]) ->
     assert int(receipt["blockNumber"], 16) == told["block_number"]
 
 
+@pytest.mark.parametrize(
+    ("option", "word"),
+    [
+        ("confirmations", "0"),
+        ("confirmations", "65"),
+        ("confirmations", "x"),
+        ("wait-s", "nan"),
+        ("wait-s", "-1"),
+        ("wait-s", "inf"),
+        ("wait-s", "soon"),
+    ],
+)
+def test_how_to_wait_is_refused_before_anything_is_sent(
+    url: str, capsys: pytest.CaptureFixture[str], option: str, word: str
+) -> None:
+    """Exit code 2 says that nothing was sent: whoever corrects the word and repeats pays once."""
+    before = nonce(url)
+    words = ("--to", BOB, "--value-wei", "1", "--rpc-url", url, "--private-key", KEY)
+
+    assert 2 == run("send", *words, f"--{option}={word}")
+    assert before == nonce(url)
+    assert f"--{option}: '{word}' is no " in capsys.readouterr().err
+
+
 def test_people_see_at_once_what_they_wait_for(
     url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -96,6 +96,7 @@ def test_every_rejection_names_its_recovery() -> None:
         ("value", True),
         ("value", 2**256),
         ("gas", -1),
+        ("gas", 0),
         ("gas", 2.0),
         ("gas", 2**64),
         ("max_fee_per_gas", 2.5),

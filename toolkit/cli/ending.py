@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Awaitable, Mapping
+from math import inf
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,11 +15,39 @@ if TYPE_CHECKING:
 def add_wait_options(parser: argparse.ArgumentParser) -> None:
     """Add how long to wait, and how deep."""
     parser.add_argument(
-        "--confirmations", type=int, default=1, metavar="N", help="wait for so many (%(default)s)"
+        "--confirmations",
+        type=_depth,
+        default=1,
+        metavar="N",
+        help="wait for so many (%(default)s)",
     )
+    add_patience_option(parser)
+
+
+def add_patience_option(parser: argparse.ArgumentParser) -> None:
+    """Add how long to wait."""
     parser.add_argument(
-        "--wait-s", type=float, default=300, metavar="S", help="for the block (%(default)s)"
+        "--wait-s", type=_seconds, default=300, metavar="S", help="for the block (%(default)s)"
     )
+
+
+def _depth(text: str) -> int:
+    """Refused while nothing is sent: later it would look as if nothing had been."""
+    from toolkit.tx.config import KEEP_BLOCKS
+
+    if not text.isdecimal() or not 1 <= int(text) <= KEEP_BLOCKS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to {KEEP_BLOCKS}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return seconds
 
 
 def about(session: "Session", sent: "Sent") -> dict[str, object]:

@@ -12,7 +12,7 @@ from toolkit.cli.account import (
     open_session,
     open_signer,
 )
-from toolkit.cli.ending import end_of, exit_code, facts, show
+from toolkit.cli.ending import add_patience_option, end_of, exit_code, facts, show
 
 if TYPE_CHECKING:
     from toolkit.model.chain import Address
@@ -40,9 +40,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         action.add_argument("executor", metavar="EXECUTOR", help="its address")
     for action in (deploy, empty):
         add_account_options(action)
-        action.add_argument(
-            "--wait-s", type=float, default=300, metavar="S", help="for the block (%(default)s)"
-        )
+        add_patience_option(action)
     for action, handler in ((deploy, _deploy), (look, _status), (empty, _withdraw)):
         add_node_options(action)
         action.set_defaults(handler=handler)

@@ -112,7 +112,8 @@ class TransactionRequest(msgspec.Struct, frozen=True, kw_only=True):
             value = getattr(self, name)
             if value is None and name not in {"value", "type"}:
                 continue
-            least = 1 if name == "max_fee_per_gas" else 0  # 0 would read as "not set"
+            # A fee cap of 0 would read as "not set", and a lane divides by gas.
+            least = 1 if name in {"gas", "max_fee_per_gas"} else 0
             if type(value) is not int or not least <= value <= most:
                 raise ConfigError(
                     f"{name} is {value!r}: give an integer from {least} to 2**{most.bit_length()}-1"
