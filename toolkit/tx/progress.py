@@ -64,8 +64,9 @@ def _why_held(job: Job, state: LaneState) -> str:
     quote = state.quote(job)
     if job.nonce is None or job.nonce < state.nonce:
         return ""
-    if stops(job):
-        return _refused(job)
+    stopped = _refused(job) if stops(job) else _unpaid(job, state)
+    if stopped:
+        return stopped
     wished = owes(job) or (job.cancelling and not job.last.cancels)
     behind = quote is not None and _below(job, quote)
     if not (wished or behind):
@@ -129,6 +130,17 @@ def _unfunded(job: Job, unsigned: UnsignedTransaction, state: LaneState) -> str:
     return (
         f"insufficient funds: {job.request_id} may cost {_ether(unsigned.worst_cost_wei)} ether, "
         f"{_ether(_spare_wei(state) + job.held_wei)} of {_ether(state.balance_wei)} are free"
+    )
+
+
+def _unpaid(job: Job, state: LaneState) -> str:
+    """Of an attempt that the account could pay for when it was sent, and cannot any more."""
+    cost = job.last.signed.unsigned.worst_cost_wei
+    if cost <= state.balance_wei:
+        return ""
+    return (
+        f"insufficient funds: {job.request_id} (nonce {job.nonce}) may cost {_ether(cost)} ether, "
+        f"the account has {_ether(state.balance_wei)}"
     )
 
 

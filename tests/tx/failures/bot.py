@@ -7,7 +7,7 @@ from typing import Any
 
 from toolkit.chain.heads import HeadFollower
 from toolkit.chain.node import Node
-from toolkit.chain.rpc import HttpRpc, WsRpc, open_rpc
+from toolkit.chain.rpc import HttpRpc
 from toolkit.chain.signer import LocalSigner
 from toolkit.devnet.strict_node import StrictNode, open_strict_node
 from toolkit.gas.oracle import GasOracle
@@ -112,7 +112,7 @@ class Bot:
     """One account with a scheduler, and a clock that the test turns."""
 
     node: StrictNode
-    rpc: HttpRpc | WsRpc
+    rpc: HttpRpc
     config: SchedulerConfig
     signer: LocalSigner
     public: Watched
@@ -126,12 +126,16 @@ class Bot:
     def address(self) -> Address:
         return self.signer.address
 
+    def reader(self) -> Node:
+        """The node as the bot sees it."""
+        return Node(self.rpc)
+
     async def start(self) -> None:
         self.journal = Journal(self.backend)
         self.follower = HeadFollower(self.node.node)
         await self.follower.poll()
         self.scheduler = TransactionScheduler(
-            Node(self.rpc),
+            self.reader(),
             signers=[self.signer],
             journal=self.journal,
             oracle=self.oracle,
@@ -192,7 +196,7 @@ class Bot:
     async def by_hand(self, nonce: int, **fields: Any) -> SignedTransaction:
         """Send from the same key, outside of the scheduler."""
         signed = self.sign(nonce, **fields)
-        await Node(self.rpc).send_raw(signed.raw)
+        await self.reader().send_raw(signed.raw)
         return signed
 
     def sign(self, nonce: int, **fields: Any) -> SignedTransaction:
@@ -216,18 +220,19 @@ async def open_bot(
     *,
     config: SchedulerConfig | None = None,
     oracle: FeeOracle | None = None,
+    rpc: type[HttpRpc] = HttpRpc,
     timeout_s: float = 5.0,
     **node_options: Any,
 ) -> AsyncIterator[Bot]:
     """A bot on its own chain under a client's pool rules."""
     async with open_strict_node(profile=profile, chain_id=CHAIN_ID, **node_options) as node:
-        rpc = open_rpc(node.rpc_url, timeout_s=timeout_s)
+        client = rpc(node.rpc_url, timeout_s=timeout_s)
         bot = Bot(
             node=node,
-            rpc=rpc,
+            rpc=client,
             config=config or SchedulerConfig(max_cost_wei=ether("0.5")),
             signer=node.accounts[0].signer,
-            public=Watched(Node(rpc)),
+            public=Watched(Node(client)),
             oracle=oracle or GasOracle(node.node),
         )
         try:
@@ -235,4 +240,4 @@ async def open_bot(
             yield bot
             await bot.stop()
         finally:
-            await rpc.close()
+            await client.close()
