@@ -185,6 +185,11 @@ class World:
         """Block number of every mined transaction."""
         return {tx_hash: block.head.number for tx_hash, (block, _) in self._places.items()}
 
+    def reverted(self) -> frozenset[Hash]:
+        """The mined transactions that failed."""
+        mined = (tx for block in self.blocks for tx in block.transactions)
+        return frozenset(tx.hash for tx in mined if tx.unsigned.data == REVERTING)
+
     def faults_struck(self) -> int:
         """How many faults have happened that no healthy chain has."""
         return sum(count for name, count in self.struck.items() if name not in QUIET)

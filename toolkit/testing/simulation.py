@@ -24,6 +24,7 @@ from toolkit.model.chain import Head, HeadChange, Mode
 from toolkit.model.errors import (
     CallReverted,
     ConfigError,
+    FeeLimitReached,
     InsufficientFunds,
     LaneHalted,
     NodeError,
@@ -47,16 +48,17 @@ from toolkit.testing.fakes import (
 from toolkit.testing.faults import CHAOS
 from toolkit.testing.truth import Story
 from toolkit.tx.handle import BundleLease, Sent
-from toolkit.tx.recovery import end_of, recover
+from toolkit.tx.recovery import Fold, checkpoint, end_of, recover
 from toolkit.tx.scheduler import SchedulerConfig, TransactionScheduler
 
 CONFIG = SchedulerConfig(
-    max_cost_wei=ETHER // 10, max_in_flight=5, replace_after_blocks=2, finality_blocks=6
+    max_cost_wei=ETHER // 50, max_in_flight=5, replace_after_blocks=2, finality_blocks=6
 )
 DRAIN_BLOCKS = 100
 SETTLED_BLOCKS = CONFIG.finality_blocks + 1
 """Heads without anything open after which a schedule has come to rest."""
 DEAREST_GWEI = 200
+_REFUSALS = (ConfigError, FeeLimitReached, InsufficientFunds, LaneHalted, NodeError)
 
 
 def chaotic_world(rng: random.Random) -> World:
@@ -200,6 +202,11 @@ class Schedule:
 
     async def _crash(self) -> None:
         """Die in the middle of a call; the next process has only what was durable."""
+        if self.rng.random() < 0.3:  # noqa: PLR2004 - what a scheduler does by itself much later
+            found = recover(self.journal)
+            fold = Fold(opening=found.opening, lanes=found.lanes, seqs=found.seqs)
+            checkpoint(self.journal, fold)
+            self.coverage.ends["checkpoint"] += 1
         task = asyncio.create_task(self.rng.choice([self._send, self._head, self._cancel])())
         for _ in range(self.rng.randrange(30)):
             await asyncio.sleep(0)
@@ -321,7 +328,7 @@ class Schedule:
     async def _reorg(self) -> None:
         """Mostly shallow; now and then deeper than what was final."""
         await self._follow()
-        deep = self.rng.random() < 0.05  # noqa: PLR2004 - now and then
+        deep = self.rng.random() < 0.12  # noqa: PLR2004 - now and then
         depth = CONFIG.finality_blocks + 2 if deep else self.rng.randint(1, 3)
         change = self.world.reorg(depth, strangers=True)
         self._unheard, self.seen = (*self._unheard, *change.reverted), change.added[0]
@@ -355,9 +362,9 @@ class Schedule:
                 wish = TransactionRequest(to=FRIEND, value=self.rng.randrange(ETHER))
                 await sent.replace(wish, urgency=self.rng.choice(list(Urgency)))
             else:
-                cap = self.rng.choice([None, None, 3 * self.world.base_fee])
+                cap = self.rng.choice([None, None, 3 * self.world.base_fee, 900 * GWEI])
                 await sent.speed_up(max_fee_per_gas=cap)
-        except (ConfigError, InsufficientFunds, LaneHalted, NodeError) as refused:
+        except _REFUSALS as refused:
             self.coverage.ends[f"replacement refused: {type(refused).__name__}"] += 1
         else:
             self.coverage.ends["replacement asked"] += 1
@@ -379,7 +386,9 @@ class Schedule:
 
     async def _lease(self) -> None:
         await self._follow()
-        requests = [TransactionRequest(to=FRIEND, value=1, gas=21_000)] * self.rng.randint(1, 2)
+        value = self.rng.choice([1, ETHER // 2])
+        payment = TransactionRequest(to=FRIEND, value=value, gas=21_000)
+        requests = [payment] * self.rng.randint(1, 2)
         fee = FeeQuote(
             max_fee_per_gas=300 * GWEI,
             max_priority_fee_per_gas=GWEI,
@@ -447,8 +456,6 @@ class Schedule:
 
     async def _check_told(self) -> None:
         """What every handle tells is what the journal has; nobody waits for ever."""
-        ends = recover(self.journal)
-        assert not ends.unreported, "an end was decided and not told"
         for sent in self.sent.values():
             told = end_of(self.journal, sent.request_id)
             assert told is not None, f"{sent.request_id} has no end"
@@ -459,13 +466,14 @@ class Schedule:
     def _check(self) -> None:
         journal = InlineJournal(self.backend)
         story = Story(journal, OWNER.address, self.coverage)
-        for from_start in (False, True):
-            folded = recover(journal, from_start=from_start).lanes[OWNER.address]
-            assert story.state == folded, "what a restart recovers is not the fold of the journal"
+        recovered = recover(journal)
+        assert not recovered.unreported, "an end was decided and not told"
+        folded = recovered.lanes[OWNER.address]
+        assert story.state == folded, "what a restart recovers is not the fold of the journal"
         assert not folded.in_flight(), "a nonce is held for ever"
         assert not folded.leases, "a lease is held for ever"
         assert not [nonce for nonce in self.world.pool if nonce > self.world.spent], "gap"
-        story.check(self.world.mined(), self.world.foreign)
+        story.check(self.world.mined(), self.world.foreign, self.world.reverted())
         self.coverage.faults.update(self.world.struck)
         struck = self.world.faults_struck() + self._disturbed
         self.coverage.close(most_in_flight=story.most_in_flight, faults=struck)

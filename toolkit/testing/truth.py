@@ -4,7 +4,7 @@ The journal is folded once more, event by event; each event is checked against t
 so that a rule which holds only most of the time is found out.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import count, pairwise
 
 import msgspec
@@ -217,7 +217,8 @@ class Story:
             (job for job in queued if not job.request_id.startswith(FILLER)),
             key=lambda job: (-job.priority, job.order),
         )
-        assert event.request_id == first.request_id, f"entry {seq}: {first.request_id} comes first"
+        in_order = event.request_id == first.request_id or self._unsigned
+        assert in_order, f"entry {seq}: {first.request_id} comes first"
         leader = self.requests[event.request_id].accepted.after
         if leader is not None:
             end = self.requests[leader].end if leader in self.requests else None
@@ -264,6 +265,8 @@ class Story:
             was = before.jobs.get(name)
             if was is not None and was.tries and not job.tries:
                 self._check_requeued(seq, event, was)
+            unspent = job.nonce is not None and job.nonce >= self.state.nonce
+            assert not (job.reported and unspent), f"entry {seq}: {name} is told to have ended"
             if job.deadline_block is None or job.landed or job.after is not None:
                 continue
             late = event.block >= job.deadline_block
@@ -291,13 +294,23 @@ class Story:
 
     # Rules of the whole.
 
-    def check(self, chain: Mapping[Hash, int], foreign: Mapping[Hash, SignedTransaction]) -> None:
+    def check(
+        self,
+        chain: Mapping[Hash, int],
+        foreign: Mapping[Hash, SignedTransaction],
+        reverted: Collection[Hash],
+    ) -> None:
         """Compare every request's end with the chain.
 
         Args:
             chain: block number of every mined transaction.
             foreign: transactions of others on the same account.
+            reverted: those of the mined ones that failed.
         """
+        for name, told in self.requests.items():
+            if isinstance(told.end, Confirmed | Reverted):
+                failed = told.end.tx_hash in reverted
+                assert failed == isinstance(told.end, Reverted), f"{name}: {told.end}"
         self._check_holders()
         for name, told in self.requests.items():
             assert told.end_seq is not None, f"{name} has no end"
