@@ -1,5 +1,6 @@
 """How a request is to be treated, as its author says it."""
 
+import re
 from collections.abc import Sequence
 from hashlib import blake2b
 
@@ -9,6 +10,8 @@ from toolkit.model.chain import Address, Head
 from toolkit.model.errors import ConfigError
 from toolkit.model.tx import ExternalSpend, TransactionRequest, Urgency
 
+_MOST = 2**31
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -27,20 +30,26 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         """Refuse what the journal could not give back: a lane would not recover from it."""
         blocks, key = self.deadline_blocks, self.idempotency_key
-        if blocks is not None and (type(blocks) is not int or blocks < 1):
+        if blocks is not None and (type(blocks) is not int or not 0 < blocks < _MOST):
             raise ConfigError(f"deadline_blocks is {blocks!r}; it must be an integer, at least 1")
         if type(self.urgency) is not Urgency:
             raise ConfigError(f"urgency is {self.urgency!r}; give a member of Urgency")
-        if key is not None and type(key) is not str:
-            raise ConfigError(f"idempotency_key is {key!r}; it must be text")
-        if type(self.priority) is not int or abs(self.priority) >= 2**31:
+        if key is not None and not _is_text(key):
+            # Empty is what an unset variable gives: all who share it would be one transaction.
+            raise ConfigError(f"idempotency_key is {key!r}; it must be text, and not empty")
+        if type(self.priority) is not int or abs(self.priority) >= _MOST:
             raise ConfigError(f"priority is {self.priority!r}; it must be an integer of 32 bits")
-        if self.after is not None and type(self.after) is not str:
+        if self.after is not None and not _is_text(self.after):
             raise ConfigError(f"after is {self.after!r}; give what send returned, or a request id")
 
     def deadline_block(self, head: Head) -> int | None:
         """The last block in which it may be mined."""
         return None if self.deadline_blocks is None else head.number + self.deadline_blocks
+
+
+def _is_text(given: object) -> bool:
+    """Whether a journal can keep it: a shell also gives bytes that are no text, as surrogates."""
+    return type(given) is str and given != "" and not _SURROGATE.search(given)
 
 
 def external_spend(given: ExternalSpend | str) -> ExternalSpend:
