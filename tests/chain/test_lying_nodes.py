@@ -269,6 +269,7 @@ async def test_a_subscription_by_an_odd_name_disturbs_nobody(serve: Any, result:
         await scripted.sockets[0].send_bytes(orjson.dumps({**event, "params": params}))
         assert "0x1" == await rpc.call("eth_chainId")
         await subscription.close()
+    assert 1 == len(scripted.sockets)
 
 
 BLOCK = {

@@ -325,6 +325,7 @@ def test_a_thousand_authorizations_are_equal_to_eth_account() -> None:
     "change",
     [
         {"y_parity": 2},
+        {"y_parity": 2, "r": 2, "s": 1},  # recovers to an account on the curve, and on no chain
         {"r": 0},
         {"s": 0},
         {"s": ORDER - GRANT.s, "y_parity": 1 - GRANT.y_parity},  # EIP-2: the mirrored one
