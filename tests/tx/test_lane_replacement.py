@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from tests.tx.bench import ETHER, FRIEND, GWEI, LIMITS, ME, Bench
+from tests.tx.bench import ETHER, FRIEND, GWEI, LIMITS, ME, Bench, quote
 from toolkit.model.errors import Recovery
 from toolkit.model.tx import (
     Cancelled,
@@ -11,9 +11,10 @@ from toolkit.model.tx import (
     Exposure,
     Reverted,
     TransactionRequest,
+    Urgency,
     bumped,
 )
-from toolkit.tx.events import CancelAsked, Fail
+from toolkit.tx.events import CancelAsked, Fail, ReplaceAsked
 from toolkit.tx.progress import why_waiting
 
 OTHER = TransactionRequest(to=FRIEND, gas=50_000, value=9)
@@ -39,6 +40,25 @@ def test_another_payload_of_a_queued_request_is_just_swapped(bench: Bench) -> No
     bid = bench.bid("d")
     assert (9, 50_000, 30 * GWEI) == (bid.value, bid.gas, bid.max_fee_per_gas)
     assert 1 == bench.state.jobs["d"].last.version
+
+
+def test_a_higher_ceiling_is_no_other_version(bench: Bench) -> None:
+    """Whichever payload is wanted keeps its number, and the new ceiling, when only fees rise."""
+    bench.replace("a", msgspec.structs.replace(OTHER, max_fee_per_gas=30 * GWEI), gwei=30)
+    bench.do(
+        ReplaceAsked(
+            lane=ME,
+            request_id="a",
+            request=None,
+            urgency=Urgency.NEXT_BLOCK,
+            quote=quote(90),
+            own_cap=90 * GWEI,
+        )
+    )
+
+    job = bench.state.jobs["a"]
+    assert (1, 90 * GWEI, 9) == (job.last.version, bench.bid("a").fee_cap, bench.bid("a").value)
+    assert [None, 90 * GWEI] == [one.max_fee_per_gas for one in job.payloads]
 
 
 @pytest.mark.parametrize(("gwei", "cap"), [(5, bumped(20 * GWEI)), (60, 60 * GWEI)])

@@ -61,6 +61,29 @@ async def test_speeding_up_to_a_given_cap(desk: Desk) -> None:
     await sent.speed_up(max_fee_per_gas=77 * GWEI)
 
     assert 77 * GWEI == desk.world.pool[0].unsigned.max_fee_per_gas
+    await desk.mine()
+    outcome = await sent.wait()
+    assert isinstance(outcome, Confirmed)
+    assert 0 == outcome.version
+
+
+async def test_a_cancellation_is_sped_up_beyond_the_cap_of_what_it_cancels(desk: Desk) -> None:
+    """The author's new cap is bid by whatever is to be mined, and nothing is brought back."""
+    scheduler = await desk.open()
+    sent = await scheduler.send(
+        msgspec.structs.replace(PAYMENT, max_fee_per_gas=20 * GWEI), simulate=False
+    )
+    await sent.cancel()
+    await sent.speed_up(max_fee_per_gas=77 * GWEI)
+
+    pooled = desk.world.pool[0].unsigned
+    assert (77 * GWEI, 0) == (pooled.max_fee_per_gas, pooled.value)
+    with pytest.raises(ConfigError, match="being cancelled"):
+        await sent.replace(PAYMENT)
+    with pytest.raises(ConfigError, match="urgency is 'soon'"):
+        await sent.speed_up(urgency="soon")  # type: ignore[arg-type] # on purpose
+    with pytest.raises(ConfigError, match="max_fee_per_gas is"):
+        await sent.speed_up(max_fee_per_gas=float("nan"))  # type: ignore[arg-type] # on purpose
 
 
 async def test_speeding_up_stays_below_the_ceiling(desk: Desk) -> None:

@@ -146,12 +146,14 @@ class Acceptance:
         """Check what an author wants instead of a request that is on its way.
 
         Raises:
-            ConfigError: it is mined or over, or another sender is named.
+            ConfigError: it is mined or over or being cancelled, or another sender is named.
             CallReverted, InsufficientFunds, FeeLimitReached, GasLimitTooHigh: as for a request.
         """
         _open_job(runner, name)
         lane = runner.state.lane
         runner.require_running()
+        if type(urgency) is not Urgency:
+            raise ConfigError(f"urgency is {urgency!r}; give a member of Urgency")
         quote = (await self._floor.quotes())[urgency.name]
         if request is not None:
             if request.sender not in {None, lane}:
@@ -160,10 +162,18 @@ class Acceptance:
             unsigned = self.priced(request, quote, 0)
             await self._funds(runner, unsigned)
         job = _open_job(runner, name)  # it may have been mined while the node was asked
+        if request is not None and job.cancelling:
+            raise ConfigError(f"{name} is being cancelled: nothing else takes its place; send anew")
+        own_cap = None
         if max_fee_per_gas is not None:
-            quote, request = self._bid(job, quote, max_fee_per_gas)
+            quote, own_cap = self._bid(job, quote, max_fee_per_gas)
         return ReplaceAsked(
-            lane=lane, request_id=name, request=request, urgency=urgency, quote=quote
+            lane=lane,
+            request_id=name,
+            request=request,
+            urgency=urgency,
+            quote=quote,
+            own_cap=own_cap,
         )
 
     def priced(
@@ -304,10 +314,8 @@ class Acceptance:
                 "already; wait for some to end"
             )
 
-    def _bid(
-        self, job: Job, quote: FeeQuote, max_fee_per_gas: int
-    ) -> tuple[FeeQuote, TransactionRequest | None]:
-        """A quote of at least this cap, and the request with it where its own cap is lower."""
+    def _bid(self, job: Job, quote: FeeQuote, max_fee_per_gas: int) -> tuple[FeeQuote, int | None]:
+        """A quote of at least this cap, and the cap where the request's own is lower."""
         raised = msgspec.structs.replace(job.request, max_fee_per_gas=max_fee_per_gas)
         unsigned = self.priced(raised, quote, 0)
         require_cost([unsigned], tip_wei=0, max_cost_wei=self._config.max_cost_wei)
@@ -315,7 +323,7 @@ class Acceptance:
             quote, max_fee_per_gas=max(quote.max_fee_per_gas, max_fee_per_gas)
         )
         own = job.request.max_fee_per_gas
-        return bid, raised if own is not None and own < max_fee_per_gas else None
+        return bid, max_fee_per_gas if own is not None and own < max_fee_per_gas else None
 
     async def _sender(
         self, request: TransactionRequest, wish: Wish

@@ -138,8 +138,9 @@ class CancelAsked(msgspec.Struct, frozen=True, kw_only=True):
 class ReplaceAsked(msgspec.Struct, frozen=True, kw_only=True):
     """The author wants another payload, or with `request` None higher fees, at the same nonce.
 
-    `quote` is the least that the next attempt bids; `urgency` holds from here on. The chain decides
-    which attempt is mined, and the outcome's `version` tells.
+    `quote` is the least that the next attempt bids; `urgency` holds from here on, and so does
+    `own_cap`, where given, as the request's own fee ceiling. The chain decides which attempt is
+    mined, and the outcome's `version` tells.
     """
 
     lane: Address
@@ -147,6 +148,7 @@ class ReplaceAsked(msgspec.Struct, frozen=True, kw_only=True):
     request: TransactionRequest | None
     urgency: Urgency
     quote: FeeQuote
+    own_cap: int | None = None
 
 
 class Released(msgspec.Struct, frozen=True, kw_only=True):

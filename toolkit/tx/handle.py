@@ -108,7 +108,10 @@ class Track:
     def _deep_enough(self, confirmations: int) -> bool:
         state = self._lane()
         block = state.landed.get(self.name)  # where its nonce was spent, by itself or a stranger
-        return block is None or state.block - block + 1 >= confirmations
+        if block is None:
+            # Remembered without a block: a reorg came, and no node has said yet what became of it.
+            return self.name not in state.jobs
+        return state.block - block + 1 >= confirmations
 
 
 class Sent:
@@ -185,7 +188,8 @@ class Sent:
         one more for each replacement.
 
         Raises:
-            ConfigError: it is mined or over, or the request names another sender.
+            ConfigError: it is mined or over or being cancelled, or the request names another
+                sender.
             CallReverted, InsufficientFunds, FeeLimitReached, GasLimitTooHigh: it could not be
                 sent; the present payload stands.
         """

@@ -242,6 +242,8 @@ def _replace_asked(draft: Draft, event: ReplaceAsked) -> None:
         request = msgspec.structs.replace(event.request, gas=gas)
         payloads = (*(job.payloads or (job.request,)), request)
         changes |= {"request": request, "payloads": payloads, "version": len(payloads) - 1}
+    elif event.own_cap is not None:
+        changes |= _with_cap(job, event.own_cap)
     job = draft.put(job, **changes)
     if not job.tries:
         fill_window(draft)
@@ -249,6 +251,15 @@ def _replace_asked(draft: Draft, event: ReplaceAsked) -> None:
         if job.cancelling:
             cancel(draft, job)
         replace_one(draft, job)
+
+
+def _with_cap(job: Job, own_cap: int) -> dict[str, object]:
+    """The same payload under another fee ceiling is no other version of it."""
+    request = msgspec.structs.replace(job.request, max_fee_per_gas=own_cap)
+    if not job.payloads:
+        return {"request": request}
+    before, after = job.payloads[: job.version], job.payloads[job.version + 1 :]
+    return {"request": request, "payloads": (*before, request, *after)}
 
 
 def _released(draft: Draft, event: Released) -> None:
