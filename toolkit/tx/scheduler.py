@@ -274,7 +274,9 @@ class TransactionScheduler:
             runner.require_running()
             require_one_block(runner.state, target_block=target_block)
             dry = self._mode is Mode.DRY
-            first = await self._node.nonce(sender) if dry else runner.state.next_lease_nonce()
+            first, balance = runner.state.next_lease_nonce(), runner.state.balance_wei
+            if dry:
+                first, balance = await self._node.nonce(sender), await self._node.balance(sender)
             lease = await sign_lease(
                 runner,
                 requests,
@@ -283,7 +285,7 @@ class TransactionScheduler:
                 target_block=target_block,
                 fee=fee,
                 tip_wei=tip_wei,
-                balance_wei=await self._node.balance(sender),
+                balance_wei=balance,
                 config=self._config,
                 pricing=self._acceptance.priced,
             )
