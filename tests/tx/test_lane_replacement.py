@@ -14,7 +14,7 @@ from toolkit.model.tx import (
     Urgency,
     bumped,
 )
-from toolkit.tx.events import CancelAsked, Fail, ReplaceAsked
+from toolkit.tx.events import CancelAsked, Fail, ReplaceAsked, Sign, SigningFailed
 from toolkit.tx.progress import why_waiting
 
 OTHER = TransactionRequest(to=FRIEND, gas=50_000, value=9)
@@ -249,3 +249,51 @@ def test_an_attempt_signed_for_what_has_failed_is_let_go() -> None:
     bench.prepared("a", prepared)
 
     assert ({}, []) == (bench.state.jobs, bench.sent())
+
+
+def test_one_cancellation_is_enough(bench: Bench) -> None:
+    """It is handed out again, not signed again."""
+    bench.do(CancelAsked(lane=ME, request_id="a"))
+    bench.answer("a")
+    bench.do(CancelAsked(lane=ME, request_id="a"))
+    for block in (11, 12, 13):
+        bench.observe(block)
+
+    assert (2, True) == (bench.tries("a"), bench.cancelling("a"))
+
+
+def test_a_dear_attempt_stays_reserved_behind_a_cheap_one() -> None:
+    """Either may still be mined, so the account must be good for the dearest."""
+    bench = Bench()
+    bench.accept("a", value=ETHER // 2)
+    bench.answer("a")
+    held = bench.state.reserved_wei()
+    bench.do(CancelAsked(lane=ME, request_id="a"))
+
+    assert (True, held) == (bench.cancelling("a"), bench.state.reserved_wei())
+
+
+def test_a_raised_bid_that_is_taken_is_raised_no_more(bench: Bench) -> None:
+    """A refusal as too cheap is answered once."""
+    bench.replace("a")
+    bench.answer("a", Exposure.NONE, Recovery.RAISE_FEES)
+    bench.observe(11)
+    bench.answer("a")
+    for block in (12, 13, 14):
+        bench.observe(block)
+
+    assert 3 == bench.tries("a")
+
+
+def test_a_replacement_that_cannot_be_signed_leaves_the_request_as_it_was(bench: Bench) -> None:
+    """The older attempt stands, and the next head asks again."""
+    asked = ReplaceAsked(
+        lane=ME, request_id="a", request=OTHER, urgency=Urgency.SOON, quote=quote(20)
+    )
+    assert [Sign] == [type(effect) for effect in bench.step(asked)]
+    bench.do(SigningFailed(lane=ME, request_id="a", message="unplugged"))
+    assert ({}, {"a": 0}, 1) == (bench.ends, bench.flying(), bench.tries("a"))
+
+    bench.observe(11)
+
+    assert 9 == bench.bid("a").value
