@@ -40,6 +40,7 @@ from toolkit.testing.fakes import (
     GWEI,
     OWNER,
     REVERTING,
+    BatchingWorld,
     InlineJournal,
     Mempool,
     SlowSigner,
@@ -62,8 +63,11 @@ _REFUSALS = (ConfigError, FeeLimitReached, InsufficientFunds, LaneHalted, NodeEr
 
 
 def chaotic_world(rng: random.Random) -> World:
-    """A world on a bad day: every fault of `toolkit.testing.faults.CHAOS`."""
-    return World(rng, **CHAOS)
+    """A world on a bad day: every fault of `toolkit.testing.faults.CHAOS`.
+
+    Every other one answers all that a head is asked at once, as nodes with batches do.
+    """
+    return rng.choice([World, BatchingWorld])(rng, **CHAOS)
 
 
 def run_many(
@@ -304,11 +308,13 @@ class Schedule:
             await self._follow()
 
     async def _follow(self) -> None:
-        newest = self.world.blocks[: self.seen.number + 1][-1].head.number
-        added = tuple(block.head for block in self.world.blocks[newest + 1 :])
-        change = HeadChange(added=added or (self.world.tip,), reverted=self._unheard)
+        blocks = self.world.blocks
+        unseen = [block.head for block in blocks[self.seen.number + 1 :]]
+        if len(unseen) > 1 and self.rng.random() < 0.2:  # noqa: PLR2004 - the node is ahead of us
+            unseen.pop()
+        change = HeadChange(added=tuple(unseen) or (self.world.tip,), reverted=self._unheard)
         if await self._node_answers(self.scheduler.on_head(change)):
-            self.seen, self._unheard = self.world.tip, ()
+            self.seen, self._unheard = change.added[-1], ()
 
     async def _node_answers(self, asking: Coroutine[None, None, None]) -> bool:
         """Whether a call came through; a change of heads that did not is given again."""

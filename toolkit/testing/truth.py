@@ -113,9 +113,7 @@ class Story:
         if isinstance(event, Observed):
             self._check_observed(entry.seq, before, event)
         if isinstance(event, ReplaceAsked):
-            old, new = before.jobs.get(event.request_id), self.state.jobs.get(event.request_id)
-            turned = old and new and old.cancelling and old.version != new.version
-            assert not turned, f"entry {entry.seq}: brings back what was cancelled"
+            self._check_replaced(entry.seq, before, event, effects)
         self._count(before, event, [type(effect).__name__ for effect in effects])
 
     def _count(self, before: LaneState, event: Event, effects: list[str]) -> None:
@@ -229,7 +227,7 @@ class Story:
         assert self.state is not None
         for effect in effects:
             match effect:
-                case Sign() if effect.unsigned.nonce not in before.slots:
+                case Sign() if effect.request_id in self.state.queue:
                     self._check_means(seq, before, effect.request_id)
                 case Send():
                     job = self.state.jobs[effect.request_id]
@@ -274,6 +272,27 @@ class Story:
             early = out and job.tries[0].first_block < event.block and before.block < event.block
             due = late or (early and event.block >= job.deadline_block - 1)
             assert job.cancelling or not due, f"entry {seq}: {name} is late"
+
+    def _check_replaced(
+        self, seq: int, before: LaneState, event: ReplaceAsked, effects: Sequence[Effect]
+    ) -> None:
+        """A cancelled request does not come back; any other one is bid for at once, if it can."""
+        assert self.state is not None
+        old, new = before.jobs.get(event.request_id), self.state.jobs.get(event.request_id)
+        if old is None or new is None:
+            return
+        if old.cancelling:
+            assert old.version == new.version, f"entry {seq}: brings back what was cancelled"
+            return
+        if old.nonce is None or old.landed or old.nonce < before.nonce or before.halted:
+            return
+        highest, gas = old.tries[-1].signed.unsigned, new.request.gas or 0
+        ceiling = before.limits.max_cost_wei
+        spare = before.balance_wei - _reserved_wei(before) - ceiling - new.request.value
+        free = new.request.max_fee_per_gas is None and spare > 0
+        signs = [one for one in effects if isinstance(one, Sign)]
+        if free and max(gas, highest.gas) * bumped(highest.fee_cap) <= ceiling:
+            assert signs, f"entry {seq}: {event.request_id} is not bid for"
 
     def _check_requeued(self, seq: int, event: Observed, was: Job) -> None:
         assert self.state is not None
