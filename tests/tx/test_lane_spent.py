@@ -5,7 +5,8 @@ import pytest
 
 from tests.tx.bench import LIMITS, ME, STRANGER, Bench
 from toolkit.model.chain import Hash
-from toolkit.model.tx import Cancelled, Confirmed, Expired, Replaced
+from toolkit.model.errors import Recovery
+from toolkit.model.tx import Cancelled, Confirmed, Expired, Exposure, Replaced
 from toolkit.tx.events import CancelAsked, LeaseSettled, Resumed, Sign, SigningFailed, Spender
 from toolkit.tx.lane_spent import FALLEN_PATIENCE_HEADS, SPENT_PATIENCE_BLOCKS
 from toolkit.tx.progress import Phase, phase, why_waiting
@@ -228,6 +229,19 @@ def test_a_lost_nonce_may_be_named_late() -> None:
     bench.observe(16, nonce=1, spenders=(TAKEN,))
 
     assert (["a"], Replaced(by=STRANGER, nonce=0)) == (bench.reopened, bench.ends["a"])
+
+
+def test_a_refusal_says_nothing_of_a_nonce_that_is_spent() -> None:
+    """Refused for good, it may be because it is mined: the chain is heard first."""
+    bench = Bench()
+    bench.accept("a")
+    bench.observe(11, nonce=1)
+    bench.answer("a", Exposure.NONE, Recovery.FAIL)
+    assert {} == bench.ends
+
+    bench.observe(12, nonce=1, spenders=(TAKEN,))
+
+    assert Replaced(by=STRANGER, nonce=0) == bench.ends["a"]
 
 
 def test_ends_of_strangers_wait_for_confirmations() -> None:
