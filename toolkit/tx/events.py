@@ -95,13 +95,17 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt was signed; once this is durable it counts as exposed."""
+    """An attempt was signed; once this is durable it counts as exposed.
+
+    `also` names who gets it beside the request's own destinations.
+    """
 
     lane: Address
     request_id: str
     signed: SignedTransaction
     cancels: bool = False
     version: int = 0
+    also: tuple[str, ...] = ()
 
 
 class SigningFailed(msgspec.Struct, frozen=True, kw_only=True):

@@ -146,7 +146,7 @@ def _prepared(draft: Draft, event: Prepared) -> None:
     attempt = Try(
         signed=event.signed,
         cancels=event.cancels,
-        exposures=dict.fromkeys(job.destinations, Exposure.NONE),
+        exposures=dict.fromkeys((*job.destinations, *event.also), Exposure.NONE),
         first_block=block,
         sent_block=block,
         version=event.version,

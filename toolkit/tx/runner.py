@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 
 from toolkit.chain.signer import Signer
 from toolkit.journal.log import Journal
@@ -279,7 +280,16 @@ class LaneRunner:
             signed=signed,
             cancels=effect.cancels,
             version=effect.version,
+            also=self._in_public() if effect.cancels else (),
         )
+
+    def _in_public(self) -> tuple[str, ...]:
+        """Where a cancellation goes as well: a relay that includes nothing would hold the nonce.
+
+        An empty transfer tells nobody what the request was.
+        """
+        public = (n for n, one in self._destinations.items() if one.exposure is Exposure.PUBLIC)
+        return tuple(islice(public, 1))
 
     def _forget(self, name: str) -> None:
         self._causes.pop(name, None)

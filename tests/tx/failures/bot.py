@@ -8,7 +8,7 @@ from typing import Any
 from toolkit.chain.heads import HeadFollower
 from toolkit.chain.node import Node
 from toolkit.chain.rpc import HttpRpc
-from toolkit.chain.signer import LocalSigner
+from toolkit.chain.signer import LocalSigner, Signer
 from toolkit.devnet.strict_node import StrictNode, open_strict_node
 from toolkit.gas.oracle import GasOracle
 from toolkit.journal.log import Journal
@@ -25,7 +25,7 @@ from toolkit.model.tx import (
     Urgency,
 )
 from toolkit.model.units import ether
-from toolkit.tx.destination import PublicNode
+from toolkit.tx.destination import PublicNode, RawSender
 from toolkit.tx.handle import Sent
 from toolkit.tx.scheduler import FeeOracle, SchedulerConfig, TransactionScheduler
 
@@ -52,7 +52,7 @@ class Sending:
 class Watched(PublicNode):
     """The public node, with a list of everything that was handed to it."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: RawSender) -> None:
         super().__init__(node)
         self.log: list[Sending] = []
 
@@ -114,7 +114,8 @@ class Bot:
     node: StrictNode
     rpc: HttpRpc
     config: SchedulerConfig
-    signer: LocalSigner
+    key: LocalSigner
+    signer: Signer
     public: Watched
     oracle: FeeOracle
     backend: MemoryBackend = field(default_factory=MemoryBackend)
@@ -124,7 +125,7 @@ class Bot:
 
     @property
     def address(self) -> Address:
-        return self.signer.address
+        return self.key.address
 
     def reader(self) -> Node:
         """The node as the bot sees it."""
@@ -145,6 +146,13 @@ class Bot:
             public=self.public,
         )
         await self.scheduler.start()
+
+    async def change(self, **parts: Any) -> None:
+        """Start again with other parts: an oracle, a public node, a signer."""
+        await self.stop()
+        for name, part in parts.items():
+            setattr(self, name, part)
+        await self.start()
 
     async def stop(self) -> None:
         await self.scheduler.close()
@@ -211,7 +219,7 @@ class Bot:
             "max_fee_per_gas": 50 * GWEI,
             "max_priority_fee_per_gas": 5 * GWEI,
         }
-        return self.signer.sign_transaction_now(UnsignedTransaction(**(given | fields)))
+        return self.key.sign_transaction_now(UnsignedTransaction(**(given | fields)))
 
 
 @asynccontextmanager
@@ -220,6 +228,7 @@ async def open_bot(
     *,
     config: SchedulerConfig | None = None,
     oracle: FeeOracle | None = None,
+    signer: Signer | None = None,
     rpc: type[HttpRpc] = HttpRpc,
     timeout_s: float = 5.0,
     **node_options: Any,
@@ -231,7 +240,8 @@ async def open_bot(
             node=node,
             rpc=client,
             config=config or SchedulerConfig(max_cost_wei=ether("0.5")),
-            signer=node.accounts[0].signer,
+            key=node.accounts[0].signer,
+            signer=signer or node.accounts[0].signer,
             public=Watched(Node(client)),
             oracle=oracle or GasOracle(node.node),
         )

@@ -9,6 +9,7 @@ from toolkit.chain.node import Node
 from toolkit.chain.rpc import HttpRpc
 from toolkit.model.errors import AlreadyKnown, NodeTimeout, NodeUnavailable
 from toolkit.model.tx import Attempt, Cancelled, Confirmed, Exposure
+from toolkit.tx.destination import RawSender
 
 PROFILES = pytest.mark.parametrize("profile", ["geth", "reth"])
 SEND = "eth_sendRawTransaction"
@@ -23,7 +24,7 @@ def closed_port() -> str:
 class Unplugged(Watched):
     """The public node, which cannot be connected to while `refusing` is above zero."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: RawSender) -> None:
         super().__init__(node)
         self.refusing = 0
         self.errors: list[NodeUnavailable] = []
@@ -42,10 +43,8 @@ class Unplugged(Watched):
 
 async def plug(bot: Bot) -> Unplugged:
     """Let the bot send by way of a node whose port can be closed."""
-    await bot.stop()
-    public = Unplugged(Node(bot.rpc))
-    bot.public = public
-    await bot.start()
+    public = Unplugged(bot.reader())
+    await bot.change(public=public)
     return public
 
 

@@ -1,143 +1,103 @@
-"""F34: a lane whose key is elsewhere, on a real node, with a signer that goes wrong."""
+"""Failure case of a key that is kept elsewhere, by a signer that goes wrong."""
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from tests.chain.remote import FakeSigner, fake_signer
-from toolkit.chain.heads import HeadFollower
-from toolkit.chain.node import Node
+from tests.tx.failures.bot import GWEI, Bot, open_bot, payment
 from toolkit.chain.remote_signer import RemoteSigner
-from toolkit.chain.rpc import HttpRpc
-from toolkit.chain.signer import LocalSigner
-from toolkit.devnet.anvil import start_anvil
-from toolkit.gas.oracle import GasOracle
-from toolkit.journal.log import Journal
-from toolkit.journal.memory import MemoryBackend
-from toolkit.model.chain import Address, Mode
+from toolkit.devnet.participants import user_accounts
 from toolkit.model.errors import RemoteSignerMismatch, SignerError
-from toolkit.model.tx import Confirmed, TransactionRequest
-from toolkit.model.units import ether
-from toolkit.tx.destination import PublicNode
-from toolkit.tx.scheduler import SchedulerConfig, TransactionScheduler
+from toolkit.model.tx import Confirmed
+from toolkit.tx.events import KIND_OF, Prepared
 
-# The first of Anvil's public accounts: known to everybody, worth nothing.
-KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
-OWNER = LocalSigner(KEY).address
-PAYMENT = TransactionRequest(to=Address("0x" + "f1" * 20), value=1)
-
-
-class Lane:
-    """A scheduler on a real node whose only key is behind a remote signer."""
-
-    def __init__(self, node: Node, remote: FakeSigner, signer: RemoteSigner) -> None:
-        self.node, self.remote = node, remote
-        self.follower = HeadFollower(node)
-        self.journal = Journal(MemoryBackend())
-        self.scheduler = TransactionScheduler(
-            node,
-            signers=[signer],
-            journal=self.journal,
-            oracle=GasOracle(node),
-            chain_id=31337,
-            mode=Mode.DEV,
-            config=SchedulerConfig(max_cost_wei=ether("0.5")),
-            public=PublicNode(node),
-        )
-
-    async def mine(self) -> None:
-        await self.node.rpc.call("evm_mine")
-        change = await self.follower.poll()
-        assert change is not None
-        await self.scheduler.on_head(change)
-
-    def prepared(self) -> int:
-        """Attempts that were ever journalled."""
-        return sum(entry.kind == "tx.prepared" for entry in self.journal.entries())
+PROFILES = pytest.mark.parametrize("profile", ["geth", "reth"])
+(ACCOUNT,) = user_accounts(1, 1)
+FAULTS: list[tuple[Any, type[Exception], str]] = [
+    ("silent", SignerError, r"within 0\.2 s"),
+    ("cut", SignerError, "was lost"),
+    ("500", SignerError, "HTTP 500"),
+    ("error", SignerError, "refused"),
+    ("html", SignerError, "not JSON"),
+    ("null", RemoteSignerMismatch, "no transaction"),
+    ("garbage", RemoteSignerMismatch, "no signed transaction"),
+    ("other key", RemoteSignerMismatch, "the signature of 0x"),
+    ({"nonce": 1}, RemoteSignerMismatch, "differs in nonce"),
+    ({"value": 2}, RemoteSignerMismatch, "differs in value"),
+    ({"chain_id": 1}, RemoteSignerMismatch, "differs in chain_id"),
+]
 
 
-@pytest.fixture
-async def lane() -> AsyncIterator[Lane]:
-    """The lane, open; a signature may take two seconds."""
+@asynccontextmanager
+async def open_remote(profile: str) -> AsyncIterator[tuple[Bot, FakeSigner]]:
+    """A bot whose key is behind a remote signer; a signature may take a fifth of a second."""
     async with (
-        await start_anvil(["--no-mining"]) as anvil,
-        HttpRpc(anvil.url) as rpc,
-        fake_signer(KEY) as remote,
-        RemoteSigner(remote.url, OWNER, timeout_s=2) as signer,
+        fake_signer(ACCOUNT.key) as remote,
+        RemoteSigner(remote.url, ACCOUNT.address, timeout_s=0.2) as signer,
+        open_bot(profile, signer=signer, accounts=1) as bot,
     ):
-        lane = Lane(Node(rpc), remote, signer)
-        await lane.follower.poll()
-        await lane.scheduler.start()
-        yield lane
-        await lane.scheduler.close()
-        await lane.journal.close()
+        yield bot, remote
 
 
-@pytest.mark.parametrize(
-    ("fault", "kind", "said"),
-    [
-        ("silent", SignerError, "within 2 s"),
-        ("cut", SignerError, "was lost"),
-        ("500", SignerError, "HTTP 500"),
-        ("error", SignerError, "refused"),
-        ("html", SignerError, "not JSON"),
-        ("null", RemoteSignerMismatch, "no transaction"),
-        ("garbage", RemoteSignerMismatch, "no signed transaction"),
-        ("other key", RemoteSignerMismatch, "the signature of 0x"),
-        ({"nonce": 1}, RemoteSignerMismatch, "differs in nonce"),
-        ({"value": 2}, RemoteSignerMismatch, "differs in value"),
-        ({"chain_id": 1}, RemoteSignerMismatch, "differs in chain_id"),
-    ],
-)
-async def test_a_signer_that_goes_wrong_costs_no_nonce(
-    lane: Lane, fault: Any, kind: type[Exception], said: str
-) -> None:
-    """The caller hears why, nothing is journalled or sent, and the next request has the nonce."""
-    lane.remote.fault = fault
-    with pytest.raises(kind, match=said):
-        await lane.scheduler.send(PAYMENT)
-    assert 0 == lane.prepared()
-    assert 0 == await lane.node.nonce(OWNER, "pending")
-
-    lane.remote.fault = None
-    sent = await lane.scheduler.send(PAYMENT)
-    await lane.mine()
-    outcome = await sent.wait(confirmations=1)
-
-    assert isinstance(outcome, Confirmed)
-    assert (1, 1) == (lane.prepared(), await lane.node.nonce(OWNER))
+def prepared(bot: Bot) -> int:
+    """Attempts that were ever journalled."""
+    return sum(entry.kind == KIND_OF[Prepared] for entry in bot.journal.entries())
 
 
-async def test_one_signature_too_late_leaves_no_gap_among_many(lane: Lane) -> None:
+@PROFILES
+async def test_f34_a_signer_that_goes_wrong_costs_no_nonce(profile: str) -> None:
+    """Slow, wrong or of another transaction: told, not journalled, not sent, its nonce is free."""
+    async with open_remote(profile) as (bot, remote):
+        for fault, kind, said in FAULTS:
+            remote.fault = fault
+            with pytest.raises(kind, match=said):
+                await bot.scheduler.send(payment(1))
+        before = prepared(bot), len(bot.node.pool)
+        remote.fault = None
+        (outcome,) = await bot.settle([await bot.scheduler.send(payment(3))])
+
+        assert (0, 0) == before
+        assert isinstance(outcome, Confirmed)
+        assert (0, 3) == await bot.mined(outcome)
+        assert (1, 1) == (prepared(bot), len(bot.public.log))
+        assert (1, 3) == (await bot.chain_nonce(), await bot.received())
+
+
+@PROFILES
+async def test_f34_one_signature_too_late_leaves_no_gap_among_many(profile: str) -> None:
     """Of nine sends at once, the one whose signature times out fails; eight are mined in a row."""
-    lane.remote.fault, lane.remote.only = "silent", 5
-    results = await asyncio.gather(
-        *(lane.scheduler.send(PAYMENT) for _ in range(9)), return_exceptions=True
-    )
-    failed = [result for result in results if isinstance(result, BaseException)]
-    await lane.mine()
+    async with open_remote(profile) as (bot, remote):
+        remote.fault, remote.only = "silent", 5
+        results = await asyncio.gather(
+            *(bot.scheduler.send(payment(1)) for _ in range(9)), return_exceptions=True
+        )
+        failed = [result for result in results if isinstance(result, BaseException)]
+        await bot.seal()
 
-    assert [SignerError] == [type(error) for error in failed]
-    assert 8 == await lane.node.nonce(OWNER)
+        assert [SignerError] == [type(error) for error in failed]
+        assert (8, 8) == (await bot.chain_nonce(), await bot.received())
 
 
-async def test_a_replacement_that_is_not_signed_comes_when_the_signer_is_back(lane: Lane) -> None:
+@PROFILES
+async def test_f34_a_replacement_that_is_not_signed_comes_when_the_signer_is_back(
+    profile: str,
+) -> None:
     """With the signer gone the first attempt stands; the nonce is mined once it can sign again."""
-    sent = await lane.scheduler.send(PAYMENT)
-    lane.remote.fault = "500"
-    for _ in range(3):
-        await lane.node.rpc.call("anvil_setNextBlockBaseFeePerGas", [hex(10**12)])
-        await lane.mine()
-    assert 1 < len(lane.remote.asked)
-    assert 1 == lane.prepared()
+    async with open_remote(profile) as (bot, remote):
+        sent = await bot.scheduler.send(payment(3))
+        remote.fault = "500"
+        await bot.seal(3, base_fee_wei=100 * GWEI)
+        asked, made = len(remote.asked), prepared(bot)
+        remote.fault = None
+        await bot.seal(base_fee_wei=100 * GWEI)
+        back = prepared(bot)
+        (outcome,) = await bot.settle([sent], base_fee_wei=GWEI)
 
-    lane.remote.fault = None
-    for _ in range(3):
-        await lane.node.rpc.call("anvil_setNextBlockBaseFeePerGas", [hex(10**9)])
-        await lane.mine()
-    outcome = await sent.wait(confirmations=1)
-
-    assert isinstance(outcome, Confirmed)
-    assert 1 == await lane.node.nonce(OWNER)
+        assert asked > 1
+        assert (1, 2) == (made, back)
+        assert isinstance(outcome, Confirmed)
+        assert (1, 3) == (await bot.chain_nonce(), await bot.received())
