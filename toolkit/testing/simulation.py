@@ -288,7 +288,7 @@ class Schedule:
             self._refused(ask, "reverts")
         except InsufficientFunds:
             self._refused(ask, "unfunded")
-        except (LaneHalted, SignerError, NodeError) as error:
+        except (FeeLimitReached, LaneHalted, SignerError, NodeError) as error:
             self._refused(ask, type(error).__name__)
         except RejectedByNode:
             self.coverage.ends["failed at once"] += 1
@@ -368,7 +368,7 @@ class Schedule:
                 wish = TransactionRequest(to=FRIEND, value=self.rng.randrange(ETHER))
                 await sent.replace(wish, urgency=self.rng.choice(list(Urgency)))
             else:
-                cap = self.rng.choice([None, None, 3 * self.world.base_fee, 900 * GWEI])
+                cap = self.rng.choice([None, None, 3 * self.world.base_fee])
                 await sent.speed_up(max_fee_per_gas=cap)
         except _REFUSALS as refused:
             self.coverage.ends[f"replacement refused: {type(refused).__name__}"] += 1
@@ -384,6 +384,8 @@ class Schedule:
 
     async def _fees(self) -> None:
         wished = self.world.base_fee * self.rng.randint(70, 160) // 100
+        if self.rng.random() < 0.2:  # noqa: PLR2004 - now and then the market goes mad
+            wished = self.rng.randint(DEAREST_GWEI // 2, DEAREST_GWEI) * GWEI
         self.world.base_fee = min(max(GWEI, wished), DEAREST_GWEI * GWEI)
 
     async def _funds(self) -> None:
