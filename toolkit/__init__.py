@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from toolkit import testing as testing
     from toolkit.bundles.submitter import BundleHandle as BundleHandle
     from toolkit.chain.keystore import KeystoreSigner as KeystoreSigner
+    from toolkit.chain.quorum import QuorumRpc as QuorumRpc
+    from toolkit.chain.remote_signer import RemoteSigner as RemoteSigner
     from toolkit.chain.signer import LocalSigner as LocalSigner
     from toolkit.chain.signer import Signer as Signer
     from toolkit.devnet.devnet import Devnet as Devnet
@@ -29,10 +31,12 @@ if TYPE_CHECKING:
     from toolkit.model.errors import ConfigError as ConfigError
     from toolkit.model.errors import ToolkitError as ToolkitError
     from toolkit.model.market import Route as Route
+    from toolkit.model.tx import Authorization as Authorization
     from toolkit.model.tx import Cancelled as Cancelled
     from toolkit.model.tx import Confirmed as Confirmed
     from toolkit.model.tx import DryRun as DryRun
     from toolkit.model.tx import Expired as Expired
+    from toolkit.model.tx import ExternalSpend as ExternalSpend
     from toolkit.model.tx import FeeQuote as FeeQuote
     from toolkit.model.tx import Replaced as Replaced
     from toolkit.model.tx import Reverted as Reverted
@@ -61,6 +65,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "toolkit.bundles.submitter": ("BundleHandle",),
     "toolkit.chain.keystore": ("KeystoreSigner",),
+    "toolkit.chain.quorum": ("QuorumRpc",),
+    "toolkit.chain.remote_signer": ("RemoteSigner",),
     "toolkit.chain.signer": ("LocalSigner", "Signer"),
     "toolkit.devnet.devnet": ("Devnet", "DevnetConfig"),
     "toolkit.execution.executor": ("deploy_executor",),
@@ -70,10 +76,12 @@ _HOMES = {
     "toolkit.model.errors": ("ConfigError", "ToolkitError"),
     "toolkit.model.market": ("Route",),
     "toolkit.model.tx": (
+        "Authorization",
         "Cancelled",
         "Confirmed",
         "DryRun",
         "Expired",
+        "ExternalSpend",
         "FeeQuote",
         "Replaced",
         "Reverted",
