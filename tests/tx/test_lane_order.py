@@ -70,6 +70,14 @@ def test_a_request_whose_predecessor_did_not_succeed_is_cancelled(bench: Bench) 
     assert {} == bench.state.jobs
 
 
+def test_what_is_released_goes_at_once_where_there_is_room(bench: Bench) -> None:
+    """It does not wait for another head."""
+    bench.accept("b", after="a")
+    bench.release("b")
+
+    assert {"b": 0} == bench.flying()
+
+
 def test_a_release_is_for_those_who_wait_for_one(bench: Bench) -> None:
     """Said twice, or of what follows nobody, it changes nothing."""
     bench.accept("a")

@@ -297,3 +297,22 @@ def test_a_replacement_that_cannot_be_signed_leaves_the_request_as_it_was(bench:
     bench.observe(11)
 
     assert 9 == bench.bid("a").value
+
+
+def test_a_cancellation_refused_for_good_is_not_signed_anew_at_each_head(bench: Bench) -> None:
+    """The same empty transfer would be refused again; what is out is still not wanted."""
+    bench.do(CancelAsked(lane=ME, request_id="a"))
+    for block in (11, 12, 13):
+        bench.answer("a", Exposure.NONE, Recovery.FAIL, 1)
+        bench.observe(block)
+
+    assert ({}, 2, True) == (bench.ends, bench.tries("a"), bench.cancelling("a"))
+
+
+def test_a_cancellation_that_comes_after_the_receipt_is_forgotten(bench: Bench) -> None:
+    """Nobody wants it gone any more when a reorg brings it back: it is simply sent again."""
+    bench.observe(11, nonce=1, receipts=(bench.mined("a", 11),))
+    bench.do(CancelAsked(lane=ME, request_id="a"))
+    bench.observe(12, nonce=0, reorged=True)
+
+    assert (False, ["a"]) == (bench.cancelling("a"), bench.reopened)

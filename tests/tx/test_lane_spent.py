@@ -3,10 +3,17 @@
 import msgspec
 import pytest
 
-from tests.tx.bench import LIMITS, ME, STRANGER, Bench
+from tests.tx.bench import FRIEND, LIMITS, ME, STRANGER, Bench
 from toolkit.model.chain import Hash
 from toolkit.model.errors import Recovery
-from toolkit.model.tx import Cancelled, Confirmed, Expired, Exposure, Replaced
+from toolkit.model.tx import (
+    Cancelled,
+    Confirmed,
+    Expired,
+    Exposure,
+    Replaced,
+    TransactionRequest,
+)
 from toolkit.tx.events import CancelAsked, LeaseSettled, Resumed, Sign, SigningFailed, Spender
 from toolkit.tx.lane_spent import FALLEN_PATIENCE_HEADS, SPENT_PATIENCE_BLOCKS
 from toolkit.tx.progress import Phase, phase, why_waiting
@@ -433,3 +440,13 @@ def test_a_nonce_lost_to_a_wrong_count_is_found_again() -> None:
         bench.observe(block, nonce=0)
 
     assert (["a"], {"a": 0}, ["a"]) == (bench.reopened, bench.flying(), bench.sent()[-1:])
+
+
+def test_the_second_life_may_carry_another_payload() -> None:
+    """While it waits for its new nonce a request can be replaced like any queued one."""
+    bench = _bench(requeue=True)
+    bench.observe(11, nonce=1, spenders=(TAKEN,))
+    bench.replace("a", TransactionRequest(to=FRIEND, gas=30_000, value=3))
+    bench.observe(14, nonce=1)
+
+    assert (1, 3) == (bench.bid("a").nonce, bench.bid("a").value)
