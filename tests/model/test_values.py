@@ -9,6 +9,8 @@ from toolkit.model.bundle import Bundle
 from toolkit.model.chain import Hash, address, hash32
 from toolkit.model.errors import ConfigError, NodeTimeout, RejectedByNode, ToolkitError
 from toolkit.model.tx import (
+    AccessListItem,
+    Authorization,
     SignedTransaction,
     TransactionRequest,
     UnsignedTransaction,
@@ -118,3 +120,48 @@ def test_a_request_that_no_lane_could_sign_cannot_be_made(field: str, value: obj
     """A field of another type, or out of range, is refused with its name."""
     with pytest.raises(ConfigError, match=f"{field}|address"):
         TransactionRequest(**{field: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("chain_id", 2**256),
+        ("chain_id", -1),
+        ("address", "0x12"),
+        ("nonce", 2**64),
+        ("nonce", float("nan")),
+        ("y_parity", 256),
+        ("y_parity", True),
+        ("r", "1"),
+        ("r", -1),
+        ("s", 2**256),
+        ("s", None),
+    ],
+)
+def test_an_authorization_that_no_transaction_can_hold_cannot_be_made(
+    field: str, value: object
+) -> None:
+    """Accepted into a lane it could neither be signed nor be got rid of, nor read back."""
+    fields = {"chain_id": 1, "address": "0x" + "33" * 20, "nonce": 0, "y_parity": 0, "r": 1, "s": 1}
+
+    with pytest.raises(ConfigError, match=field):
+        Authorization(**fields | {field: value})  # type: ignore[arg-type] # on purpose
+
+
+@pytest.mark.parametrize(
+    ("account", "keys", "message"),
+    [
+        ("0x12", (), "address"),
+        (None, (), "address"),
+        ("0x" + "33" * 20, ("0x12",), "hash"),
+        ("0x" + "33" * 20, (5,), "hash"),
+        ("0x" + "33" * 20, "0x", "storage_keys"),
+        ("0x" + "33" * 20, ["0x" + "00" * 32], "storage_keys"),
+    ],
+)
+def test_an_access_list_item_is_an_address_and_words(
+    account: object, keys: object, message: str
+) -> None:
+    """What is neither would be signed as something that no node can decode."""
+    with pytest.raises(ConfigError, match=message):
+        AccessListItem(address=account, storage_keys=keys)  # type: ignore[arg-type] # on purpose

@@ -4,7 +4,7 @@ from enum import Enum, IntEnum
 
 import msgspec
 
-from toolkit.model.chain import Address, Hash, address
+from toolkit.model.chain import Address, Hash, address, hash32
 from toolkit.model.errors import ConfigError
 from toolkit.model.units import div_ceil
 
@@ -50,15 +50,42 @@ class FeeQuote(msgspec.Struct, frozen=True, kw_only=True):
     confidence: float = 1.0
 
 
+_WORD, _HALF = 2**256 - 1, 2**64 - 1
+_GRANT = {"chain_id": _WORD, "nonce": _HALF, "y_parity": 255, "r": _WORD, "s": _WORD}
+
+
+def _require_whole(name: str, value: object, *, least: int = 0, most: int) -> None:
+    if type(value) is not int or not least <= value <= most:
+        raise ConfigError(
+            f"{name} is {value!r}: give an integer from {least} to 2**{most.bit_length()}-1"
+        )
+
+
 class AccessListItem(msgspec.Struct, frozen=True, kw_only=True):
-    """One address and its storage keys (EIP-2930)."""
+    """One address and its storage keys (EIP-2930).
+
+    Raises:
+        ConfigError: a field that no transaction can hold.
+    """
 
     address: Address
     storage_keys: tuple[Hash, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Check what msgspec does not check when a value is made by hand."""
+        address(self.address)
+        if type(self.storage_keys) is not tuple:
+            raise ConfigError("storage_keys is no tuple of 32-byte words")
+        for key in self.storage_keys:
+            hash32(key)
+
 
 class Authorization(msgspec.Struct, frozen=True, kw_only=True):
-    """One signed delegation of an account to `address`'s code (EIP-7702); chain id 0 is any."""
+    """One signed delegation of an account to `address`'s code (EIP-7702); chain id 0 is any.
+
+    Raises:
+        ConfigError: a field that no transaction can hold (EIP-7702's bounds).
+    """
 
     chain_id: int
     address: Address
@@ -66,6 +93,12 @@ class Authorization(msgspec.Struct, frozen=True, kw_only=True):
     y_parity: int
     r: int
     s: int
+
+    def __post_init__(self) -> None:
+        """Check what msgspec does not check when a value is made by hand."""
+        address(self.address)
+        for name, most in _GRANT.items():
+            _require_whole(f"{name} of an authorization", getattr(self, name), most=most)
 
 
 class ExternalSpend(Enum):
@@ -75,7 +108,6 @@ class ExternalSpend(Enum):
     REQUEUE = "requeue"  # once that is final, try again on a new nonce
 
 
-_WORD, _HALF = 2**256 - 1, 2**64 - 1
 _QUANTITIES = {
     "value": _WORD,
     "gas": _HALF,
@@ -114,10 +146,7 @@ class TransactionRequest(msgspec.Struct, frozen=True, kw_only=True):
                 continue
             # A fee cap of 0 would read as "not set", and a lane divides by gas.
             least = 1 if name in {"gas", "max_fee_per_gas"} else 0
-            if type(value) is not int or not least <= value <= most:
-                raise ConfigError(
-                    f"{name} is {value!r}: give an integer from {least} to 2**{most.bit_length()}-1"
-                )
+            _require_whole(name, value, least=least, most=most)
         for account in (self.to, self.sender):
             if account is not None:
                 address(account)
