@@ -99,6 +99,22 @@ async def sending(session: tk.Session, to: str) -> str:
             assert_never(unreachable)
 
 
+async def many_of_each(one: tk.Signer, other: tk.Signer, request: tk.TransactionRequest) -> None:
+    nodes = ["http://127.0.0.1:8545", "http://127.0.0.1:8546", "http://127.0.0.1:8547"]
+    pool = tk.KeyPool([one, other])
+    async with tk.connect(nodes, signer=pool, leases="state", finality_blocks=32) as session:
+        first = await session.send(request, priority=1, visibility=tk.Visibility.PUBLIC)
+        then = await session.send(
+            request,
+            after=first,
+            on_external_spend=tk.ExternalSpend.REQUEUE,
+            visibility=tk.Visibility.PUBLIC,
+        )
+        await then.speed_up(urgency=tk.Urgency.NEXT_BLOCK)
+        await then.replace(request)
+        await then.wait(confirmations=2)
+
+
 async def bundling(session: tk.Session, request: tk.TransactionRequest, pending: str) -> str:
     handle = await session.submit(
         session.bundle().include(pending).call(request), blocks=3, tip_wei=tk.ether("0.001")
