@@ -331,8 +331,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "what an impatient caller leaves behind is unknown, not under way",
         RUNNER,
-        "                self._answer(send, name, Answer(Exposure.UNKNOWN))\n",
-        "                pass\n",
+        "for (_, name), send in waiting.items():",
+        "for (_, name), send in ():",
+    ),
+    Mutant(
+        "what is cut off while it is signed is unknown, not under way",
+        RUNNER,
+        "        except BaseException:\n            self.abandon(sends)\n            raise\n",
+        "        except BaseException:\n            raise\n",
     ),
     Mutant(
         "a lane decides one thing at a time",
