@@ -11,6 +11,7 @@ import msgspec
 
 from toolkit.model.tx import Exposure, FeeQuote, TransactionRequest, UnsignedTransaction, Urgency
 from toolkit.tx import fees
+from toolkit.tx.delegation import delegating, granted
 from toolkit.tx.events import Send, Sign
 from toolkit.tx.job import Job, Try
 from toolkit.tx.lane_state import Draft, LaneState
@@ -55,11 +56,18 @@ def fill_window(draft: Draft) -> None:
     room = state.window - len(state.slots)
     if room <= 0 or not state.queue or state.halted or stopped_by(state) is not None:
         return
+    if delegating(state) is not None:
+        return
     for name, nonce in zip(state.queue[:room], state.free_nonces(), strict=False):
         unsigned = first_bid(state, state.jobs[name], nonce)
         if unsigned is None or not _affordable(draft, unsigned):
             return  # strictly in order: later requests may rely on earlier ones
+        also_spent = granted(unsigned, state.lane)
+        if also_spent & state.held():
+            return
         draft.sign(Sign(request_id=name, unsigned=unsigned, version=state.jobs[name].version))
+        if also_spent:
+            return
 
 
 def first_bid(state: LaneState, job: Job, nonce: int) -> UnsignedTransaction | None:

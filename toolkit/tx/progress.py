@@ -4,6 +4,7 @@ from enum import Enum
 
 from toolkit.model.tx import FeeQuote, UnsignedTransaction
 from toolkit.model.units import format_units
+from toolkit.tx.delegation import delegating
 from toolkit.tx.job import Job
 from toolkit.tx.lane_signing import RESERVED, bid, first_bid, owes, stopped_by, stops
 from toolkit.tx.lane_state import LaneState
@@ -90,6 +91,12 @@ def _why_queued(job: Job, state: LaneState) -> str:
     stopping = job if job.refusal else stopped_by(state)
     if stopping is not None:
         return _refused(stopping)
+    ahead = delegating(state)
+    if ahead is not None:
+        return (
+            f"{ahead.request_id} delegates the account at nonce {ahead.nonce} and may spend the "
+            "next one as well: nothing follows until it is mined"
+        )
     if len(state.slots) >= state.window:
         if state.delegated:
             return "the account is delegated (EIP-7702): pools take one transaction at a time"
