@@ -30,6 +30,8 @@ SENDER, FRIEND = Address("0x" + "0a" * 20), Address("0x" + "f1" * 20)
 DELEGATE = Address("0x" + "de" * 20)
 ETHER = 10**18
 RICH = AccountState(nonce=0, balance_wei=10**30)
+OWN_CAPS = 0.3
+"""How often the request has a fee cap of its own."""
 WANTS = ("again", "other", "cancel")
 
 
@@ -72,7 +74,9 @@ def draw(seed: int) -> Case:
         for_block=1,
     )
     ceiling = old.gas * cap * rng.choice((100, 109, 110, 111, 130, 500, 10_000)) // 100
-    own_cap = None if rng.random() < 0.7 else cap * rng.choice((100, 110, 112, 300)) // 100  # noqa: PLR2004 - mostly none
+    own_cap = None
+    if rng.random() < OWN_CAPS:
+        own_cap = cap * rng.choice((100, 110, 112, 300)) // 100
     return Case(
         old=old,
         quote=quote,

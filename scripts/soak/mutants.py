@@ -185,12 +185,6 @@ MUTANTS: tuple[Mutant, ...] = (
         "    if False:",
     ),
     Mutant(
-        "an unwanted payload is not sent again",
-        SIGNING,
-        "if not places or unwanted or draft.state.halted:",
-        "if not places or draft.state.halted:",
-    ),
-    Mutant(
         "a halted lane does nothing at a head",
         SIGNING,
         "    if draft.state.halted:\n        return\n    for job",
@@ -333,12 +327,6 @@ MUTANTS: tuple[Mutant, ...] = (
         RUNNER,
         "for (_, name), send in waiting.items():",
         "for (_, name), send in ():",
-    ),
-    Mutant(
-        "what is cut off while it is signed is unknown, not under way",
-        RUNNER,
-        "        except BaseException:\n            self.abandon(sends)\n            raise\n",
-        "        except BaseException:\n            raise\n",
     ),
     Mutant(
         "a lane decides one thing at a time",

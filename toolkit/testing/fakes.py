@@ -34,6 +34,7 @@ from toolkit.model.errors import (
     Underpriced,
 )
 from toolkit.model.tx import (
+    DYNAMIC_FEE_TYPES,
     Attempt,
     Exposure,
     FeeQuote,
@@ -51,6 +52,8 @@ REVERTING = "0xdead"
 """Calldata that always reverts."""
 ETHER = 10**18
 GWEI = 10**9
+_TAKEN = 0.6
+"""How likely another branch has a transaction that somebody holds."""
 
 
 class InlineJournal(Journal):
@@ -332,7 +335,7 @@ class World:
     def _other_branch(self) -> list[SignedTransaction]:
         nonce: int = self.spent
         choice: list[SignedTransaction] = []
-        while self.known.get(nonce) and self.rng.random() < 0.6:  # noqa: PLR2004 - often, not always
+        while self.known.get(nonce) and self.rng.random() < _TAKEN:
             choice.append(self.rng.choice(self.known[nonce]))
             nonce += 1
         return choice
@@ -422,7 +425,8 @@ def outbids(new: SignedTransaction, old: SignedTransaction) -> bool:
 
 def _tip(signed: SignedTransaction) -> int:
     unsigned = signed.unsigned
-    return unsigned.max_priority_fee_per_gas if unsigned.type == 2 else unsigned.gas_price  # noqa: PLR2004 - EIP-1559's number
+    dynamic = unsigned.type in DYNAMIC_FEE_TYPES
+    return unsigned.max_priority_fee_per_gas if dynamic else unsigned.gas_price
 
 
 def _receipt(block: Block, index: int) -> Receipt:

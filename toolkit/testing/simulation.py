@@ -232,8 +232,9 @@ class Schedule:
 
     async def _abandon(self) -> None:
         """A caller loses patience in the middle of a call; the lane goes on."""
-        task = asyncio.create_task(self._send_one())
-        for _ in range(self.rng.randrange(20)):
+        call = self.rng.choice([self._send_one, self._send_one, self._head, self._cancel])
+        task = asyncio.create_task(call())
+        for _ in range(self.rng.randrange(30)):
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
