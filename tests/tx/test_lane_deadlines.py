@@ -139,3 +139,14 @@ def test_what_its_author_gave_up_is_cancelled_and_not_expired(bench: Bench) -> N
     bench.observe(13, nonce=1, receipts=(bench.mined("a", 13),))
 
     assert isinstance(bench.ends["a"], Cancelled)
+
+
+def test_a_cancellation_that_is_asked_for_is_as_urgent(bench: Bench) -> None:
+    """Every block that it waits the original may be mined in."""
+    wishes = {urgency.name: quote(20) for urgency in Urgency} | {"NEXT_BLOCK": quote(70)}
+    bench.accept("a")
+    bench.answer("a")
+    bench.do(Observed(lane=ME, block=11, nonce=0, balance_wei=ETHER, quotes=wishes))
+    bench.do(CancelAsked(lane=ME, request_id="a"))
+
+    assert 70 * GWEI == bench.bid("a").max_fee_per_gas

@@ -202,3 +202,12 @@ def test_a_refusal_despite_a_legal_bump_is_outbid_again_each_head(bench: Bench) 
     bid, limit = bench.bid("a"), bench.state.limits.max_cost_wei
     assert limit * 10 // 11 <= bid.gas * bid.max_fee_per_gas <= limit
     assert "fee ceiling" in why_waiting(bench.state)
+
+
+def test_a_spent_nonce_reserves_nothing(bench: Bench) -> None:
+    """The balance of the same head has it subtracted already."""
+    bench.accept("a", value=ETHER // 2)
+    bench.observe(11, nonce=1, balance_wei=ETHER // 2)
+    bench.accept("b", value=ETHER // 4)
+
+    assert {"a": 0, "b": 1} == bench.flying()
