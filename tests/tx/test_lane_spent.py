@@ -450,3 +450,16 @@ def test_the_second_life_may_carry_another_payload() -> None:
     bench.observe(14, nonce=1)
 
     assert (1, 3) == (bench.bid("a").nonce, bench.bid("a").value)
+
+
+def test_a_lane_halts_once_for_all_that_a_reorg_took_back() -> None:
+    """The first reason stays; each further one would be the same alarm again."""
+    bench = Bench(SHORT)
+    bench.accept("a")
+    bench.accept("b")
+    bench.observe(11, nonce=2, receipts=(bench.mined("a", 11), bench.mined("b", 11)))
+    bench.observe(14, nonce=2)
+    bench.observe(15, nonce=0, reorged=True)
+
+    assert [bench.state.halted] == bench.halts
+    assert ["a", "b"] == bench.reopened

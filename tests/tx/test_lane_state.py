@@ -98,3 +98,17 @@ def test_an_event_of_one_request_leaves_the_others_untouched() -> None:
     changed = [name for name in before.jobs if before.jobs[name] is not bench.state.jobs[name]]
     assert ["r1"] == changed
     assert Address(ME) == bench.state.lane
+
+
+def test_no_step_changes_the_state_that_it_was_given() -> None:
+    """Landing, reorg, requeue and forgetting write to copies only."""
+    bench = _eventful()
+    for block, nonce, reorged in ((12, 3, False), (13, 0, True), (14, 2, False), (100, 5, False)):
+        mined = (bench.mined("mined", block),) if nonce else ()
+        event = bench.observed(block, nonce=nonce, reorged=reorged, receipts=mined)
+        before = bench.state
+        text = msgspec.json.encode(before)
+        bench.do(event)
+
+        assert text == msgspec.json.encode(before)
+        assert before != bench.state
