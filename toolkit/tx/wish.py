@@ -65,6 +65,9 @@ def external_spend(given: ExternalSpend | str) -> ExternalSpend:
 
 
 def fingerprint(request: TransactionRequest, sender: Address, destinations: Sequence[str]) -> str:
-    """Tell one payload from another, where both are given the same idempotency key."""
-    payload = _encode([sender, destinations, request])
+    """Tell one payload from another, where both are given the same idempotency key.
+
+    Whether the request names its sender, or leaves it to be found, makes no other payload of it.
+    """
+    payload = _encode([sender, destinations, msgspec.structs.replace(request, sender=None)])
     return blake2b(payload, digest_size=16).hexdigest()

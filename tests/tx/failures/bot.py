@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from toolkit.chain.heads import HeadFollower
@@ -13,6 +14,7 @@ from toolkit.devnet.strict_node import StrictNode, open_strict_node
 from toolkit.gas.oracle import GasOracle
 from toolkit.journal.log import Journal
 from toolkit.journal.memory import MemoryBackend
+from toolkit.journal.sqlite import SqliteBackend
 from toolkit.model.chain import Address, Hash, Head, Mode
 from toolkit.model.errors import AlreadyKnown, ToolkitError
 from toolkit.model.tx import (
@@ -118,7 +120,8 @@ class Bot:
     signer: Signer
     public: Watched
     oracle: FeeOracle
-    backend: MemoryBackend = field(default_factory=MemoryBackend)
+    path: Path | None = None
+    memory: MemoryBackend = field(default_factory=MemoryBackend)
     journal: Journal = field(init=False)
     follower: HeadFollower = field(init=False)
     scheduler: TransactionScheduler = field(init=False)
@@ -132,7 +135,7 @@ class Bot:
         return Node(self.rpc)
 
     async def start(self) -> None:
-        self.journal = Journal(self.backend)
+        self.journal = Journal(SqliteBackend(self.path) if self.path else self.memory)
         self.follower = HeadFollower(self.node.node)
         await self.follower.poll()
         self.scheduler = TransactionScheduler(
@@ -223,6 +226,39 @@ class Bot:
 
 
 @asynccontextmanager
+async def bot_on(
+    node: StrictNode,
+    *,
+    account: int = 0,
+    config: SchedulerConfig | None = None,
+    oracle: FeeOracle | None = None,
+    signer: Signer | None = None,
+    rpc: type[HttpRpc] = HttpRpc,
+    timeout_s: float = 5.0,
+    journal: Path | None = None,
+) -> AsyncIterator[Bot]:
+    """A bot with one of the node's accounts; without a journal's path it is kept in memory."""
+    client = rpc(node.rpc_url, timeout_s=timeout_s)
+    key = node.accounts[account].signer
+    bot = Bot(
+        node=node,
+        rpc=client,
+        config=config or SchedulerConfig(max_cost_wei=ether("0.5")),
+        key=key,
+        signer=signer or key,
+        public=Watched(Node(client)),
+        oracle=oracle or GasOracle(node.node),
+        path=journal,
+    )
+    try:
+        await bot.start()
+        yield bot
+        await bot.stop()
+    finally:
+        await client.close()
+
+
+@asynccontextmanager
 async def open_bot(
     profile: str,
     *,
@@ -234,20 +270,10 @@ async def open_bot(
     **node_options: Any,
 ) -> AsyncIterator[Bot]:
     """A bot on its own chain under a client's pool rules."""
-    async with open_strict_node(profile=profile, chain_id=CHAIN_ID, **node_options) as node:
-        client = rpc(node.rpc_url, timeout_s=timeout_s)
-        bot = Bot(
-            node=node,
-            rpc=client,
-            config=config or SchedulerConfig(max_cost_wei=ether("0.5")),
-            key=node.accounts[0].signer,
-            signer=signer or node.accounts[0].signer,
-            public=Watched(Node(client)),
-            oracle=oracle or GasOracle(node.node),
-        )
-        try:
-            await bot.start()
-            yield bot
-            await bot.stop()
-        finally:
-            await client.close()
+    async with (
+        open_strict_node(profile=profile, chain_id=CHAIN_ID, **node_options) as node,
+        bot_on(
+            node, config=config, oracle=oracle, signer=signer, rpc=rpc, timeout_s=timeout_s
+        ) as bot,
+    ):
+        yield bot

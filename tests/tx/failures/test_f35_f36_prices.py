@@ -137,7 +137,7 @@ class Choosy:
 @pytest.mark.parametrize("ceiling", [20, 60])
 @PROFILES
 async def test_f36_a_node_with_a_least_tip(profile: str, ceiling: int) -> None:
-    """Bids rise head by head to the least tip, or to the ceiling: there the lane says why it waits."""
+    """Bids rise by head to the least tip, or to the ceiling, where the lane says why it waits."""
     config = SchedulerConfig(max_cost_wei=21_000 * ceiling * GWEI)
     async with open_bot(profile, oracle=Market(15 * GWEI, 10 * GWEI), config=config) as bot:
         await bot.change(public=Watched(Choosy(bot.reader())))
