@@ -463,3 +463,14 @@ def test_a_lane_halts_once_for_all_that_a_reorg_took_back() -> None:
 
     assert [bench.state.halted] == bench.halts
     assert ["a", "b"] == bench.reopened
+
+
+def test_another_spender_of_a_final_nonce_halts_the_lane() -> None:
+    """Also where both are strangers: a final block was replaced."""
+    bench = _bench()
+    bench.observe(11, nonce=1, spenders=(TAKEN,))
+    bench.observe(14, nonce=1)
+    other = Spender(nonce=0, by=OTHER, block_number=15)
+    bench.observe(15, nonce=1, spenders=(other,), reorged=True)
+
+    assert (True, ["a"]) == (_halted(bench), bench.reopened)
