@@ -148,7 +148,7 @@ class Session:
         Its sends are private where relays are given, and public otherwise, as they say.
         """
         if self._w3 is None:
-            sends = Web3Sends(self.node, self._intake, self._send_for_web3)
+            sends = Web3Sends(self.node, self._intake, self._send_for_web3, self.scheduler.find)
             self._w3 = open_web3(Bridge(self.node.rpc, sends), like=self._like)
             if self.signers:
                 first = checksum(self.signers[0].address)

@@ -7,8 +7,9 @@ import pytest
 
 from tests.tx.desk import CONFIG, PAYMENT, Desk, Forger
 from tests.tx.world import FRIEND, OWNER, REVERTING, Mempool, World
+from toolkit.chain.signer import LocalSigner
 from toolkit.journal.memory import MemoryBackend
-from toolkit.model.chain import HeadChange, Mode
+from toolkit.model.chain import Hash, HeadChange, Mode
 from toolkit.model.errors import (
     ConfigError,
     GasLimitTooHigh,
@@ -23,8 +24,13 @@ from toolkit.model.tx import (
     TransactionRequest,
     UnsignedTransaction,
 )
+from toolkit.tx.events import LaneOpened
+from toolkit.tx.handle import Track
+from toolkit.tx.lane import open_lane
+from toolkit.tx.pulse import Pulse
 from toolkit.tx.scheduler import Sent
 
+STRANGER = LocalSigner("0x" + "77" * 32)
 BAD = TransactionRequest(to=FRIEND, data=REVERTING, gas=90_000)
 
 
@@ -33,6 +39,29 @@ async def desk() -> AsyncIterator[Desk]:
     desk = Desk(World(random.Random(7)))
     yield desk
     await desk.close()
+
+
+@pytest.mark.parametrize(("chain_id", "signer"), [(1, STRANGER), (2, OWNER)])
+async def test_a_request_of_another_session_is_no_predecessor(
+    desk: Desk, chain_id: int, signer: LocalSigner
+) -> None:
+    """Journals give the same names: what is meant may not be what is called so here."""
+    state = open_lane(
+        LaneOpened(
+            lane=signer.address,
+            chain_id=chain_id,
+            limits=CONFIG.limits(),
+            anchor_block=0,
+            anchor_hash=Hash("0x" + "00" * 32),
+        )
+    )
+    scheduler = await desk.open()
+    here = await scheduler.send(PAYMENT)
+    track = Track(here.request_id, lane=lambda: state, heads=Pulse())
+    elsewhere = Sent(track, scheduler, most_confirmations=1)
+
+    with pytest.raises(ConfigError, match="no account of this session"):
+        await scheduler.send(PAYMENT, after=elsewhere)
 
 
 async def test_a_follower_waits_for_a_success(desk: Desk) -> None:

@@ -80,6 +80,11 @@ async def test_a_cancellation_is_sped_up_beyond_the_cap_of_what_it_cancels(desk:
     assert (77 * GWEI, 0) == (pooled.max_fee_per_gas, pooled.value)
     with pytest.raises(ConfigError, match="being cancelled"):
         await sent.replace(PAYMENT)
+    with pytest.raises(ConfigError, match="cannot send dict"):
+        await sent.replace({"to": FRIEND})  # type: ignore[arg-type] # on purpose
+    for depth in (0, 65, 1.0, "1", True, float("nan")):
+        with pytest.raises(ConfigError, match="is not an integer between 1 and 64"):
+            await sent.wait(depth)  # type: ignore[arg-type] # on purpose
     with pytest.raises(ConfigError, match="urgency is 'soon'"):
         await sent.speed_up(urgency="soon")  # type: ignore[arg-type] # on purpose
     with pytest.raises(ConfigError, match="max_fee_per_gas is"):

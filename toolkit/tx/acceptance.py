@@ -156,6 +156,10 @@ class Acceptance:
             raise ConfigError(f"urgency is {urgency!r}; give a member of Urgency")
         quote = (await self._floor.quotes())[urgency.name]
         if request is not None:
+            if not isinstance(request, TransactionRequest):
+                raise ConfigError(
+                    f"cannot send {type(request).__name__}: give a TransactionRequest"
+                )
             if request.sender not in {None, lane}:
                 raise ConfigError(f"{name} is sent by {lane}: {request.sender} cannot replace it")
             request = await with_gas(self._node, request, sender=lane, simulate=True)
@@ -286,6 +290,11 @@ class Acceptance:
             if len(self._rehearsed) > _DRY_KEYS:
                 del self._rehearsed[next(iter(self._rehearsed))]
         return sent
+
+    def before(self, key: str) -> Sent | None:
+        """The request that an idempotency key stands for, if it does."""
+        found = self._by_key(key)
+        return None if found is None else found[1]
 
     def _by_key(self, key: str) -> tuple[str, Sent] | None:
         """The fingerprint and handle of the request that a key stands for."""

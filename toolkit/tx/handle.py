@@ -63,6 +63,11 @@ class Track:
         return self._lane().lane
 
     @property
+    def chain_id(self) -> int:
+        """Of the chain that those nonces are on."""
+        return self._lane().chain_id
+
+    @property
     def tx_hash(self) -> Hash | None:
         """Of what was mined, else of the latest attempt."""
         if self.outcome is not None:
@@ -133,6 +138,11 @@ class Sent:
         return self._track.lane
 
     @property
+    def chain_id(self) -> int:
+        """The chain it is for."""
+        return self._track.chain_id
+
+    @property
     def tx_hash(self) -> Hash | None:
         """Of the attempt that was mined, else of the latest; None while it waits for a nonce."""
         return self._track.tx_hash
@@ -149,8 +159,10 @@ class Sent:
             RejectedByNode, SignerError: it can never be sent; no nonce was used.
             LaneHalted: the scheduler was closed; the request goes on at its next start.
         """
-        if not 1 <= confirmations <= self._most:
-            raise ConfigError(f"confirmations {confirmations} is not between 1 and {self._most}")
+        if type(confirmations) is not int or not 1 <= confirmations <= self._most:
+            raise ConfigError(
+                f"confirmations {confirmations!r} is not an integer between 1 and {self._most}"
+            )
         return await self._track.wait(confirmations)
 
     async def cancel(self) -> None:

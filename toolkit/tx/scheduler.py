@@ -216,10 +216,19 @@ class TransactionScheduler:
             simulate=simulate,
             idempotency_key=idempotency_key,
             priority=priority,
-            after=after.request_id if isinstance(after, Sent) else after,
+            after=self._predecessor(after),
             on_external_spend=external_spend(on_external_spend),
         )
         return await self._acceptance.send(request, wish, cause=cause)
+
+    def find(self, idempotency_key: str) -> Sent | None:
+        """What was sent with this key, by this process or an earlier one; None if nothing was.
+
+        Raises:
+            ConfigError: its account has no signer here.
+        """
+        self._require_open()
+        return self._acceptance.before(idempotency_key)
 
     async def on_head(self, change: HeadChange) -> None:
         """Let one step of the chain take effect on every lane.
@@ -523,6 +532,17 @@ class TransactionScheduler:
                 self.count("reopened")
                 if track is not None:
                     track.reopen()
+
+    def _predecessor(self, after: Sent | str | None) -> str | None:
+        if not isinstance(after, Sent):
+            return after
+        # Each journal counts its requests from one; those of an account on a chain share a journal.
+        if after.chain_id != self._chain_id or after.sender not in self._runners:
+            raise ConfigError(
+                f"after is {after.request_id} of {after.sender} on chain {after.chain_id}, which "
+                "is no account of this session: only a request in its journal can be waited for"
+            )
+        return after.request_id
 
     def _register(self, places: Sequence[Destination]) -> tuple[str, ...]:
         if not places:

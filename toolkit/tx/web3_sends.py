@@ -1,5 +1,6 @@
 """What web3's own send calls turn into: requests in a lane (`chain.web3_bridge.Lanes`)."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from toolkit.chain.hashing import checksum
@@ -26,10 +27,13 @@ class Sending(Protocol):
 class Web3Sends:
     """Sends for web3, and finds receipts of what a lane has replaced meanwhile."""
 
-    def __init__(self, node: Node, intake: Intake, send: Sending) -> None:
+    def __init__(
+        self, node: Node, intake: Intake, send: Sending, find: Callable[[str], Sent | None]
+    ) -> None:
         self._node = node
         self._intake = intake
         self._send = send
+        self._find = find
         self._sent: dict[str, Sent] = {}
         self._signed: dict[str, Sent] = {}  # by the hash of what a script had signed
 
@@ -47,11 +51,13 @@ class Web3Sends:
         text = raw if isinstance(raw, str) else "0x" + bytes(raw).hex()
         signed_hash = decode_transaction(text).hash
         async with self._intake.turn(text):
-            sent = self._signed.get(signed_hash)
+            key = f"signed-{signed_hash}"
+            # An earlier process may have sent it: then its nonce is not the next one any more.
+            sent = self._signed.get(signed_hash) or self._find(key)
             if sent is None:
                 request = await self._intake.signed(text)
-                sent = await self._send(request, idempotency_key=f"signed-{signed_hash}")
-                self._signed[signed_hash] = sent
+                sent = await self._send(request, idempotency_key=key)
+            self._signed[signed_hash] = sent
         if len(self._signed) > _REMEMBERED:
             del self._signed[next(iter(self._signed))]
         return await self._hash(sent)
