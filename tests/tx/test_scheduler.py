@@ -547,3 +547,20 @@ def test_handles_do_not_disclose_bytes() -> None:
     attempt = Attempt(request_id="a", number=0, signed=signed)
 
     assert signed.raw[2:] not in repr(attempt)
+
+
+async def test_a_signer_that_breaks_its_word_has_refused(desk: Desk) -> None:
+    """What it raises instead of a SignerError ends the request: it is not sent after all later."""
+
+    class Broken(Forger):
+        async def sign_transaction(self, unsigned: UnsignedTransaction) -> SignedTransaction:
+            raise RuntimeError(f"0xsecret of {unsigned.nonce}")
+
+    desk.signers = [Broken()]
+    scheduler = await desk.open()
+
+    with pytest.raises(SignerError, match="failed with RuntimeError for nonce 0; nothing") as told:
+        await scheduler.send(PAYMENT)
+    assert "secret" not in str(told.value)
+    await desk.mine()
+    assert (0, "tx.failed") == (desk.world.spent, desk.kinds()[-1])

@@ -311,7 +311,16 @@ async def signed_as_asked(signer: Signer, unsigned: UnsignedTransaction) -> Sign
     Raises:
         SignerError: it cannot, or RemoteSignerMismatch: it did something else.
     """
-    signed = await signer.sign_transaction(unsigned)
+    try:
+        signed = await signer.sign_transaction(unsigned)
+    except SignerError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever an author's signer raises: the request
+        # would else be told as refused and sent later all the same. Its text may hold a secret.
+        raise SignerError(
+            f"signer of {signer.address} failed with {type(error).__name__} for nonce "
+            f"{unsigned.nonce}; nothing was sent"
+        ) from None
     if signed.sender != signer.address or signed.unsigned != unsigned:
         raise RemoteSignerMismatch(
             f"signer of {signer.address} signed something other than nonce {unsigned.nonce} "
