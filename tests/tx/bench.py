@@ -166,14 +166,17 @@ class Bench:
     def replace(
         self, name: str, request: TransactionRequest | None = None, *, gwei: int = 20
     ) -> None:
-        self.do(
-            ReplaceAsked(
-                lane=ME,
-                request_id=name,
-                request=request,
-                urgency=Urgency.NEXT_BLOCK,
-                quote=quote(gwei),
-            )
+        self.do(self.replaced(name, request, gwei=gwei))
+
+    def replaced(
+        self, name: str, request: TransactionRequest | None = None, *, gwei: int = 20
+    ) -> ReplaceAsked:
+        return ReplaceAsked(
+            lane=ME,
+            request_id=name,
+            request=request,
+            urgency=Urgency.NEXT_BLOCK,
+            quote=quote(gwei),
         )
 
     def prepared(self, name: str, signed: SignedTransaction) -> None:

@@ -93,8 +93,7 @@ def replace_one(draft: Draft, job: Job) -> None:
 
 def owes(job: Job) -> bool:
     """Whether the author or a node asked for an attempt that is not signed yet."""
-    other = not job.cancelling and job.last.version != job.version
-    return job.floor is not None or job.raise_fees or other
+    return job.floor is not None or job.raise_fees
 
 
 def bid(state: LaneState, job: Job, quote: FeeQuote) -> UnsignedTransaction | None:
