@@ -321,7 +321,7 @@ class World:
             raise PoolFull("txpool is full")
         if self._refusals.get(signed.hash) is None:
             banned = self.strikes("banned")
-            self._refusals[signed.hash] = "banned" if banned else self.strikes("cheap") * "cheap"
+            self._refusals[signed.hash] = "banned" if banned else self._cheap(new) * "cheap"
         if self._refusals[signed.hash] == "banned":
             raise RejectedByNode("transaction type not supported")
         if self._refusals[signed.hash] == "cheap":
@@ -331,6 +331,10 @@ class World:
         self.pool[new.nonce] = signed
         if signed not in self.known.setdefault(new.nonce, []):
             self.known[new.nonce].append(signed)
+
+    def _cheap(self, bid: UnsignedTransaction) -> bool:
+        # What bids near a lane's ceiling could never be bid higher for.
+        return bid.fee_cap < 100 * GWEI and self.strikes("cheap")
 
     def _other_branch(self) -> list[SignedTransaction]:
         nonce: int = self.spent

@@ -149,6 +149,7 @@ class Schedule:
         self.coverage = Coverage()
         self.seen = self.world.tip
         self._disturbed = 0
+        self._undone = False  # whether a reorg took back what was final
         self._unheard: tuple[Head, ...] = ()  # reverted, and not told to the scheduler yet
         self._asked: dict[str, _Ask] = {}
         self._serial = count()
@@ -338,6 +339,7 @@ class Schedule:
         deep = self.rng.random() < 0.12  # noqa: PLR2004 - now and then
         depth = CONFIG.finality_blocks + 2 if deep else self.rng.randint(1, 3)
         change = self.world.reorg(depth, strangers=True)
+        self._undone |= len(change.reverted) >= CONFIG.finality_blocks
         self._unheard, self.seen = (*self._unheard, *change.reverted), change.added[0]
         self._disturbed += 1
         await self._follow()
@@ -482,6 +484,7 @@ class Schedule:
         assert not folded.in_flight(), "a nonce is held for ever"
         assert not folded.leases, "a lease is held for ever"
         assert not [nonce for nonce in self.world.pool if nonce > self.world.spent], "gap"
+        story.halted |= self._undone
         story.check(self.world.mined(), self.world.foreign, self.world.reverted())
         self.coverage.faults.update(self.world.struck)
         struck = self.world.faults_struck() + self._disturbed
