@@ -217,7 +217,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "what an author asked to hurry is bid higher",
         SIGNING,
-        "return job.floor is not None or job.raise_fees or other",
+        "return job.floor is not None or job.raise_fees",
         "return job.raise_fees",
     ),
     Mutant(
