@@ -150,6 +150,36 @@ async def test_a_head_that_is_cut_off_while_signing_leaves_nothing_behind(desk: 
     assert all([isinstance(await one.wait(), Confirmed) for one in sent])
 
 
+async def test_a_head_that_is_cut_off_while_signing_forgets_no_repetition(desk: Desk) -> None:
+    """What the same head would have handed out again is handed out at the next one."""
+    signing, release = asyncio.Event(), asyncio.Event()
+
+    class Slow(Forger):
+        async def sign_transaction(self, unsigned: UnsignedTransaction) -> SignedTransaction:
+            if unsigned.nonce == 2 and not release.is_set():
+                signing.set()
+                await release.wait()
+            return OWNER.sign_transaction_now(unsigned)
+
+    desk.signers = [Slow()]
+    desk.config = msgspec.structs.replace(CONFIG, max_in_flight=2)
+    scheduler = await desk.open()
+    sent = [await scheduler.send(PAYMENT) for _ in range(3)]
+    change = HeadChange(added=(desk.world.mine(capacity=1),))
+    desk.world.pool.clear()  # the node has lost the second one
+    cut = asyncio.create_task(scheduler.on_head(change))
+    await signing.wait()
+    cut.cancel()
+    await asyncio.wait([cut])
+    release.set()
+    await scheduler.on_head(change)
+    await desk.mine(capacity=0)
+
+    assert [1, 2] == sorted(desk.world.pool)
+    await desk.mine()
+    assert all([isinstance(await one.wait(), Confirmed) for one in sent])
+
+
 async def test_a_key_of_what_never_became_durable_is_no_answer(desk: Desk) -> None:
     """A request that the journal could not keep is not handed out as accepted, ever."""
 

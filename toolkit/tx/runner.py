@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 
@@ -66,7 +67,7 @@ class LaneRunner:
         signer: Signer,
         journal: Journal,
         destinations: Mapping[str, Destination],
-        on_end: Callable[[Finish | Fail | Reopen, ToolkitError | None], None],
+        on_end: Callable[[Finish | Fail | Reopen, ToolkitError | None, int], None],
         causes: Mapping[str, int],
         mode: Mode,
         reached: Callable[[Stage], None],
@@ -129,8 +130,10 @@ class LaneRunner:
         effects = self.apply(event, cause=cause, key=key)
         if isinstance(event, Accepted):
             self._reached(Stage.ACCEPTED)
+        left = deque(effects)
         try:
-            for effect in effects:
+            while left:
+                effect = left.popleft()
                 if isinstance(effect, Sign):
                     signed = await self._sign(effect)
                     sends += [made for made in self.apply(signed) if isinstance(made, Send)]
@@ -138,7 +141,8 @@ class LaneRunner:
                 elif isinstance(effect, Send):
                     sends.append(effect)
         except BaseException:
-            self.abandon(sends)
+            # What the step handed out behind this signature is waited for as well.
+            self.abandon([*sends, *(later for later in left if isinstance(later, Send))])
             raise
         return sends
 
@@ -185,18 +189,18 @@ class LaneRunner:
         match effect:
             case Finish():
                 ended = Ended(lane=lane, request_id=name, outcome=effect.outcome)
-                self._journal.append(OUTCOME, ended, cause=cause, key=key)
+                seq = self._journal.append(OUTCOME, ended, cause=cause, key=key)
                 self.log_end(name, effect.outcome)
             case Fail():
                 failed = Failed(lane=lane, request_id=name, message=effect.message)
-                self._journal.append(FAILED, failed, cause=cause, key=key)
+                seq = self._journal.append(FAILED, failed, cause=cause, key=key)
                 self._log.info("request_ended", request=name, outcome="Failed", hash=None)
             case Reopen():
                 reopened = Reopened(lane=lane, request_id=name, tx_hash=effect.tx_hash)
-                self._journal.append(REOPENED, reopened, cause=cause, key=key)
+                seq = self._journal.append(REOPENED, reopened, cause=cause, key=key)
                 self._log.info("request_reopened", request=name, hash=effect.tx_hash)
         self._reached(Stage.ENDED)
-        self._on_end(effect, self._errors.pop(name, None))
+        self._on_end(effect, self._errors.pop(name, None), seq)
         self._reached(Stage.TOLD)
 
     def log_end(self, name: str, outcome: Outcome) -> None:
