@@ -3,6 +3,7 @@ import pytest
 from tests.tx.world import FRIEND, OWNER
 from toolkit.model.errors import (
     AlreadyKnown,
+    CallReverted,
     GasLimitTooHigh,
     InsufficientFunds,
     NodeTimeout,
@@ -54,6 +55,7 @@ class Place:
         (NodeUnavailable("refused", sent=False), Exposure.NONE, Recovery.WAIT),
         (NodeUnavailable("lost", sent=True), Exposure.UNKNOWN, Recovery.WAIT),
         (RpcError(-32603, "internal error"), Exposure.UNKNOWN, Recovery.WAIT),
+        (CallReverted("already known"), Exposure.UNKNOWN, Recovery.WAIT),  # code 3 of a liar
         (RelayRejected("no", relay="r"), Exposure.NONE, Recovery.WAIT),
         (RelayUnavailable("no answer", relay="r"), Exposure.UNKNOWN, Recovery.WAIT),
     ],

@@ -4,6 +4,7 @@ from typing import NamedTuple, Protocol
 
 from toolkit.model.chain import Hash
 from toolkit.model.errors import (
+    CallReverted,
     NodeError,
     NodeUnavailable,
     Recovery,
@@ -77,7 +78,8 @@ async def hand_over(destination: Destination, attempt: Attempt, *, target_block:
         return Answer(Exposure.NONE, Recovery.WAIT, error)
     except NodeUnavailable as error:
         return Answer(Exposure.UNKNOWN if error.sent else Exposure.NONE, Recovery.WAIT, error)
-    except (NodeError, RelayError) as error:
+    # A send reverts nowhere; a node that says so has its codes mixed up, or tried it first.
+    except (NodeError, RelayError, CallReverted) as error:
         return Answer(Exposure.UNKNOWN, Recovery.WAIT, error)
     return Answer(destination.exposure)
 
