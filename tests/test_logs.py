@@ -25,7 +25,8 @@ from toolkit.session import Session, connect
 from toolkit.testing.decide import decide
 
 ROOT = Path(__file__).resolve().parent.parent
-ROW = re.compile(r"^ +(?:INFO|WARNING)? +(\w+) {2,}(\w+(?:, \w+)*)$", re.MULTILINE)
+ROW = re.compile(r"^ +(?:INFO|WARNING|ERROR)? +(\w+) {2,}(\w+(?:, \w+)*)$", re.MULTILINE)
+CALL = re.compile(r"_?log(?:_of\([^)]*\))?\.(debug|info|warning|error|critical)\(\s*\"(\w+)\"")
 DOCUMENTED = {name: set(fields.split(", ")) for name, fields in ROW.findall(logs.__doc__ or "")}
 
 
@@ -105,6 +106,24 @@ def as_documented(events: Iterable[dict[str, Any]]) -> None:
     """Check that each event is in the module's table, with exactly its fields and the mode."""
     for event in events:
         assert {"event", "mode"} | DOCUMENTED[event["event"]] == set(event)
+
+
+def test_every_event_that_is_logged_is_in_the_table_at_its_level() -> None:
+    """No part of the toolkit tells an event that nobody who configures logging knows of."""
+    told: dict[str, set[str]] = {}
+    for path in sorted((ROOT / "toolkit").rglob("*.py")):
+        for level, name in CALL.findall(path.read_text()):
+            told.setdefault(name, set()).add(level.upper())
+    table: dict[str, set[str]] = {}
+    level = ""
+    for line in (logs.__doc__ or "").splitlines():
+        if ROW.match(line):
+            first, second = line.split()[:2]
+            if first in {"INFO", "WARNING", "ERROR"}:
+                level, first = first, second
+            table[first] = {level}
+
+    assert told == table
 
 
 async def test_a_missed_bundle_is_told_with_its_cause(caplog: pytest.LogCaptureFixture) -> None:

@@ -13,6 +13,8 @@ the event with its fields as a dict, which structlog's `ProcessorFormatter` rend
              block_decided       block, intents, approved, vetoed, plans
              slot_sealed         block, builder, bundles
     WARNING  agent_quarantined   agent, why
+    ERROR    lane_halted         lane, why
+             journal_lost        why
 
 What names a private transaction here is its hash; its bytes, keys and addresses of nodes and
 relays never are.

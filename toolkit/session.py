@@ -209,6 +209,22 @@ class Session:
         self._follow_if_sent()
         return sent
 
+    def sent(self, request_id: str) -> Sent:
+        """The handle of a request, also of one that an earlier process sent with this journal.
+
+        Raises:
+            ConfigError: nothing here is called so, or its account has no signer here.
+        """
+        return self.scheduler.request(request_id)
+
+    def follow(self) -> None:
+        """Follow the chain from now on, as the first send does by itself.
+
+        What was under way when the session opened is bid up, cancelled and told only then. For
+        whoever has taken the wheel, with `advance` or `on_head`, this changes nothing.
+        """
+        self._driver.start()
+
     def bundle(self) -> BundleDraft:
         """An empty bundle to add transactions to."""
         return BundleDraft(chain_id=self.chain_id)

@@ -193,6 +193,17 @@ async def test_a_forged_row_is_named(tmp_path: Path) -> None:
     backend.close()
 
 
+async def test_a_journal_that_cannot_be_opened_is_held_by_nobody(tmp_path: Path) -> None:
+    """After a refusal the file can be opened again, by this process and by others."""
+    await _write(tmp_path / "j.db", 9)
+    with closing(sqlite3.connect(tmp_path / "j.db")) as database, database:
+        database.execute("UPDATE entry SET data = ? WHERE seq = 7", (b"{}",))
+
+    for _ in range(2):
+        with pytest.raises(JournalCorrupt, match="entry 7"):
+            Journal(SqliteBackend(tmp_path / "j.db"))
+
+
 async def test_a_row_of_the_wrong_type_is_named(tmp_path: Path) -> None:
     """SQLite accepts any type in a column; the journal does not."""
     await _write(tmp_path / "j.db", 3)

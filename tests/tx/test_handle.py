@@ -3,6 +3,8 @@
 import asyncio
 
 from tests.tx.bench import Bench
+from toolkit.journal.log import Journal
+from toolkit.journal.memory import MemoryBackend
 from toolkit.model.tx import Confirmed
 from toolkit.tx.handle import Track
 from toolkit.tx.pulse import Pulse
@@ -13,12 +15,12 @@ async def test_depth_is_not_taken_for_granted_while_nobody_tells_what_a_reorg_di
     bench, heads = Bench(), Pulse()
     bench.accept("a")
     bench.answer("a")
-    track = Track("a", lane=lambda: bench.state, heads=heads)
+    track = Track("a", lane=lambda: bench.state, heads=heads, journal=Journal(MemoryBackend()))
     receipt = bench.mined("a", 11)
     bench.observe(11, nonce=1, receipts=(receipt,))
     outcome = bench.ends["a"]
     assert isinstance(outcome, Confirmed)
-    track.finish(outcome)
+    track.finish(outcome, seq=0)
     waiting = asyncio.create_task(track.wait(3))
 
     async def see(block: int, **seen: object) -> bool:

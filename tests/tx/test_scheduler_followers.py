@@ -57,7 +57,7 @@ async def test_a_request_of_another_session_is_no_predecessor(
     )
     scheduler = await desk.open()
     here = await scheduler.send(PAYMENT)
-    track = Track(here.request_id, lane=lambda: state, heads=Pulse())
+    track = Track(here.request_id, lane=lambda: state, heads=Pulse(), journal=desk.journal)
     elsewhere = Sent(track, scheduler, most_confirmations=1)
 
     with pytest.raises(ConfigError, match="no account of this session"):

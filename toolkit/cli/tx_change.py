@@ -10,11 +10,9 @@ from toolkit.cli.tx_status import read
 
 if TYPE_CHECKING:
     from toolkit.model.tx import Outcome, Urgency
-    from toolkit.session import Session
     from toolkit.tx.handle import Sent
 
 _URGENCIES = ("next-block", "soon", "relaxed")
-_POLL_S = 0.5
 
 
 def add_parsers(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -102,22 +100,7 @@ async def _changed(args: argparse.Namespace, ask: "Callable[[Sent], Awaitable[No
     async with open_session(args, signer, relays=args.relay) as session:
         if session.mode is Mode.DRY:
             raise ConfigError("nothing is sent in DRY mode: give --live and --chain-id")
-        runner = session.scheduler.runner(signer.address)
-        sent = session.scheduler.handle(runner, found.request_id)
+        sent = session.sent(found.request_id)
         await ask(sent)
-        return await followed(args, session, sent, _driven(session, sent, args.confirmations))
-
-
-async def _driven(session: "Session", sent: "Sent", confirmations: int) -> "Outcome":
-    """Move the session along its chain until the request ends."""
-    import asyncio
-
-    waiting = asyncio.ensure_future(sent.wait(confirmations))
-    try:
-        while not waiting.done():
-            await session.advance()
-            await asyncio.wait([waiting], timeout=_POLL_S)
-    finally:
-        waiting.cancel()
-        await asyncio.wait([waiting])
-    return waiting.result()
+        session.follow()
+        return await followed(args, session, sent, sent.wait(args.confirmations))

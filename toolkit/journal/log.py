@@ -91,21 +91,19 @@ class Journal:
         """Verify the chain of `backend` since its newest mark; blocks for some 5 us per entry.
 
         Args:
-            backend: where entries rest; this journal closes it.
+            backend: where entries rest; this journal closes it, also if it cannot be opened.
             guard: called in the writer's thread before each write; what it raises refuses it.
 
         Raises:
             JournalCorrupt: an entry since the mark is missing, altered or was cut off.
         """
         self._backend, self._guard = backend, guard
-        bounds = backend.bounds()
-        start, mark = bounds.base, backend.find(SEGMENT_KEY)
-        if mark is not None:
-            start = Point(seq=mark.seq - 1, hash=mark.previous)
-        self.last_seq, self.head_hash = start.seq, start.hash
-        for entry in verified(backend.load(after=start.seq), after=start):
-            self.last_seq, self.head_hash = entry.seq, entry.hash
-        require_head(Point(seq=self.last_seq, hash=self.head_hash), bounds.head)
+        try:
+            start, head = _verified_since_mark(backend)
+        except BaseException:
+            backend.close()  # or nobody could ever hold it again: our caller gets no journal
+            raise
+        self.last_seq, self.head_hash = head.seq, head.hash
         self._first_verified = self._marked = start.seq + 1
         self._durable_seq = self.last_seq
         self._tail: list[Entry] = []  # everything after _durable_seq, oldest first
@@ -113,6 +111,7 @@ class Journal:
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._writing = False
         self._failure: LeaseLost | JournalUnavailable | None = None
+        self._on_failure: list[Callable[[LeaseLost | JournalUnavailable], None]] = []
         self._closed = False
         self._encode = msgspec.json.Encoder(order="sorted").encode
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
@@ -164,14 +163,14 @@ class Journal:
         self._mark_if_due()
         return seq
 
-    async def commit(self) -> None:
-        """Return when every entry appended so far is durable.
+    async def commit(self, upto: int | None = None) -> None:
+        """Return when every entry appended so far, or up to entry `upto`, is durable.
 
         Raises:
             JournalUnavailable: this or an earlier write failed; the journal stays unusable.
             LeaseLost: another process has taken the journal over; nothing was written.
         """
-        wanted = self.last_seq
+        wanted = self.last_seq if upto is None else upto
         while self._durable_seq < wanted:
             self._require_usable()
             if not self._writing:
@@ -180,6 +179,17 @@ class Journal:
             waiter = asyncio.get_running_loop().create_future()
             self._waiting.append((wanted, waiter))
             await waiter
+
+    def is_durable(self, seq: int) -> bool:
+        """Whether entry `seq` has outlived this process."""
+        return seq <= self._durable_seq
+
+    def when_failed(self, tell: Callable[[LeaseLost | JournalUnavailable], None]) -> None:
+        """Call `tell` once, in the event loop, when a write has failed; at once if one has."""
+        if self._failure is None:
+            self._on_failure.append(tell)
+        else:
+            tell(self._failure)
 
     def entries(self, *kinds: str, after: int = 0) -> Iterator[Entry]:
         """Yield every entry so far behind number `after`, or those of the given kinds, in order.
@@ -313,8 +323,23 @@ class Journal:
                 self._waiting.append((wanted, waiter))
         if self._waiting:  # at once: they have waited for a whole write already
             self._begin_write()
+        if self._failure is not None:
+            told, self._on_failure = self._on_failure, []
+            for tell in told:
+                tell(self._failure)
 
     def _require_usable(self) -> None:
         if self._failure is not None:
             # Its own error for everyone: one object would gather the tracebacks of all.
             raise type(self._failure)(str(self._failure))
+
+
+def _verified_since_mark(backend: Backend) -> tuple[Point, Point]:
+    """Where verification began, and where the chain ends."""
+    bounds, mark = backend.bounds(), backend.find(SEGMENT_KEY)
+    start = bounds.base if mark is None else Point(seq=mark.seq - 1, hash=mark.previous)
+    head = start
+    for entry in verified(backend.load(after=start.seq), after=start):
+        head = Point(seq=entry.seq, hash=entry.hash)
+    require_head(head, bounds.head)
+    return start, head

@@ -160,13 +160,14 @@ class SqliteBackend:
         """
         # One file, one lock, by whichever name or link it is opened.
         self.path = Path(path).expanduser().resolve()
-        self._lock = hold(self.path, takeover=takeover)
+        lock = hold(self.path, takeover=takeover)
         try:
             # Used by the writer's thread only once it is open.
             self._database, self._token = _open(self.path)
         except BaseException:
-            os.close(self._lock)
+            os.close(lock)
             raise
+        self._lock: int | None = lock
         self._reader: sqlite3.Connection | None = None
 
     def bounds(self) -> Bounds:
@@ -246,13 +247,16 @@ class SqliteBackend:
         self._database.close()
 
     def close(self) -> None:
-        """Close the database and let other processes in."""
+        """Close the database and let other processes in; once is enough."""
+        lock, self._lock = self._lock, None
+        if lock is None:
+            return  # by now its number may stand for another file
         try:
             if self._reader is not None:
                 self._reader.close()
             self._database.close()
         finally:
-            os.close(self._lock)
+            os.close(lock)
 
     def _insert(self, entries: Sequence[Entry]) -> int:
         # Padded to a power of two, so that a dozen prepared statements serve every length.

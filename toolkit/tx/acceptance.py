@@ -204,8 +204,7 @@ class Acceptance:
             track, sends = await self._enlist(runner, request, wish, print_, cause=cause)
         await runner.deliver(sends)
         await self._floor.release_followers()
-        if track.error is not None:
-            raise track.error
+        await track.require_sendable()
         return self._floor.sent(track)
 
     async def _enlist(
@@ -280,9 +279,10 @@ class Acceptance:
         )
         name = f"dry-{self._journal.last_seq + 1}"
         track = self._floor.new_track(runner, name)
-        self._journal.append(DRY, Ended(lane=sender, request_id=name, outcome=outcome), cause=cause)
+        ended = Ended(lane=sender, request_id=name, outcome=outcome)
+        seq = self._journal.append(DRY, ended, cause=cause)
         await self._journal.commit()
-        track.finish(outcome)
+        track.finish(outcome, seq=seq)
         sent = self._floor.sent(track)
         runner.log_end(name, outcome)
         if wish.idempotency_key is not None:

@@ -6,7 +6,7 @@ from typing import Protocol
 import msgspec
 
 from toolkit.model.chain import Address, Hash
-from toolkit.model.errors import ConfigError, LaneHalted, ToolkitError
+from toolkit.model.errors import ConfigError, ToolkitError
 from toolkit.model.tx import Outcome, SignedTransaction, TransactionRequest, Urgency
 from toolkit.tx.lane_state import LaneState
 from toolkit.tx.pulse import Pulse
@@ -42,20 +42,37 @@ class Desk(Protocol):
         ...
 
 
+class Durability(Protocol):
+    """Tells which entries outlive the process (`toolkit.journal.log.Journal` does)."""
+
+    def is_durable(self, seq: int) -> bool:
+        """Whether entry `seq` does."""
+        ...
+
+    async def commit(self, upto: int | None = None) -> None:
+        """Return when it does; raise what keeps it from that."""
+        ...
+
+
 class Track:
     """The end of one request as far as it is known, and who waits for it.
 
-    It lives as long as somebody holds it: what became of a request is in the journal.
+    An end is told once its entry is durable: what the journal refused, a successor of this process
+    may find to have ended otherwise. A track lives as long as somebody holds it.
     """
 
-    def __init__(self, name: str, *, lane: Callable[[], LaneState], heads: Pulse) -> None:
+    def __init__(
+        self, name: str, *, lane: Callable[[], LaneState], heads: Pulse, journal: Durability
+    ) -> None:
         self.name = name
         self.error: ToolkitError | None = None
         self.outcome: Outcome | None = None
         self._lane = lane
         self._heads = heads
+        self._journal = journal
         self._changed = Pulse()
-        self._closed = False
+        self._seq = 0  # the entry of its end
+        self._stopped: ToolkitError | None = None
 
     @property
     def lane(self) -> Address:
@@ -79,36 +96,45 @@ class Track:
         """Where it stands."""
         return status_of(self.name, self._lane(), self.outcome, self.error)
 
-    def finish(self, outcome: Outcome) -> None:
-        """It ended like this."""
-        self.outcome = outcome
+    def finish(self, outcome: Outcome, *, seq: int) -> None:
+        """It ended like this, says entry `seq`."""
+        self.outcome, self._seq = outcome, seq
         self._changed.beat()
 
-    def fail(self, error: ToolkitError) -> None:
-        """It can never be sent."""
-        self.error = error
+    def fail(self, error: ToolkitError, *, seq: int) -> None:
+        """It can never be sent, says entry `seq`."""
+        self.error, self._seq = error, seq
         self._changed.beat()
 
     def reopen(self) -> None:
         """A reorg took its end back."""
         self.outcome = None
 
-    def close(self) -> None:
-        """Nobody in this process follows it any longer."""
-        self._closed = True
+    def stop(self, why: ToolkitError) -> None:
+        """Nobody in this process follows it any longer, first of all for this reason."""
+        self._stopped = self._stopped or why
         self._changed.beat()
 
+    async def require_sendable(self) -> None:
+        """Raise why it can never be sent, once that is durable; return if nothing says so."""
+        if self.error is not None:
+            await self._journal.commit(self._seq)
+            raise self.error
+
     async def wait(self, confirmations: int) -> Outcome:
-        """The outcome, as soon as it is `confirmations` deep."""
+        """The outcome, as soon as it is durable and `confirmations` deep."""
         while True:
-            if self.error is not None:
-                raise self.error
+            await self.require_sendable()
             if self.outcome is not None and self._deep_enough(confirmations):
-                return self.outcome
-            if self._closed:
-                raise LaneHalted(f"scheduler closed; {self.name} goes on at its next start")
-            # Depth comes with a head only, and so does a reorg.
-            await (self._changed if self.outcome is None else self._heads).next()
+                if self._journal.is_durable(self._seq):
+                    return self.outcome
+                await self._journal.commit(self._seq)
+            elif self._stopped is not None:
+                # Its own error for everyone: one object would gather the tracebacks of all.
+                raise type(self._stopped)(str(self._stopped))
+            else:
+                # Depth comes with a head only, and so does a reorg.
+                await (self._changed if self.outcome is None else self._heads).next()
 
     def _deep_enough(self, confirmations: int) -> bool:
         state = self._lane()
@@ -158,6 +184,8 @@ class Sent:
             ConfigError: more confirmations than the scheduler remembers blocks.
             RejectedByNode, SignerError: it can never be sent; no nonce was used.
             LaneHalted: the scheduler was closed; the request goes on at its next start.
+            LeaseLost, JournalUnavailable: another process took over, or the disk failed, before
+                an end was durable; whoever has the journal next finds the end.
         """
         if type(confirmations) is not int or not 1 <= confirmations <= self._most:
             raise ConfigError(

@@ -1,6 +1,7 @@
 """Start-up is recovery: every lane is folded out of the journal before it does anything."""
 
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -56,6 +57,14 @@ class Recovered(msgspec.Struct, kw_only=True):
     lanes: dict[Address, LaneState] = {}
     seqs: dict[str, int] = {}
     unreported: list[tuple[Address, Finish | Fail]] = []
+
+
+class LastWord(NamedTuple):
+    """How a request of `lane` ended, says entry `seq`."""
+
+    seq: int
+    lane: Address
+    end: Outcome | ToolkitError
 
 
 def checkpoint(journal: Journal, fold: Fold) -> int:
@@ -114,12 +123,24 @@ def end_of(journal: Journal, request_id: str) -> Outcome | ToolkitError | None:
     Raises:
         JournalCorrupt: the entry cannot be read.
     """
+    last = last_word(journal, request_id)
+    return None if last is None else last.end
+
+
+def last_word(journal: Journal, request_id: str) -> LastWord | None:
+    """What the journal says of a request's end, and where; None as long as it is open.
+
+    Raises:
+        JournalCorrupt: the entry cannot be read.
+    """
     entry = journal.find(end_key(request_id))
     if entry is None or entry.kind == REOPENED:
         return None
     if entry.kind == FAILED:
-        return RejectedByNode(journal.decode(entry, Failed).message)
-    return journal.decode(entry, Ended).outcome
+        failed = journal.decode(entry, Failed)
+        return LastWord(entry.seq, failed.lane, RejectedByNode(failed.message))
+    ended = journal.decode(entry, Ended)
+    return LastWord(entry.seq, ended.lane, ended.outcome)
 
 
 def _events(journal: Journal, after: int) -> Iterator[tuple[int, Event | Ended | Failed]]:

@@ -67,7 +67,7 @@ class LaneRunner:
         signer: Signer,
         journal: Journal,
         destinations: Mapping[str, Destination],
-        on_end: Callable[[Finish | Fail | Reopen, ToolkitError | None], None],
+        on_end: Callable[[Finish | Fail | Reopen, ToolkitError | None, int], None],
         causes: Mapping[str, int],
         mode: Mode,
         reached: Callable[[Stage], None],
@@ -189,18 +189,18 @@ class LaneRunner:
         match effect:
             case Finish():
                 ended = Ended(lane=lane, request_id=name, outcome=effect.outcome)
-                self._journal.append(OUTCOME, ended, cause=cause, key=key)
+                seq = self._journal.append(OUTCOME, ended, cause=cause, key=key)
                 self.log_end(name, effect.outcome)
             case Fail():
                 failed = Failed(lane=lane, request_id=name, message=effect.message)
-                self._journal.append(FAILED, failed, cause=cause, key=key)
+                seq = self._journal.append(FAILED, failed, cause=cause, key=key)
                 self._log.info("request_ended", request=name, outcome="Failed", hash=None)
             case Reopen():
                 reopened = Reopened(lane=lane, request_id=name, tx_hash=effect.tx_hash)
-                self._journal.append(REOPENED, reopened, cause=cause, key=key)
+                seq = self._journal.append(REOPENED, reopened, cause=cause, key=key)
                 self._log.info("request_reopened", request=name, hash=effect.tx_hash)
         self._reached(Stage.ENDED)
-        self._on_end(effect, self._errors.pop(name, None))
+        self._on_end(effect, self._errors.pop(name, None), seq)
         self._reached(Stage.TOLD)
 
     def log_end(self, name: str, outcome: Outcome) -> None:

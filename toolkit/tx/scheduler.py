@@ -8,6 +8,7 @@ from weakref import WeakValueDictionary
 
 from toolkit.chain.signer import Signer
 from toolkit.journal.log import Journal
+from toolkit.logs import log_of
 from toolkit.model.bundle import BundleResult, Landed
 from toolkit.model.chain import Address, Head, HeadChange, Mode
 from toolkit.model.errors import (
@@ -41,7 +42,15 @@ from toolkit.tx.lane_state import LaneState
 from toolkit.tx.observer import ChainQueries
 from toolkit.tx.opening import anchor_of, require_configured, require_same_chain
 from toolkit.tx.quotes import FeeOracle, HeadQuotes
-from toolkit.tx.recovery import CHECKPOINT, Fold, Recovered, checkpoint, end_of, recover
+from toolkit.tx.recovery import (
+    CHECKPOINT,
+    Fold,
+    Recovered,
+    checkpoint,
+    end_of,
+    last_word,
+    recover,
+)
 from toolkit.tx.runner import LaneRunner
 from toolkit.tx.stages import Stage
 from toolkit.tx.statistics import SchedulerStatistics, collect
@@ -128,6 +137,9 @@ class TransactionScheduler:
         )
         self._checkpointed = 0
         self._closed = False
+        self._lost: ToolkitError | None = None
+        self._log = log_of(__name__, mode)
+        journal.when_failed(self._journal_lost)
         self._acceptance = Acceptance(
             node, journal, signers=signers, mode=mode, chain_id=chain_id, config=config, floor=self
         )
@@ -229,6 +241,26 @@ class TransactionScheduler:
         """
         self._require_open()
         return self._acceptance.before(idempotency_key)
+
+    def request(self, request_id: str) -> Sent:
+        """The handle of a request that is open here, or ended, in this process or an earlier one.
+
+        Raises:
+            ConfigError: no lane and no journal knows it, or its account has no signer here.
+        """
+        self._require_open()
+        track = self._tracks.get(request_id)
+        if track is not None:
+            return self.sent(track)
+        for runner in self._runners.values():
+            if request_id in runner.state.jobs:
+                return self.handle(runner, request_id)
+        last = last_word(self._journal, request_id)
+        if last is None:
+            raise ConfigError(
+                f"no request here is called {request_id!r}; give the request_id that send returned"
+            )
+        return self.handle(self.runner(last.lane), request_id)
 
     async def on_head(self, change: HeadChange) -> None:
         """Let one step of the chain take effect on every lane.
@@ -336,14 +368,17 @@ class TransactionScheduler:
 
         Waits for the journal only, not for answers of nodes and relays.
         """
-        if not self._closed:
-            self._closed = True
-            for track in tuple(self._tracks.values()):
-                track.close()
-            self._watch.heads.beat()
-            # Safe because what could not be written was never sent, and its sender was told.
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            # What could not be written was never sent, and `_journal_lost` tells who waits.
             with suppress(JournalUnavailable, LeaseLost):
                 await self._journal.commit()
+        finally:
+            self._stop(
+                LaneHalted("the scheduler is closed; what is open goes on at its next start")
+            )
 
     # What handles ask for (`toolkit.tx.handle.Desk`).
 
@@ -448,7 +483,11 @@ class TransactionScheduler:
 
     def new_track(self, runner: LaneRunner, name: str) -> Track:
         """Follow a request that begins now, as long as somebody holds it."""
-        track = Track(name, lane=lambda: runner.state, heads=self._watch.heads)
+        track = Track(
+            name, lane=lambda: runner.state, heads=self._watch.heads, journal=self._journal
+        )
+        if self._lost is not None:
+            track.stop(self._lost)
         self._tracks[name] = track
         return track
 
@@ -456,11 +495,12 @@ class TransactionScheduler:
         """A handle of a request that is open, or was."""
         track = self._tracks.get(name)
         if track is None:
-            track, end = self.new_track(runner, name), end_of(self._journal, name)
-            if isinstance(end, ToolkitError):
-                track.fail(end)
-            elif end is not None:
-                track.finish(end)
+            track, last = self.new_track(runner, name), last_word(self._journal, name)
+            if last is not None:
+                if isinstance(last.end, ToolkitError):
+                    track.fail(last.end, seq=last.seq)
+                else:
+                    track.finish(last.end, seq=last.seq)
         return self.sent(track)
 
     def sent(self, track: Track) -> Sent:
@@ -514,20 +554,31 @@ class TransactionScheduler:
         if self._mode is not Mode.DRY:
             runner.apply(opened)
 
-    def _on_end(self, effect: Finish | Fail | Reopen, error: ToolkitError | None) -> None:
+    def _journal_lost(self, error: ToolkitError) -> None:
+        """Nothing is durable any more, so nothing is told: somebody else finds what is true."""
+        self._lost = error
+        self._log.error("journal_lost", why=str(error))
+        self._stop(error)
+
+    def _stop(self, why: ToolkitError) -> None:
+        for track in tuple(self._tracks.values()):
+            track.stop(why)
+        self._watch.heads.beat()
+
+    def _on_end(self, effect: Finish | Fail | Reopen, error: ToolkitError | None, seq: int) -> None:
         name, track = effect.request_id, self._tracks.get(effect.request_id)
         match effect:
             case Finish():
                 self.count(type(effect.outcome).__name__)
                 self._followers.ended(name, effect.outcome)
                 if track is not None:
-                    track.finish(effect.outcome)
+                    track.finish(effect.outcome, seq=seq)
             case Fail():
                 self.count("failed")
                 failure = error or RejectedByNode(effect.message)
                 self._followers.ended(name, failure)
                 if track is not None:
-                    track.fail(failure)
+                    track.fail(failure, seq=seq)
             case Reopen():
                 self.count("reopened")
                 if track is not None:
