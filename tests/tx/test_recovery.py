@@ -2,9 +2,10 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
-from tests.tx.desk import PAYMENT, Desk
+from tests.tx.desk import CONFIG, PAYMENT, Desk
 from tests.tx.world import OWNER, Mempool, World
 from toolkit.chain.signer import LocalSigner
 from toolkit.journal.memory import MemoryBackend
@@ -83,6 +84,25 @@ async def test_a_journal_of_another_chain_is_refused(desk: Desk) -> None:
 
     with pytest.raises(ConfigError, match="written on another chain"):
         await desk.open()
+
+
+async def test_what_is_mined_and_not_told_yet_needs_its_signer(desk: Desk) -> None:
+    """Its end is still to come: whatever follows it would wait for ever for a lane that sleeps."""
+    desk.config = msgspec.structs.replace(CONFIG, confirmations=2)
+    scheduler = await desk.open()
+    await scheduler.send(PAYMENT)
+    await desk.mine()
+    await desk.close()
+    desk.signers = []
+
+    with pytest.raises(ConfigError, match=f"1 open requests of {OWNER.address}"):
+        await desk.open()
+    desk.signers = [OWNER]
+    await desk.open()
+    await desk.mine()
+    await desk.close()
+    desk.signers = []
+    await desk.open()
 
 
 async def test_open_requests_of_an_unknown_account_or_destination_stop_the_start(

@@ -54,7 +54,10 @@ def require_configured(
         ConfigError: names what is missing.
     """
     for lane, state in recovered.lanes.items():
-        unfinished = [job for job in state.jobs.values() if job.mined is None]
+        # What is mined and not told yet has an end to come, which others may wait for.
+        unfinished = [
+            job for job in state.jobs.values() if job.mined is None or job.request_id in state.due
+        ]
         if unfinished and lane not in signers:
             raise ConfigError(
                 f"the journal has {len(unfinished)} open requests of {lane}; "
