@@ -15,7 +15,8 @@ from contextlib import asynccontextmanager, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import NamedTuple
+from types import TracebackType
+from typing import NamedTuple, Self
 
 from tests.tx.failures.bot import CHAIN_ID, payment
 from toolkit.chain.node import Node
@@ -24,7 +25,7 @@ from toolkit.chain.signer import LocalSigner
 from toolkit.gas.oracle import GasOracle
 from toolkit.journal.log import Journal
 from toolkit.journal.sqlite import SqliteBackend
-from toolkit.model.chain import HeadChange, Mode
+from toolkit.model.chain import Hash, HeadChange, Mode
 from toolkit.model.errors import JournalUnavailable
 from toolkit.model.tx import Visibility
 from toolkit.model.units import ether
@@ -36,6 +37,7 @@ from toolkit.tx.stages import Stage
 
 _JOIN_S = 30
 _LOOK_S = 0.02
+_MOST_PAYMENTS = 500
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload([__name__])
 
@@ -55,7 +57,7 @@ class Place(NamedTuple):
 
 
 class Life:
-    """A process at work, and the line to it."""
+    """A process at work, and the line to it; it is over with the context."""
 
     def __init__(self, work: Callable[..., None], place: Place, *words: object) -> None:
         self._line, far = _SERVER.Pipe()
@@ -92,13 +94,21 @@ class Life:
     async def ended(self) -> int | None:
         """Wait for its end; its exit code, None if it did not come in half a minute."""
         await asyncio.to_thread(self._process.join, _JOIN_S)
-        code = self._process.exitcode
-        if code is None:
-            self._process.kill()
-            self._process.join()
+        return self._process.exitcode
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self._process.kill()
+        self._process.join()
         self._process.close()
         self._line.close()
-        return code
 
 
 @asynccontextmanager
@@ -156,15 +166,17 @@ def fills(place: Place, line: Connection, most_bytes: int) -> None:
     async def live() -> None:
         async with _scheduler(place) as (rpc, scheduler):
             resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
-            promised = []
+            promised: list[Hash | None] = []
             try:
-                while True:
+                while len(promised) < _MOST_PAYMENTS:
                     sent = await scheduler.send(payment(1))
                     promised.append(sent.tx_hash)
                     if len(promised) % 8 == 0:
                         await _mine(rpc, scheduler)
             except JournalUnavailable as error:
                 line.send((promised, str(error)))
+            else:
+                line.send((promised, ""))
 
     asyncio.run(live())
 

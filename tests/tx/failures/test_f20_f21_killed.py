@@ -47,8 +47,8 @@ async def test_f20_killed_at_every_stage(profile: str, tmp_path: Path) -> None:
         for number, stage in enumerate(stages):
             path = tmp_path / f"{stage.value}.db"
             key = node.accounts[number].key
-            life = Life(dies, Place(node.rpc_url, path, key), stage.value)
-            assert -signal.SIGKILL == await life.ended(), stage
+            async with Life(dies, Place(node.rpc_url, path, key), stage.value) as life:
+                assert -signal.SIGKILL == await life.ended(), stage
             before = journalled(path) if path.exists() else {}
 
             async with bot_on(node, account=number, journal=path) as bot:
@@ -71,7 +71,8 @@ async def test_f21_the_journals_tail_is_torn(profile: str, tmp_path: Path) -> No
     path = tmp_path / "j.db"
     async with open_strict_node(profile=profile, chain_id=CHAIN_ID) as node:
         place = Place(node.rpc_url, path, node.accounts[0].key)
-        await Life(dies, place, Stage.DURABLE.value, 2).ended()
+        async with Life(dies, place, Stage.DURABLE.value, 2) as life:
+            assert -signal.SIGKILL == await life.ended()
         whole = journalled(path)
         tail = path.with_name("j.db-wal")
         tail.write_bytes(tail.read_bytes()[:-1])
@@ -96,11 +97,12 @@ async def test_f21_the_disk_is_full(profile: str, tmp_path: Path) -> None:
     """Nothing leaves that the disk refused; with room again the next process ends all of it."""
     path = tmp_path / "j.db"
     async with open_strict_node(profile=profile, chain_id=CHAIN_ID) as node:
-        life = Life(fills, Place(node.rpc_url, path, node.accounts[0].key), 200_000)
-        said = await life.hear()
-        assert isinstance(said, tuple)
-        assert 0 == await life.ended()
-        promised, error = said
+        place = Place(node.rpc_url, path, node.accounts[0].key)
+        async with Life(fills, place, 200_000) as life:
+            said = await life.hear()
+            assert isinstance(said, tuple)
+            promised, error = said
+            assert 0 == await life.ended()
         durable, out = journalled(path), await with_node(node)
 
         async with bot_on(node, journal=path) as bot:

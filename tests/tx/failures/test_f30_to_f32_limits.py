@@ -42,7 +42,7 @@ async def test_f30_a_blob_of_the_same_key_is_pending(profile: str) -> None:
     async with open_bot(profile) as bot:
         await bot.set_base_fee(DEAR)
         blob = await blob_by_hand(bot)
-        with pytest.raises(ConfigError, match="type 3 is not supported"):
+        with pytest.raises(ConfigError, match="type 3 is not supported: a pool takes blobs"):
             await bot.scheduler.send(payment(1, type=3))
         sent = [await bot.scheduler.send(payment(10**n)) for n in range(3)]
         waiting = sent[0].status().waiting_for

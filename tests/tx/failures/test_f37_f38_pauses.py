@@ -52,22 +52,23 @@ async def test_f37_a_process_that_was_stopped_for_ten_minutes(profile: str, tmp_
     """Deadlines count blocks, not the clock; twenty dear blocks lead to one bump, not to ten."""
     path = tmp_path / "j.db"
     async with open_strict_node(profile=profile, chain_id=CHAIN_ID) as node:
-        life = Life(waits, Place(node.rpc_url, path, node.accounts[0].key))
-        assert "sent" == await life.hear()
-        life.signal(signal.SIGSTOP)
-        await life.stopped()
-        await node.node.rpc.call("evm_increaseTime", (600,))
-        await seal(node, PAUSE_BLOCKS, base_fee_wei=20 * GWEI, rise_wei=5 * GWEI)
-        paused = attempts(path)
-        life.signal(signal.SIGCONT)
-        await until(lambda: seen(path) == node.head.number)
-        awake = attempts(path)
-        while not life.has_spoken:
-            await seal(node, 1, base_fee_wei=GWEI)
-            await asyncio.sleep(BLOCK_S)  # it follows by itself
-        ends = await life.hear()
+        place = Place(node.rpc_url, path, node.accounts[0].key)
+        async with Life(waits, place) as life:
+            assert "sent" == await life.hear()
+            life.signal(signal.SIGSTOP)
+            await life.stopped()
+            await node.node.rpc.call("evm_increaseTime", (600,))
+            await seal(node, PAUSE_BLOCKS, base_fee_wei=20 * GWEI, rise_wei=5 * GWEI)
+            paused = attempts(path)
+            life.signal(signal.SIGCONT)
+            await until(lambda: seen(path) == node.head.number)
+            awake = attempts(path)
+            while not life.has_spoken:
+                await seal(node, 1, base_fee_wei=GWEI)
+                await asyncio.sleep(BLOCK_S)  # it follows by itself
+            ends = await life.hear()
+            assert 0 == await life.ended()
 
-        assert 0 == await life.ended()
         assert [0, 1] == paused
         assert len(awake) <= 4
         assert awake.count(0) <= 2
@@ -82,13 +83,14 @@ async def test_f38_told_to_end_amid_its_work(profile: str, handler: str, tmp_pat
     """SIGTERM while the node keeps its answer to itself: it ends, and the next one goes on."""
     path = tmp_path / "j.db"
     async with open_strict_node(profile=profile, chain_id=CHAIN_ID) as node:
-        life = Life(serves, Place(node.rpc_url, path, node.accounts[0].key), handler)
-        assert "ready" == await life.hear()
-        node.faults.next(SEND, "timeout_after_accept")
-        life.tell("go")
-        await until(lambda: len(node.pool) == 2)
-        life.signal(signal.SIGTERM)
-        code = await life.ended()
+        place = Place(node.rpc_url, path, node.accounts[0].key)
+        async with Life(serves, place, handler) as life:
+            assert "ready" == await life.hear()
+            node.faults.next(SEND, "timeout_after_accept")
+            life.tell("go")
+            await until(lambda: len(node.pool) == 2)
+            life.signal(signal.SIGTERM)
+            code = await life.ended()
         left = attempts(path)
         node.faults.clear()
 
