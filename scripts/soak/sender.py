@@ -146,18 +146,18 @@ async def live(errand: Errand) -> None:
             on_stage=doom.at,
         )
         await patiently(scheduler.start)
-        follower = asyncio.create_task(_follow(scheduler, HeadFollower(node)))
         todo = (number for number in range(errand.payments) if number not in ledger.ends)
 
         async def clerk() -> None:
             for payment in todo:
                 ledger.note(payment, await _pay(scheduler, signers, payment))
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(errand.window):
-                group.create_task(clerk())
-        follower.cancel()
-        await asyncio.gather(follower, return_exceptions=True)
+        async with asyncio.TaskGroup() as life:  # a follower that dies is no silence
+            follower = life.create_task(_follow(scheduler, HeadFollower(node)))
+            async with asyncio.TaskGroup() as clerks:
+                for _ in range(errand.window):
+                    clerks.create_task(clerk())
+            follower.cancel()
         await scheduler.close()
         await journal.close()
     tell(Life(done=True))
