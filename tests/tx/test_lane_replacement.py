@@ -178,16 +178,18 @@ def test_an_unsigned_cancellation_that_is_sped_up_is_a_cancellation() -> None:
 
 
 def test_what_is_not_wanted_any_more_is_not_handed_out_again() -> None:
-    """While its cancellation cannot be signed, the unwanted bytes stay where they are."""
-    bench = Bench(msgspec.structs.replace(LIMITS, max_cost_wei=21_000 * 20 * GWEI))
-    bench.accept("a", value=7)
+    """While its cancellation cannot be paid for, the unwanted bytes stay where they are."""
+    bench = Bench()
+    bench.accept("a")
+    bench.answer("a")
+    bench.observe(11, balance_wei=0)
     bench.answer("a")
     bench.do(CancelAsked(lane=ME, request_id="a"))
     bench.sent()
-    bench.observe(11)
+    bench.observe(12, balance_wei=0)
 
     assert ([], False) == (bench.sent(), bench.cancelling("a"))
-    assert "its cancellation" in why_waiting(bench.state)
+    assert "insufficient funds" in why_waiting(bench.state)
 
 
 def test_what_is_mined_is_not_replaced(bench: Bench) -> None:
@@ -300,13 +302,18 @@ def test_a_replacement_that_cannot_be_signed_leaves_the_request_as_it_was(bench:
 
 
 def test_a_cancellation_refused_for_good_is_not_signed_anew_at_each_head(bench: Bench) -> None:
-    """The same empty transfer would be refused again; what is out is still not wanted."""
-    bench.do(CancelAsked(lane=ME, request_id="a"))
-    for block in (11, 12, 13):
-        bench.answer("a", Exposure.NONE, Recovery.FAIL, 1)
-        bench.observe(block)
+    """The same bytes are asked for again; another empty transfer follows as any replacement does.
 
-    assert ({}, 2, True) == (bench.ends, bench.tries("a"), bench.cancelling("a"))
+    What is out is still not wanted.
+    """
+    bench.do(CancelAsked(lane=ME, request_id="a"))
+    seen = []
+    for block in range(11, 16):
+        bench.answer("a", Exposure.NONE, Recovery.FAIL)
+        bench.observe(block)
+        seen.append((bench.tries("a"), bench.cancelling("a")))
+
+    assert ({}, [(n, True) for n in (2, 3, 3, 4, 4)]) == (bench.ends, seen)
 
 
 def test_a_cancellation_that_comes_after_the_receipt_is_forgotten(bench: Bench) -> None:

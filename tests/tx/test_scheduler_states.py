@@ -43,7 +43,8 @@ async def test_states_on_the_way(desk: Desk) -> None:
     assert ("prepared", Exposure.NONE) == (first.status().state, first.status().exposure)
     assert "queued" == second.status().state
     assert "1 nonces are in flight, the window is 1" == second.status().waiting_for
-    assert second.status().waiting_for == scheduler.statistics().lanes[0].waiting
+    assert first.status().waiting_for == scheduler.statistics().lanes[0].waiting
+    assert "nobody is known to have" in first.status().waiting_for
 
     desk.world.faults = {}
     await desk.mine(capacity=0)

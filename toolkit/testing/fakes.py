@@ -54,6 +54,8 @@ ETHER = 10**18
 GWEI = 10**9
 _TAKEN = 0.6
 """How likely another branch has a transaction that somebody holds."""
+_DEAR = 100 * GWEI
+"""No pool makes up its mind against such a bid: near a lane's ceiling nothing can outbid it."""
 
 
 class InlineJournal(Journal):
@@ -320,8 +322,14 @@ class World:
         if self.strikes("full"):
             raise PoolFull("txpool is full")
         if self._refusals.get(signed.hash) is None:
-            banned = self.strikes("banned")
-            self._refusals[signed.hash] = "banned" if banned else self._cheap(new) * "cheap"
+            outbid = new.fee_cap < _DEAR
+            self._refusals[signed.hash] = (
+                "banned"
+                if outbid and self.strikes("banned")
+                else "cheap"
+                if outbid and self.strikes("cheap")
+                else ""
+            )
         if self._refusals[signed.hash] == "banned":
             raise RejectedByNode("transaction type not supported")
         if self._refusals[signed.hash] == "cheap":
@@ -331,10 +339,6 @@ class World:
         self.pool[new.nonce] = signed
         if signed not in self.known.setdefault(new.nonce, []):
             self.known[new.nonce].append(signed)
-
-    def _cheap(self, bid: UnsignedTransaction) -> bool:
-        # What bids near a lane's ceiling could never be bid higher for.
-        return bid.fee_cap < 100 * GWEI and self.strikes("cheap")
 
     def _other_branch(self) -> list[SignedTransaction]:
         nonce: int = self.spent

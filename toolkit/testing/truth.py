@@ -233,8 +233,9 @@ class Story:
                 case Send():
                     job = self.state.jobs[effect.request_id]
                     assert not self.state.halted, f"entry {seq}: a halted lane sends"
-                    again = bumped(effect.signed.unsigned.fee_cap) * CANCEL_GAS
-                    dear = again > self.state.limits.max_cost_wei
+                    highest = job.tries[-1].signed.unsigned
+                    again = max(bumped(highest.fee_cap), bumped(highest.max_priority_fee_per_gas))
+                    dear = again * CANCEL_GAS > self.state.limits.max_cost_wei
                     wanted = effect.cancels or not job.cancelling or dear
                     assert wanted, f"entry {seq}: sends what is unwanted"
                 case Finish(outcome=Replaced(by=None)):

@@ -20,6 +20,9 @@ from toolkit.model.tx import (
 )
 from toolkit.tx.events import Mined, Spender
 
+REFUSAL_PATIENCE = 3
+"""Refusals for good in a row after which whoever once took an attempt is believed to mean it."""
+
 
 class Try(msgspec.Struct, frozen=True, kw_only=True):
     """One signed attempt; `exposures` says what each destination may have of it."""
@@ -30,7 +33,8 @@ class Try(msgspec.Struct, frozen=True, kw_only=True):
     first_block: int  # head when it was prepared
     sent_block: int  # head when it was last handed to its destinations
     version: int = 0  # which payload of the request it carries
-    dead: bool = False  # refused for good while an older attempt is out
+    dead: bool = False  # refused for good by everybody, and so not what is meant to be mined
+    refusals: dict[str, int] = {}  # for good, by destination, since it last took the attempt
 
     @property
     def exposed(self) -> bool:
@@ -49,6 +53,24 @@ class Try(msgspec.Struct, frozen=True, kw_only=True):
             exposure in {Exposure.JOURNALLED, Exposure.UNKNOWN}
             for exposure in self.exposures.values()
         )
+
+    @property
+    def refused(self) -> bool:
+        """Whether every destination refuses it for good by now, also where it may have been out.
+
+        One that took it before may have changed its rules, or be another node than the one that
+        did, so it has to say so several times.
+        """
+        return all(
+            known is not Exposure.JOURNALLED
+            and self.refusals.get(name, 0) >= (REFUSAL_PATIENCE if known > Exposure.UNKNOWN else 1)
+            for name, known in self.exposures.items()
+        )
+
+    def refused_again(self, destination: str) -> "Try":
+        """The attempt after this destination has refused it for good once more."""
+        count = self.refusals.get(destination, 0) + 1
+        return msgspec.structs.replace(self, refusals={**self.refusals, destination: count})
 
     def public(self, relays: tuple[str, ...]) -> bool:
         """Whether it may be where it stays until it is mined, unlike at these relays."""
@@ -87,6 +109,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     payloads: tuple[TransactionRequest, ...] = ()
     floor: FeeQuote | None = None  # the least that the author wants the next attempt to bid
     reason: str = ""  # why it is cancelled, where the author did not ask
+    unsigned: str = ""  # why its next attempt could not be signed
     refusal: str = ""  # the error by which the last attempt was refused, its message, by whom
     refusal_text: str = ""
     refused_by: str = ""
@@ -147,6 +170,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     def attempt(self, tx_hash: Hash) -> Try | None:
         """The attempt with this hash."""
         return next((a for a in self.tries if a.signed.hash == tx_hash), None)
+
+    @property
+    def unwanted(self) -> bool:
+        """Whether what is meant to be mined is not what is wanted any more."""
+        return self.cancelling and bool(self.tries) and not self.last.cancels
 
     def with_try(self, changed: Try) -> "Job":
         """The job with the attempt of the same hash replaced."""

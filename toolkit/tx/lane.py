@@ -34,7 +34,16 @@ from toolkit.tx.events import (
     SigningFailed,
 )
 from toolkit.tx.job import Job, Try, unsent_outcome
-from toolkit.tx.lane_signing import FILLER, act, cancel, fill_window, replace_one, send, stops
+from toolkit.tx.lane_signing import (
+    FILLER,
+    act,
+    cancel,
+    fill_window,
+    hand_out_again,
+    replace_one,
+    send,
+    stops,
+)
 from toolkit.tx.lane_spent import SPENT_PATIENCE_BLOCKS, follow, report
 from toolkit.tx.lane_state import Draft, LaneState
 
@@ -159,6 +168,7 @@ def _prepared(draft: Draft, event: Prepared) -> None:
         raise_fees=False,
         floor=None,
         refusal="",
+        unsigned="",
         held_wei=max(job.held_wei, unsigned.worst_cost_wei),
     )
     send(draft, job)
@@ -166,8 +176,11 @@ def _prepared(draft: Draft, event: Prepared) -> None:
 
 def _signing_failed(draft: Draft, event: SigningFailed) -> None:
     job = draft.state.jobs.get(event.request_id)
-    if job is None or job.tries:
-        return  # a replacement could not be signed; the older attempt stands, the next head tries
+    if job is None:
+        return
+    if job.tries:  # the older attempt stands, the next head tries again
+        hand_out_again(draft, draft.put(job, unsigned=event.message))
+        return
     if job.requeued:  # its caller has long been told that it was sent
         draft.put(job, refusal="SignerError", refusal_text=event.message)
         return
@@ -185,8 +198,12 @@ def _answered(draft: Draft, event: Answered) -> None:
     after = max(before, event.exposure) if before > Exposure.JOURNALLED else event.exposure
     newest = attempt is job.last
     attempt = msgspec.structs.replace(
-        attempt, exposures={**attempt.exposures, event.destination: after}
+        attempt,
+        exposures={**attempt.exposures, event.destination: after},
+        refusals={} if event.exposure > Exposure.UNKNOWN else attempt.refusals,
     )
+    if event.recovery is Recovery.FAIL:
+        attempt = attempt.refused_again(event.destination)
     changes: dict[str, object] = {"tries": job.tries_with(attempt)}
     if newest and event.recovery is Recovery.RAISE_FEES:
         changes["raise_fees"] = True
@@ -210,11 +227,17 @@ def _refused_for_good(draft: Draft, job: Job, attempt: Try, message: str) -> Non
     if not job.exposed:
         draft.drop(job)
         draft.effects.append(Fail(request_id=job.request_id, message=message))
-    elif not attempt.exposed and not attempt.cancels:
-        # An older attempt is out: that one is stood by, and this payload is not tried again.
+    elif not attempt.cancels and (attempt.refused or not attempt.exposed):
         dead = job.with_try(msgspec.structs.replace(attempt, dead=True))
-        version = dead.last.version
-        draft.put(dead, version=version, request=dead.payload_of(version))
+        if not dead.last.dead:
+            # An older attempt is out: that one is stood by, and this payload is not tried again.
+            version = dead.last.version
+            draft.put(dead, version=version, request=dead.payload_of(version))
+        elif job.cancelling:
+            draft.put(dead)
+        else:
+            # Somebody may have it, but nobody takes it any more: its nonce goes to nothing.
+            draft.put(dead, cancel_asked=True, reason=f"refused for good: {message}")
 
 
 def _cancel_asked(draft: Draft, event: CancelAsked) -> None:

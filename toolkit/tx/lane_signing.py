@@ -44,7 +44,7 @@ def cancel(draft: Draft, job: Job) -> None:
     """Outbid an unwanted request with an empty transaction, if somebody may have it."""
     state = draft.state
     unspent = job.nonce is not None and job.nonce >= state.nonce
-    wanted = job.cancelling and job.in_flight and job.exposed and not job.last.cancels
+    wanted = job.unwanted and job.in_flight and job.exposed
     quote = state.quote(job)
     if unspent and wanted and not state.halted and quote is not None:
         _sign_over(draft, job, bid(state, job, quote), cancels=True)
@@ -85,8 +85,9 @@ def replace_one(draft: Draft, job: Job) -> None:
     quote = state.quote(job)
     if quote is None or nonce is None or nonce < state.nonce or state.halted:
         return
-    unwanted = job.cancelling and not job.last.cancels  # `cancel` deals with it
-    if unwanted or not (owes(job) or _outrun(state, job, quote)):
+    if job.unwanted:
+        return  # `cancel` deals with it
+    if not (owes(job) or outrun(state, job, quote)):
         return
     _sign_over(draft, job, bid(state, job, quote), cancels=job.last.cancels)
 
@@ -124,12 +125,13 @@ def send(draft: Draft, job: Job) -> None:
 
     From here on it counts as exposed there, whatever an earlier refusal said of the same bytes.
     """
-    last, block = job.last, draft.state.block
+    last, block = _to_send(draft.state, job), draft.state.block
+    if last is None or draft.state.halted:
+        return
     places = tuple(
         name for name, known in last.exposures.items() if known is not Exposure.JOURNALLED
     )
-    unwanted = job.cancelling and not last.cancels
-    if not places or unwanted or draft.state.halted:
+    if not places:
         return
     sent = msgspec.structs.replace(
         last,
@@ -149,11 +151,37 @@ def send(draft: Draft, job: Job) -> None:
     )
 
 
-def _outrun(state: LaneState, job: Job, quote: FeeQuote) -> bool:
+def hand_out_again(draft: Draft, job: Job) -> None:
+    """Hand out what a block has passed by, or what nobody answered for."""
+    attempt = _to_send(draft.state, job)
+    unspent = job.nonce is not None and job.nonce >= draft.state.nonce
+    if attempt is None or not unspent or job.landed:
+        return
+    if attempt.uncertain or attempt.sent_block < draft.state.block:
+        send(draft, job)
+
+
+def _to_send(state: LaneState, job: Job) -> Try | None:
+    """The attempt to hand out: the last one, unless nobody wants it to be mined any more.
+
+    An unwanted one that is too dear to be outbid is handed out all the same: somebody has it
+    anyway, and its nonce, with all that stands behind it, would hang for ever if pools forgot it.
+    """
+    if not job.unwanted:
+        return job.last
+    quote = state.quote(job)
+    if quote is None or bid(state, job, quote) is not None:
+        return None
+    out = [one for one in reversed(job.tries) if one.exposed]
+    return next((one for one in out if not one.dead), out[0] if out else None)
+
+
+def outrun(state: LaneState, job: Job, quote: FeeQuote) -> bool:
     """Whether the market has left the head of the line behind.
 
     Bumping a transaction behind the head cannot make it land sooner, so those keep their fees; so
-    does one that was refused for a reason that fees do not change, or whose bump was.
+    does one that was refused for a reason that fees do not change, or whose bump was. An empty
+    transfer that is refused for good is worth another one: all that stands behind waits for it.
     """
     last = job.last
     return (
@@ -161,7 +189,7 @@ def _outrun(state: LaneState, job: Job, quote: FeeQuote) -> bool:
         and state.block - last.first_block >= state.limits.replace_after_blocks
         and last is job.tries[-1]
         and not stops(job)
-        and fees.outbids(quote, last.signed.unsigned)
+        and (fees.outbids(quote, last.signed.unsigned) or (last.cancels and last.refused))
     )
 
 
@@ -243,10 +271,5 @@ def _rebroadcast(draft: Draft) -> None:
         if reserved and not last.taken:
             continue
         reserved = reserved or refused
-        if _waits(state, job, last) and job.request_id not in draft.signing:
-            send(draft, job)
-
-
-def _waits(state: LaneState, job: Job, last: Try) -> bool:
-    unspent = job.nonce is not None and job.nonce >= state.nonce
-    return unspent and (last.uncertain or last.sent_block < state.block)
+        if job.request_id not in draft.signing:
+            hand_out_again(draft, job)

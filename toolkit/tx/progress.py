@@ -2,11 +2,19 @@
 
 from enum import Enum
 
-from toolkit.model.tx import FeeQuote, UnsignedTransaction
+from toolkit.model.tx import Exposure, FeeQuote, UnsignedTransaction
 from toolkit.model.units import format_units
 from toolkit.tx.delegation import delegating
 from toolkit.tx.job import Job
-from toolkit.tx.lane_signing import RESERVED, bid, first_bid, owes, stopped_by, stops
+from toolkit.tx.lane_signing import (
+    RESERVED,
+    bid,
+    first_bid,
+    outrun,
+    owes,
+    stopped_by,
+    stops,
+)
 from toolkit.tx.lane_state import LaneState
 
 
@@ -68,18 +76,32 @@ def _why_held(job: Job, state: LaneState) -> str:
     stopped = _refused(job) if stops(job) else _unpaid(job, state)
     if stopped:
         return stopped
-    wished = owes(job) or (job.cancelling and not job.last.cancels)
-    behind = quote is not None and _below(job, quote)
-    if not (wished or behind):
-        return ""
+    wished = owes(job) or job.unwanted
+    behind = quote is not None and (_below(job, quote) or outrun(state, job, quote))
+    unbid = _why_not_bid(job, state, quote) if wished or behind else ""
+    return unbid or _untaken(job)
+
+
+def _why_not_bid(job: Job, state: LaneState, quote: FeeQuote | None) -> str:
+    """Of a request that asks for another attempt: why there is none yet."""
     what = "its cancellation" if job.cancelling else "its next attempt"
     if quote is None:
         return f"no fee quote for {what} of {job.request_id}"
     unsigned = bid(state, job, quote)
     if unsigned is None:
-        return _ceiling(job, state, what)
-    missing = unsigned.worst_cost_wei - job.held_wei - max(0, _spare_wei(state))
-    return _unfunded(job, unsigned, state) if missing > 0 else ""
+        again = "; what is out is sent again as it is" if job.unwanted else ""
+        return _ceiling(job, state, what) + again
+    if unsigned.worst_cost_wei - job.held_wei > max(0, _spare_wei(state)):
+        return _unfunded(job, unsigned, state)
+    return f"{what} for {job.request_id} could not be signed: {job.unsigned}" * bool(job.unsigned)
+
+
+def _untaken(job: Job) -> str:
+    """Of an attempt that was refused, for whatever reason, and that nobody is known to have."""
+    if not job.refusal or any(known > Exposure.UNKNOWN for known in job.last.exposures.values()):
+        return ""
+    place = f"{job.request_id} (nonce {job.nonce})"
+    return f"nobody is known to have {place}: {job.refusal_text or job.refusal}"
 
 
 def _below(job: Job, quote: FeeQuote) -> bool:
