@@ -23,10 +23,13 @@ SHORT = msgspec.structs.replace(LIMITS, finality_blocks=4, keep_blocks=4)
 TAKEN = Spender(nonce=0, by=STRANGER, block_number=11)
 
 
-def _bench(*, requeue: bool = False) -> Bench:
+def _bench(
+    *, requeue: bool = False, answered: bool = True, deadline_block: int | None = None
+) -> Bench:
     bench = Bench(SHORT)
-    bench.accept("a", value=7, requeue=requeue)
-    bench.answer("a")
+    bench.accept("a", value=7, requeue=requeue, deadline_block=deadline_block)
+    if answered:
+        bench.answer("a")
     return bench
 
 
@@ -74,6 +77,64 @@ def test_a_requeued_request_gets_a_new_nonce_once_the_stranger_is_final() -> Non
     bench.observe(15, nonce=3, receipts=(bench.mined("b", 15), bench.mined("a", 15)))
     assert isinstance(bench.ends["a"], Confirmed)
     assert [] == bench.reopened
+
+
+def test_what_nobody_ever_had_goes_on_also_where_nobody_is_named() -> None:
+    """Nothing of it can be mined, so once the spent nonce is final it gets another one."""
+    bench = _bench(requeue=True, answered=False)
+    bench.answer("a", Exposure.NONE, Recovery.WAIT)
+    lost = 11 + SPENT_PATIENCE_BLOCKS
+    for block in range(11, lost + 3):
+        bench.observe(block, nonce=1)
+        assert ({}, 0) == (bench.ends, bench.nonces()["a"])
+    assert "a waits until somebody says what spent its nonce 0" in why_waiting(bench.state)
+
+    bench.observe(lost + 3, nonce=1)
+
+    assert ({}, {"a": 1}) == (bench.ends, bench.flying())
+
+
+def test_what_may_have_been_mined_does_not_go_on_without_a_name() -> None:
+    """Its end is told when no name can be hoped for, and is the last word on sending it."""
+    bench = _bench(requeue=True)
+    lost = 11 + SPENT_PATIENCE_BLOCKS
+    for block in range(11, lost + 3):
+        bench.observe(block, nonce=1)
+        assert {} == bench.ends
+    bench.observe(lost + 3, nonce=1)
+    assert Replaced(by=None, nonce=0) == bench.ends["a"]
+
+    bench.observe(lost + 4, nonce=1, spenders=(TAKEN,))
+    bench.observe(lost + 9, nonce=1)
+
+    assert ({}, ["a"]) == (bench.flying(), bench.reopened)
+    assert Replaced(by=TAKEN.by, nonce=0) == bench.ends["a"]
+
+
+def test_a_name_in_time_lets_it_go_on() -> None:
+    """Before an end is told, a late name is as good as an early one."""
+    bench = _bench(requeue=True)
+    lost = 11 + SPENT_PATIENCE_BLOCKS
+    for block in range(11, lost + 1):
+        bench.observe(block, nonce=1)
+    bench.observe(lost + 1, nonce=1, spenders=(TAKEN,))
+
+    assert ({}, {"a": 1}) == (bench.ends, bench.flying())
+
+
+@pytest.mark.parametrize("deadline_block", [None, 16])
+def test_who_waits_for_a_name_can_still_be_cancelled_or_expire(deadline_block: int | None) -> None:
+    """It is then over at once: nobody wants it on another nonce."""
+    bench = _bench(requeue=True, deadline_block=deadline_block)
+    for block in range(11, 11 + SPENT_PATIENCE_BLOCKS + 1):
+        bench.observe(block, nonce=1)
+    assert {} == bench.ends
+    if deadline_block is None:
+        bench.do(CancelAsked(lane=ME, request_id="a"))
+    else:
+        bench.observe(16, nonce=1)
+
+    assert Replaced(by=None, nonce=0) == bench.ends["a"]
 
 
 def test_a_second_life_waits_for_its_signer() -> None:

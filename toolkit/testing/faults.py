@@ -36,7 +36,7 @@ CHAOS: Mapping[str, float] = MappingProxyType(
         "dropped": 0.05,
         "full": 0.03,
         "cheap": 0.03,
-        "banned": 0.01,
+        "banned": 0.03,
         "stale": 0.03,
         "lag": 0.05,
         "unreachable": 0.004,

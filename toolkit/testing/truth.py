@@ -301,6 +301,8 @@ class Story:
         assert self.state is not None
         named = [one for one in event.spenders if one.nonce == was.nonce]
         spender = named[0] if named else was.foreign
+        if spender is None and was.lost and not was.exposed:
+            return  # nobody has it, whoever spent its nonce
         assert spender is not None, f"entry {seq}: {was.request_id} gave its nonce up"
         assert was.on_external_spend is ExternalSpend.REQUEUE, f"entry {seq}: nobody wished for it"
         depth = self.state.block - spender.block_number + 1

@@ -116,6 +116,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     foreign: Spender | None = None  # somebody else's transaction spent the nonce
     lost: bool = False  # the nonce is spent, and nobody could ever say by what
     requeued: bool = False  # it lives on its second nonce
+    abandoned: bool = False  # its author was told that nobody knows what spent the nonce
     held_wei: int = 0  # what the account must hold for its costliest attempt
 
     @property
@@ -160,8 +161,15 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             and not spender.same_payload
             and not self.cancelling
             and not self.requeued
+            and not self.abandoned
             and self.on_external_spend is ExternalSpend.REQUEUE
         )
+
+    @property
+    def undecided(self) -> bool:
+        """Whether it may yet be tried on a new nonce, once somebody says what spent its own."""
+        wished = self.on_external_spend is ExternalSpend.REQUEUE and not self.cancelling
+        return self.lost and wished and not self.requeued and not self.abandoned
 
     def hashes(self) -> tuple[Hash, ...]:
         """Every hash under which it may be mined."""

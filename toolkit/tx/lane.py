@@ -337,7 +337,8 @@ def _expire(draft: Draft) -> None:
     state = draft.state
     if state.alarm_block is None or state.block < state.alarm_block:
         return
-    due = [state.jobs[name] for name in state.due if state.jobs[name].requeues]
+    landed = [state.jobs[name] for name in state.due]
+    due = [job for job in landed if job.requeues or job.undecided]
     waiting = [*state.queued(), *state.in_flight(), *due]
     draft.update(alarm_block=None)
     for job in waiting:

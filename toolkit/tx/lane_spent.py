@@ -181,11 +181,18 @@ def report(draft: Draft) -> None:
             if depth >= limits.finality_blocks:
                 _requeue(draft, draft.state.jobs[job.request_id])
             continue
-        enough = depth >= limits.confirmations or job.lost
+        final = depth >= limits.finality_blocks
+        if job.undecided and final and not job.exposed:
+            # Nobody ever had it, so nothing of it was mined, whoever spent the nonce.
+            _requeue(draft, draft.put(job, reported=told))
+            continue
+        enough = (final or not job.undecided) if job.lost else depth >= limits.confirmations
         if enough and not told:
             told = end
             draft.effects.append(Finish(request_id=job.request_id, outcome=outcome))
-            draft.put(job, reported=end, reported_hash=_cause(job))
+            # Who hears that may send it anew, so it is not sent again behind its author's back.
+            abandoned = job.abandoned or job.lost
+            draft.put(job, reported=end, reported_hash=_cause(job), abandoned=abandoned)
         elif told != job.reported:
             draft.put(job, reported=told)
         if told and not job.lost:  # the receipt of what is lost may still come
@@ -200,6 +207,8 @@ def _requeue(draft: Draft, job: Job) -> None:
         job,
         tries=(),
         foreign=None,
+        lost=False,
+        unexplained=0,
         requeued=True,
         raise_fees=False,
         refusal="",

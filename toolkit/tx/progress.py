@@ -61,6 +61,11 @@ def _why(job: Job, state: LaneState) -> str:
             f"{job.request_id} waits until its nonce {job.nonce} is spent for good "
             f"({state.limits.finality_blocks} blocks), then it gets a new one"
         )
+    if job.undecided:
+        return (
+            f"{job.request_id} waits until somebody says what spent its nonce {job.nonce} "
+            f"({state.limits.finality_blocks} blocks at most)"
+        )
     if job.landed:
         return ""
     if job.after is not None:
