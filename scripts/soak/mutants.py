@@ -2,14 +2,20 @@
 
 from typing import NamedTuple
 
+SIMULATION = "simulation"
+
 
 class Mutant(NamedTuple):
-    """One guard taken out: `guard` is in `file` (under toolkit/) once, `instead` stands for it."""
+    """One guard taken out: `guard` is in `file` (under toolkit/) once, `instead` stands for it.
+
+    `detector` is what must notice: the seeded schedules, or a file of tests.
+    """
 
     name: str
     file: str
     guard: str
     instead: str
+    detector: str = SIMULATION
 
 
 LANE = "tx/lane.py"
@@ -20,6 +26,7 @@ JOB = "tx/job.py"
 FEES = "tx/fees.py"
 RUNNER = "tx/runner.py"
 OBSERVER = "tx/observer.py"
+RECOVERY = "tx/recovery.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
@@ -57,6 +64,7 @@ MUTANTS: tuple[Mutant, ...] = (
         LANE,
         "        if job.cancelling:\n            return  # no resurrection\n",
         "",
+        "tests/tx/test_lane_replacement.py",
     ),
     Mutant(
         "a deadline ends a request",
@@ -351,6 +359,54 @@ MUTANTS: tuple[Mutant, ...] = (
         OBSERVER,
         '    return job.does(target, quantity(transaction.get("value")), str(data))',
         "    return False",
+    ),
+    Mutant(
+        "a fallen count is looked at again after a reorg",
+        OBSERVER,
+        "nonce = await _believed(node, state, head, look.nonce) if reorged else look.nonce",
+        "nonce = look.nonce",
+    ),
+    Mutant(
+        "whoever spent a nonce is asked for",
+        OBSERVER,
+        "spent = [job for job in silent if job.nonce is not None and job.nonce < nonce]",
+        "spent = []",
+    ),
+    Mutant(
+        "a stranger is one of this account",
+        OBSERVER,
+        'if transaction is not None and quantity(transaction.get("nonce")) == job.nonce:',
+        "if transaction is not None:",
+    ),
+    Mutant(
+        "a restart begins behind the checkpoint",
+        RECOVERY,
+        "        after = last.seq\n",
+        "        after = 0\n",
+    ),
+    Mutant(
+        "a restart begins with what the checkpoint says",
+        RECOVERY,
+        "        found = Recovered(opening=fold.opening, lanes=fold.lanes, seqs=fold.seqs)\n",
+        "",
+    ),
+    Mutant(
+        "an end that was written down is not told again",
+        RECOVERY,
+        "            open_ends.pop(event.request_id, None)\n",
+        "",
+    ),
+    Mutant(
+        "an end that a dying process had decided is told",
+        RECOVERY,
+        "found.unreported = list(open_ends.values())",
+        "found.unreported = []",
+    ),
+    Mutant(
+        "an end that was taken back is open",
+        RECOVERY,
+        "if entry is None or entry.kind == REOPENED:",
+        "if entry is None:",
     ),
     Mutant(
         "an idempotency key stands for one request",

@@ -1,7 +1,8 @@
-"""Each guard of the scheduler taken out in turn: 200 schedules must notice every one.
+"""Each guard of the scheduler taken out in turn: 200 schedules, or a test of it, must notice.
 
 A mutant is an exact edit of one source file, applied to a copy of the package. A text that is not
-in the source exactly once is an error: the table follows the code.
+in the source exactly once is an error: the table follows the code. Where a schedule cannot notice
+(a second process, another chain, a disk, several nodes), the table names the tests that must.
 """
 
 import json
@@ -16,10 +17,13 @@ from pathlib import Path
 
 from scripts.bench.checkout import ROOT
 from scripts.bench.figures import Figure
-from scripts.soak.mutants import MUTANTS, Mutant
+from scripts.soak.mutants import MUTANTS as SIMULATED
+from scripts.soak.mutants import SIMULATION, Mutant
+from scripts.soak.mutants_tested import TESTED
 from scripts.soak.record import Part, Progress, Run
 from toolkit.model.errors import DataError
 
+MUTANTS = (*SIMULATED, *TESTED)
 SCHEDULES = 200
 TIMEOUT_S = 300.0
 """Fifty times what 200 schedules take: what has not ended then never will."""
@@ -70,6 +74,8 @@ def without(mutant: Mutant | None) -> Iterator[Path]:
         package = Path(name) / "toolkit"
         package.mkdir()
         folder = None if mutant is None else mutant.file.split("/")[0]
+        for beside in ("tests", "scripts", "pyproject.toml", ".tools"):
+            (Path(name) / beside).symlink_to(ROOT / beside)
         for entry in (ROOT / "toolkit").iterdir():
             if entry.name == folder:
                 shutil.copytree(entry, package / entry.name)
@@ -88,46 +94,96 @@ def caught_after(mutant: Mutant | None, seed: int) -> tuple[int, str]:
         RuntimeError: the process died without an answer.
     """
     with without(mutant) as folder:
-        environment = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-        try:
-            done = subprocess.run(
-                [sys.executable, "-c", PROGRAM, str(seed)],
-                capture_output=True,
-                text=True,
-                check=False,
-                cwd=folder,
-                env=environment,
-                timeout=TIMEOUT_S,
-            )
-        except subprocess.TimeoutExpired:
-            return 1, "it never ends"
+        done = _run(folder, "-c", PROGRAM, str(seed))
+    if done is None:
+        return 1, "it never ends"
     if done.returncode != 0 or not done.stdout:
         raise RuntimeError(f"mutant's process died: {done.stderr.strip()[-400:]}")
     number, why = json.loads(done.stdout.splitlines()[-1])
     return int(number), str(why)
 
 
+def failing(mutant: Mutant | None, detectors: tuple[str, ...]) -> str:
+    """The first of these tests that fails, by name; "" if all pass.
+
+    Raises:
+        DataError: the guard's text is not there exactly once.
+        RuntimeError: the tests could not be run at all.
+    """
+    with without(mutant) as folder:
+        # Without real nodes: their bad moments would pass for something noticed.
+        plain = ("-x", "-q", "-p", "no:cacheprovider", "-k", "not anvil")
+        done = _run(folder, "-m", "pytest", *plain, *detectors)
+    if done is None:
+        return "it never ends"
+    if done.returncode == 0:
+        return ""
+    failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED ")]
+    if done.returncode != 1 or not failed:
+        said = (done.stdout + done.stderr).strip()[-400:]
+        raise RuntimeError(f"{', '.join(detectors)} cannot be run: {said}")
+    return failed[0].removeprefix("FAILED ").split(" - ")[0]
+
+
+def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str] | None:
+    """A Python in which `toolkit` is the folder's; None if it never ends."""
+    environment = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        return subprocess.run(
+            [sys.executable, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=folder,
+            env=environment,
+            timeout=TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def _whole(progress: Progress) -> tuple[str, ...]:
+    """What is wrong with the package as it is: then no mutant says anything."""
+    number, why = caught_after(None, progress.run.seed)
+    wrong = [f"the package as it is: {why} (schedule {number})"] if number else []
+    if failed := failing(None, tuple(sorted({one.detector for one in MUTANTS} - {SIMULATION}))):
+        wrong.append(f"the package as it is: {failed}")
+    return tuple(wrong)
+
+
+def _lacking(progress: Progress, mutant: Mutant) -> tuple[str, ...]:
+    if mutant.detector == SIMULATION:
+        number, why = caught_after(mutant, progress.run.seed)
+        told = f"after {number}: {why}" if number else ""
+        progress.most("schedules", number)
+        progress.add({"noticed by schedules": bool(number)})
+    else:
+        told = failing(mutant, (mutant.detector,))
+        progress.add({"noticed by tests": bool(told)})
+    print(f"  {mutant.name}: {told or 'SURVIVED'}", flush=True)
+    return () if told else (f"{mutant.name} ({mutant.file}) is not noticed",)
+
+
 def work(progress: Progress) -> None:
     """Take out guard after guard; the first case is the package as it is, which must hold."""
-    cases: list[Mutant | None] = [None, *MUTANTS]
     while progress.more():
-        mutant = cases[progress.run.done]
-        number, why = caught_after(mutant, progress.run.seed)
-        if mutant is None:
-            wrong = (f"the package as it is: {why} (schedule {number})",) if number else ()
-        else:
-            print(f"  {mutant.name}: {f'after {number}: {why}' if number else 'SURVIVED'}")
-            wrong = () if number else (f"{mutant.name} ({mutant.file}) is not noticed",)
-            progress.most("schedules", number)
+        place = progress.run.done
+        wrong = _lacking(progress, MUTANTS[place - 1]) if place else _whole(progress)
         progress.advance(1, failures=wrong)
 
 
 def figures(run: Run) -> tuple[Figure, ...]:
-    """The most schedules that a mutant needed."""
-    most = run.counts.get("schedules", 0)
-    assert not isinstance(most, dict)
+    """The most schedules that a mutant needed, and who noticed how many."""
+    counts = {name: n for name, n in run.counts.items() if not isinstance(n, dict)}
     name = "most schedules until a missing guard is noticed"
-    return (Figure(name=name, unit="", target=float(SCHEDULES), ours=float(most)),)
+    schedules = float(counts.get("schedules", 0))
+    return (
+        Figure(name=name, unit="", target=float(SCHEDULES), ours=schedules),
+        *(
+            Figure(name=f"missing guards {who}", unit="", ours=float(counts.get(who, 0)))
+            for who in ("noticed by schedules", "noticed by tests")
+        ),
+    )
 
 
 PART = Part(

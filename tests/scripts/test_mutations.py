@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.soak.mutants import MUTANTS, Mutant
-from scripts.soak.mutations import caught_after, mutated, without
+from scripts.soak.mutants import SIMULATION, Mutant
+from scripts.soak.mutations import MUTANTS, caught_after, failing, mutated, without
 from toolkit.model.errors import DataError
 
 
@@ -47,3 +47,21 @@ def test_a_missing_guard_is_noticed() -> None:
 
     assert 1 <= number <= 20
     assert "durable" in why
+
+
+def test_every_detector_is_there() -> None:
+    """What must notice is the simulation or a file of tests, and no guard stands twice."""
+    root = Path(__file__).resolve().parents[2]
+    files = {mutant.detector for mutant in MUTANTS} - {SIMULATION}
+
+    assert [] == [file for file in sorted(files) if not (root / file).is_file()]
+    assert len(MUTANTS) == len({mutant.name for mutant in MUTANTS})
+
+
+@pytest.mark.timeout(120)
+def test_a_missing_guard_is_noticed_by_its_test() -> None:
+    """Where no schedule can notice, the named tests do; on the package as it is they pass."""
+    mutant = next(one for one in MUTANTS if one.name == "a key that cannot pay is not chosen")
+
+    assert "" == failing(None, (mutant.detector,))
+    assert failing(mutant, (mutant.detector,)).startswith("tests/tx/test_key_pool.py::")
