@@ -6,7 +6,15 @@ from pathlib import Path
 
 from scripts.bench.figures import Figure
 from scripts.soak.record import Part, Progress, Run
-from scripts.soak.rig import live, scratch, sealed, wrongs
+from scripts.soak.rig import (
+    bytes_figure,
+    count_bytes,
+    live,
+    next_profile,
+    scratch,
+    sealed,
+    wrongs,
+)
 from scripts.soak.sender import Errand
 from toolkit.devnet.faults import FaultRates, FaultScript
 from toolkit.devnet.strict_node import StrictNode
@@ -35,13 +43,15 @@ DEEPEST_GAP = 64
 HEALS_A_NODE = 20
 
 
-async def campaign(progress: Progress, *, payments: int, seed: int) -> list[str]:
+async def campaign(
+    progress: Progress, *, payments: int, seed: int, profile: str = "geth"
+) -> list[str]:
     """Send so many payments through the faults, with a restart every 500; what went wrong."""
     script = FaultScript(
         seed=seed, rates=RATES, reorg_every=REORG_EVERY, reorg_depth=REORG_DEPTH, hold_s=2.0
     )
     async with (
-        sealed(profile="geth", seed=seed, keys=KEYS, faults=script) as node,
+        sealed(profile=profile, seed=seed, keys=KEYS, faults=script) as node,
         scratch() as folder,
     ):
         told = None
@@ -52,6 +62,7 @@ async def campaign(progress: Progress, *, payments: int, seed: int) -> list[str]
             progress.add({"lives": 1})
         script.rates, script.reorg_every = FaultRates(), 0
         found = [f"seed {seed}: {wrong}" for wrong in await wrongs(node, folder, payments)]
+        count_bytes(progress, folder)
         for (_, kind), count in script.struck.items():
             progress.add({f"fault {kind.value}": count})
     return found
@@ -109,7 +120,8 @@ def work(progress: Progress) -> None:
         if progress.limit_s:
             payments = min(payments, 200)
         seed = progress.next_seed + 1
-        found = asyncio.run(campaign(progress, payments=payments, seed=seed))
+        profile = next_profile(progress)
+        found = asyncio.run(campaign(progress, payments=payments, seed=seed, profile=profile))
         rng = random.Random(seed)  # noqa: S311 - depths of gaps
         for depth in [DEEPEST_GAP, *(rng.randint(1, DEEPEST_GAP) for _ in range(HEALS_A_NODE))]:
             progress.most("blocks to heal a gap", asyncio.run(heal(depth, seed)))
@@ -128,6 +140,7 @@ def figures(run: Run) -> tuple[Figure, ...]:
     assert not isinstance(blocks, dict)
     return (
         Figure(name="faults that struck the senders", unit="", ours=struck),
+        *bytes_figure(run),
         Figure(
             name=f"most blocks to heal one of {gaps} gaps of up to {DEEPEST_GAP} nonces",
             unit="",

@@ -7,7 +7,15 @@ from pathlib import Path
 
 from scripts.bench.figures import Figure
 from scripts.soak.record import Part, Progress, Run
-from scripts.soak.rig import live, scratch, sealed, wrongs
+from scripts.soak.rig import (
+    bytes_figure,
+    count_bytes,
+    live,
+    next_profile,
+    scratch,
+    sealed,
+    wrongs,
+)
 from scripts.soak.sender import Errand
 from toolkit.devnet.strict_node import StrictNode
 from toolkit.tx.stages import Stage
@@ -35,7 +43,7 @@ def doom(rng: random.Random) -> tuple[str, int, int]:
 
 
 async def campaign(
-    progress: Progress, *, kills: int, payments: int, seed: int
+    progress: Progress, *, kills: int, payments: int, seed: int, profile: str = "geth"
 ) -> tuple[list[str], int]:
     """Kill lives on one node until so many have died, let the last one finish, compare.
 
@@ -43,7 +51,7 @@ async def campaign(
         What went wrong, and how many have died.
     """
     rng = random.Random(seed)  # noqa: S311 - when to kill, no secret
-    async with sealed(profile="geth", seed=seed, keys=KEYS) as node, scratch() as folder:
+    async with sealed(profile=profile, seed=seed, keys=KEYS) as node, scratch() as folder:
         died, found = 0, []
         while died < kills:
             stage, passes, patience = doom(rng)
@@ -59,6 +67,7 @@ async def campaign(
             told = await live(_errand(node, folder, payments, "", 0, 0))
             found += [f"seed {seed}, the last life: {told.failed}"] if told.failed else []
         found += [f"seed {seed}: {wrong}" for wrong in await wrongs(node, folder, payments)]
+        count_bytes(progress, folder)
     progress.add({"payments": payments})
     return found, died
 
@@ -101,6 +110,7 @@ def work(progress: Progress) -> None:
                 kills=kills,
                 payments=kills * PAYMENTS_A_KILL,
                 seed=progress.next_seed + 1,
+                profile=next_profile(progress),
             )
         )
         progress.advance(max(died, 1), failures=tuple(found))
@@ -116,6 +126,7 @@ def figures(run: Run) -> tuple[Figure, ...]:
     found = [
         Figure(name="payments that were compared with the chain", unit="", ours=float(payments)),
         Figure(name=f"fewest kills at one of {len(at)} stages", unit="", ours=fewest),
+        *bytes_figure(run),
     ]
     if times:
         name = f"process start to first resend, {LONG:,} journal entries or more"

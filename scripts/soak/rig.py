@@ -13,11 +13,20 @@ from pathlib import Path
 import msgspec
 
 from scripts.bench.checkout import ROOT
+from scripts.bench.figures import Figure
+from scripts.soak.record import Progress, Run
 from scripts.soak.sender import PAYEE, Errand, Ledger, Life
 from toolkit.devnet.faults import FaultScript
 from toolkit.devnet.strict_node import StrictNode, open_strict_node
+from toolkit.journal.sqlite import read_entries
+from toolkit.tx.events import KIND_OF, Prepared
 
+PROFILES = ("geth", "reth")
+"""Whose rules the nodes of a soak's campaigns have, in turn."""
+MOST_BYTES = 1.02
+"""Distinct signed bytes a request without a fee rise; one is what is needed."""
 SEAL_S = 0.15
+_ALIKE = "bytes without a fee rise"
 LIFE_S = 600.0
 """A life that takes longer has lost something: nothing is stuck for that long."""
 
@@ -101,6 +110,47 @@ async def wrongs(node: StrictNode, folder: Path, payments: int) -> list[str]:
         if pending != latest or node.pool.queued(account.address):
             found.append(f"{account.address} has mined {latest} and pending {pending}")
     return found
+
+
+def next_profile(progress: Progress) -> str:
+    """The rules of the campaign that begins now; counts it."""
+    begun = progress.run.counts.get("campaigns", 0)
+    assert isinstance(begun, int)
+    profile = PROFILES[begun % len(PROFILES)]
+    progress.add({"campaigns": 1, f"campaigns on {profile}": 1})
+    return profile
+
+
+def count_bytes(progress: Progress, folder: Path) -> None:
+    """Count the requests that were signed, and their bytes: those that outbid all before, or not.
+
+    All that is broadcast is in the journal first, so there are no other bytes.
+    """
+    highest: dict[str, int] = {}
+    alike = 0
+    for entry in read_entries(folder / "journal.db", KIND_OF[Prepared]):
+        event = msgspec.json.decode(entry.data, type=Prepared)
+        cap, before = event.signed.unsigned.fee_cap, highest.get(event.request_id)
+        alike += before is not None and cap <= before
+        highest[event.request_id] = cap if before is None else max(cap, before)
+    progress.add({"requests signed": len(highest), _ALIKE: alike})
+
+
+def bytes_figure(run: Run) -> tuple[Figure, ...]:
+    """Distinct bytes a request, those that bid more than all before them left out."""
+    requests, alike = run.counts.get("requests signed", 0), run.counts.get(_ALIKE, 0)
+    assert not isinstance(requests, dict)
+    assert not isinstance(alike, dict)
+    if not requests:
+        return ()
+    return (
+        Figure(
+            name=f"distinct bytes a request without a fee rise, {requests:,} requests",
+            unit="",
+            target=MOST_BYTES,
+            ours=1 + alike / requests,
+        ),
+    )
 
 
 async def _paid(node: StrictNode) -> Counter[int]:
