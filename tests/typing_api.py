@@ -113,6 +113,10 @@ async def many_of_each(one: tk.Signer, other: tk.Signer, request: tk.Transaction
         await then.speed_up(urgency=tk.Urgency.NEXT_BLOCK)
         await then.replace(request)
         await then.wait(confirmations=2)
+        session.follow()
+        again = session.sent(first.request_id)
+        assert_type(again, tk.Sent)
+        assert_type(again.status().state, str)
 
 
 async def bundling(session: tk.Session, request: tk.TransactionRequest, pending: str) -> str:

@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 MOST_COST_WEI = ether(1_000)
 """The highest `max_cost_wei` that can be asked for: one attempt never costs more than that."""
 
+ANSWER_PATIENCE_S = 2.0
+"""How long opening, and a head moved by hand, wait for answers of nodes and relays."""
+
 
 @runtime_checkable
 class RelayAddress(Protocol):
@@ -296,7 +299,7 @@ class Session:
         """
         try:
             async with self._driver.owned():
-                await self.scheduler.start()
+                await self.scheduler.start(patience_s=ANSWER_PATIENCE_S)
                 change = await self._follower.poll()
                 if change is not None:
                     await self.submitter.on_head(change)
@@ -316,7 +319,9 @@ class Session:
             self._driver.start()
 
     async def _digest(self, change: HeadChange) -> None:
-        await self.scheduler.on_head(change)
+        # Who drives by hand looks for what was sent; who follows must not miss the next head.
+        patience_s = ANSWER_PATIENCE_S if self._driver.by_hand else 0.0
+        await self.scheduler.on_head(change, patience_s=patience_s)
         await self.submitter.on_head(change)
 
     def _destinations(self, visibility: Visibility | None) -> tuple[Destination, ...]:

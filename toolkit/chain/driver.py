@@ -32,6 +32,11 @@ class HeadDriver:
         self._failure: BaseException | None = None
         self._cancels = False  # we cancelled the owner, and it has not noticed yet
 
+    @property
+    def by_hand(self) -> bool:
+        """Whether a caller has taken the wheel."""
+        return self._by_hand
+
     @asynccontextmanager
     async def owned(self) -> AsyncGenerator[None, None]:
         """Run as long as the caller's block; what ends the following ends the block, and is raised.

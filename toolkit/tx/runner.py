@@ -44,12 +44,16 @@ from toolkit.tx.events import (
     Sign,
     SigningFailed,
 )
+from toolkit.tx.hand_overs import HandOvers
 from toolkit.tx.lane import step
 from toolkit.tx.lane_state import LaneState
 from toolkit.tx.line import Line
 from toolkit.tx.recovery import end_key
 from toolkit.tx.stages import Stage
 from toolkit.tx.tasks import together
+
+MOST_UNDERWAY = 64
+"""Hand-overs of one lane that one destination may leave unanswered; more wait for their turn."""
 
 
 class LaneRunner:
@@ -71,6 +75,7 @@ class LaneRunner:
         causes: Mapping[str, int],
         mode: Mode,
         reached: Callable[[Stage], None],
+        hand_overs: HandOvers,
     ) -> None:
         self.state = state
         self.lock = asyncio.Lock()
@@ -89,6 +94,8 @@ class LaneRunner:
         self._log = log_of(__name__, mode).bind(lane=state.lane)
         self._errors: dict[str, ToolkitError] = {}
         self._reached = reached
+        self._hand_overs = hand_overs
+        self._gates: dict[str, asyncio.Semaphore] = {}
 
     @property
     def idle(self) -> bool:
@@ -229,7 +236,37 @@ class LaneRunner:
             for (_, name), send in waiting.items():
                 self._answer(send, name, Answer(Exposure.UNKNOWN))
 
+    async def launch(self, sends: Sequence[Send]) -> list[asyncio.Task[None]]:
+        """Make everything durable, then let each attempt go its ways; nobody has to wait for it.
+
+        Raises:
+            JournalUnavailable, LeaseLost: it could not be made durable, so nothing was sent.
+        """
+        try:
+            await self._journal.commit()
+            self._reached(Stage.DURABLE)
+            ways = [(send, self._destination(n)) for send in sends for n in send.destinations]
+        except BaseException:
+            self.abandon(sends)
+            raise
+        return [self._hand_overs.start(self._go(send, to)) for send, to in ways]
+
+    async def _go(self, send: Send, destination: Destination) -> None:
+        waiting = {(send.signed.hash, destination.name): send}
+        try:
+            await self._hand_over(send, destination, waiting)
+        finally:
+            if waiting:
+                self._answer(send, destination.name, Answer(Exposure.UNKNOWN))
+
     async def _hand_over(
+        self, send: Send, destination: Destination, waiting: dict[tuple[Hash, str], Send]
+    ) -> None:
+        gate = self._gates.setdefault(destination.name, asyncio.Semaphore(MOST_UNDERWAY))
+        async with gate:
+            await self._hand_over_now(send, destination, waiting)
+
+    async def _hand_over_now(
         self, send: Send, destination: Destination, waiting: dict[tuple[Hash, str], Send]
     ) -> None:
         attempt = Attempt(

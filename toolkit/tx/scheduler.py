@@ -36,6 +36,7 @@ from toolkit.tx.events import (
     Send,
 )
 from toolkit.tx.followers import Followers
+from toolkit.tx.hand_overs import HandOvers
 from toolkit.tx.handle import BundleLease, Sent, Track
 from toolkit.tx.lane import open_lane
 from toolkit.tx.lane_state import LaneState
@@ -132,8 +133,14 @@ class TransactionScheduler:
         self._followers = Followers()
         self._releasing = asyncio.Lock()
         self._counts: Counter[str] = Counter()
+        self._hand_overs = HandOvers()
         self._watch = Watch(
-            node, HeadQuotes(oracle), self._runners, reached=self._reached, dry=mode is Mode.DRY
+            node,
+            HeadQuotes(oracle),
+            self._runners,
+            reached=self._reached,
+            hand_overs=self._hand_overs,
+            dry=mode is Mode.DRY,
         )
         self._checkpointed = 0
         self._closed = False
@@ -144,8 +151,11 @@ class TransactionScheduler:
             node, journal, signers=signers, mode=mode, chain_id=chain_id, config=config, floor=self
         )
 
-    async def start(self) -> None:
+    async def start(self, *, patience_s: float | None = None) -> None:
         """Rebuild every lane from the journal, then resend what may not have been sent.
+
+        Args:
+            patience_s: how long it waits for answers to that; None without a limit.
 
         Raises:
             ConfigError: the journal is of another chain, or has open requests of an account or for
@@ -175,7 +185,7 @@ class TransactionScheduler:
         for lane, end in recovered.unreported:
             if lane in self._runners:
                 self._runners[lane].report(end)
-        await self._show(head, reorged=True)
+        await self._show(head, reorged=True, patience_s=patience_s)
 
     async def send(
         self,
@@ -262,8 +272,15 @@ class TransactionScheduler:
             )
         return self.handle(self.runner(last.lane), request_id)
 
-    async def on_head(self, change: HeadChange) -> None:
+    async def on_head(self, change: HeadChange, *, patience_s: float | None = None) -> None:
         """Let one step of the chain take effect on every lane.
+
+        Returns when what was sent for it is answered, at the latest with the next head; answers
+        that come later are taken all the same.
+
+        Args:
+            change: what the chain did.
+            patience_s: how long it waits for answers; None without a limit.
 
         Raises:
             NodeError: the node could not be asked; the same change may be given again.
@@ -271,7 +288,7 @@ class TransactionScheduler:
         """
         self._require_open()
         head = change.added[-1] if change.added else await self._node.head()
-        await self._show(head, reorged=bool(change.reverted))
+        await self._show(head, reorged=bool(change.reverted), patience_s=patience_s)
 
     async def resume(self, sender: Address) -> None:
         """Let a halted lane go on, after somebody has looked at why it halted.
@@ -374,7 +391,9 @@ class TransactionScheduler:
         try:
             # What could not be written was never sent, and `_journal_lost` tells who waits.
             with suppress(JournalUnavailable, LeaseLost):
+                await self._hand_overs.cancel()
                 await self._journal.commit()
+                self._hand_overs.raise_failure()
         finally:
             self._stop(
                 LaneHalted("the scheduler is closed; what is open goes on at its next start")
@@ -445,17 +464,25 @@ class TransactionScheduler:
         await self._watch.refresh(runner)
 
     async def release_followers(self) -> None:
-        """Let go, or cancel, every request whose predecessor has ended."""
+        """Let go, or cancel, every request whose predecessor has ended; wait for the answers."""
+        sent = await self._release_all()
+        if sent:
+            await asyncio.wait(sent)
+            self._hand_overs.raise_failure()
+
+    async def _release_all(self) -> list[asyncio.Task[None]]:
+        sent: list[asyncio.Task[None]] = []
         while self._followers.due:
             async with self._releasing:
-                await self._release_due()
+                sent += await self._release_due()
+        return sent
 
-    async def _release_due(self) -> None:
+    async def _release_due(self) -> list[asyncio.Task[None]]:
         due, out = self._followers.due, list[tuple[LaneRunner, list[Send]]]()
 
-        async def deliver(what: tuple[LaneRunner, list[Send]]) -> None:
+        async def launch(what: tuple[LaneRunner, list[Send]]) -> list[asyncio.Task[None]]:
             out.remove(what)  # from here on the runner answers for them
-            await what[0].deliver(what[1])
+            return await what[0].launch(what[1])
 
         try:
             while due:
@@ -464,7 +491,8 @@ class TransactionScheduler:
                     async with runner.lock:
                         out.append((runner, await runner.advance(due[0])))
                 due.popleft()
-            await together([deliver(what) for what in out])
+            launched = await together([launch(what) for what in out])
+            return [task for tasks in launched for task in tasks]
         finally:
             for runner, sends in out:  # cut off before
                 runner.abandon(sends)
@@ -513,12 +541,15 @@ class TransactionScheduler:
 
     # Lanes.
 
-    async def _show(self, head: Head, *, reorged: bool) -> None:
-        await self._watch.show(head, reorged=reorged, after=self._settle_head)
+    async def _show(self, head: Head, *, reorged: bool, patience_s: float | None) -> None:
+        await self._watch.show(
+            head, reorged=reorged, after=self._settle_head, patience_s=patience_s
+        )
 
-    async def _settle_head(self) -> None:
-        await self.release_followers()
+    async def _settle_head(self) -> list[asyncio.Task[None]]:
+        sent = await self._release_all()
         self._checkpoint_if_due()
+        return sent
 
     def _checkpoint_if_due(self) -> None:
         open_requests = sum(len(runner.state.jobs) for runner in self._runners.values())
@@ -548,6 +579,7 @@ class TransactionScheduler:
             causes=recovered.seqs,
             mode=self._mode,
             reached=self._reached,
+            hand_overs=self._hand_overs,
         )
         self._runners[address] = runner
         self._opening = opened

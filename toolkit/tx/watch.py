@@ -8,6 +8,7 @@ import msgspec
 from toolkit.model.chain import Address, Head
 from toolkit.model.errors import NodeError
 from toolkit.tx.events import Observed
+from toolkit.tx.hand_overs import HandOvers
 from toolkit.tx.observer import ChainQueries, observe, runs_code
 from toolkit.tx.pulse import Pulse
 from toolkit.tx.quotes import HeadQuotes
@@ -32,6 +33,7 @@ class Watch:
         runners: Mapping[Address, LaneRunner],
         *,
         reached: Callable[[Stage], None],
+        hand_overs: HandOvers,
         dry: bool,
     ) -> None:
         self.quotes = quotes
@@ -40,17 +42,28 @@ class Watch:
         self._node = node
         self._runners = runners
         self._reached = reached
+        self._hand_overs = hand_overs
         self._dry = dry
         self._showing = asyncio.Lock()
 
     async def show(
-        self, head: Head, *, reorged: bool, after: Callable[[], Awaitable[None]]
+        self,
+        head: Head,
+        *,
+        reorged: bool,
+        after: Callable[[], Awaitable[list[asyncio.Task[None]]]],
+        patience_s: float | None,
     ) -> None:
         """Let every busy lane look and act, then do what is to be done `after` each head.
+
+        Then waits for the answers to what was sent for it, up to the next head or `patience_s`:
+        a destination that is silent must not hide the chain.
 
         Raises:
             NodeError: for some lane the node could not be asked; the same head may be shown again.
         """
+        self._hand_overs.newer_head()
+        sent: list[asyncio.Task[None]] = []
         async with self._showing:
             self.head = head
             self._reached(Stage.HEAD)
@@ -59,13 +72,15 @@ class Watch:
             busy = [runner for runner in self._runners.values() if not runner.idle]
             # Fees and lanes are asked about at the same time; each lane then takes the fees.
             fees = [self._prefetch(head)] if busy else []
-            looks = [self._observe(runner, head) for runner in busy]
+            looks = [self._observe(runner, head, sent) for runner in busy]
             failures = await together(_failure_of(one) for one in (*fees, *looks))
-            await after()
-        for failure in failures:
-            if failure is not None:
-                raise failure
-        self.heads.beat()
+            sent += await after()
+        failure = next((one for one in failures if one is not None), None)
+        if failure is None:
+            self.heads.beat()
+        await self._hand_overs.answered(sent, patience_s=patience_s)
+        if failure is not None:
+            raise failure
 
     async def refresh(self, runner: LaneRunner) -> None:
         """Look at the chain before an idle lane acts, under its lock.
@@ -81,14 +96,16 @@ class Watch:
     async def _prefetch(self, head: Head) -> None:
         await self.quotes.at(head)
 
-    async def _observe(self, runner: LaneRunner, head: Head) -> None:
+    async def _observe(
+        self, runner: LaneRunner, head: Head, sent: list[asyncio.Task[None]]
+    ) -> None:
         observed = await self._look(runner, head)
         self._reached(Stage.LOOKED)
         async with runner.lock:
             sends = await runner.advance(observed)
             self._saw(runner, head)
         self._reached(Stage.OBSERVED)
-        await runner.deliver(sends)
+        sent += await runner.launch(sends)
 
     async def _look(self, runner: LaneRunner, head: Head) -> Observed:
         state = runner.state
