@@ -21,7 +21,11 @@ from toolkit.model.errors import DataError
 RESULTS = ROOT / "scripts" / "bench" / "results"
 FIGURES = ROOT / "docs" / "FIGURES.md"
 SEED = 1
-AREA_TIMEOUT_S = {"clone": clone.TIMEOUT_S, "journal": journal.TIMEOUT_S}
+AREA_TIMEOUT_S = {
+    "clone": clone.TIMEOUT_S,
+    "journal": journal.TIMEOUT_S,
+    "scheduler": scheduler.TIMEOUT_S,
+}
 DEFAULT_TIMEOUT_S = 60
 AREAS: dict[str, Callable[[int], Awaitable[Measured]]] = {
     "clone": clone.measure,

@@ -1,7 +1,8 @@
 """Accept, journal with fsync, sign, send: beside web3's own loop; and one lane's window kept full.
 
 Both use the same stub of a node, in this process, that takes 1 ms for each answer. web3 asks for
-each nonce, signs and sends, one transaction of a key after the other, and keeps no journal.
+each nonce, signs and sends, one transaction of a key after the other, and keeps no journal. With
+blocks the same keys have windows of 16, and a caller goes on only when its receipt was read.
 """
 
 import asyncio
@@ -19,50 +20,33 @@ from web3.middleware import SignAndSendRawMiddlewareBuilder
 from web3.providers.async_base import AsyncBaseProvider
 from web3.types import RPCEndpoint, RPCResponse, TxParams
 
+from scripts.bench import restart
 from scripts.bench.figures import Figure, Measured
+from scripts.bench.stub_chain import RPC_S, BlockNode, StubNode, sealing
 from scripts.bench.timing import versions
 from toolkit.chain.hashing import checksum
 from toolkit.chain.signer import LocalSigner
 from toolkit.journal.log import Journal
 from toolkit.journal.memory import MemoryBackend
 from toolkit.journal.sqlite import SqliteBackend
-from toolkit.model.chain import Address, Hash, HeadChange, Mode
-from toolkit.model.tx import Attempt, Exposure, TransactionRequest, Urgency
+from toolkit.model.chain import Address, HeadChange, Mode
+from toolkit.model.tx import Confirmed, TransactionRequest, Urgency
 from toolkit.testing.fakes import ETHER, FRIEND, GWEI, OWNER, InlineJournal, Mempool, World
 from toolkit.tx.config import SchedulerConfig
 from toolkit.tx.scheduler import TransactionScheduler
 
+TIMEOUT_S = 400
 KEYS = 16
 TRANSACTIONS = 4_000
 PEER_TRANSACTIONS = 480
 CALLERS = 32
 """Calls of `send` under way at once: what one busy bot has, and few enough to see latency."""
-RPC_S = 0.001
 WINDOW = 16
 BLOCKS = 50
 BLOCK_S = 12.0
 DISTANCES_S = (0.001, 0.3, 1.0)
 US, MS = 1e6, 1e3
 _BLOCK: Any = {"number": "0x0", "baseFeePerGas": hex(10 * GWEI)}
-
-
-class StubNode(World):
-    """A node that answers after 1 ms and a pool that takes everything; no block ever comes."""
-
-    def __init__(self) -> None:
-        super().__init__(random.Random(0))  # noqa: S311 - its block's hash
-        self.name, self.exposure = "public", Exposure.PUBLIC
-        self.sent_at: dict[Hash, float] = {}
-
-    async def pause(self) -> None:
-        """Be 1 ms away."""
-        await asyncio.sleep(RPC_S)
-
-    async def send(self, attempt: Attempt, *, target_block: int) -> None:
-        """Take the bytes and note when they came."""
-        del target_block
-        self.sent_at[attempt.signed.hash] = time.perf_counter()
-        await self.pause()
 
 
 class StubProvider(AsyncBaseProvider):
@@ -157,6 +141,51 @@ async def throughput(seed: int, transactions: int = TRANSACTIONS) -> tuple[float
         async with asyncio.TaskGroup() as group:
             for first in range(CALLERS):
                 group.create_task(caller(range(first, transactions, CALLERS)))
+        taken = time.perf_counter() - start
+        await scheduler.close()
+        await journal.close()
+    assert transactions == len(node.sent_at)
+    return taken / transactions, sorted(waits)[len(waits) * 99 // 100]
+
+
+async def mined_throughput(
+    seed: int, transactions: int = TRANSACTIONS, in_flight: int = WINDOW
+) -> tuple[float, float]:
+    """The same with blocks: seconds a transaction, each sent when an earlier one's end is told.
+
+    As many callers a key as its window has places; the second figure is accept to sent, p99.
+    """
+    rng = random.Random(seed)  # noqa: S311 - these keys hold nothing
+    signers = [LocalSigner("0x" + rng.randbytes(32).hex()) for _ in range(KEYS)]
+    node, callers = BlockNode(rng), KEYS * in_flight
+    waits: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        journal = Journal(SqliteBackend(Path(folder) / "journal.db"))
+        scheduler = TransactionScheduler(
+            node,
+            signers=signers,
+            journal=journal,
+            oracle=node,
+            chain_id=1,
+            mode=Mode.DEV,
+            config=SchedulerConfig(max_cost_wei=ETHER, max_in_flight=WINDOW),
+            public=node,
+        )
+        await scheduler.start()
+
+        async def caller(own: range) -> None:
+            for number in own:
+                request = _payment(signers[number % KEYS].address)
+                asked = time.perf_counter()
+                sent = await scheduler.send(request, simulate=False)
+                outcome = await sent.wait()
+                assert isinstance(outcome, Confirmed), outcome
+                waits.append(node.sent_at[outcome.tx_hash] - asked)
+
+        start = time.perf_counter()
+        async with sealing(node, scheduler), asyncio.TaskGroup() as group:
+            for first in range(callers):
+                group.create_task(caller(range(first, transactions, callers)))
         taken = time.perf_counter() - start
         await scheduler.close()
         await journal.close()
@@ -260,6 +289,7 @@ async def measure(seed: int) -> Measured:
     """Measure throughput beside the peer's, then the window at three distances."""
     await throughput(seed, 200)  # warm
     a_transaction, slowest = await throughput(seed)
+    mined, mined_slowest = await mined_throughput(seed)
     peer = await peer_throughput(seed)
     full = await asyncio.to_thread(lambda: [window(distance) for distance in DISTANCES_S])
     status = await status_cost()
@@ -288,13 +318,27 @@ async def measure(seed: int) -> Measured:
                 target=50,
                 ours=slowest * MS,
             ),
+            Figure(
+                name=f"the same with windows of {WINDOW} that blocks of 100-200 ms reopen,"
+                f" receipts read (at most {KEYS * WINDOW} a block)",
+                unit="µs",
+                target=1_000,
+                ours=mined * US,
+            ),
+            Figure(
+                name=f"of these, accepted to sent, 99th percentile, {KEYS * WINDOW} at once as a"
+                " block comes",
+                unit="ms",
+                ours=mined_slowest * MS,
+            ),
             *short,
+            *await restart.figures(seed),
             Figure(name="the hash of one of 1,000 in flight", unit="µs", ours=status * US),
         ),
         peers=versions("web3", "eth-account"),
         not_covered=(
             "a node behind a network: the stub answers in this process, 1 ms later",
-            "heads during the throughput burst: no block comes, and the window has room for all",
+            "a web3 loop that waits for receipts: beside the one with blocks there is no peer",
             "windows in real time: their 12 s blocks and distances are on a virtual clock",
         ),
     )

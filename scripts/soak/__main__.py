@@ -1,13 +1,16 @@
 """Soaks: the full sizes, in bounded time; one JSON a run in scripts/soak/results/.
 
-`python -m scripts.soak [--area NAME] [--seed N]`. SOAK_S bounds a sampling run in seconds (default
-600, shared by the parts of an area), 0 means the full size. A run that was cut short is gone on
-with by the next one of the same commit. Exits 1 when anything fell short.
+`python -m scripts.soak [--area NAME] [--seed N]`, or `make soak [AREA=NAME]`; without an area all
+parts run in turn. SOAK_S bounds a sampling run in seconds (default 600), 0 means the full size; the
+parts share what is left when their turn comes. A run that was cut short is gone on with by the next
+one of the same commit. Exits 1 when anything fell short.
 """
 
 import argparse
 import os
 import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from scripts.bench.__main__ import FIGURES
@@ -28,6 +31,7 @@ PARTS: dict[str, Part] = {
 AREAS: dict[str, tuple[str, ...]] = {
     **{name: (name,) for name in PARTS},
     "scheduler": tuple(name for name in PARTS if name.startswith("scheduler-")),
+    "all": tuple(PARTS),
 }
 FIRST_SEED = {"run": 2}  # two runs a seed, from seed 1
 DEFAULT_S = 600.0
@@ -51,15 +55,25 @@ def soak(name: str, *, limit_s: float, seed: int | None, folder: Path = RESULTS)
     return run.failed == 0
 
 
+def shared(
+    names: Sequence[str], limit_s: float, clock: Callable[[], float] = time.monotonic
+) -> Iterator[tuple[str, float]]:
+    """Each part with its seconds, an equal share of what is left at its turn; 0: no limit."""
+    end = clock() + limit_s
+    for place, name in enumerate(names):
+        # A second at least: 0 would mean the full size.
+        yield name, max(1.0, (end - clock()) / (len(names) - place)) if limit_s else 0.0
+
+
 def main() -> int:
-    """Run one area's parts in turn."""
+    """Run one area's parts in turn, or all there are."""
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
-    parser.add_argument("--area", choices=sorted(AREAS), default="run")
+    parser.add_argument("--area", choices=sorted(AREAS), default="all")
     parser.add_argument("--seed", type=int, help="the first seed of a new run")
     arguments = parser.parse_args()
-    names = AREAS[arguments.area]
-    limit_s = float(os.environ.get("SOAK_S", DEFAULT_S)) / len(names)
-    held = [soak(name, limit_s=limit_s, seed=arguments.seed) for name in names]
+    limit_s = float(os.environ.get("SOAK_S", DEFAULT_S))
+    turns = shared(AREAS[arguments.area], limit_s)
+    held = [soak(name, limit_s=share, seed=arguments.seed) for name, share in turns]
     return 0 if all(held) else 1
 
 

@@ -223,6 +223,18 @@ MUTANTS: tuple[Mutant, ...] = (
         "        pass\n",
     ),
     Mutant(
+        "what is not wanted any more is not handed out",
+        SIGNING,
+        "    if not job.unwanted:\n        return job.last\n",
+        "    if True:\n        return job.last\n",
+    ),
+    Mutant(
+        "an empty transfer that everybody refuses is followed by another",
+        SIGNING,
+        " or (last.cancels and last.refused))",
+        ")",
+    ),
+    Mutant(
         "what an author asked to hurry is bid higher",
         SIGNING,
         "return job.floor is not None or job.raise_fees",
@@ -239,6 +251,7 @@ MUTANTS: tuple[Mutant, ...] = (
         SPENT,
         "reorged = event.reorged or fallen >= FALLEN_PATIENCE_HEADS",
         "reorged = event.reorged or fallen >= 1",
+        "tests/tx/test_lane_spent.py",
     ),
     Mutant(
         "a reorg gives nonces back",

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from scripts.soak import record
-from scripts.soak.__main__ import AREAS, PARTS
+from scripts.soak.__main__ import AREAS, PARTS, shared
 from scripts.soak.demo import NEEDED, SEEDS, case, shortfalls
 from scripts.soak.record import Part, Progress, Run, area_result, begin
 
@@ -56,6 +56,20 @@ def test_the_scheduler_is_soaked_part_by_part() -> None:
     """The area runs all of its parts, and each part is an area of its own."""
     assert set(AREAS["scheduler"]) == {name for name in PARTS if name.startswith("scheduler-")}
     assert all((name,) == AREAS[name] for name in PARTS)
+    assert tuple(PARTS) == AREAS["all"]
+
+
+def test_parts_share_the_time_that_is_left() -> None:
+    """What a part does not need the next ones have; the full size has no limit."""
+    now = [100.0]
+    turns = shared(["a", "b", "c"], 90.0, lambda: now[0])
+    first = next(turns)
+    now[0] += 10
+    second = next(turns)
+    now[0] += 200
+
+    assert [("a", 30.0), ("b", 40.0), ("c", 1.0)] == [first, second, next(turns)]
+    assert [("a", 0.0), ("b", 0.0)] == list(shared(["a", "b"], 0.0))
 
 
 def test_a_run_ends_at_its_full_size(tmp_path: Path) -> None:
