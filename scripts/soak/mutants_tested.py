@@ -4,7 +4,7 @@ The simulation kills and restarts, but it has no second process, no second chain
 honest node; what guards against those is taken out before the tests that are named here.
 """
 
-from scripts.soak.mutants import Mutant
+from scripts.soak.mutants import JOB, LANE, SIGNING, SPENT, Mutant
 
 LOG = "journal/log.py"
 CHAIN = "journal/chain.py"
@@ -283,5 +283,103 @@ TESTED: tuple[Mutant, ...] = (
         "        if len(poll.votes) + len(poll.errors) < self.quorum and",
         "        if False and",
         "tests/chain/test_quorum.py",
+    ),
+    Mutant(
+        "what everybody refuses for good is given up",
+        LANE,
+        "elif not attempt.cancels and (attempt.refused or not attempt.exposed):",
+        "elif not attempt.cancels and not attempt.exposed:",
+        "tests/tx/test_lane_stuck.py",
+    ),
+    Mutant(
+        "the nonce of what is given up goes to nothing",
+        LANE,
+        "draft.put(dead, cancel_asked=True, reason=",
+        "draft.put(dead, reason=",
+        "tests/tx/test_lane_stuck.py",
+    ),
+    Mutant(
+        "everybody has to refuse it",
+        JOB,
+        "        return all(\n            known is not",
+        "        return any(\n            known is not",
+        "tests/tx/test_lane_stuck.py",
+    ),
+    Mutant(
+        "who took it once has to insist",
+        JOB,
+        "(REFUSAL_PATIENCE if known > Exposure.UNKNOWN else 1)",
+        "1",
+        "tests/tx/test_lane_stuck.py",
+    ),
+    Mutant(
+        "who takes it again has not refused it",
+        LANE,
+        "refusals={} if event.exposure > Exposure.UNKNOWN else attempt.refusals,",
+        "refusals=attempt.refusals,",
+        "tests/tx/test_lane_stuck.py",
+    ),
+    Mutant(
+        "an author's cancellation has no other reason",
+        LANE,
+        "        elif job.cancelling:\n            draft.put(dead)\n",
+        "",
+        "tests/tx/test_lane_stuck.py",
+    ),
+    Mutant(
+        "what is too dear to outbid is sent as it is",
+        SIGNING,
+        "    if quote is None or bid(state, job, quote) is not None:\n",
+        "    if True:\n",
+        "tests/tx/test_lane_stuck.py",
+    ),
+    Mutant(
+        "of the unwanted only what is out is sent",
+        SIGNING,
+        "[one for one in reversed(job.tries) if one.exposed]",
+        "list(reversed(job.tries))",
+        "tests/tx/test_lane_stuck.py",
+    ),
+    Mutant(
+        "the older attempt is sent while a bump cannot be signed",
+        LANE,
+        "        hand_out_again(draft, draft.put(job, unsigned=event.message))\n",
+        "        draft.put(job, unsigned=event.message)\n",
+        "tests/tx/test_lane_stuck.py",
+    ),
+    Mutant(
+        "nothing goes on behind an end that was told",
+        SPENT,
+        "abandoned = job.abandoned or job.lost",
+        "abandoned = False",
+        "tests/tx/test_lane_spent.py",
+    ),
+    Mutant(
+        "an end without a name is not told while one may come",
+        SPENT,
+        "(final or not job.undecided) if job.lost",
+        "True if job.lost",
+        "tests/tx/test_lane_spent.py",
+    ),
+    Mutant(
+        "what may have been mined does not go on without a name",
+        SPENT,
+        "if job.undecided and final and not job.exposed:",
+        "if job.undecided and final:",
+        "tests/tx/test_lane_spent.py",
+    ),
+    Mutant(
+        "what nobody had goes on only when its nonce is final",
+        SPENT,
+        "if job.undecided and final and not job.exposed:",
+        "if job.undecided and not job.exposed:",
+        "tests/tx/test_lane_spent.py",
+    ),
+    Mutant(
+        "who waits for a name still expires",
+        LANE,
+        "if job.requeues or job.undecided]",
+        "if job.requeues]",
+        "tests/tx/test_lane_spent.py",
     ),
 )

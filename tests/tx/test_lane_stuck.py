@@ -113,9 +113,11 @@ def test_when_every_attempt_is_refused_nothing_is_stood_by(bench: Bench) -> None
 def test_a_refusal_gives_no_reason_to_what_its_author_cancelled(bench: Bench) -> None:
     """The reason tells who did not ask for it."""
     bench.answer("a", Exposure.UNKNOWN, Recovery.WAIT)
-    bench.do(CancelAsked(lane=ME, request_id="a"))
-    _refuse(bench, 0)
-    bench.observe(11, nonce=1, receipts=(bench.mined("a", 11),))
+    bench.step(CancelAsked(lane=ME, request_id="a"))
+    bench.do(SigningFailed(lane=ME, request_id="a", message="unplugged"))
+    _refuse(bench)
+    bench.observe(11)
+    bench.observe(12, nonce=1, receipts=(bench.mined("a", 12),))
 
     assert "" == getattr(bench.ends["a"], "reason", None)
 
