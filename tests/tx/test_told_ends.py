@@ -108,6 +108,7 @@ async def test_an_end_that_the_disk_refused_is_not_told(
     caplog.set_level(logging.INFO, "toolkit")
     scheduler = await desk.open()
     sent, behind = await scheduler.send(PAYMENT), await scheduler.send(PAYMENT)
+    unheld = (await scheduler.send(PAYMENT)).request_id
     waiting = [asyncio.create_task(one.wait()) for one in (sent, behind)]
     await turns()
     disk.full = True
@@ -118,7 +119,7 @@ async def test_an_end_that_the_disk_refused_is_not_told(
     assert [JournalUnavailable] * 3 == [type(one) for one in told]
     assert not any(entry.kind == "tx.outcome" for entry in disk.rows)
     with pytest.raises(JournalUnavailable, match="disk full"):
-        await scheduler.request(behind.request_id).wait()
+        await asyncio.wait_for(scheduler.request(unheld).wait(), 5)
     lost = [one.msg for one in caplog.records if one.levelno == logging.ERROR]
     assert [{"event": "journal_lost", "mode": "DEV", "why": "disk full"}] == lost
 

@@ -187,7 +187,7 @@ def test_a_destination_that_never_answers_hides_no_head(patience_s: float | None
         mined = world.spent
         await scheduler.close()
         await asyncio.wait([*heads, *calls], timeout=1.0)
-        hung = [task for task in heads[:-1] if not task.done()]
+        hung = asyncio.all_tasks() - {*heads[-1:], *calls, asyncio.current_task()}
         for task in (*heads, *calls):
             task.cancel()
         await asyncio.wait([*heads, *calls])
