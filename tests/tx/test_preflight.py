@@ -60,20 +60,26 @@ async def test_delegations_are_simulated_with_the_call() -> None:
     request = TransactionRequest(
         to=FRIEND, data="0x01", gas=90_000, type=4, authorization_list=(GRANT,)
     )
-    assert request == await with_gas(world, request, sender=OWNER.address, simulate=True)
+    assert request == await with_gas(
+        world, request, sender=OWNER.address, simulate=True, max_gas=2**24
+    )
     assert [request] == asked
 
     reverting = msgspec.structs.replace(request, data=REVERTING)
     with pytest.raises(CallReverted, match="says the contract"):
-        await with_gas(world, reverting, sender=OWNER.address, simulate=True)
+        await with_gas(world, reverting, sender=OWNER.address, simulate=True, max_gas=2**24)
 
 
 async def test_an_estimate_gets_a_fifth_more_except_of_a_plain_transfer() -> None:
     """State may change before inclusion; a transfer's cost does not."""
     world = World(random.Random(1))
-    plain = await with_gas(world, PAYMENT, sender=OWNER.address, simulate=True)
+    plain = await with_gas(world, PAYMENT, sender=OWNER.address, simulate=True, max_gas=2**24)
     call = await with_gas(
-        world, msgspec.structs.replace(PAYMENT, data="0x01"), sender=OWNER.address, simulate=True
+        world,
+        msgspec.structs.replace(PAYMENT, data="0x01"),
+        sender=OWNER.address,
+        simulate=True,
+        max_gas=2**24,
     )
 
     assert (21_000, 72_000) == (plain.gas, call.gas)

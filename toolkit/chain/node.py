@@ -12,7 +12,7 @@ from toolkit.chain.rpc import Rpc
 from toolkit.chain.tx_params import access_objects, authorization_objects
 from toolkit.model.chain import Address, Hash, Head, LogEntry, Receipt
 from toolkit.model.errors import ConfigError, NodeError, RpcError
-from toolkit.model.tx import TransactionRequest
+from toolkit.model.tx import AccessListItem, TransactionRequest
 
 Block = int | str  # a number, a tag such as "latest", or a 32-byte hash
 
@@ -100,18 +100,28 @@ class Node:
         data: str = "0x",
         sender: Address | None = None,
         value: int = 0,
+        gas: int | None = None,
+        access_list: Sequence[AccessListItem] = (),
         block: Block = "latest",
     ) -> str:
         """Execute without a transaction and return the output as 0x hex.
+
+        With `gas` it may use so much; clients differ in how they say that it was too little.
 
         Raises:
             CallReverted: with the decoded reason.
         """
         request = call_object(to=to, data=data, sender=sender, value=value)
+        if gas is not None:
+            request["gas"] = hex(gas)
+        if access_list:
+            request["accessList"] = access_objects(access_list)
         return answers.data(await self._ask("eth_call", request, block_id(block)))
 
     async def estimate_gas(self, request: TransactionRequest, *, sender: Address) -> int:
         """The node's estimate in gas units, on the latest block, without a margin.
+
+        Where the request states its gas, no more than that is tried.
 
         Raises:
             CallReverted: the transaction would fail.
@@ -120,6 +130,8 @@ class Node:
         fields = call_object(to=request.to, data=request.data, sender=sender, value=request.value)
         if request.access_list:
             fields["accessList"] = access_objects(request.access_list)
+        if request.gas is not None:
+            fields["gas"] = hex(request.gas)
         if request.authorization_list:  # each costs gas (EIP-7702)
             fields["authorizationList"] = authorization_objects(request.authorization_list)
         return answers.count(await self._ask("eth_estimateGas", fields))

@@ -35,6 +35,7 @@ from toolkit.model.errors import (
 )
 from toolkit.model.tx import (
     DYNAMIC_FEE_TYPES,
+    AccessListItem,
     Attempt,
     Exposure,
     FeeQuote,
@@ -227,6 +228,8 @@ class World:
         data: str = "0x",
         sender: Address | None = None,
         value: int = 0,
+        gas: int | None = None,
+        access_list: Sequence[AccessListItem] = (),
         block: int | str = "latest",
     ) -> str:
         """Succeed with nothing, or revert where the calldata is `REVERTING`."""

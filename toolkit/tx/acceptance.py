@@ -18,6 +18,7 @@ from toolkit.model.tx import (
     Urgency,
 )
 from toolkit.tx.config import SchedulerConfig
+from toolkit.tx.delegation import Delegations
 from toolkit.tx.events import DRY, Accepted, Ended, ReplaceAsked, Send
 from toolkit.tx.handle import Sent, Track
 from toolkit.tx.idempotency import KeyLocks
@@ -111,6 +112,9 @@ class Acceptance:
         self._config = config
         self._floor = floor
         self._keys = KeyLocks()
+        self.delegations = Delegations(
+            self._accounts, chain_id=chain_id, lane=lambda account: floor.runner(account).state
+        )
         self._rehearsed: dict[str, tuple[str, Sent]] = {}  # of DRY, which journals no request
 
     async def send(self, request: TransactionRequest, wish: Wish, *, cause: int | None) -> Sent:
@@ -162,7 +166,8 @@ class Acceptance:
                 )
             if request.sender not in {None, lane}:
                 raise ConfigError(f"{name} is sent by {lane}: {request.sender} cannot replace it")
-            request = await with_gas(self._node, request, sender=lane, simulate=True)
+            self.delegations.require_replaceable(name, request)
+            request = await self._with_gas(request, sender=lane, simulate=True)
             unsigned = self.priced(request, quote, 0)
             await self._funds(runner, unsigned)
         job = _open_job(runner, name)  # it may have been mined while the node was asked
@@ -190,9 +195,19 @@ class Acceptance:
             chain_id=self._chain_id,
             nonce=nonce,
             max_cost_wei=self._config.max_cost_wei,
-            max_gas=min(
-                self._config.gas_limit(self._chain_id), self._floor.require_head().gas_limit
-            ),
+            max_gas=self._max_gas(),
+        )
+
+    def _max_gas(self) -> int:
+        configured = self._config.gas_limit(self._chain_id)
+        return min(configured, self._floor.require_head().gas_limit)
+
+    async def _with_gas(
+        self, request: TransactionRequest, *, sender: Address, simulate: bool
+    ) -> TransactionRequest:
+        max_gas = self._max_gas()
+        return await with_gas(
+            self._node, request, sender=sender, simulate=simulate, max_gas=max_gas
         )
 
     async def _send(self, request: TransactionRequest, wish: Wish, *, cause: int | None) -> Sent:
@@ -218,9 +233,7 @@ class Acceptance:
     ) -> tuple[Track, list[Send]]:
         runner.require_running()
         with runner.line.enter(wish.priority) as place:
-            filled = await with_gas(
-                self._node, request, sender=runner.state.lane, simulate=wish.simulate
-            )
+            filled = await self._with_gas(request, sender=runner.state.lane, simulate=wish.simulate)
             await place.first()
             async with runner.lock:
                 await self._floor.refresh(runner)
@@ -249,7 +262,10 @@ class Acceptance:
     async def _enter(
         self, runner: LaneRunner, accepted: Accepted, *, cause: int | None
     ) -> tuple[Track, list[Send]]:
-        track = self._floor.new_track(runner, accepted.request_id)
+        name, lane = accepted.request_id, accepted.lane
+        self.delegations.require_apart(lane, accepted.request)
+        self.delegations.entered(name, lane, accepted.request)
+        track = self._floor.new_track(runner, name)
         key = accepted.idempotency_key
         sends = await runner.advance(
             accepted, cause=cause, key=None if key is None else key_of(key)
@@ -269,7 +285,7 @@ class Acceptance:
         cause: int | None,
     ) -> Sent:
         sender = runner.state.lane
-        filled = await with_gas(self._node, request, sender=sender, simulate=wish.simulate)
+        filled = await self._with_gas(request, sender=sender, simulate=wish.simulate)
         quote = (await self._floor.quotes())[wish.urgency.name]
         unsigned = self.priced(filled, quote, await self._node.nonce(sender))
         require_funds(unsigned.worst_cost_wei, await self._node.balance(sender), sender=sender)

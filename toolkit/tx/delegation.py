@@ -1,12 +1,15 @@
-"""Requests that spend more than one nonce: an account's own delegation (EIP-7702) spends another.
+"""Requests that spend more than one nonce: a delegation (EIP-7702) spends one of its account's too.
 
 The chain counts an authorization that it takes like a transaction of the account that signed it, so
 what stands at that nonce is passed over without anybody having spent it.
 """
 
+from collections.abc import Callable, Collection
+
 from toolkit.chain.signer import authority_of
 from toolkit.model.chain import Address
-from toolkit.model.tx import UnsignedTransaction
+from toolkit.model.errors import AlreadyReserved, ConfigError
+from toolkit.model.tx import TransactionRequest, UnsignedTransaction
 from toolkit.tx.job import Job
 from toolkit.tx.lane_state import LaneState
 
@@ -30,3 +33,124 @@ def delegating(state: LaneState) -> Job | None:
 
 def _grants(job: Job, lane: Address) -> bool:
     return any(granted(one.signed.unsigned, lane) for one in job.tries)
+
+
+class Delegations:
+    """Keeps an account's own requests apart from authorizations of it that other lanes send.
+
+    Which of the two is mined first nobody knows, and the authorization would take the nonce of
+    what stands there. So while one is under way the other is refused.
+    """
+
+    def __init__(
+        self,
+        accounts: Collection[Address],
+        *,
+        chain_id: int,
+        lane: Callable[[Address], LaneState],
+    ) -> None:
+        self._accounts = frozenset(accounts)
+        self._chain_id = chain_id
+        self._lane = lane
+        # By request: who sends it, and the nonces of which other accounts it may spend.
+        self._under_way: dict[str, tuple[Address, dict[Address, int]]] | None = None
+
+    def require_apart(self, sender: Address, request: TransactionRequest) -> None:
+        """Check that a new request spends no nonce of another lane, nor that one of its own.
+
+        Raises:
+            AlreadyReserved: it delegates an account of ours that has something under way, or its
+                sender is being delegated by another lane.
+        """
+        for account, nonce in self._others(sender, request).items():
+            state = self._lane(account)
+            busy = len(state.slots) + len(state.queue) + len(state.parked) + len(state.leases)
+            if busy and nonce >= state.nonce:
+                raise AlreadyReserved(
+                    f"an authorization by {account} would spend its nonce {nonce} while {busy} of "
+                    f"its own are under way: send it from {account}, or once those have ended"
+                )
+        self._require_undelegated(sender)
+
+    def require_bundle_apart(
+        self, sender: Address, requests: Collection[TransactionRequest]
+    ) -> None:
+        """As `require_apart`, for a bundle, which may delegate no other account of ours at all.
+
+        Raises:
+            AlreadyReserved, ConfigError: as said.
+        """
+        for request in requests:
+            for account in self._others(sender, request):
+                raise ConfigError(
+                    f"a bundle of {sender} cannot delegate {account}, whose nonces are given out "
+                    "here as well: send that delegation as a transaction"
+                )
+        self._require_undelegated(sender)
+
+    def require_replaceable(self, name: str, request: TransactionRequest) -> None:
+        """Check that a replacement delegates none of our accounts: others may be out behind it.
+
+        Raises:
+            ConfigError: it does.
+        """
+        ours = self._accounts & _spent(request, self._chain_id).keys()
+        for account in sorted(ours):
+            raise ConfigError(
+                f"a replacement cannot delegate {account}, whose nonces are given out here: cancel "
+                f"{name} and send the delegation anew"
+            )
+
+    def entered(self, name: str, sender: Address, request: TransactionRequest) -> None:
+        """Tell of a request that a lane has accepted."""
+        self._note(name, sender, self._others(sender, request))
+
+    def _require_undelegated(self, sender: Address) -> None:
+        for name, (by, spent) in tuple(self._known().items()):
+            job, nonce = self._lane(by).jobs.get(name), spent.get(sender)
+            if job is None:
+                del self._known()[name]
+            elif nonce is not None and self._may_spend(job, by, self._lane(sender), nonce):
+                raise AlreadyReserved(
+                    f"{name} of {by} delegates {sender} and may spend its nonce {nonce}: wait until"
+                    f" {name} has ended"
+                )
+
+    def _may_spend(self, job: Job, by: Address, state: LaneState, nonce: int) -> bool:
+        """Whether it may yet do so, or has, and the lane of the account has not seen it."""
+        landed = self._lane(by).landed.get(job.request_id)
+        seen = job.landed and (landed is None or state.block >= landed)
+        return nonce >= state.nonce and not seen
+
+    def _known(self) -> dict[str, tuple[Address, dict[Address, int]]]:
+        if self._under_way is None:  # what a former process left, once
+            self._under_way = {}
+            for account in self._accounts:
+                for name, job in self._lane(account).jobs.items():
+                    self._note(name, account, self._others(account, job.request))
+                    for one in job.tries:  # a replacement takes nothing back
+                        self._note(name, account, self._others(account, one.signed.unsigned))
+        return self._under_way
+
+    def _note(self, name: str, sender: Address, spent: dict[Address, int]) -> None:
+        if spent:
+            before = self._known().get(name, (sender, {}))[1]
+            self._known()[name] = sender, {**before, **spent}
+
+    def _others(
+        self, sender: Address, what: TransactionRequest | UnsignedTransaction
+    ) -> dict[Address, int]:
+        if not what.authorization_list:
+            return {}
+        spent = _spent(what, self._chain_id)
+        return {one: spent[one] for one in sorted(spent.keys() & self._accounts - {sender})}
+
+
+def _spent(what: TransactionRequest | UnsignedTransaction, chain_id: int) -> dict[Address, int]:
+    """Whose nonces its authorizations may spend, and of each account the highest."""
+    spent: dict[Address, int] = {}
+    for grant in what.authorization_list:
+        account = authority_of(grant)
+        if account is not None and grant.chain_id in {0, chain_id}:
+            spent[account] = max(grant.nonce, spent.get(account, 0))
+    return spent

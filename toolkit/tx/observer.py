@@ -6,19 +6,26 @@ from typing import Any, Protocol, runtime_checkable
 from toolkit.chain.answers import quantity
 from toolkit.chain.node import AccountLook
 from toolkit.model.chain import Address, Hash, Head, Receipt
-from toolkit.model.errors import CallReverted, NodeError, NodeTimeout, NodeUnavailable
-from toolkit.model.tx import FeeQuote, TransactionRequest
+from toolkit.model.errors import (
+    CallReverted,
+    NodeError,
+    NodeTimeout,
+    NodeUnavailable,
+    RejectedByNode,
+)
+from toolkit.model.tx import FeeQuote
 from toolkit.tx.events import Mined, Observed, Spender
 from toolkit.tx.job import Job
 from toolkit.tx.lane_state import LaneState
 from toolkit.tx.tasks import together
+from toolkit.tx.trial import Tries, try_call
 
 _ANY_NONCE = 2**64
 _MORE_LOOKS = 2
 _DELEGATION = "0xef0100"  # EIP-7702: what an account's code begins with, before its delegate
 
 
-class ChainQueries(Protocol):
+class ChainQueries(Tries, Protocol):
     """The part of a node that the scheduler asks (`toolkit.chain.node.Node` is one)."""
 
     async def head(self, block: int | str = "latest") -> Head:
@@ -31,22 +38,6 @@ class ChainQueries(Protocol):
 
     async def nonce(self, account: Address, block: int | str = "latest") -> int:
         """Transactions that the account has sent as of a block."""
-        ...
-
-    async def call(
-        self,
-        *,
-        to: Address | None,
-        data: str = "0x",
-        sender: Address | None = None,
-        value: int = 0,
-        block: int | str = "latest",
-    ) -> str:
-        """Execute without a transaction; CallReverted when it fails."""
-        ...
-
-    async def estimate_gas(self, request: TransactionRequest, *, sender: Address) -> int:
-        """Gas units that the request needs now; CallReverted when it would fail."""
         ...
 
     async def receipt(self, tx_hash: Hash) -> Receipt | None:
@@ -203,17 +194,13 @@ async def _revert_reason(node: ChainQueries, lane: Address, job: Job, receipt: R
     attempt = job.attempt(receipt.transaction_hash)
     unsigned = (attempt or job.last).signed.unsigned
     try:
-        await node.call(
-            to=unsigned.to,
-            data=unsigned.data,
-            sender=lane,
-            value=unsigned.value,
-            block=receipt.block_number - 1,
-        )
+        await try_call(node, unsigned, sender=lane, block=receipt.block_number - 1)
     except CallReverted as reverted:
         return reverted.reason
-    except NodeError:
-        return ""  # safe because the reason only informs: pruned state must not hide the outcome
+    except (NodeError, RejectedByNode):
+        pass  # safe because the reason only informs: pruned state must not hide the outcome
+    if receipt.gas_used >= unsigned.gas:
+        return f"all of its gas ({unsigned.gas}) was used: out of gas, or an invalid operation"
     return ""
 
 

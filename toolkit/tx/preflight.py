@@ -15,6 +15,7 @@ from toolkit.model.tx import FeeQuote, TransactionRequest, UnsignedTransaction
 from toolkit.model.units import format_units
 from toolkit.tx import fees
 from toolkit.tx.observer import ChainQueries
+from toolkit.tx.trial import try_request
 
 _PLAIN_TRANSFER_GAS = 21_000
 _LEGACY, _BLOB, _SET_CODE = 0, 3, 4
@@ -46,7 +47,12 @@ def require_sendable(request: TransactionRequest) -> None:
 
 
 async def with_gas(
-    node: ChainQueries, request: TransactionRequest, *, sender: Address, simulate: bool
+    node: ChainQueries,
+    request: TransactionRequest,
+    *,
+    sender: Address,
+    simulate: bool,
+    max_gas: int,
 ) -> TransactionRequest:
     """Try the request on the latest block and fill its gas limit: the estimate and a fifth.
 
@@ -55,7 +61,9 @@ async def with_gas(
     succeed after another that is still under way.
 
     Raises:
-        CallReverted: it would fail; nothing was sent and no nonce was used.
+        CallReverted: it would fail, also for want of the gas it states; nothing was sent and no
+            nonce was used.
+        GasLimitTooHigh: it states more than `max_gas`.
         ConfigError: a field that cannot be right.
     """
     require_sendable(request)
@@ -63,11 +71,9 @@ async def with_gas(
         gas = await node.estimate_gas(request, sender=sender)
         margin = 0 if gas == _PLAIN_TRANSFER_GAS else gas // 5
         return msgspec.structs.replace(request, gas=gas + margin)
-    if simulate and request.type == _SET_CODE:
-        # Its delegations are in force before its call, which eth_call knows nothing of.
-        await node.estimate_gas(request, sender=sender)
-    elif simulate:
-        await node.call(to=request.to, data=request.data, sender=sender, value=request.value)
+    _require_gas(request.gas, max_gas)  # nodes refuse such a call in words of too little gas
+    if simulate:
+        await try_request(node, request, sender=sender)
     return request
 
 
@@ -87,10 +93,14 @@ def priced(
         FeeLimitReached: gas limit x fee cap is above `max_cost_wei`.
     """
     unsigned = fees.first_attempt(request, quote, chain_id=chain_id, nonce=nonce)
-    if unsigned.gas > max_gas:
-        raise GasLimitTooHigh(f"gas limit {unsigned.gas} is above {max_gas}; ask for less")
+    _require_gas(unsigned.gas, max_gas)
     require_cost([unsigned], tip_wei=0, max_cost_wei=max_cost_wei)
     return unsigned
+
+
+def _require_gas(gas: int, max_gas: int) -> None:
+    if gas > max_gas:
+        raise GasLimitTooHigh(f"gas limit {gas} is above {max_gas}; ask for less")
 
 
 def require_cost(

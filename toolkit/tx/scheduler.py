@@ -321,6 +321,7 @@ class TransactionScheduler:
             ConfigError: nothing to sign, no gas, a target that is past, or a live lease for
                 another block.
             FeeLimitReached, GasLimitTooHigh, InsufficientFunds, SignerError: nothing was leased.
+            AlreadyReserved: a delegation of the account is under way.
             LaneHalted: the lane stopped itself.
             JournalUnavailable: nothing may leave.
         """
@@ -354,6 +355,7 @@ class TransactionScheduler:
                     target_block=target_block,
                     signed=lease.signed,
                 )
+                self._acceptance.delegations.require_bundle_apart(sender, requests)
                 runner.apply(leased, cause=cause)
         await self._journal.commit()
         return lease
