@@ -27,6 +27,7 @@ FEES = "tx/fees.py"
 RUNNER = "tx/runner.py"
 OBSERVER = "tx/observer.py"
 RECOVERY = "tx/recovery.py"
+_COMMIT = "            await self._journal.commit()\n            self._reached(Stage.DURABLE)\n"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
@@ -182,9 +183,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a cancellation is signed once",
-        SIGNING,
-        " and not job.last.cancels\n    quote",
-        "\n    quote",
+        JOB,
+        "return self.cancelling and bool(self.tries) and not self.last.cancels",
+        "return self.cancelling and bool(self.tries)",
     ),
     Mutant(
         "an exposed request is cancelled on the chain",
@@ -213,8 +214,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "what pools forgot is sent again",
         SIGNING,
-        "if _waits(state, job, last) and job.request_id not in draft.signing:",
-        "if False:",
+        "        if job.request_id not in draft.signing:\n            hand_out_again(draft, job)\n",
+        "        pass\n",
     ),
     Mutant(
         "what was refused as too cheap is bid higher",
@@ -338,16 +339,23 @@ MUTANTS: tuple[Mutant, ...] = (
         "    cap = max(least_cap, wished[0])\n",
     ),
     Mutant(
-        "nothing is sent that is not durable",
+        "nothing is sent at once that is not durable",
         RUNNER,
-        "            await self._journal.commit()\n",
-        "",
+        _COMMIT + "            handing",
+        "            handing",
+    ),
+    Mutant(
+        "nothing is sent at a head that is not durable",
+        RUNNER,
+        _COMMIT + "            ways",
+        "            ways",
     ),
     Mutant(
         "what an impatient caller leaves behind is unknown, not under way",
         RUNNER,
         "for (_, name), send in waiting.items():",
         "for (_, name), send in ():",
+        "tests/tx/test_scheduler.py",
     ),
     Mutant(
         "a lane decides one thing at a time",
@@ -378,6 +386,7 @@ MUTANTS: tuple[Mutant, ...] = (
         OBSERVER,
         "nonce = await _believed(node, state, head, look.nonce) if reorged else look.nonce",
         "nonce = look.nonce",
+        "tests/tx/test_observer.py",
     ),
     Mutant(
         "whoever spent a nonce is asked for",
@@ -414,6 +423,7 @@ MUTANTS: tuple[Mutant, ...] = (
         RECOVERY,
         "found.unreported = list(open_ends.values())",
         "found.unreported = []",
+        "tests/tx/test_recovery.py",
     ),
     Mutant(
         "an end that was taken back is open",

@@ -41,7 +41,8 @@ def test_only_the_copy_is_changed() -> None:
 @pytest.mark.timeout(120)
 def test_a_missing_guard_is_noticed() -> None:
     """Without durability before the send, the first schedules fail."""
-    mutant = next(one for one in MUTANTS if one.name == "nothing is sent that is not durable")
+    name = "nothing is sent at once that is not durable"
+    mutant = next(one for one in MUTANTS if one.name == name)
 
     number, why = caught_after(mutant, 0)
 
