@@ -276,3 +276,22 @@ def test_another_payload_for_what_is_refused_for_good_is_the_new_wish(bench: Ben
     bench.observe(11)
 
     assert (2, 9) == (bench.tries("a"), bench.bid("a").value)
+
+
+def test_its_own_cap_is_named_where_it_is_what_holds() -> None:
+    """Which ceiling it is tells what the author can do; a cancellation knows no cap of theirs."""
+    for own, named in ((20 * GWEI, True), (None, False)):
+        bench = Bench(CHEAP)
+        bench.accept("a", max_fee_per_gas=own)
+        bench.answer("a")
+        bench.observe(12, gwei=50)
+
+        assert named == ("its own max_fee_per_gas" in why_waiting(bench.state))
+
+
+def test_a_spent_nonce_waits_for_nothing_but_the_chain(bench: Bench) -> None:
+    """However its last hand-over was answered."""
+    bench.answer("a", Exposure.NONE, Recovery.WAIT, refusal="PoolFull")
+    bench.observe(11, nonce=1)
+
+    assert "" == why_waiting(bench.state)

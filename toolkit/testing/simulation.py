@@ -371,7 +371,7 @@ class Schedule:
                 wish = TransactionRequest(to=FRIEND, value=self.rng.randrange(ETHER))
                 await sent.replace(wish, urgency=self.rng.choice(list(Urgency)))
             else:
-                cap = self.rng.choice([None, None, 3 * self.world.base_fee, 900 * GWEI])
+                cap = self.rng.choice([None, 3 * self.world.base_fee, 900 * GWEI, 900 * GWEI])
                 await sent.speed_up(max_fee_per_gas=cap)
         except _REFUSALS as refused:
             self.coverage.ends[f"replacement refused: {type(refused).__name__}"] += 1
