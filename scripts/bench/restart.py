@@ -14,6 +14,7 @@ import signal
 import statistics
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -150,7 +151,8 @@ async def _first_send(node: StrictNode, opening: Opening, *arguments: str) -> tu
         told = await process.stdout.readline()
     finally:
         if process.returncode is None:
-            os.kill(process.pid, signal.SIGKILL)  # its own kill() races the loop for its end
+            with suppress(ProcessLookupError):  # it has just ended by itself
+                os.kill(process.pid, signal.SIGKILL)  # its own kill() races the loop for its end
         await process.communicate()
     return taken, told.decode().strip()
 
