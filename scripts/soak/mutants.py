@@ -120,6 +120,7 @@ MUTANTS: tuple[Mutant, ...] = (
         STATE,
         "return leased + sum(job.held_wei for job in held)",
         "return sum(job.held_wei for job in held)",
+        "tests/tx/test_lane_guards.py",
     ),
     Mutant(
         "a delegated account has one transaction in flight",
@@ -198,6 +199,7 @@ MUTANTS: tuple[Mutant, ...] = (
         SIGNING,
         "    if draft.state.halted:\n        return\n    for job",
         "    for job",
+        "tests/tx/test_lane_guards.py",
     ),
     Mutant(
         "what is handed over counts as exposed",
