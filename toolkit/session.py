@@ -4,7 +4,7 @@ import secrets
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 from urllib.parse import urlsplit
 
 import msgspec
@@ -27,6 +27,7 @@ from toolkit.journal.memory import MemoryBackend
 from toolkit.journal.sqlite import SqliteBackend
 from toolkit.logs import log_of
 from toolkit.model.chain import Head, HeadChange, Mode
+from toolkit.model.checks import path_of, require_flag, require_integer, require_seconds, shown
 from toolkit.model.errors import ConfigError
 from toolkit.model.tx import ExternalSpend, TransactionRequest, Urgency, Visibility
 from toolkit.model.units import ether, format_units
@@ -42,6 +43,8 @@ from toolkit.tx.key_pool import KeyPool
 from toolkit.tx.leases import Leases
 from toolkit.tx.scheduler import Sent, TransactionScheduler
 from toolkit.tx.web3_sends import Web3Sends
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     from web3 import AsyncWeb3
@@ -326,7 +329,7 @@ class Session:
 
     def _destinations(self, visibility: Visibility | None) -> tuple[Destination, ...]:
         if visibility is not None and not isinstance(visibility, Visibility):
-            raise ConfigError(f"visibility is {visibility!r}; give a member of Visibility")
+            raise ConfigError(f"visibility is {shown(visibility)}; give a member of Visibility")
         if visibility is None and not self._private:
             raise ConfigError(
                 "visibility must be said where no relays are given: visibility="
@@ -397,6 +400,15 @@ async def connect(
         LeaseLost: another process holds one of the keys, or the journal.
     """
     _check_cost(max_cost_wei)
+    require_seconds("timeout_s", timeout_s)
+    if chain_id is not None:
+        require_integer("chain_id", chain_id, least=1)
+    require_flag("live", live)
+    require_flag("allow_real_key", allow_real_key)
+    if not isinstance(journal, Backend | None):
+        journal = path_of("journal", journal)
+    if not isinstance(leases, Leases | None):
+        leases = path_of("leases", leases)
     config = SchedulerConfig(
         max_cost_wei=max_cost_wei,
         max_in_flight=max_in_flight,
@@ -405,7 +417,7 @@ async def connect(
     )
     signers = _listed(signer)
     async with AsyncExitStack() as stack:
-        known = [_relay(one) for one in relays]
+        known = [_relay(one) for one in _several("relays", relays)]
         for one in known:
             stack.push_async_callback(one.close)
         rpc = rpc_of(endpoint, timeout_s=timeout_s)
@@ -446,9 +458,15 @@ def _check_cost(max_cost_wei: object) -> None:
     whole = max_cost_wei if isinstance(max_cost_wei, int) else 0
     if isinstance(max_cost_wei, bool) or not 0 < whole <= MOST_COST_WEI:
         raise ConfigError(
-            f"max_cost_wei is {max_cost_wei!r}: give an integer of wei, above 0 and at most"
+            f"max_cost_wei is {shown(max_cost_wei)}: give an integer of wei, above 0 and at most"
             f' {format_units(MOST_COST_WEI, 18)} ether, such as ether("0.05")'
         )
+
+
+def _several(name: str, given: Sequence[T]) -> Sequence[T]:
+    if isinstance(given, str | bytes) or not isinstance(given, Sequence):
+        raise ConfigError(f"{name} is {shown(given)}; give a list, also of one")
+    return given
 
 
 def _listed(signer: Signer | Sequence[Signer] | None) -> Sequence[Signer]:
@@ -458,7 +476,7 @@ def _listed(signer: Signer | Sequence[Signer] | None) -> Sequence[Signer]:
         return signer
     listed = tuple(signer) if isinstance(signer, Sequence) else (signer,)
     for one in listed:
-        if not hasattr(one, "sign_transaction"):
+        if isinstance(one, type) or not hasattr(one, "sign_transaction"):
             raise ConfigError(
                 f"signer is a {type(one).__name__}: give a LocalSigner, a KeystoreSigner, or"
                 f" several"

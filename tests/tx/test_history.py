@@ -321,3 +321,17 @@ def test_an_entry_of_another_shape_is_named() -> None:
 
     with pytest.raises(JournalCorrupt, match=r"journal entry 1 \(tx.request\) cannot be read"):
         history([broken], "tx-1")
+
+
+def test_a_hash_of_two_requests_is_the_later_ones() -> None:
+    """One cancellation's bytes at one nonce: whoever held it first had lost it by then."""
+    first, later = accepted("tx-1"), accepted("tx-2", idempotency_key="rent")
+    journal = entries(
+        first,
+        prepared(name="tx-1", cancels=True),
+        later,
+        prepared(name="tx-2", cancels=True),
+    )
+
+    assert "tx-2" == request_named(journal, prepared().signed.hash)
+    assert ["tx-1", "tx-2"] == [request_named(journal, name) for name in ("tx-1", "rent")]

@@ -13,6 +13,7 @@ from toolkit.chain.dev_keys import known_dev_accounts
 from toolkit.chain.node import Node
 from toolkit.chain.quorum import QuorumRpc
 from toolkit.model.chain import Address, Mode
+from toolkit.model.checks import shown
 from toolkit.model.errors import ConfigError, NodeError, RpcError
 
 # Their own names for themselves in web3_clientVersion.
@@ -103,7 +104,7 @@ def choose_mode(identity: NodeIdentity, *, live: bool, chain_id: int | None) -> 
             the chain.
     """
     if not isinstance(live, bool):
-        raise ConfigError(f"live is {live!r}; it must be True or False")
+        raise ConfigError(f"live is {shown(live)}; it must be True or False")
     if chain_id is not None and chain_id != identity.chain_id:
         raise ConfigError(
             f"the node is on chain {identity.chain_id}, not on chain {chain_id} as configured:"

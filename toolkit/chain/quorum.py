@@ -19,6 +19,7 @@ from toolkit.chain.quorum_rules import (
 )
 from toolkit.chain.rpc import Rpc, open_rpc
 from toolkit.model.chain import Hash
+from toolkit.model.checks import require_integer, require_seconds, shown
 from toolkit.model.errors import ConfigError, NodeError, NodeUnavailable, RpcError
 
 _PATIENCE_S = 0.3
@@ -55,6 +56,13 @@ class QuorumRpc:
         timeout_s: float = 10.0,
         patience_s: float = _PATIENCE_S,
     ) -> None:
+        for name, given in (("nodes", nodes), ("send_only", send_only)):
+            if isinstance(given, str | bytes) or not isinstance(given, Sequence):
+                raise ConfigError(f"{name} is {shown(given)}; give a list, also of one")
+        require_seconds("timeout_s", timeout_s)
+        require_seconds("patience_s", patience_s, zero=True)
+        if quorum is not None:
+            require_integer("quorum", quorum)
         least = len(nodes) // 2 + 1
         self.quorum = least if quorum is None else quorum
         if not nodes or not least <= self.quorum <= len(nodes):
@@ -63,6 +71,9 @@ class QuorumRpc:
                 f" node, and a quorum of {least} to {len(nodes)}, since fewer could contradict"
                 f" each other"
             )
+        for one in (*nodes, *send_only):
+            if not hasattr(one, "batch") and not isinstance(one, str):
+                raise ConfigError(f"a node is {shown(one)}; give an address or a client")
         clients = [
             open_rpc(one, timeout_s=timeout_s) if isinstance(one, str) else one
             for one in (*nodes, *send_only)

@@ -1,7 +1,6 @@
 """A key that is kept elsewhere: asked over JSON-RPC, and believed only after verification."""
 
 from collections.abc import Callable
-from math import isfinite
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,6 +11,7 @@ from toolkit.chain.rpc import open_rpc
 from toolkit.chain.signer import decode_transaction, recover_message
 from toolkit.chain.tx_params import access_objects, authorization_objects
 from toolkit.model.chain import Address, address
+from toolkit.model.checks import require_seconds, shown
 from toolkit.model.errors import (
     ConfigError,
     NodeError,
@@ -75,8 +75,9 @@ class RemoteSigner:
     def __init__(
         self, url: str, account: str, *, timeout_s: float = 5.0, dialect: Dialect = ETH
     ) -> None:
-        if not isfinite(timeout_s) or timeout_s <= 0:
-            raise ConfigError(f"timeout_s of a remote signer is {timeout_s}; give seconds above 0")
+        require_seconds("timeout_s of a remote signer", timeout_s)
+        if not isinstance(dialect, Dialect):
+            raise ConfigError(f"dialect is {shown(dialect)}; give ETH or CLEF")
         self.address = address(account)
         self._rpc = open_rpc(url, timeout_s=timeout_s)
         self._dialect = dialect

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -42,6 +42,7 @@ _RESERVED = ("journal.", "checkpoint.")
 _RESERVED_KEYS = ("journal:", "checkpoint:")
 
 
+@runtime_checkable
 class Backend(Protocol):
     """Where entries rest. One process at a time may hold a backend."""
 

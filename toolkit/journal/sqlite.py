@@ -25,6 +25,7 @@ from toolkit.journal.layout import (
     unwritable,
     upgrade,
 )
+from toolkit.model.checks import path_of, require_flag
 from toolkit.model.errors import ConfigError, JournalCorrupt, JournalUnavailable, LeaseLost
 
 __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "SqliteBackend", "read_entries"]
@@ -159,7 +160,10 @@ class SqliteBackend:
             JournalCorrupt: the file's header is damaged.
         """
         # One file, one lock, by whichever name or link it is opened.
-        self.path = Path(path).expanduser().resolve()
+        self.path = path_of("journal", path).expanduser().resolve()
+        require_flag("takeover", takeover)
+        if _is_directory(self.path):
+            raise ConfigError(f"journal {self.path} is a directory; give a file in it")
         lock = hold(self.path, takeover=takeover)
         try:
             # Used by the writer's thread only once it is open.
@@ -343,3 +347,10 @@ def _take(database: sqlite3.Connection, path: Path) -> int:
     except sqlite3.DatabaseError as error:
         raise unreadable(path, 1, error) from None
     return holder.token + 1
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False  # safe because opening it as a file says what is wrong

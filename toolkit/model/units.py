@@ -2,6 +2,7 @@
 
 from decimal import Context, Decimal
 
+from toolkit.model.checks import shown
 from toolkit.model.errors import ConfigError
 
 WEI_PER_GWEI = 10**9
@@ -11,6 +12,7 @@ PPM = 1_000_000
 
 # uint256 has 78 decimal digits; the default context would round after 28.
 _EXACT = Context(prec=200)
+_UINT256 = 2**256 - 1
 
 
 def parse_units(value: str | int | Decimal, decimals: int) -> int:
@@ -30,9 +32,11 @@ def parse_units(value: str | int | Decimal, decimals: int) -> int:
     except (ArithmeticError, TypeError, ValueError):
         scaled = Decimal("nan")
     if not scaled.is_finite():
-        raise ConfigError(f"amount {value!r} is not a decimal number")
+        raise ConfigError(f"amount {shown(value)} is not a decimal number")
+    if abs(scaled) > _UINT256:
+        raise ConfigError(f"amount {shown(value)} is more than any account can hold")
     if scaled != scaled.to_integral_value(context=_EXACT):
-        raise ConfigError(f"amount {value!r} has more than {decimals} decimals")
+        raise ConfigError(f"amount {shown(value)} has more than {decimals} decimals")
     return int(scaled)
 
 

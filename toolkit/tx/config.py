@@ -3,12 +3,14 @@
 import msgspec
 
 from toolkit.gas.rules import MAX_TX_GAS
+from toolkit.model.checks import shown
 from toolkit.model.errors import ConfigError
 from toolkit.tx.events import LaneLimits
 
 KEEP_BLOCKS = 64
 """How deep a mined transaction is watched for reorgs, as deep as heads are followed."""
 
+_MOST, _MOST_WEI = 2**31, 2**96
 _GAS_CAPS = {137: 32_000_000, 42_161: 32_000_000}
 
 
@@ -45,7 +47,9 @@ class SchedulerConfig(msgspec.Struct, frozen=True, kw_only=True):
             if value is None and name == "max_gas":
                 continue
             if type(value) is not int or value < 1:
-                raise ConfigError(f"{name} is {value!r}; it must be an integer, at least 1")
+                raise ConfigError(f"{name} is {shown(value)}; it must be an integer, at least 1")
+            if value > (_MOST_WEI if name == "max_cost_wei" else _MOST):
+                raise ConfigError(f"{name} is {shown(value)}, above all that can be meant")
         if self.finality_blocks > KEEP_BLOCKS:
             raise ConfigError(f"finality_blocks {self.finality_blocks} is above {KEEP_BLOCKS}")
         if self.confirmations > self.finality_blocks:

@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 
 from toolkit.model.chain import Address, Hash
+from toolkit.model.checks import shown
 from toolkit.model.errors import ConfigError, ToolkitError
 from toolkit.model.tx import Outcome, SignedTransaction, TransactionRequest, Urgency
 from toolkit.tx.lane_state import LaneState
@@ -189,7 +190,7 @@ class Sent:
         """
         if type(confirmations) is not int or not 1 <= confirmations <= self._most:
             raise ConfigError(
-                f"confirmations {confirmations!r} is not an integer between 1 and {self._most}"
+                f"confirmations {shown(confirmations)} is not an integer between 1 and {self._most}"
             )
         return await self._track.wait(confirmations)
 

@@ -96,15 +96,22 @@ def first_entry(name: str) -> int:
 
 
 def request_named(entries: Iterable[Entry], name: str) -> str | None:
-    """The request with this id, idempotency key, or hash of any attempt; None if there is none."""
+    """The request with this id, idempotency key, or hash of any attempt; None if there is none.
+
+    Cancellations of two requests that held the same nonce, one after the other, may be the same
+    bytes; then it is the later one, since the former had certainly lost the nonce.
+    """
+    found: str | None = None
     for event in _events(entries):
         if isinstance(event, Fold):
             for _, job in _jobs(event):
                 if name in {job.request_id, *(one.signed.hash for one in job.tries)}:
-                    return job.request_id
+                    found = job.request_id
         elif _names(event, name):
-            return getattr(event, "request_id", None)
-    return None
+            found = getattr(event, "request_id", None)
+            if isinstance(event, Accepted):
+                break  # ids and keys are nobody else's
+    return found
 
 
 def history(entries: Iterable[Entry], request_id: str) -> RequestHistory | None:

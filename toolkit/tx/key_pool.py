@@ -10,6 +10,7 @@ import msgspec
 
 from toolkit.chain.signer import Signer
 from toolkit.model.chain import Address
+from toolkit.model.checks import shown
 from toolkit.model.errors import ConfigError, InsufficientFunds, LaneHalted
 from toolkit.model.units import format_units
 
@@ -77,11 +78,13 @@ class KeyPool(Sequence[Signer]):
     """
 
     def __init__(self, signers: Sequence[Signer]) -> None:
+        if not isinstance(signers, Sequence):
+            raise ConfigError(f"a key pool takes a list of signers, not {shown(signers)}")
         self._signers = tuple(signers)
         if not self._signers:
             raise ConfigError("a key pool needs at least one signer")
         for one in self._signers:
-            if not hasattr(one, "sign_transaction"):
+            if isinstance(one, type) or not hasattr(one, "sign_transaction"):
                 raise ConfigError(f"a key pool holds signers, not a {type(one).__name__}")
         twice = [a for a, n in Counter(one.address for one in self._signers).items() if n > 1]
         if twice:

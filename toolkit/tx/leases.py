@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from toolkit.model.chain import Address
+from toolkit.model.checks import path_of, require_flag, require_seconds
 from toolkit.model.errors import ConfigError, JournalUnavailable, LeaseLost
 
 FILE_NAME = "leases.db"
@@ -170,12 +171,15 @@ class Leases:
             ConfigError: the file there is no file of leases.
             JournalUnavailable: the directory cannot be written.
         """
+        require_flag("takeover", takeover)
+        require_seconds("stale_s", stale_s)
+        path = path_of("directory", directory).expanduser().resolve() / FILE_NAME
         self._holder = holder or this_process()
         self._takeover = takeover
         self._stale_s = stale_s
         self._clock = clock
         self._held: dict[tuple[int, Address], Lease] = {}
-        self._path = Path(directory).expanduser().resolve() / FILE_NAME
+        self._path = path
         # The journal's writer checks, the beat's thread writes, the owner takes and releases.
         self._using = threading.RLock()
         self._closed = threading.Event()

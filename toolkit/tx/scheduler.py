@@ -10,7 +10,8 @@ from toolkit.chain.signer import Signer
 from toolkit.journal.log import Journal
 from toolkit.logs import log_of
 from toolkit.model.bundle import BundleResult, Landed
-from toolkit.model.chain import Address, Head, HeadChange, Mode
+from toolkit.model.chain import ZERO_ADDRESS, Address, Head, HeadChange, Mode
+from toolkit.model.checks import shown
 from toolkit.model.errors import (
     ConfigError,
     JournalUnavailable,
@@ -259,6 +260,8 @@ class TransactionScheduler:
             ConfigError: no lane and no journal knows it, or its account has no signer here.
         """
         self._require_open()
+        if not isinstance(request_id, str):
+            raise ConfigError(f"request_id is {shown(request_id)}; give that of what send returned")
         track = self._tracks.get(request_id)
         if track is not None:
             return self.sent(track)
@@ -438,10 +441,11 @@ class TransactionScheduler:
 
     def runner(self, sender: Address) -> LaneRunner:
         """The lane of an account that this scheduler signs for."""
-        runner = self._runners.get(sender)
+        runner = self._runners.get(sender) if isinstance(sender, str) else None
         if runner is None:
             raise ConfigError(
-                f"no signer for {sender}; configured are {', '.join(self._signers) or 'none'}"
+                f"no signer for {_named(sender)}; configured are"
+                f" {', '.join(self._signers) or 'none'}"
             )
         return runner
 
@@ -644,3 +648,9 @@ class TransactionScheduler:
 
 def _unwatched(_: Stage) -> None:
     """Nobody watches."""
+
+
+def _named(sender: object) -> str:
+    """An address as it is; anything else in a line of bearable length."""
+    is_address = isinstance(sender, str) and len(sender) == len(ZERO_ADDRESS)
+    return str(sender) if is_address else shown(sender)

@@ -7,6 +7,7 @@ from hashlib import blake2b
 import msgspec
 
 from toolkit.model.chain import Address, Head
+from toolkit.model.checks import shown
 from toolkit.model.errors import ConfigError
 from toolkit.model.tx import ExternalSpend, TransactionRequest, Urgency
 
@@ -31,16 +32,22 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
         """Refuse what the journal could not give back: a lane would not recover from it."""
         blocks, key = self.deadline_blocks, self.idempotency_key
         if blocks is not None and (type(blocks) is not int or not 0 < blocks < _MOST):
-            raise ConfigError(f"deadline_blocks is {blocks!r}; it must be an integer, at least 1")
+            raise ConfigError(
+                f"deadline_blocks is {shown(blocks)}; it must be an integer, at least 1"
+            )
         if type(self.urgency) is not Urgency:
-            raise ConfigError(f"urgency is {self.urgency!r}; give a member of Urgency")
+            raise ConfigError(f"urgency is {shown(self.urgency)}; give a member of Urgency")
         if key is not None and not _is_text(key):
             # Empty is what an unset variable gives: all who share it would be one transaction.
-            raise ConfigError(f"idempotency_key is {key!r}; it must be text, and not empty")
+            raise ConfigError(f"idempotency_key is {shown(key)}; it must be text, and not empty")
         if type(self.priority) is not int or abs(self.priority) >= _MOST:
-            raise ConfigError(f"priority is {self.priority!r}; it must be an integer of 32 bits")
+            raise ConfigError(
+                f"priority is {shown(self.priority)}; it must be an integer of 32 bits"
+            )
         if self.after is not None and not _is_text(self.after):
-            raise ConfigError(f"after is {self.after!r}; give what send returned, or a request id")
+            raise ConfigError(
+                f"after is {shown(self.after)}; give what send returned, or a request id"
+            )
 
     def deadline_block(self, head: Head) -> int | None:
         """The last block in which it may be mined."""
@@ -60,8 +67,10 @@ def external_spend(given: ExternalSpend | str) -> ExternalSpend:
     """
     try:
         return ExternalSpend(given)
-    except ValueError:
-        raise ConfigError(f"on_external_spend is {given!r}; give 'report' or 'requeue'") from None
+    except (TypeError, ValueError):
+        raise ConfigError(
+            f"on_external_spend is {shown(given)}; give 'report' or 'requeue'"
+        ) from None
 
 
 def fingerprint(request: TransactionRequest, sender: Address, destinations: Sequence[str]) -> str:

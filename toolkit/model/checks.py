@@ -1,0 +1,76 @@
+"""Arguments as authors give them: checked where they come in, refused with one bearable line."""
+
+from math import isfinite
+from os import PathLike
+from pathlib import Path
+
+from toolkit.model.errors import ConfigError
+
+_SHOWN = 100
+_LONGEST_S = 1e9
+_UINT64 = 2**64
+
+
+def shown(value: object) -> str:
+    """Write a value into an error: as Python would, but never more than a line.
+
+    An integer beyond 4,300 digits cannot even be written.
+    """
+    try:
+        text = repr(value)
+    except ValueError:
+        return f"a {type(value).__name__} that is too long to be written"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters)"
+
+
+def require_integer(name: str, value: object, *, least: int = 0, most: int = _UINT64) -> None:
+    """Check an integer between two bounds, both included; a bool is none.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    if type(value) is not int or not least <= value <= most:
+        raise ConfigError(f"{name} is {shown(value)}; give an integer from {least} to {most}")
+
+
+def require_seconds(name: str, value: object, *, zero: bool = False) -> None:
+    """Check a duration: finite, and above zero unless `zero` is allowed.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not _is_duration(value, zero=zero):
+        least = "at least 0" if zero else "above 0"
+        raise ConfigError(f"{name} is {shown(value)}; give a number of seconds, {least}")
+
+
+def require_flag(name: str, value: object) -> None:
+    """Check a yes or no: "no" in quotes would be a yes.
+
+    Raises:
+        ConfigError: neither True nor False.
+    """
+    if type(value) is not bool:
+        raise ConfigError(f"{name} is {shown(value)}; it must be True or False")
+
+
+def path_of(name: str, value: object) -> Path:
+    """Read the name of a file or directory.
+
+    Raises:
+        ConfigError: none, an empty one, or one that no system can have.
+    """
+    if not isinstance(value, str | PathLike) or not str(value) or "\0" in str(value):
+        raise ConfigError(f"{name} is {shown(value)}; give a path")
+    try:
+        return Path(value)
+    except TypeError:
+        raise ConfigError(f"{name} is {shown(value)}; give a path in text") from None
+
+
+def _is_duration(value: object, *, zero: bool) -> bool:
+    assert isinstance(value, int | float)
+    if isinstance(value, float) and not isfinite(value):
+        return False
+    return (value > 0 or (zero and value == 0)) and value <= _LONGEST_S
