@@ -13,9 +13,7 @@ class _Jumping(selectors.DefaultSelector):
 
     now = 0.0
 
-    def select(
-        self, timeout: float | None = None
-    ) -> list[tuple[selectors.SelectorKey, int]]:
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         assert timeout is not None, "everybody waits for somebody else"
         self.now += max(0.0, timeout)
         return super().select(0)
