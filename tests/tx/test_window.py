@@ -181,7 +181,8 @@ def test_a_destination_that_never_answers_hides_no_head(patience_s: float | None
             change = HeadChange(added=(world.mine(capacity=99),))
             heads.append(asyncio.create_task(scheduler.on_head(change, patience_s=patience_s)))
             came = asyncio.get_running_loop().time()
-            while scheduler.statistics().lanes[0].chain_nonce < world.spent:  # noqa: ASYNC110 - virtual time
+            lanes = scheduler.statistics
+            while lanes().lanes[0].chain_nonce < world.spent:  # noqa: ASYNC110 - virtual time
                 await asyncio.sleep(0.01)
             looked.append(asyncio.get_running_loop().time() - came)
         mined = world.spent

@@ -4,6 +4,7 @@ from math import isfinite
 from os import PathLike
 from pathlib import Path
 
+from toolkit.model.chain import ZERO_ADDRESS
 from toolkit.model.errors import ConfigError
 
 _SHOWN = 100
@@ -21,6 +22,12 @@ def shown(value: object) -> str:
     except ValueError:
         return f"a {type(value).__name__} that is too long to be written"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters)"
+
+
+def shown_address(value: object) -> str:
+    """Write an address as it is, and anything else as `shown` does."""
+    is_address = isinstance(value, str) and len(value) == len(ZERO_ADDRESS)
+    return str(value) if is_address else shown(value)
 
 
 def require_integer(name: str, value: object, *, least: int = 0, most: int = _UINT64) -> None:

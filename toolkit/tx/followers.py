@@ -1,13 +1,17 @@
 """Which requests wait for which others to be confirmed, and which of them may go on."""
 
+import asyncio
 from collections import deque
+from collections.abc import Mapping
 
 import msgspec
 
 from toolkit.model.chain import Address
 from toolkit.model.errors import ToolkitError
 from toolkit.model.tx import Confirmed, Outcome
-from toolkit.tx.events import Released
+from toolkit.tx.events import Released, Send
+from toolkit.tx.runner import LaneRunner
+from toolkit.tx.tasks import together
 
 
 class _Follower(msgspec.Struct, frozen=True):
@@ -42,3 +46,40 @@ class Followers:
                     reason="" if succeeded else f"{name}, which it follows, ended: {how}",
                 )
             )
+
+
+class Releases:
+    """Lets go of whoever is due, lane by lane, one call at a time."""
+
+    def __init__(self, followers: Followers, runners: Mapping[Address, LaneRunner]) -> None:
+        self._followers = followers
+        self._runners = runners
+        self._releasing = asyncio.Lock()
+
+    async def all(self) -> list[asyncio.Task[None]]:
+        """Let go, or cancel, every request whose predecessor has ended; what hands them over."""
+        sent: list[asyncio.Task[None]] = []
+        while self._followers.due:
+            async with self._releasing:
+                sent += await self._due()
+        return sent
+
+    async def _due(self) -> list[asyncio.Task[None]]:
+        due, out = self._followers.due, list[tuple[LaneRunner, list[Send]]]()
+
+        async def launch(what: tuple[LaneRunner, list[Send]]) -> list[asyncio.Task[None]]:
+            out.remove(what)  # from here on the runner answers for them
+            return await what[0].launch(what[1])
+
+        try:
+            while due:
+                runner = self._runners.get(due[0].lane)
+                if runner is not None and due[0].request_id in runner.state.jobs:
+                    async with runner.lock:
+                        out.append((runner, await runner.advance(due[0])))
+                due.popleft()
+            launched = await together([launch(what) for what in out])
+            return [task for tasks in launched for task in tasks]
+        finally:
+            for runner, sends in out:  # cut off before
+                runner.abandon(sends)

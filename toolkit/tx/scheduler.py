@@ -4,14 +4,13 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from weakref import WeakValueDictionary
 
 from toolkit.chain.signer import Signer
 from toolkit.journal.log import Journal
 from toolkit.logs import log_of
 from toolkit.model.bundle import BundleResult, Landed
-from toolkit.model.chain import ZERO_ADDRESS, Address, Head, HeadChange, Mode
-from toolkit.model.checks import shown
+from toolkit.model.chain import Address, Head, HeadChange, Mode
+from toolkit.model.checks import shown, shown_address
 from toolkit.model.errors import (
     ConfigError,
     JournalUnavailable,
@@ -34,9 +33,8 @@ from toolkit.tx.events import (
     LeaseSettled,
     Reopen,
     Resumed,
-    Send,
 )
-from toolkit.tx.followers import Followers
+from toolkit.tx.followers import Followers, Releases
 from toolkit.tx.hand_overs import HandOvers
 from toolkit.tx.handle import BundleLease, Sent, Track
 from toolkit.tx.lane import open_lane
@@ -54,10 +52,10 @@ from toolkit.tx.recovery import (
     recover,
 )
 from toolkit.tx.runner import LaneRunner
-from toolkit.tx.stages import Stage
+from toolkit.tx.stages import Stage, unwatched
 from toolkit.tx.statistics import SchedulerStatistics, collect
 from toolkit.tx.status import RequestStatus
-from toolkit.tx.tasks import together
+from toolkit.tx.tracks import Tracks
 from toolkit.tx.watch import Watch
 from toolkit.tx.wish import Wish, external_spend
 
@@ -126,13 +124,12 @@ class TransactionScheduler:
         self._config = config
         self._public = public
         self._destinations = {known.name: known for known in (public, *destinations)}
-        self._reached = on_stage or _unwatched
+        self._reached = on_stage or unwatched
         self._runners: dict[Address, LaneRunner] = {}
         self._strangers: dict[Address, LaneState] = {}  # lanes that nobody here signs for
         self._opening: LaneOpened | None = None
-        self._tracks: WeakValueDictionary[str, Track] = WeakValueDictionary()
         self._followers = Followers()
-        self._releasing = asyncio.Lock()
+        self._releases = Releases(self._followers, self._runners)
         self._counts: Counter[str] = Counter()
         self._hand_overs = HandOvers()
         self._watch = Watch(
@@ -143,9 +140,9 @@ class TransactionScheduler:
             hand_overs=self._hand_overs,
             dry=mode is Mode.DRY,
         )
+        self._tracks = Tracks(journal, self._watch.heads)
         self._checkpointed = 0
         self._closed = False
-        self._lost: ToolkitError | None = None
         self._log = log_of(__name__, mode)
         journal.when_failed(self._journal_lost)
         self._acceptance = Acceptance(
@@ -400,9 +397,10 @@ class TransactionScheduler:
                 await self._journal.commit()
                 self._hand_overs.raise_failure()
         finally:
-            self._stop(
+            self._tracks.stop(
                 LaneHalted("the scheduler is closed; what is open goes on at its next start")
             )
+            self._watch.heads.beat()
 
     # What handles ask for (`toolkit.tx.handle.Desk`).
 
@@ -444,7 +442,7 @@ class TransactionScheduler:
         runner = self._runners.get(sender) if isinstance(sender, str) else None
         if runner is None:
             raise ConfigError(
-                f"no signer for {_named(sender)}; configured are"
+                f"no signer for {shown_address(sender)}; configured are"
                 f" {', '.join(self._signers) or 'none'}"
             )
         return runner
@@ -471,37 +469,10 @@ class TransactionScheduler:
 
     async def release_followers(self) -> None:
         """Let go, or cancel, every request whose predecessor has ended; wait for the answers."""
-        sent = await self._release_all()
+        sent = await self._releases.all()
         if sent:
             await asyncio.wait(sent)
             self._hand_overs.raise_failure()
-
-    async def _release_all(self) -> list[asyncio.Task[None]]:
-        sent: list[asyncio.Task[None]] = []
-        while self._followers.due:
-            async with self._releasing:
-                sent += await self._release_due()
-        return sent
-
-    async def _release_due(self) -> list[asyncio.Task[None]]:
-        due, out = self._followers.due, list[tuple[LaneRunner, list[Send]]]()
-
-        async def launch(what: tuple[LaneRunner, list[Send]]) -> list[asyncio.Task[None]]:
-            out.remove(what)  # from here on the runner answers for them
-            return await what[0].launch(what[1])
-
-        try:
-            while due:
-                runner = self._runners.get(due[0].lane)
-                if runner is not None and due[0].request_id in runner.state.jobs:
-                    async with runner.lock:
-                        out.append((runner, await runner.advance(due[0])))
-                due.popleft()
-            launched = await together([launch(what) for what in out])
-            return [task for tasks in launched for task in tasks]
-        finally:
-            for runner, sends in out:  # cut off before
-                runner.abandon(sends)
 
     def follow(self, runner: LaneRunner, name: str, *, after: str) -> None:
         """Let a request of `runner` wait for the end of another one, which may be past."""
@@ -517,25 +488,11 @@ class TransactionScheduler:
 
     def new_track(self, runner: LaneRunner, name: str) -> Track:
         """Follow a request that begins now, as long as somebody holds it."""
-        track = Track(
-            name, lane=lambda: runner.state, heads=self._watch.heads, journal=self._journal
-        )
-        if self._lost is not None:
-            track.stop(self._lost)
-        self._tracks[name] = track
-        return track
+        return self._tracks.begin(runner, name)
 
     def handle(self, runner: LaneRunner, name: str) -> Sent:
         """A handle of a request that is open, or was."""
-        track = self._tracks.get(name)
-        if track is None:
-            track, last = self.new_track(runner, name), last_word(self._journal, name)
-            if last is not None:
-                if isinstance(last.end, ToolkitError):
-                    track.fail(last.end, seq=last.seq)
-                else:
-                    track.finish(last.end, seq=last.seq)
-        return self.sent(track)
+        return self.sent(self._tracks.of(runner, name))
 
     def sent(self, track: Track) -> Sent:
         """What its author holds of a request."""
@@ -553,7 +510,7 @@ class TransactionScheduler:
         )
 
     async def _settle_head(self) -> list[asyncio.Task[None]]:
-        sent = await self._release_all()
+        sent = await self._releases.all()
         self._checkpoint_if_due()
         return sent
 
@@ -594,13 +551,8 @@ class TransactionScheduler:
 
     def _journal_lost(self, error: ToolkitError) -> None:
         """Nothing is durable any more, so nothing is told: somebody else finds what is true."""
-        self._lost = error
         self._log.error("journal_lost", why=str(error))
-        self._stop(error)
-
-    def _stop(self, why: ToolkitError) -> None:
-        for track in tuple(self._tracks.values()):
-            track.stop(why)
+        self._tracks.lose(error)
         self._watch.heads.beat()
 
     def _on_end(self, effect: Finish | Fail | Reopen, error: ToolkitError | None, seq: int) -> None:
@@ -644,13 +596,3 @@ class TransactionScheduler:
     def _require_open(self) -> None:
         if self._closed:
             raise LaneHalted("the scheduler is closed; open a new session")
-
-
-def _unwatched(_: Stage) -> None:
-    """Nobody watches."""
-
-
-def _named(sender: object) -> str:
-    """An address as it is; anything else in a line of bearable length."""
-    is_address = isinstance(sender, str) and len(sender) == len(ZERO_ADDRESS)
-    return str(sender) if is_address else shown(sender)

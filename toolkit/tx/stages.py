@@ -24,3 +24,7 @@ class Stage(Enum):
     ENDED = "ended"  # an end is in the journal's memory, its author does not know
     TOLD = "told"  # its author knows, it may not be on disk
     CHECKPOINTED = "checkpointed"  # the fold of everything so far is in the journal's memory
+
+
+def unwatched(_: Stage) -> None:
+    """Nobody watches."""
