@@ -236,6 +236,7 @@ MUTANTS: tuple[Mutant, ...] = (
         SIGNING,
         " or (last.cancels and last.refused))",
         ")",
+        "tests/tx/test_lane_stuck.py",
     ),
     Mutant(
         "what an author asked to hurry is bid higher",
@@ -358,6 +359,20 @@ MUTANTS: tuple[Mutant, ...] = (
         "for (_, name), send in waiting.items():",
         "for (_, name), send in ():",
         "tests/tx/test_scheduler.py",
+    ),
+    Mutant(
+        "what a head leaves behind that is cut off is waited for no longer",
+        RUNNER,
+        "        except BaseException:\n            self.abandon(sends)\n",
+        "        except BaseException:\n",
+        "tests/tx/test_runner.py",
+    ),
+    Mutant(
+        "a hand-over that breaks off is waited for no longer",
+        RUNNER,
+        "            if waiting:\n                self._answer(",
+        "            if False:\n                self._answer(",
+        "tests/tx/test_runner.py",
     ),
     Mutant(
         "a lane decides one thing at a time",
