@@ -382,4 +382,32 @@ TESTED: tuple[Mutant, ...] = (
         "if job.requeues]",
         "tests/tx/test_lane_spent.py",
     ),
+    Mutant(
+        "what a second life left behind is watched",
+        SPENT,
+        "    if job.exposed:\n        life = FirstLife(",
+        "    if False:\n        life = FirstLife(",
+        "tests/tx/test_lane_spent.py",
+    ),
+    Mutant(
+        "a first attempt that is mined after all halts the lane",
+        SPENT,
+        "elif by in job.hashes() or (job.foreign is not None and by != job.foreign.by):",
+        "elif job.foreign is not None and by not in job.hashes() and by != job.foreign.by:",
+        "tests/tx/test_lane_spent.py",
+    ),
+    Mutant(
+        "another stranger at a nonce that was given up halts the lane",
+        SPENT,
+        "elif by in job.hashes() or (job.foreign is not None and by != job.foreign.by):",
+        "elif by in job.hashes():",
+        "tests/tx/test_lane_spent.py",
+    ),
+    Mutant(
+        "silence about a first life is asked about again",
+        SPENT,
+        "doubted=life.doubted or event.reorged)",
+        "doubted=False)",
+        "tests/tx/test_lane_spent.py",
+    ),
 )

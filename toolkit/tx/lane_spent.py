@@ -8,10 +8,12 @@ again or something else is named in its place.
 
 from itertools import takewhile
 
+import msgspec
+
 from toolkit.model.chain import Hash
 from toolkit.tx.events import Finish, Mined, Observed, Reopen, Spender
 from toolkit.tx.job import Job, end_of
-from toolkit.tx.lane_state import Draft, LaneState
+from toolkit.tx.lane_state import Draft, FirstLife, LaneState
 
 SPENT_PATIENCE_BLOCKS = 3
 """Heads to wait for the name of whoever spent a nonce: a node may lag behind itself."""
@@ -39,6 +41,7 @@ def follow(draft: Draft, event: Observed) -> None:
         _return_unspent(draft, seen_block=before.block)
     if event.reorged:
         _reconsider(draft, found, spenders, seen_block=before.block)
+    _watch_first_lives(draft, event, spenders)
     for name, mined in found.items():
         job = draft.state.jobs[name]
         if not _alike(job.mined, mined):
@@ -200,7 +203,14 @@ def report(draft: Draft) -> None:
 
 
 def _requeue(draft: Draft, job: Job) -> None:
-    """No reorg can bring an attempt at the old nonce back, so a new nonce cannot double it."""
+    """Give a request a second life at a new nonce, now that the old one is spent for good.
+
+    A reorg deeper than finality could still bring an attempt at the old nonce back, and so double
+    it: that is looked for as long as for any other end.
+    """
+    if job.exposed:
+        life = FirstLife(job=job, block=draft.state.landed[job.request_id])
+        draft.update(first_lives=(*draft.state.first_lives, life))
     draft.unland(job)
     draft.update(settled_nonce=max(draft.state.settled_nonce, (job.nonce or 0) + 1))
     second = draft.put(
@@ -215,6 +225,35 @@ def _requeue(draft: Draft, job: Job) -> None:
         held_wei=0,
     )
     draft.enqueue(second)
+
+
+def _watch_first_lives(draft: Draft, event: Observed, spenders: dict[int, Spender]) -> None:
+    """Halt when a reorg let something else spend a nonce that a request has given up for good."""
+    mined = {receipt.tx_hash for receipt in event.receipts}
+    watched = []
+    for before in draft.state.first_lives:
+        life, job, nonce = before, before.job, before.job.nonce or 0
+        named = spenders.get(nonce)
+        by = next((one for one in job.hashes() if one in mined), named and named.by)
+        if draft.state.nonce <= nonce:  # a count below what is final has halted the lane already
+            job = msgspec.structs.replace(job, foreign=None)
+            life = FirstLife(job=job, block=life.block, doubted=True)
+        elif by is None:
+            life = FirstLife(job=job, block=life.block, doubted=life.doubted or event.reorged)
+        elif by in job.hashes() or (job.foreign is not None and by != job.foreign.by):
+            draft.halt(
+                f"a reorg took back block {life.block}, which was final: nonce {nonce} of "
+                f"{job.request_id} is spent by {by} now, though the request has gone on to another "
+                "nonce; resume the lane when this is understood"
+            )
+            continue
+        else:
+            job = msgspec.structs.replace(job, foreign=named)
+            life = FirstLife(job=job, block=life.block)
+        if draft.state.block - life.block < draft.state.limits.watch_blocks:
+            watched.append(life)
+    if draft.state.first_lives:
+        draft.update(first_lives=tuple(watched))
 
 
 def _reopen(draft: Draft, job: Job) -> None:

@@ -15,6 +15,18 @@ DELEGATED_WINDOW = 1
 """Pools take one transaction at a time of an account that runs code (EIP-7702)."""
 
 
+class FirstLife(msgspec.Struct, frozen=True, kw_only=True):
+    """A request as it was when it went on to a second nonce: its attempts are still out.
+
+    `block` has the stranger who spent the first nonce. `doubted`: a reorg came, and no node has
+    said yet what became of that nonce.
+    """
+
+    job: Job
+    block: int
+    doubted: bool = False
+
+
 class LaneState(msgspec.Struct, frozen=True, kw_only=True):
     """All a lane knows. `nonce` is the chain's count of the account as of head `block`.
 
@@ -41,6 +53,7 @@ class LaneState(msgspec.Struct, frozen=True, kw_only=True):
     slots: dict[int, str] = {}
     landed: dict[str, int] = {}
     due: tuple[str, ...] = ()
+    first_lives: tuple[FirstLife, ...] = ()  # until no reorg can reach their blocks
     leases: dict[str, Leased] = {}
     bundled_nonce: int = 0  # above the nonces of a bundle that landed in `bundled_block`
     bundled_block: int = 0
@@ -75,7 +88,10 @@ class LaneState(msgspec.Struct, frozen=True, kw_only=True):
         """
         spent = [self.jobs[self.slots[n]] for n in sorted(self.slots) if n < nonce]
         again = self.landed if reorged else self.due
-        return spent + [job for job in map(self.jobs.__getitem__, again) if reorged or job.lost]
+        past = [life.job for life in self.first_lives if reorged or life.doubted]
+        return (
+            past + spent + [job for job in map(self.jobs.__getitem__, again) if reorged or job.lost]
+        )
 
     def reserved_wei(self) -> int:
         """What all unspent attempts and leases may cost together."""

@@ -99,13 +99,13 @@ async def observe(
     look, found = await _look(node, state, head, reorged=reorged)
     nonce = await _believed(node, state, head, look.nonce) if reorged else look.nonce
     asked = state.questions(nonce, reorged=reorged)
-    mined = {job.request_id: _receipt_of(job, found, head) for job in asked}
+    receipts = [(job, _receipt_of(job, found, head)) for job in asked]
     told = await together(
         _as_mined(node, state.lane, job, receipt)
-        for job in asked
-        if (receipt := mined[job.request_id]) is not None
+        for job, receipt in receipts
+        if receipt is not None
     )
-    silent = [job for job in asked if mined[job.request_id] is None]
+    silent = [job for job, receipt in receipts if receipt is None]
     spent = [job for job in silent if job.nonce is not None and job.nonce < nonce]
     spenders = await together(_spender(node, state, job, head) for job in spent)
     return Observed(
