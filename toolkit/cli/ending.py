@@ -78,7 +78,9 @@ async def followed(
     outcome = await end_of(args, waiting, advice=advice)
     # Whoever was overtaken meanwhile may have misread the successor's work: that is not told.
     await session.journal.commit()
-    show(args, {**known, **facts(outcome)} if args.json else facts(outcome))
+    end = facts(outcome)
+    news = {name: value for name, value in end.items() if known.get(name) != value}
+    show(args, {**known, **end} if args.json else news)
     return outcome
 
 
