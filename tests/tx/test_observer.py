@@ -14,7 +14,7 @@ from toolkit.model.tx import Exposure, TransactionRequest, Urgency
 from toolkit.tx.events import LaneLimits, LaneOpened, Mined, Spender
 from toolkit.tx.job import Job, Try
 from toolkit.tx.lane import open_lane
-from toolkit.tx.lane_state import LaneState
+from toolkit.tx.lane_state import FirstLife, LaneState
 from toolkit.tx.observer import observe, runs_code
 
 GWEI = 10**9
@@ -74,6 +74,30 @@ async def test_a_receipt_from_beyond_the_head_is_not_used_yet() -> None:
 
     assert ((), 0) == (early.receipts, early.nonce)
     assert ([2], 1) == ([mined.block_number for mined in late.receipts], late.nonce)
+
+
+async def test_both_lives_of_a_request_are_asked_about_after_a_reorg() -> None:
+    """The receipt of either is told, although they are of one request."""
+    world = World(random.Random(1))
+    state = _lane(world)
+    first = state.jobs["a"]
+    signed = world.sign(first.request, nonce=1, fee=50 * GWEI)
+    world.known[1] = [signed]
+    second = msgspec.structs.replace(
+        first, tries=(msgspec.structs.replace(first.tries[0], signed=signed),)
+    )
+    state = msgspec.structs.replace(
+        state,
+        jobs={"a": second},
+        slots={1: "a"},
+        first_lives=(FirstLife(job=first, block=1),),
+    )
+    for nonce in (0, 1):
+        world.mine(only=world.known[nonce])
+
+    seen = await observe(world, state, head=world.tip, quotes={}, reorged=True)
+
+    assert [*first.hashes(), *second.hashes()] == [mined.tx_hash for mined in seen.receipts]
 
 
 async def test_a_stranger_is_found_in_the_block_that_spent_the_nonce() -> None:
