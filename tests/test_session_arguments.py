@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from toolkit.chain.quorum import QuorumRpc
 from toolkit.chain.remote_signer import RemoteSigner
 from toolkit.cli.main import main
 from toolkit.journal.sqlite import SqliteBackend
+from toolkit.model.chain import Address
 from toolkit.model.errors import ConfigError
+from toolkit.model.tx import TransactionRequest
 from toolkit.model.units import ether
 from toolkit.session import connect
 from toolkit.tx.key_pool import KeyPool
@@ -18,6 +21,7 @@ NODE = "http://127.0.0.1:1"
 NODES = [f"http://127.0.0.1:{port}" for port in (1, 2, 3)]
 FRIEND = "0x" + "b0" * 20
 LINE = 400
+PAYMENT = TransactionRequest(to=Address(FRIEND), value=1)
 HUGE = 10**5_000
 NAN = float("nan")
 NO_PATHS: list[object] = [5, [], b"x", "", "\0"]
@@ -66,6 +70,17 @@ async def test_a_number_that_cannot_even_be_written(name: str) -> None:
         async with connect(NODE, **arguments):  # type: ignore[arg-type]
             pass
     assert _short(refused.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["value", "gas", "max_fee_per_gas", "max_priority_fee_per_gas", "type"]
+)
+def test_a_quantity_that_cannot_even_be_written(name: str) -> None:
+    """Nor can it be a field of a request; where it can be written, it is written in short."""
+    for value, why in ((HUGE, "is a int that is too long"), (10**4_000, r"\(4001 characters\)")):
+        with pytest.raises(ConfigError, match=f"{name} .*{why}") as refused:
+            msgspec.structs.replace(PAYMENT, **{name: value})
+        assert _short(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,32 @@ async def test_an_unknown_profile_is_refused(profile: str) -> None:
             pass
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("profile", 5),
+        ("profile", None),
+        ("seed", "1"),
+        ("seed", True),
+        pytest.param("seed", 10**5_000, id="seed of 5,000 digits"),
+        ("accounts", 0),
+        ("accounts", 101),
+        ("accounts", 2.0),
+        ("block_gas_limit", 0),
+        ("base_fee_wei", -1),
+        ("chain_id", "1337"),
+    ],
+)
+async def test_an_argument_that_cannot_be_meant(name: str, value: object) -> None:
+    """It is named in one line, before anything is started."""
+    arguments: dict[str, object] = {name: value}
+
+    with pytest.raises(ConfigError, match=f"^{name} is ") as refused:
+        async with open_strict_node(**arguments):  # type: ignore[arg-type]
+            pass
+    assert "\n" not in str(refused.value)
+
+
 async def test_two_hundred_transactions_fill_a_block(strict: StrictNode) -> None:
     """In the order of their tips where accounts compete, in nonce order for each."""
     senders = [Sender(strict, index) for index in range(4)]

@@ -38,6 +38,8 @@ def test_types_that_a_lane_sends(request_: TransactionRequest) -> None:
         ({"type": 4}, "type 4 with 0 authorizations"),
         ({"authorization_list": (GRANT,)}, "type 2 with 1 authorizations"),
         ({"type": 4, "authorization_list": (GRANT,), "to": None}, "cannot create a contract"),
+        ({"to": None}, "nothing to do: .* needs data"),
+        ({"to": None, "value": 0}, "nothing to do: .* needs data"),
         ({"type": 0, "access_list": LIST}, "type 0 has no access list"),
     ],
 )

@@ -188,6 +188,8 @@ async def test_ceilings_are_checked_before_a_nonce_is_used(desk: Desk) -> None:
         (PAYMENT, {"idempotency_key": ""}, "idempotency_key is ''"),
         (PAYMENT, {"idempotency_key": "a\udcff"}, r"idempotency_key is 'a\\udcff'"),
         (PAYMENT, {"after": "a\udcff"}, r"after is 'a\\udcff'"),
+        (PAYMENT, {"simulate": "no"}, "simulate is 'no'; it must be True or False"),
+        (TransactionRequest(), {}, "nothing to do"),
         (PAYMENT, {"destinations": []}, "at least one destination"),
         (msgspec.structs.replace(PAYMENT, sender=FRIEND), {}, f"no signer for {FRIEND}"),
     ],

@@ -80,7 +80,7 @@ async def test_a_cancellation_is_sped_up_beyond_the_cap_of_what_it_cancels(desk:
     assert (77 * GWEI, 0) == (pooled.max_fee_per_gas, pooled.value)
     with pytest.raises(ConfigError, match="being cancelled"):
         await sent.replace(PAYMENT)
-    with pytest.raises(ConfigError, match="cannot send dict"):
+    with pytest.raises(ConfigError, match="by a dict"):
         await sent.replace({"to": FRIEND})  # type: ignore[arg-type] # on purpose
     for depth in (0, 65, 1.0, "1", True, float("nan")):
         with pytest.raises(ConfigError, match="is not an integer between 1 and 64"):
@@ -130,7 +130,20 @@ async def test_a_replacement_is_checked_as_a_request_is(desk: Desk) -> None:
         await sent.replace(TransactionRequest(to=FRIEND, gas=10_000_000))
     with pytest.raises(ConfigError, match="cannot replace it"):
         await sent.replace(msgspec.structs.replace(PAYMENT, sender=FRIEND))
+    with pytest.raises(ConfigError, match="nothing to do"):
+        await sent.replace(TransactionRequest())
+    with pytest.raises(ConfigError, match="by a NoneType: give a TransactionRequest, or"):
+        await sent.replace(None)  # type: ignore[arg-type]
     assert (1, PAYMENT.value) == (desk.prepared(), _pooled(desk).value)
+
+
+async def test_a_cap_that_cannot_even_be_written_is_one_line(desk: Desk) -> None:
+    """Speeding up to an integer of 5,000 digits is refused like one in a request."""
+    scheduler = await desk.open()
+    sent = await scheduler.send(PAYMENT)
+
+    with pytest.raises(ConfigError, match="max_fee_per_gas is a int that is too long"):
+        await sent.speed_up(max_fee_per_gas=10**5_000)
 
 
 async def test_what_is_mined_cannot_be_replaced(desk: Desk) -> None:

@@ -22,6 +22,7 @@ from toolkit.devnet.front import Front
 from toolkit.devnet.mempool import Mempool
 from toolkit.devnet.participants import (
     ACCOUNT_UNITS,
+    MAX_ACCOUNTS,
     market_funding,
     user_accounts,
     user_funding,
@@ -44,7 +45,6 @@ from toolkit.pools.snapshot import PoolSpec, Snapshot
 from toolkit.pools.sync import load, refresh
 
 MAX_BUILDERS = 16
-MAX_ACCOUNTS = 100
 MAX_BLOCK_TIME_S = 86_400
 _WATCH_S = 0.5
 _SYMBOLS = ", ".join(TOKENS)

@@ -9,6 +9,9 @@ from toolkit.devnet.tokens import TOKENS
 from toolkit.devnet.twin import Funding
 from toolkit.model.units import WEI_PER_ETHER
 
+MAX_ACCOUNTS = 100
+"""How many of them a devnet's users may have."""
+
 TRADERS = 5
 CROWD_ACCOUNTS = 3
 ACCOUNT_UNITS: Mapping[str, int] = {

@@ -21,15 +21,18 @@ from toolkit.devnet.builders import BLOCK_SECONDS, Builder
 from toolkit.devnet.faults import FaultScript
 from toolkit.devnet.front import Front
 from toolkit.devnet.mempool import Mempool
-from toolkit.devnet.participants import user_accounts
+from toolkit.devnet.participants import MAX_ACCOUNTS, user_accounts
 from toolkit.devnet.public_pool import PublicPool, open_pool, rules_of
 from toolkit.devnet.reorgs import ChainEdits, seal_and_reorg
 from toolkit.devnet.sealing import Market
 from toolkit.devnet.web import listen, serve
 from toolkit.model.chain import Address, Head, Mode
+from toolkit.model.checks import require_integer, shown
+from toolkit.model.errors import ConfigError
 
 ACCOUNT_WEI = 10_000 * 10**18
 GENESIS_TIME = 1_741_000_000
+_INT64 = 2**63 - 1
 _FEE_RECIPIENT = Address("0x" + "fee" * 13 + "0")
 
 
@@ -80,6 +83,13 @@ class StrictNode:
         return self.market.head
 
 
+def _require_meant(profile: object, *, seed: object, accounts: object) -> None:
+    if not isinstance(profile, str):
+        raise ConfigError(f"profile is {shown(profile)}; it must be a name")
+    require_integer("seed", seed, least=-_INT64, most=_INT64)
+    require_integer("accounts", accounts, least=1, most=MAX_ACCOUNTS)
+
+
 @asynccontextmanager
 async def open_strict_node(
     *,
@@ -96,16 +106,20 @@ async def open_strict_node(
     Args:
         profile: `geth`, `reth`, `strict` (the hardest replacement rule) or `none`.
         seed: of the accounts' keys, each of which starts with 10,000 ether.
-        accounts: how many.
+        accounts: how many, from 1 to 100.
         block_gas_limit: in gas units.
         base_fee_wei: of the first block.
         chain_id: of the chain.
         faults: what goes wrong for clients of its urls; nothing by default.
 
     Raises:
-        ConfigError: an unknown profile.
+        ConfigError: an unknown profile, or a number that is none or out of range.
         DevnetError: Anvil cannot be started.
     """
+    _require_meant(profile, seed=seed, accounts=accounts)
+    require_integer("block_gas_limit", block_gas_limit, least=1, most=_INT64)
+    require_integer("base_fee_wei", base_fee_wei, most=_INT64)
+    require_integer("chain_id", chain_id, least=1, most=_INT64)
     rules = rules_of(profile)
     args = {
         "--chain-id": chain_id,

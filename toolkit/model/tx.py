@@ -5,6 +5,7 @@ from enum import Enum, IntEnum
 import msgspec
 
 from toolkit.model.chain import Address, Hash, address, hash32
+from toolkit.model.checks import shown
 from toolkit.model.errors import ConfigError
 from toolkit.model.units import div_ceil
 
@@ -57,7 +58,7 @@ _GRANT = {"chain_id": _WORD, "nonce": _HALF, "y_parity": 255, "r": _WORD, "s": _
 def _require_whole(name: str, value: object, *, least: int = 0, most: int) -> None:
     if type(value) is not int or not least <= value <= most:
         raise ConfigError(
-            f"{name} is {value!r}: give an integer from {least} to 2**{most.bit_length()}-1"
+            f"{name} is {shown(value)}: give an integer from {least} to 2**{most.bit_length()}-1"
         )
 
 

@@ -9,6 +9,7 @@ import msgspec
 from toolkit.chain.signer import Signer
 from toolkit.journal.log import Journal
 from toolkit.model.chain import Address, Head, Mode
+from toolkit.model.checks import shown
 from toolkit.model.errors import BusOverflow, ConfigError, IdempotencyConflict
 from toolkit.model.tx import (
     DryRun,
@@ -157,13 +158,9 @@ class Acceptance:
         lane = runner.state.lane
         runner.require_running()
         if type(urgency) is not Urgency:
-            raise ConfigError(f"urgency is {urgency!r}; give a member of Urgency")
+            raise ConfigError(f"urgency is {shown(urgency)}; give a member of Urgency")
         quote = (await self._floor.quotes())[urgency.name]
         if request is not None:
-            if not isinstance(request, TransactionRequest):
-                raise ConfigError(
-                    f"cannot send {type(request).__name__}: give a TransactionRequest"
-                )
             if request.sender not in {None, lane}:
                 raise ConfigError(f"{name} is sent by {lane}: {request.sender} cannot replace it")
             self.delegations.require_replaceable(name, request)

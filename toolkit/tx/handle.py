@@ -229,11 +229,16 @@ class Sent:
         one more for each replacement.
 
         Raises:
-            ConfigError: it is mined or over or being cancelled, or the request names another
-                sender.
+            ConfigError: it is mined or over or being cancelled, the request names another
+                sender, or it is none.
             CallReverted, InsufficientFunds, FeeLimitReached, GasLimitTooHigh: it could not be
                 sent; the present payload stands.
         """
+        if not isinstance(request, TransactionRequest):
+            raise ConfigError(
+                f"cannot replace {self.request_id} by a {type(request).__name__}: give a "
+                "TransactionRequest, or speed_up what it is"
+            )
         await self._desk.replace_request(
             self.request_id, self._track.lane, request, urgency=urgency
         )

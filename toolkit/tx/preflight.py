@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from toolkit.model.chain import Address
+from toolkit.model.checks import shown
 from toolkit.model.errors import (
     ConfigError,
     FeeLimitReached,
@@ -26,7 +27,7 @@ def require_sendable(request: TransactionRequest) -> None:
     """Check that a lane can send such a transaction at all.
 
     Raises:
-        ConfigError: the type, or a list that its type does not have.
+        ConfigError: the type, a list that its type does not have, or a contract without code.
     """
     if request.type == _BLOB:
         raise ConfigError(
@@ -42,6 +43,11 @@ def require_sendable(request: TransactionRequest) -> None:
         )
     if request.type == _SET_CODE and request.to is None:
         raise ConfigError("a transaction of type 4 cannot create a contract; give it a `to`")
+    if request.to is None and request.data == "0x":
+        raise ConfigError(
+            "nothing to do: without `to` a transaction creates a contract, and that needs data; "
+            "give it a `to`, or the contract's code"
+        )
     if request.type == _LEGACY and request.access_list:
         raise ConfigError("a transaction of type 0 has no access list; use type 1 or 2")
 
@@ -113,7 +119,7 @@ def require_cost(
         FeeLimitReached: above `max_cost_wei`.
     """
     if type(tip_wei) is not int or tip_wei < 0:
-        raise ConfigError(f"tip_wei is {tip_wei!r}; it must be an integer, at least 0")
+        raise ConfigError(f"tip_wei is {shown(tip_wei)}; it must be an integer, at least 0")
     cost = sum(one.gas * one.fee_cap for one in attempt) + tip_wei
     if cost > max_cost_wei:
         gas, cap = sum(one.gas for one in attempt), max(one.fee_cap for one in attempt)

@@ -7,7 +7,7 @@ from hashlib import blake2b
 import msgspec
 
 from toolkit.model.chain import Address, Head
-from toolkit.model.checks import shown
+from toolkit.model.checks import require_flag, shown
 from toolkit.model.errors import ConfigError
 from toolkit.model.tx import ExternalSpend, TransactionRequest, Urgency
 
@@ -44,6 +44,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigError(
                 f"priority is {shown(self.priority)}; it must be an integer of 32 bits"
             )
+        require_flag("simulate", self.simulate)
         if self.after is not None and not _is_text(self.after):
             raise ConfigError(
                 f"after is {shown(self.after)}; give what send returned, or a request id"
