@@ -49,6 +49,30 @@ def test_what_a_lane_cannot_send(change: dict[str, object], message: str) -> Non
         require_sendable(msgspec.structs.replace(PAYMENT, **change))
 
 
+@pytest.mark.parametrize(
+    ("max_gas", "gas"), [(100_000, 72_000), (72_000, 72_000), (65_000, 65_000), (60_000, 60_000)]
+)
+async def test_the_margin_of_an_estimate_ends_at_the_cap(max_gas: int, gas: int) -> None:
+    """An estimate just below the cap is taken with what margin there is room for."""
+    call = TransactionRequest(to=FRIEND, data="0x01")
+
+    filled = await with_gas(
+        World(random.Random(1)), call, sender=OWNER.address, simulate=True, max_gas=max_gas
+    )
+    assert gas == filled.gas
+
+
+async def test_an_estimate_above_the_cap_is_refused_as_it_is() -> None:
+    """By the estimate itself, which says how much is too much."""
+    call = TransactionRequest(to=FRIEND, data="0x01")
+    filled = await with_gas(
+        World(random.Random(1)), call, sender=OWNER.address, simulate=True, max_gas=59_999
+    )
+
+    with pytest.raises(GasLimitTooHigh, match="gas limit 60000 is above 59999"):
+        priced(filled, QUOTE, chain_id=1, nonce=0, max_cost_wei=ETHER, max_gas=59_999)
+
+
 async def test_delegations_are_simulated_with_the_call() -> None:
     """A type 4 request that states its gas is tried by estimate, which knows its delegations."""
     asked: list[TransactionRequest] = []

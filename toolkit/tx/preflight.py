@@ -62,7 +62,8 @@ async def with_gas(
 ) -> TransactionRequest:
     """Try the request on the latest block and fill its gas limit: the estimate and a fifth.
 
-    The margin covers state that changes before inclusion; unused gas is not charged. With
+    The margin covers state that changes before inclusion; unused gas is not charged. It ends at
+    `max_gas`, so that what just fits is not refused for its margin. With
     `simulate` False a request that states its gas is taken at its word, for one that can only
     succeed after another that is still under way.
 
@@ -76,7 +77,7 @@ async def with_gas(
     if request.gas is None:
         gas = await node.estimate_gas(request, sender=sender)
         margin = 0 if gas == _PLAIN_TRANSFER_GAS else gas // 5
-        return msgspec.structs.replace(request, gas=gas + margin)
+        return msgspec.structs.replace(request, gas=min(gas + margin, max(gas, max_gas)))
     _require_gas(request.gas, max_gas)  # nodes refuse such a call in words of too little gas
     if simulate:
         await try_request(node, request, sender=sender)

@@ -92,3 +92,17 @@ async def test_f29_more_gas_than_fits(
         assert [] == unused
         assert isinstance(after, Confirmed)
         assert (1, 3) == (await bot.chain_nonce(), await bot.received())
+
+
+@PROFILES
+async def test_f29_an_estimate_that_just_fits(profile: str) -> None:
+    """What needs nearly 2**24 gas is sent with less margin, and not refused for having one."""
+    async with open_bot(profile) as bot:
+        await set_code(bot, hungry(90_000))
+        sent = await bot.scheduler.send(payment(3))
+        (outcome,) = await bot.settle([sent])
+        mined = await bot.rpc.call("eth_getTransactionByHash", (outcome.tx_hash,))
+
+        assert isinstance(outcome, Confirmed)
+        assert 2**24 == int(mined["gas"], 16)
+        assert (1, 3) == (await bot.chain_nonce(), await bot.received())
