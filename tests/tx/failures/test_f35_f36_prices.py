@@ -3,6 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.tx.failures.bot import GWEI, Market, Watched, open_bot, payment
@@ -156,3 +157,15 @@ async def test_f36_a_node_with_a_least_tip(profile: str, ceiling: int) -> None:
             await sent.cancel()
             assert Cancelled() == await sent.wait()  # nobody has it
             assert 0 == await bot.chain_nonce()
+
+
+@PROFILES
+async def test_f36_a_least_tip_that_the_request_states(profile: str) -> None:
+    """Who knows what the node wants says so, and is taken with the first bid."""
+    async with open_bot(profile, oracle=Market(60 * GWEI, 10 * GWEI)) as bot:
+        await bot.change(public=Watched(Choosy(bot.reader())))
+        request = msgspec.structs.replace(payment(3), max_priority_fee_per_gas=LEAST_TIP)
+        (outcome,) = await bot.settle([await bot.scheduler.send(request)])
+
+        assert isinstance(outcome, Confirmed)
+        assert [(60 * GWEI, LEAST_TIP)] == bot.public.bids()
