@@ -27,6 +27,8 @@ from scripts.soak.sender import Errand
 from toolkit.devnet.faults import FaultKind
 from toolkit.devnet.strict_node import StrictNode
 from toolkit.journal.sqlite import read_entries
+from toolkit.model.chain import Address
+from toolkit.tx.events import KIND_OF, Prepared
 from toolkit.tx.stages import Stage
 
 ENTRIES = 10_000
@@ -94,7 +96,7 @@ async def restarts(
 async def _write(node: StrictNode, folder: Path, entries: int) -> int:
     """Pay until the journal is long, and die with an attempt that is durable and not sent."""
     written = 0
-    while written < entries:
+    while written < entries or not await _owes(node, folder):
         left = (entries - written) // ENTRIES_A_SEND
         told = await live(
             Errand(
@@ -113,6 +115,16 @@ async def _write(node: StrictNode, folder: Path, entries: int) -> int:
             raise RuntimeError(f"the journal's writer failed: {told.failed}")
         written = sum(1 for _ in read_entries(folder / "journal.db"))
     return written
+
+
+async def _owes(node: StrictNode, folder: Path) -> bool:
+    """Whether the journal has an attempt that the node never got: a killed repetition has none."""
+    newest: dict[Address, int] = {}
+    for entry in read_entries(folder / "journal.db"):
+        if entry.kind == KIND_OF[Prepared]:
+            made = msgspec.json.decode(entry.data, type=Prepared)
+            newest[made.lane] = max(newest.get(made.lane, 0), made.signed.unsigned.nonce)
+    return any([nonce >= await node.public_pool.next_nonce(lane) for lane, nonce in newest.items()])
 
 
 def _opening(node: StrictNode, folder: Path) -> Opening:
