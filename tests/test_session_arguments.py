@@ -7,6 +7,7 @@ import pytest
 
 from toolkit.chain.quorum import QuorumRpc
 from toolkit.chain.remote_signer import RemoteSigner
+from toolkit.chain.tx_params import read_params
 from toolkit.cli.main import main
 from toolkit.journal.sqlite import SqliteBackend
 from toolkit.model.chain import Address
@@ -80,6 +81,15 @@ def test_a_quantity_that_cannot_even_be_written(name: str) -> None:
     for value, why in ((HUGE, "is a int that is too long"), (10**4_000, r"\(4001 characters\)")):
         with pytest.raises(ConfigError, match=f"{name} .*{why}") as refused:
             msgspec.structs.replace(PAYMENT, **{name: value})
+        assert _short(refused.value)
+
+
+@pytest.mark.parametrize("name", ["chainId", "nonce", "value", "gasPrice", "from", "to"])
+def test_a_parameter_of_web3_that_cannot_even_be_written(name: str) -> None:
+    """A dictionary that is ported from elsewhere is read as carefully."""
+    for value in (HUGE, "9" * 5_000, "0x" + "f" * 5_000, 10**4_000):
+        with pytest.raises(ConfigError) as refused:
+            read_params({name: value}, chain_id=1)
         assert _short(refused.value)
 
 

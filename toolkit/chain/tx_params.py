@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from toolkit.model.chain import Address, address, hash32
+from toolkit.model.checks import shown
 from toolkit.model.errors import ConfigError
 from toolkit.model.tx import (
     DYNAMIC_FEE_TYPES,
@@ -31,6 +32,7 @@ _KNOWN = frozenset(
         "value",
     }
 )
+_WORD = 2**256 - 1
 _ACCESS_LIST, _DYNAMIC_FEE, _SET_CODE = 1, 2, 4
 
 
@@ -130,10 +132,10 @@ def _quantity(params: Mapping[str, Any], name: str) -> int | None:
             value = int(value, 16) if value.startswith("0x") else None
         except ValueError:
             value = None
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _WORD:
         raise ConfigError(
-            f"transaction parameter {name} is {params[name]!r}: give a non-negative integer in the"
-            f" smallest unit, or 0x hex"
+            f"transaction parameter {name} is {shown(params[name])}: give a non-negative integer"
+            f" of 256 bits in the smallest unit, or 0x hex"
         )
     return value
 
@@ -143,7 +145,7 @@ def _account(value: object) -> Address | None:
         return None
     if isinstance(value, bytes | bytearray):
         return address("0x" + bytes(value).hex())
-    return address(str(value))
+    return address(shown(value) if isinstance(value, int) else str(value))
 
 
 def _data(params: Mapping[str, Any]) -> str:

@@ -39,6 +39,7 @@ from toolkit.devnet.trades import FlowConfig
 from toolkit.devnet.twin import BLOCK_SECONDS, Twin, TwinConfig, build_twin, fund
 from toolkit.devnet.web import listen, serve
 from toolkit.model.chain import Head, Mode
+from toolkit.model.checks import shown
 from toolkit.model.errors import ConfigError, NodeError
 from toolkit.model.market import Token
 from toolkit.pools.snapshot import PoolSpec, Snapshot
@@ -47,6 +48,7 @@ from toolkit.pools.sync import load, refresh
 MAX_BUILDERS = 16
 MAX_BLOCK_TIME_S = 86_400
 _WATCH_S = 0.5
+_INT64 = 2**63 - 1
 _SYMBOLS = ", ".join(TOKENS)
 
 
@@ -85,13 +87,14 @@ class DevnetConfig:
 
     def __post_init__(self) -> None:
         for name in ("seed", "port", "builders", "accounts", "depth_percent"):
-            if type(value := getattr(self, name)) is not int:
-                raise ConfigError(f"{name} is {value!r}; it must be an integer")
-        if type(self.block_time) not in {int, float}:
-            raise ConfigError(f"block_time is {self.block_time!r}; it must be a number of seconds")
+            if type(value := getattr(self, name)) is not int or abs(value) > _INT64:
+                raise ConfigError(f"{name} is {shown(value)}; it must be an integer of 64 bits")
+        seconds = self.block_time
+        if type(seconds) not in {int, float} or (type(seconds) is int and abs(seconds) > _INT64):
+            raise ConfigError(f"block_time is {shown(seconds)}; it must be a number of seconds")
         for name in ("hardfork", "mempool"):
             if not isinstance(value := getattr(self, name), str):
-                raise ConfigError(f"{name} is {value!r}; it must be a name")
+                raise ConfigError(f"{name} is {shown(value)}; it must be a name")
         rules_of(self.mempool)
         if not 1 <= self.builders <= MAX_BUILDERS:
             raise ConfigError(f"builders {self.builders} is not between 1 and {MAX_BUILDERS}")
