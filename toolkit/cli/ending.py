@@ -78,9 +78,7 @@ async def followed(
     outcome = await end_of(args, waiting, advice=advice)
     # Whoever was overtaken meanwhile may have misread the successor's work: that is not told.
     await session.journal.commit()
-    end = facts(outcome)
-    news = {name: value for name, value in end.items() if known.get(name) != value}
-    show(args, {**known, **end} if args.json else news)
+    show(args, {**known, **facts(outcome)} if args.json else facts(outcome))
     return outcome
 
 
