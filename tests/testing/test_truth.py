@@ -1,7 +1,9 @@
 """The check of what a lane told, given requests as a journal would."""
 
+import msgspec
 import pytest
 
+from tests.tx.bench import LIMITS, STRANGER, Bench, quote
 from toolkit.chain.signer import LocalSigner
 from toolkit.model.tx import (
     Cancelled,
@@ -14,8 +16,9 @@ from toolkit.model.tx import (
     Urgency,
 )
 from toolkit.testing.coverage import Coverage
-from toolkit.testing.truth import Story, Told
-from toolkit.tx.events import Accepted, Prepared
+from toolkit.testing.truth import Story, Told, _check_bump
+from toolkit.tx import fees
+from toolkit.tx.events import Accepted, Prepared, Spender
 
 SIGNER = LocalSigner(b"\1" * 32)
 LANE = SIGNER.address
@@ -25,7 +28,7 @@ EMPTY = SIGNER.sign_transaction_now(
 )
 
 
-def cancelled(name: str, seq: int, end: Outcome, signed: SignedTransaction = EMPTY) -> Told:
+def cancelled(name: str, seq: int, end: Outcome | None, signed: SignedTransaction = EMPTY) -> Told:
     """A request whose only attempt is a cancellation, in entry `seq`; ended in the next."""
     accepted = Accepted(
         lane=LANE,
@@ -45,6 +48,7 @@ def story(**requests: Told) -> Story:
     """What a journal with these requests would be folded into."""
     told = Story.__new__(Story)
     told.requests, told.halted, told.confirmed = requests, False, set()
+    told.revived = set()
     told._fillers, told._coverage = {}, Coverage()
     told._ends = {name: one.end_seq or 0 for name, one in requests.items()}
     return told
@@ -64,3 +68,74 @@ def test_a_holder_alone_must_tell_what_was_mined() -> None:
 
     with pytest.raises(AssertionError, match="a: Expired"):
         story(a=untold).check({EMPTY.hash: 9}, {}, ())
+
+
+@pytest.mark.parametrize(("old", "new"), [(2, 0), (0, 2), (1, 0), (2, 2)])
+def test_the_bump_law_holds_across_types(old: int, new: int) -> None:
+    """One price is the cap and the tip of types 0 and 1: a wei less on either is too little."""
+    bench = Bench()
+    bench.accept("a", type=old)
+    bench.answer("a")
+    before, job = bench.state, bench.state.jobs["a"]
+    wanted = TransactionRequest(to=LANE, type=new, gas=21_000)
+    bid = fees.revision(job.tries[-1].signed.unsigned, wanted, quote(1), max_cost_wei=10**18)
+    assert bid is not None
+
+    _check_bump(3, before, job, _prepared(bid))
+    for field in ("max_fee_per_gas", "max_priority_fee_per_gas") if new else ("gas_price",):
+        less = msgspec.structs.replace(bid, **{field: getattr(bid, field) - 1})
+        with pytest.raises(AssertionError, match="below the bump law"):
+            _check_bump(3, before, job, _prepared(less))
+
+
+def _prepared(bid: UnsignedTransaction) -> Prepared:
+    signed = SIGNER.sign_transaction_now(bid)
+    return Prepared(lane=LANE, request_id="a", signed=signed, version=1)
+
+
+def test_an_unsent_end_is_excused_only_where_a_given_up_nonce_came_back() -> None:
+    """Such a reorg undoes what was final, and the lane halts; any other end must be the chain's."""
+    for end, excused in (
+        (Expired(last_block=7), True),
+        (Expired(last_block=7, tx_hash=STRANGER), False),
+        (None, False),
+    ):
+        told = story(a=cancelled("a", 3, end))
+        told.revived = {"a"}
+
+        if excused:
+            told.check({EMPTY.hash: 9}, {}, ())
+            continue
+        with pytest.raises(AssertionError, match=r"^a\b"):
+            told.check({EMPTY.hash: 9}, {}, ())
+
+
+def test_a_given_up_nonce_that_comes_back_must_halt_the_lane() -> None:
+    """Also when the request is gone: its second life ended at the head that began it."""
+    limits = msgspec.structs.replace(LIMITS, finality_blocks=4, keep_blocks=4)
+    bench = Bench(limits)
+    bench.accept("a", value=7, requeue=True, deadline_block=14)
+    bench.answer("a")
+    first = bench.mined("a", 11)
+    taken = Spender(nonce=0, by=STRANGER, block_number=11)
+    bench.observe(11, nonce=1, spenders=(taken,))
+    held, gone = bench.state, bench.observed(14, nonce=1)
+    bench.do(gone)
+    told, before = story(), bench.state
+    told.state = before
+    told._check_first_lives(5, held, gone)
+    assert set() == told.revived
+
+    back = bench.observed(15, nonce=1, receipts=(first,), reorged=True)
+    bench.do(back)
+    told.state = bench.state
+    told._check_first_lives(6, before, back)
+    assert {"a"} == told.revived
+
+    told.state = msgspec.structs.replace(bench.state, halted="")
+    with pytest.raises(AssertionError, match="a is mined after all"):
+        told._check_first_lives(6, before, back)
+    early = msgspec.structs.replace(before, block=13)
+    told.state = early
+    with pytest.raises(AssertionError, match="may yet have its nonce back"):
+        told._check_first_lives(5, held, msgspec.structs.replace(gone, block=13))

@@ -6,7 +6,7 @@ import pytest
 from tests.tx.bench import LIMITS, ME, STRANGER, Bench
 from toolkit.model.chain import Hash
 from toolkit.model.errors import Recovery
-from toolkit.model.tx import Exposure
+from toolkit.model.tx import Expired, Exposure
 from toolkit.tx.events import Mined, Resumed, Spender
 from toolkit.tx.progress import why_waiting
 
@@ -48,6 +48,23 @@ def test_a_first_attempt_that_takes_the_strangers_place_halts_the_lane(silent: i
     bench.do(Resumed(lane=ME))
     bench.observe(15, nonce=1, receipts=(first,), reorged=True)
     assert not bench.state.halted
+
+
+def test_a_first_life_is_watched_after_its_request_has_expired() -> None:
+    """A deadline may end the second life at the very head that begins it, without a nonce."""
+    bench = Bench(SHORT)
+    bench.accept("a", value=7, requeue=True, deadline_block=14)
+    bench.answer("a")
+    first = bench.mined("a", 11)
+    bench.observe(11, nonce=1, spenders=(TAKEN,))
+    bench.observe(14, nonce=1)
+    assert {"a": Expired(last_block=14)} == bench.ends
+    assert "a" not in bench.state.jobs
+
+    bench.observe(15, nonce=1, receipts=(first,), reorged=True)
+
+    assert 1 == len(bench.halts)
+    assert f"nonce 0 of a is spent by {first.tx_hash} now" in why_waiting(bench.state)
 
 
 def _asked(bench: Bench) -> list[str]:

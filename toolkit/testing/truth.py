@@ -23,6 +23,7 @@ from toolkit.model.tx import (
     Reverted,
     SignedTransaction,
     TransactionRequest,
+    UnsignedTransaction,
     bumped,
 )
 from toolkit.testing.coverage import Coverage, phase
@@ -88,6 +89,7 @@ class Story:
         self._unsigned = False  # whether a signature failed since nonces were given out
         self._bundled: set[int] = set()  # nonces of bundles that were settled as landed
         self.confirmed: set[str] = set()  # requests that were told to be, at some time
+        self.revived: set[str] = set()  # mined at a nonce that had been given up as final
         self._coverage = coverage
         self._fillers: dict[str, list[tuple[int, Prepared]]] = {}
         self._ends: dict[str, int] = {}
@@ -262,6 +264,7 @@ class Story:
         assert self.state is not None
         beyond = [one for one in event.receipts if one.block_number > event.block]
         assert not beyond, f"entry {seq}: a receipt from beyond the head"
+        self._check_first_lives(seq, before, event)
         for name, job in self.state.jobs.items():
             was = before.jobs.get(name)
             if was is not None and was.tries and not job.tries:
@@ -296,6 +299,25 @@ class Story:
         signs = [one for one in effects if isinstance(one, Sign)]
         if free and max(gas, highest.gas) * bumped(highest.fee_cap) <= ceiling:
             assert signs, f"entry {seq}: {event.request_id} is not bid for"
+
+    def _check_first_lives(self, seq: int, before: LaneState, event: Observed) -> None:
+        """A first nonce is given up when it is final, and a reorg that undoes that halts.
+
+        The request may be gone by then: its second life can end before it has a nonce, at the very
+        head that begins it.
+        """
+        assert self.state is not None
+        old = {life.job.request_id for life in before.first_lives}
+        for life in self.state.first_lives:
+            name = life.job.request_id
+            if name not in old and name not in self.state.jobs:
+                self._check_requeued(seq, event, before.jobs[name])
+        spent_by = {one.tx_hash for one in event.receipts} | {one.by for one in event.spenders}
+        for life in before.first_lives:
+            job = life.job
+            if (job.nonce or 0) < self.state.nonce and spent_by & set(job.hashes()):
+                assert self.state.halted, f"entry {seq}: {job.request_id} is mined after all"
+                self.revived.add(job.request_id)
 
     def _check_requeued(self, seq: int, event: Observed, was: Job) -> None:
         assert self.state is not None
@@ -390,6 +412,9 @@ class Story:
             return
         if len(nonces) > 1 and self.halted:
             return  # a reorg undid what was final, after which both of its nonces are good
+        unsent = isinstance(end, Cancelled | Expired) and end.tx_hash is None
+        if name in self.revived and unsent:
+            return  # the same, after its second life ended without a nonce: the lane did halt
         assert len(landed) == 1, f"{name} is mined twice"
         assert end is not None, f"{name} failed but is mined"
         mined = landed[0]
@@ -453,14 +478,18 @@ def _dearest_wei(job: Job) -> int:
     return max((one.signed.unsigned.worst_cost_wei for one in job.tries), default=0)
 
 
+def _tip(unsigned: UnsignedTransaction) -> int:
+    # Pools take the one price of types 0 and 1 as a tip too, also where the type changes.
+    dynamic = unsigned.type in DYNAMIC_FEE_TYPES
+    return unsigned.max_priority_fee_per_gas if dynamic else unsigned.gas_price
+
+
 def _check_bump(seq: int, before: LaneState, job: Job, event: Prepared) -> None:
     old, new = job.tries[-1].signed.unsigned, event.signed.unsigned
     assert new.nonce == old.nonce, f"entry {seq}: a replacement on another nonce"
     assert new.nonce >= before.nonce, f"entry {seq}: a replacement of a spent nonce"
     assert new.fee_cap >= bumped(old.fee_cap), f"entry {seq}: fee cap below the bump law"
-    if old.type in DYNAMIC_FEE_TYPES:
-        least = bumped(old.max_priority_fee_per_gas)
-        assert new.max_priority_fee_per_gas >= least, f"entry {seq}: tip below the bump law"
+    assert _tip(new) >= bumped(_tip(old)), f"entry {seq}: tip below the bump law"
     patient = before.block - job.last.first_block >= before.limits.replace_after_blocks
     asked = job.raise_fees or job.floor is not None or event.version != job.last.version
     turned = event.cancels and not job.last.cancels
