@@ -50,17 +50,17 @@ ETHER = 10**18
 LIMITS = LaneLimits(max_cost_wei=ETHER // 100, max_in_flight=3, replace_after_blocks=2)
 
 
-def quote(gwei: int) -> FeeQuote:
+def quote(gwei: int, *, base_gwei: int = 1) -> FeeQuote:
     return FeeQuote(
         max_fee_per_gas=gwei * GWEI,
         max_priority_fee_per_gas=GWEI,
-        base_fee_per_gas=GWEI,
+        base_fee_per_gas=base_gwei * GWEI,
         for_block=1,
     )
 
 
-def quotes(gwei: int) -> dict[str, FeeQuote]:
-    return {urgency.name: quote(gwei) for urgency in Urgency}
+def quotes(gwei: int, *, base_gwei: int = 1) -> dict[str, FeeQuote]:
+    return {urgency.name: quote(gwei, base_gwei=base_gwei) for urgency in Urgency}
 
 
 class Bench:
@@ -195,6 +195,7 @@ class Bench:
         *,
         nonce: int = 0,
         gwei: int = 20,
+        base_gwei: int = 1,
         balance_wei: int = ETHER,
         receipts: tuple[Mined, ...] = (),
         spenders: tuple[Spender, ...] = (),
@@ -206,7 +207,7 @@ class Bench:
             block=block,
             nonce=nonce,
             balance_wei=balance_wei,
-            quotes=quotes(gwei),
+            quotes=quotes(gwei, base_gwei=base_gwei),
             receipts=receipts,
             spenders=spenders,
             reorged=reorged,

@@ -97,6 +97,25 @@ def test_an_older_attempt_that_may_be_out_is_stood_by(bench: Bench) -> None:
     assert 20 * GWEI == bench.bid("a").max_fee_per_gas
 
 
+def test_what_is_stood_by_below_the_base_fee_says_so(bench: Bench) -> None:
+    """Nothing is bid for it any more, so the lane tells what ends the wait, until it has ended."""
+    bench.answer("a")
+    bench.replace("a", gwei=60)
+    _refuse(bench)
+    said = []
+    for block, base in enumerate((20, 21, 20), 11):
+        bench.observe(block, gwei=50, base_gwei=base)
+        said.append(why_waiting(bench.state))
+
+    assert ["", ""] == [said[0], said[2]]
+    assert "its 20 gwei are below the base fee of 21" in said[1]
+    assert 2 == bench.tries("a")
+    bench.observe(14, gwei=50, base_gwei=21)
+    bench.do(CancelAsked(lane=ME, request_id="a"))
+    bench.answer("a")
+    assert (3, "") == (bench.tries("a"), why_waiting(bench.state))
+
+
 def test_when_every_attempt_is_refused_nothing_is_stood_by(bench: Bench) -> None:
     """The last one that falls gives the request up; its author's wish is not overwritten."""
     bench.answer("a", Exposure.UNKNOWN, Recovery.WAIT)

@@ -451,9 +451,13 @@ class Schedule:
         self.world.balance_wei = 100 * ETHER
         self.world.delegated = False
         rested = 0
-        for _ in range(DRAIN_BLOCKS):
+        for block in range(DRAIN_BLOCKS):
             await self.scheduler.resume(OWNER.address)
             self.world.base_fee = 10 * GWEI
+            if block == DRAIN_BLOCKS // 2:
+                self._check_said()
+            if block >= DRAIN_BLOCKS // 2:  # for what is below the base fee, and cannot be outbid
+                self.world.base_fee = GWEI
             self.world.mine(capacity=10)
             await self._follow()
             lanes = self.scheduler.statistics().lanes
@@ -464,6 +468,13 @@ class Schedule:
         await self._check_told()
         await self.scheduler.close()
         await self.journal.close()
+
+    def _check_said(self) -> None:
+        """What only a cheaper market can end, as below the base fee, has said so by now."""
+        for sent in self.sent.values():
+            now = sent.status()
+            held = now.nonce == self.world.spent and now.state in {"prepared", "broadcast"}
+            assert now.waiting_for or not held, f"{sent.request_id} waits in silence"
 
     async def _check_told(self) -> None:
         """What every handle tells is what the journal has; nobody waits for ever."""

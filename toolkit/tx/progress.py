@@ -84,7 +84,7 @@ def _why_held(job: Job, state: LaneState) -> str:
     wished = owes(job) or job.unwanted
     behind = quote is not None and (_below(job, quote) or outrun(state, job, quote))
     unbid = _why_not_bid(job, state, quote) if wished or behind else ""
-    return unbid or _untaken(job)
+    return unbid or _untaken(job) or (_stood_by(job, quote) if quote and not wished else "")
 
 
 def _why_not_bid(job: Job, state: LaneState, quote: FeeQuote | None) -> str:
@@ -99,6 +99,18 @@ def _why_not_bid(job: Job, state: LaneState, quote: FeeQuote | None) -> str:
     if unsigned.worst_cost_wei - job.held_wei > max(0, _spare_wei(state)):
         return _unfunded(job, unsigned, state)
     return f"{what} for {job.request_id} could not be signed: {job.unsigned}" * bool(job.unsigned)
+
+
+def _stood_by(job: Job, quote: FeeQuote) -> str:
+    """Of an attempt whose bump was refused for good, and that cannot pay for the next block."""
+    out = job.last.signed.unsigned.fee_cap
+    if job.last is job.tries[-1] or out >= quote.base_fee_per_gas:
+        return ""
+    return (
+        f"the last bid for {job.request_id} is refused for good; the one before it is sent again, "
+        f"but its {_gwei(out)} gwei are below the base fee of {_gwei(quote.base_fee_per_gas)}: it "
+        "waits for a cheaper market, speed_up or cancel"
+    )
 
 
 def _untaken(job: Job) -> str:
