@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from tests.tx.world import ETHER, FRIEND, GWEI, OWNER, Mempool, World
 from toolkit.chain.signer import LocalSigner
 from toolkit.journal.log import Journal
 from toolkit.journal.memory import MemoryBackend
@@ -16,6 +15,7 @@ from toolkit.model.tx import (
     TransactionRequest,
     UnsignedTransaction,
 )
+from toolkit.testing.fakes import ETHER, FRIEND, GWEI, OWNER, Mempool, World
 from toolkit.tx.scheduler import (
     Destination,
     SchedulerConfig,

@@ -6,10 +6,10 @@ import pytest
 
 from tests.tx.clock import run
 from tests.tx.desk import PAYMENT, Desk
-from tests.tx.world import OWNER, InlineJournal, World
 from toolkit.journal.log import Journal
 from toolkit.journal.memory import MemoryBackend
 from toolkit.model.tx import Confirmed
+from toolkit.testing.fakes import OWNER, InlineJournal, World
 from toolkit.testing.simulation import Schedule, chaotic_world
 from toolkit.tx import scheduler as scheduler_module
 from toolkit.tx.recovery import recover

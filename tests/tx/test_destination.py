@@ -1,6 +1,5 @@
 import pytest
 
-from tests.tx.world import FRIEND, OWNER
 from toolkit.model.errors import (
     AlreadyKnown,
     CallReverted,
@@ -17,6 +16,7 @@ from toolkit.model.errors import (
     Underpriced,
 )
 from toolkit.model.tx import Attempt, Exposure, UnsignedTransaction
+from toolkit.testing.fakes import FRIEND, OWNER
 from toolkit.tx.destination import hand_over
 
 ATTEMPT = Attempt(

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from tests.tx.world import FRIEND, OWNER, World
 from toolkit.chain.node import AccountLook
 from toolkit.model.chain import ZERO_HASH, Address, Hash, Receipt
 from toolkit.model.errors import NodeError, NodeTimeout
 from toolkit.model.tx import Exposure, TransactionRequest, Urgency
+from toolkit.testing.fakes import FRIEND, OWNER, World
 from toolkit.tx.events import LaneLimits, LaneOpened, Mined, Spender
 from toolkit.tx.job import Job, Try
 from toolkit.tx.lane import open_lane

@@ -3,10 +3,10 @@ import random
 import msgspec
 import pytest
 
-from tests.tx.world import ETHER, FRIEND, GWEI, OWNER, REVERTING, World
 from toolkit.model.chain import ZERO_HASH, Address
 from toolkit.model.errors import CallReverted, ConfigError, GasLimitTooHigh, InsufficientFunds
 from toolkit.model.tx import AccessListItem, Authorization, FeeQuote, TransactionRequest
+from toolkit.testing.fakes import ETHER, FRIEND, GWEI, OWNER, REVERTING, World
 from toolkit.tx.config import SchedulerConfig, gas_cap
 from toolkit.tx.preflight import priced, require_funds, require_sendable, with_gas
 

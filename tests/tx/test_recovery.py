@@ -6,7 +6,6 @@ import msgspec
 import pytest
 
 from tests.tx.desk import CONFIG, PAYMENT, Desk
-from tests.tx.world import OWNER, Mempool, World
 from toolkit.chain.signer import LocalSigner
 from toolkit.journal.memory import MemoryBackend
 from toolkit.model.errors import (
@@ -17,6 +16,7 @@ from toolkit.model.tx import (
     Confirmed,
     Exposure,
 )
+from toolkit.testing.fakes import OWNER, Mempool, World
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from tests.tx.desk import CONFIG, PAYMENT, Desk
-from tests.tx.world import OWNER, Mempool, World
 from toolkit.model.tx import Attempt, Confirmed, Exposure
+from toolkit.testing.fakes import OWNER, Mempool, World
 
 ONE = msgspec.structs.replace(CONFIG, max_in_flight=1)
 """Limits under which a second request is first handed out by a head."""

@@ -8,7 +8,6 @@ import msgspec
 import pytest
 
 from tests.tx.desk import CONFIG, FEE, PAYMENT, Desk, Forger
-from tests.tx.world import ETHER, FRIEND, GWEI, OWNER, REVERTING, Mempool, World
 from toolkit.chain.signer import LocalSigner
 from toolkit.journal.sqlite import SqliteBackend
 from toolkit.model.chain import ZERO_HASH, Address, Hash, HeadChange, Mode
@@ -39,6 +38,7 @@ from toolkit.model.tx import (
     TransactionRequest,
     UnsignedTransaction,
 )
+from toolkit.testing.fakes import ETHER, FRIEND, GWEI, OWNER, REVERTING, Mempool, World
 from toolkit.tx.scheduler import (
     PublicNode,
     SchedulerConfig,

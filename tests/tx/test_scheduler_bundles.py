@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.tx.desk import FEE, PAYMENT, Desk
-from tests.tx.world import ETHER, FRIEND, OWNER, World
 from toolkit.journal.log import Entry
 from toolkit.model.bundle import Landed, MissCause, Missed
 from toolkit.model.chain import HeadChange
@@ -17,6 +16,7 @@ from toolkit.model.tx import (
     Confirmed,
     TransactionRequest,
 )
+from toolkit.testing.fakes import ETHER, FRIEND, OWNER, World
 from toolkit.tx.scheduler import (
     TransactionScheduler,
 )

@@ -6,7 +6,6 @@ import msgspec
 import pytest
 
 from tests.tx.desk import CONFIG, PAYMENT, Desk, Forger
-from tests.tx.world import FRIEND, OWNER, REVERTING, Mempool, World
 from toolkit.chain.signer import LocalSigner
 from toolkit.journal.memory import MemoryBackend
 from toolkit.model.chain import Hash, HeadChange, Mode
@@ -24,6 +23,7 @@ from toolkit.model.tx import (
     TransactionRequest,
     UnsignedTransaction,
 )
+from toolkit.testing.fakes import FRIEND, OWNER, REVERTING, Mempool, World
 from toolkit.tx.events import LaneOpened
 from toolkit.tx.handle import Track
 from toolkit.tx.lane import open_lane

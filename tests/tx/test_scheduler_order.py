@@ -7,7 +7,6 @@ import msgspec
 import pytest
 
 from tests.tx.desk import CONFIG, PAYMENT, Desk, Forger
-from tests.tx.world import FRIEND, OWNER, Mempool, World
 from toolkit.chain.signer import LocalSigner
 from toolkit.journal.log import Entry
 from toolkit.journal.memory import MemoryBackend
@@ -23,6 +22,7 @@ from toolkit.model.tx import (
     TransactionRequest,
     UnsignedTransaction,
 )
+from toolkit.testing.fakes import FRIEND, OWNER, Mempool, World
 
 
 @pytest.fixture
@@ -121,28 +121,34 @@ async def test_one_lane_that_cannot_look_does_not_hold_up_the_others(desk: Desk)
     assert theirs.status().nonce == 0
 
 
+class SlowAt(Forger):
+    """Signs one nonce only when released, and tells when it was asked to."""
+
+    def __init__(self, nonce: int) -> None:
+        self.nonce = nonce
+        self.signing, self.release = asyncio.Event(), asyncio.Event()
+
+    async def sign_transaction(self, unsigned: UnsignedTransaction) -> SignedTransaction:
+        if unsigned.nonce == self.nonce and not self.release.is_set():
+            self.signing.set()
+            await self.release.wait()
+        return OWNER.sign_transaction_now(unsigned)
+
+
 async def test_a_head_that_is_cut_off_while_signing_leaves_nothing_behind(desk: Desk) -> None:
     """What was signed by then is sent at the next head, as if it had never been about to be."""
-    signing, release = asyncio.Event(), asyncio.Event()
-
-    class Slow(Forger):
-        async def sign_transaction(self, unsigned: UnsignedTransaction) -> SignedTransaction:
-            if unsigned.nonce == 3 and not release.is_set():
-                signing.set()
-                await release.wait()
-            return OWNER.sign_transaction_now(unsigned)
-
-    desk.signers = [Slow()]
+    slow = SlowAt(3)
+    desk.signers = [slow]
     desk.config = msgspec.structs.replace(CONFIG, max_in_flight=2)
     scheduler = await desk.open()
     sent = [await scheduler.send(PAYMENT) for _ in range(4)]
     head = desk.world.mine()
     change = HeadChange(added=(head,))
     cut = asyncio.create_task(scheduler.on_head(change))
-    await signing.wait()
+    await slow.signing.wait()
     cut.cancel()
     await asyncio.wait([cut])
-    release.set()
+    slow.release.set()
     await scheduler.on_head(change)
 
     assert [2, 3] == sorted(desk.world.pool)
@@ -152,26 +158,18 @@ async def test_a_head_that_is_cut_off_while_signing_leaves_nothing_behind(desk: 
 
 async def test_a_head_that_is_cut_off_while_signing_forgets_no_repetition(desk: Desk) -> None:
     """What the same head would have handed out again is handed out at the next one."""
-    signing, release = asyncio.Event(), asyncio.Event()
-
-    class Slow(Forger):
-        async def sign_transaction(self, unsigned: UnsignedTransaction) -> SignedTransaction:
-            if unsigned.nonce == 2 and not release.is_set():
-                signing.set()
-                await release.wait()
-            return OWNER.sign_transaction_now(unsigned)
-
-    desk.signers = [Slow()]
+    slow = SlowAt(2)
+    desk.signers = [slow]
     desk.config = msgspec.structs.replace(CONFIG, max_in_flight=2)
     scheduler = await desk.open()
     sent = [await scheduler.send(PAYMENT) for _ in range(3)]
     change = HeadChange(added=(desk.world.mine(capacity=1),))
     desk.world.pool.clear()  # the node has lost the second one
     cut = asyncio.create_task(scheduler.on_head(change))
-    await signing.wait()
+    await slow.signing.wait()
     cut.cancel()
     await asyncio.wait([cut])
-    release.set()
+    slow.release.set()
     await scheduler.on_head(change)
     await desk.mine(capacity=0)
 

@@ -7,7 +7,6 @@ import msgspec
 import pytest
 
 from tests.tx.desk import CONFIG, PAYMENT, Desk
-from tests.tx.world import FRIEND, OWNER, Mempool, World
 from toolkit.model.errors import (
     AccountLimit,
     ConfigError,
@@ -20,6 +19,7 @@ from toolkit.model.tx import (
     Confirmed,
     Exposure,
 )
+from toolkit.testing.fakes import FRIEND, OWNER, Mempool, World
 from toolkit.tx.scheduler import Sent, TransactionScheduler
 
 

@@ -5,7 +5,6 @@ import msgspec
 import pytest
 
 from tests.tx.desk import CONFIG, PAYMENT, Desk
-from tests.tx.world import FRIEND, GWEI, REVERTING, World
 from toolkit.model.chain import HeadChange
 from toolkit.model.errors import (
     CallReverted,
@@ -17,6 +16,7 @@ from toolkit.model.tx import (
     Replaced,
     TransactionRequest,
 )
+from toolkit.testing.fakes import FRIEND, GWEI, REVERTING, World
 
 BAD = TransactionRequest(to=FRIEND, data=REVERTING, gas=90_000)
 

@@ -4,7 +4,7 @@ from collections import Counter
 import pytest
 
 from tests.tx.desk import PAYMENT, Desk
-from tests.tx.world import World
+from toolkit.testing.fakes import World
 from toolkit.tx import scheduler as scheduler_module
 from toolkit.tx.stages import Stage
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from tests.tx.desk import CONFIG, PAYMENT, Desk
-from tests.tx.world import OWNER, Mempool, World
 from toolkit.journal.chain import Entry
 from toolkit.journal.log import Journal
 from toolkit.journal.memory import MemoryBackend
@@ -25,6 +24,7 @@ from toolkit.model.errors import (
     LeaseLost,
 )
 from toolkit.model.tx import Attempt, Confirmed
+from toolkit.testing.fakes import OWNER, Mempool, World
 from toolkit.tx.scheduler import TransactionScheduler
 
 

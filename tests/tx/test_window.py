@@ -8,11 +8,11 @@ import pytest
 
 from tests.tx.clock import run
 from tests.tx.desk import CONFIG
-from tests.tx.world import FRIEND, OWNER, InlineJournal, Mempool, World
 from toolkit.chain.node import AccountLook
 from toolkit.journal.memory import MemoryBackend
 from toolkit.model.chain import Hash, Head, HeadChange, Mode, Receipt
 from toolkit.model.tx import Attempt, FeeQuote, TransactionRequest, Urgency
+from toolkit.testing.fakes import FRIEND, OWNER, InlineJournal, Mempool, World
 from toolkit.tx.scheduler import TransactionScheduler
 
 BLOCKS, SLOT_S, WINDOW = 50, 12.0, 16

@@ -128,7 +128,7 @@ def _insert(count: int) -> str:
     row = f"({', '.join('?' * _WIDTH)})"
     rows = ", ".join([row] * count)
     return (
-        f"INSERT INTO entry SELECT * FROM (VALUES {rows}) "  # noqa: S608 - placeholders
+        f"INSERT INTO entry SELECT * FROM (VALUES {rows}) "  # noqa: S608 - question marks only
         "WHERE column1 IS NOT NULL AND (SELECT token FROM holder) = ?"
     )
 

@@ -82,7 +82,7 @@ async def try_once(url: str, directory: Path, name: str, count: int, *, takeover
     try:
         say("holds")
         await send_all(session, name, count)
-    except BaseException:
+    except BaseException:  # safe because it is raised again unless the session took it
         if not await holds.__aexit__(*sys.exc_info()):
             raise
     else:
