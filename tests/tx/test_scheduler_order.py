@@ -162,9 +162,12 @@ async def test_a_head_that_is_cut_off_while_signing_forgets_no_repetition(desk: 
     desk.signers = [slow]
     desk.config = msgspec.structs.replace(CONFIG, max_in_flight=2)
     scheduler = await desk.open()
-    sent = [await scheduler.send(PAYMENT) for _ in range(3)]
+    sent = [await scheduler.send(PAYMENT)]
+    desk.world.faults = {"refused": 1.0}  # so that nobody has the second one yet
+    sent.append(await scheduler.send(PAYMENT))
+    desk.world.faults = {}
+    sent.append(await scheduler.send(PAYMENT))
     change = HeadChange(added=(desk.world.mine(capacity=1),))
-    desk.world.pool.clear()  # the node has lost the second one
     cut = asyncio.create_task(scheduler.on_head(change))
     await slow.signing.wait()
     cut.cancel()
