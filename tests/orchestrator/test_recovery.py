@@ -24,6 +24,7 @@ from toolkit.orchestrator.core import Core
 from toolkit.orchestrator.limits import Limits
 from toolkit.orchestrator.mainnet import DAI, WETH
 from toolkit.orchestrator.pauses import Impact, Pause, compile_pauses
+from toolkit.orchestrator.records import Inputs
 from toolkit.orchestrator.recovery import KINDS, recovered
 from toolkit.orchestrator.replay import decoded, replay
 from toolkit.orchestrator.runtime import agent_setup
@@ -178,9 +179,9 @@ def test_a_plan_that_lands_just_after_the_restart_is_no_discrepancy() -> None:
     core.resume(memory)
     moved = {**seen[2].balances, WETH.address: 1}
 
-    again = core.advance(seen[0]).report
-    landed = core.advance(seen[1]).report
-    later = core.advance(msgspec.structs.replace(seen[2], balances=moved)).report
+    again = core.advance(Inputs(seen=seen[0])).report
+    landed = core.advance(Inputs(seen=seen[1])).report
+    later = core.advance(Inputs(seen=msgspec.structs.replace(seen[2], balances=moved))).report
 
     assert [{}, {}] == [again.discrepancies, landed.discrepancies]
     assert seen[0].balances != seen[1].balances

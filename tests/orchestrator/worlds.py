@@ -131,6 +131,7 @@ def context_of(
         "readings": readings,
         "canonical": {block.head.number: block.head.hash},
         "paused": {},
+        "stopped": {},
         "halted": "",
         "weights": {},
         "free": plenty if free is None else free,

@@ -65,6 +65,7 @@ class VetoCause(Enum):
     INVALID = "invalid"
     STALE = "stale"
     DEADLINE = "deadline"
+    DOUBTFUL = "doubtful"  # rests on a fact that its sources dispute, or that froze
     PAUSED = "paused"
     NETTED_OUT = "netted_out"
     LOST_CONFLICT = "lost_conflict"
@@ -73,6 +74,15 @@ class VetoCause(Enum):
     LIMIT = "limit"
     NO_ROUTE = "no_route"
     SIMULATION = "simulation"
+    REDUCING = "reducing"  # only what lowers exposure may act
+    HALTED = "halted"
+
+
+class TradingState(Enum):
+    """What may be done at all: anything, only what lowers exposure, or nothing."""
+
+    ACTIVE = "active"
+    REDUCING = "reducing"
     HALTED = "halted"
 
 

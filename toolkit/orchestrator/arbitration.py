@@ -36,6 +36,7 @@ class Context:
     weights: Mapping[str, float]
     free: Mapping[Address, int]
     books: Mapping[str, Mapping[Address, int]]
+    stopped: Mapping[str, str]  # agents that a person paused, and why
     halted: str = ""  # why nothing may be approved any more
 
 
@@ -189,6 +190,8 @@ def _gate(candidate: Candidate, context: Context) -> tuple[VetoCause, str] | Non
     last = candidate.block_number + candidate.intent.valid_for_blocks
     if last < context.head.number + 1:
         return VetoCause.DEADLINE, f"was valid up to block {last}"
+    if why := context.stopped.get(candidate.intent.agent):
+        return VetoCause.PAUSED, why
     assessment = context.paused.get(candidate.intent.agent)
     if assessment is not None and assessment.paused:
         return VetoCause.PAUSED, _paused_why(assessment)

@@ -1,62 +1,32 @@
 """The deciding fold: what was perceived goes in, verdicts and plans come out. No I/O, no clock."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
-from toolkit.execution.planner import Declined, FlashSource, pair_sources, plan, worst_gas_wei
-from toolkit.model.chain import ZERO_ADDRESS, Address, Hash, Head
-from toolkit.model.decision import Fill, Plan, Reading, Reservation, VetoCause
+from toolkit.model.chain import Address, Hash, Head
+from toolkit.model.decision import Fill
 from toolkit.model.errors import ConfigError, JournalCorrupt
-from toolkit.model.market import FundingKind
 from toolkit.orchestrator import records
 from toolkit.orchestrator.arbitration import Candidate, Context, Ruling, arbitrate
+from toolkit.orchestrator.asking import Question, Thought, ask
 from toolkit.orchestrator.blackboard import Blackboard
-from toolkit.orchestrator.impact import log_moves
+from toolkit.orchestrator.block import Decision, Record, Sitting
 from toolkit.orchestrator.ledger import Ledger, Share
-from toolkit.orchestrator.market import exact
-from toolkit.orchestrator.pauses import Assessment, compile_pauses
+from toolkit.orchestrator.pauses import compile_pauses
+from toolkit.orchestrator.planning import Planner
 from toolkit.orchestrator.policy import EqualWeights, Policy
-from toolkit.orchestrator.records import BlockReport, Planned, Setup
+from toolkit.orchestrator.records import BlockReport, Command, Inputs, Planned, Setup
 from toolkit.orchestrator.validation import Proposal
 from toolkit.orchestrator.watch import ImpactWatch, WatchMemory
-from toolkit.perception.perceived import Perceived, rebuilt
+from toolkit.perception.perceived import rebuilt
 from toolkit.pools.snapshot import Snapshot
 from toolkit.reasoning.agent import Agent, Noted, View
 from toolkit.routing.router import Router
 
 CANONICAL_MEMORY = 256  # blocks
 OPEN_MEMORY = 256  # plans whose outcome is not known
-MAX_ERROR_TEXT = 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Thought:
-    """What became of asking one agent: its intents, or how it failed."""
-
-    intents: tuple[object, ...] = ()
-    failure: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """One line for the journal. `label` names it for later lines, `cause` names an earlier one."""
-
-    kind: str
-    data: msgspec.Struct
-    label: str = ""
-    cause: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """Everything that one block led to."""
-
-    records: tuple[Record, ...]
-    plans: tuple[Plan, ...]
-    report: BlockReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,42 +51,6 @@ class Memory:
     quarantined: Mapping[str, str]
 
 
-@dataclass(slots=True)
-class _Now:
-    """The block being decided; gone when it is."""
-
-    seen: Perceived
-    snapshot: Snapshot
-    readings: Mapping[str, tuple[Reading, ...]]
-    label: str
-    log: list[Record] = field(default_factory=list)
-
-    @property
-    def newest(self) -> dict[str, Reading]:
-        return {key: series[-1] for key, series in self.readings.items()}
-
-
-def ask(agent: Agent, view: View, limit: int) -> Thought:
-    """Ask one agent for at most `limit` + 1 intents; whatever it raises is its own failure."""
-    try:
-        intents = tuple(islice(agent.on_block(view), limit + 1))
-    except KeyboardInterrupt:
-        raise  # a person's, not the agent's
-    except BaseException as error:  # noqa: BLE001 - anybody's code; named, journalled, contained
-        return Thought(failure=_told(error))
-    return Thought(intents=intents)
-
-
-def _told(error: BaseException) -> str:
-    """Say what was raised, as text that can be journalled; an error may fail even at that."""
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 - it is anybody's code too
-        text = "no text"
-    told = f"raised {type(error).__name__}: {text}"[:MAX_ERROR_TEXT]
-    return told.encode(errors="replace").decode()
-
-
 class Core:
     """Decides block after block; the same inputs give the same records, byte for byte.
 
@@ -130,7 +64,6 @@ class Core:
         agents: Sequence[Agent],
         *,
         policy: Policy | None = None,
-        asking: Callable[[Agent, View, int], Thought] = ask,
     ) -> None:
         names = sorted(agent.name for agent in agents)
         if len(set(names)) != len(names):
@@ -139,7 +72,6 @@ class Core:
         self.ledger = Ledger()
         self._agents = tuple(sorted(agents, key=lambda agent: agent.name))
         self._policy = policy or EqualWeights()
-        self._asking = asking
         self._watch = ImpactWatch(compile_pauses(setup.pauses, names), self._agents)
         self._board = Blackboard()
         self._snapshot: Snapshot | None = None
@@ -147,13 +79,11 @@ class Core:
         self._decided: dict[int, int] = {}
         self._open: dict[str, Underway] = {}
         self._quarantined: dict[str, str] = {}
+        self._stopped: dict[str, str] = {}  # by a person
         self._halted = ""
+        self._now: Sitting | None = None
         self._resuming = False
         self._unwatched_until = -1  # the last block in which an earlier run's plan may land
-
-    def halt(self, why: str) -> None:
-        """Veto every intent from the next block on; what is on its way is still settled."""
-        self._halted = why
 
     def memory(self) -> Memory:
         """Return what the next run has to know. A halt ends with its run."""
@@ -190,8 +120,7 @@ class Core:
 
     def recall(
         self,
-        seen: Perceived,
-        fills: Sequence[Fill],
+        inputs: Inputs,
         *,
         quarantined: Sequence[records.Quarantined],
         rulings: Sequence[Ruling],
@@ -202,7 +131,7 @@ class Core:
         Raises:
             JournalCorrupt: a plan could not have been made in this state.
         """
-        self._take_in(seen, fills)
+        self._take_in(inputs)
         self._quarantined.update((one.agent, one.why) for one in quarantined)
         shares = {ruling.verdict.verdict_id: ruling.shares for ruling in rulings}
         for ruling in rulings:
@@ -216,17 +145,29 @@ class Core:
                 )
             self._under_way(planned, shares[name])
 
-    def advance(self, seen: Perceived, fills: Sequence[Fill] = ()) -> Decision:
-        """Fold one block in and decide what is to be done in the next.
+    def begin(self, inputs: Inputs) -> tuple[Question, ...]:
+        """Fold one block in, and return what agents are to be asked; then `decide`."""
+        now = self._take_in(inputs)
+        lost = {one.agent for one in inputs.lost}
+        now.questions = tuple(
+            Question(agent=agent, view=self._view(agent, now), limit=self.setup.limits.max_intents)
+            for agent in self._agents
+            if agent.name not in self._quarantined and agent.name not in lost
+        )
+        self._now = now
+        return now.questions
 
-        Args:
-            seen: the newest head.
-            fills: outcomes of earlier plans that became known with it.
+    def decide(self, thoughts: Mapping[str, Thought]) -> Decision:
+        """Decide what is to be done in the next block, from what the agents answered.
+
+        Raises:
+            ConfigError: no block was begun.
         """
-        now, paused = self._take_in(seen, fills)
-        context = self._context(now, paused)
-        proposals, failures = self._ask_all(now, context)
-        arbitration = arbitrate(context, proposals, failures=failures)
+        now, self._now = self._now, None
+        if now is None:
+            raise ConfigError("begin a block before it is decided")
+        proposals, failures = self._heard(now, thoughts)
+        arbitration = arbitrate(self._context(now), proposals, failures=failures)
         self._quarantine(arbitration.defects, now)
         for candidate in arbitration.candidates:
             now.log.append(
@@ -241,34 +182,46 @@ class Core:
         return Decision(
             records=tuple(now.log),
             plans=tuple(one.plan for one in planned),
-            report=self._report(now, arbitration.candidates, rulings, planned, fills, paused),
+            report=self._report(now, arbitration.candidates, rulings, planned),
         )
 
-    def _take_in(
-        self, seen: Perceived, fills: Sequence[Fill]
-    ) -> tuple[_Now, tuple[Assessment, ...]]:
+    def advance(self, inputs: Inputs) -> Decision:
+        """Begin a block, ask every agent here and now, and decide."""
+        return self.decide({one.agent.name: ask(one) for one in self.begin(inputs)})
+
+    def _take_in(self, inputs: Inputs) -> Sitting:
         """Everything of a block that comes before anybody is asked."""
-        now = self._begin(seen)
-        for fill in fills:
+        now = self._begin(inputs)
+        block = now.seen.head.number
+        for fill in inputs.fills:
             self._settle(fill, now)
-        if seen.head.number <= self._unwatched_until:
+        if block <= self._unwatched_until:
             self._rebase(now)
-        released = self.ledger.expire(seen.head.number)
+        released = self.ledger.expire(block)
         if released:
-            data = records.Released(verdicts=released)
-            now.log.append(Record(kind=records.RELEASED, data=data, cause="perceived"))
-        paused = self._watch.assess(now.readings, now.snapshot, seen.head.number, self.setup.market)
-        now.log.extend(
-            Record(kind=records.PAUSE, data=one, cause="perceived") for one in paused if one.because
-        )
-        return now, paused
+            now.note(records.RELEASED, records.Released(verdicts=released))
+        for command in inputs.commands:
+            self._obey(command)
+        now.assessments = self._watch.assess(now.readings, now.snapshot, block, self.setup.market)
+        for one in now.assessments:
+            if one.because:
+                now.note(records.PAUSE, one)
+        return now
 
-    def _rebase(self, now: _Now) -> None:
+    def _obey(self, command: Command) -> None:
+        """Do what a person ordered; the shell has refused what makes no sense."""
+        if command.verb == "halt":
+            self._halted = command.why
+        elif command.verb == "pause":
+            self._stopped[command.target] = command.why
+        elif command.verb == "resume":
+            self._stopped.pop(command.target, None)
+
+    def _rebase(self, now: Sitting) -> None:
         """Take over what the accounts gained or lost while nobody watched."""
         changes = self.ledger.rebase(now.seen.balances)
         if changes:
-            data = records.Rebased(changes=changes)
-            now.log.append(Record(kind=records.REBASED, data=data, cause="perceived"))
+            now.note(records.REBASED, records.Rebased(changes=changes))
 
     def _orphans(self, head: Head) -> tuple[Hash, ...]:
         """Name an earlier run's blocks that a new run's first head shows to be reverted."""
@@ -279,7 +232,8 @@ class Core:
             if number > head.number or same.get(number, hash_) != hash_
         )
 
-    def _begin(self, seen: Perceived) -> _Now:
+    def _begin(self, inputs: Inputs) -> Sitting:
+        seen = inputs.seen
         head, reverted = seen.head, seen.reverted
         if self._resuming:
             reverted = tuple({*reverted, *self._orphans(head)})
@@ -305,8 +259,8 @@ class Core:
             n: t for n, t in self._decided.items() if n > head.number - CANONICAL_MEMORY
         }
         self._decided[head.number] = times + 1
-        now = _Now(
-            seen=seen,
+        now = Sitting(
+            inputs=inputs,
             snapshot=self._snapshot,
             readings=self._board.as_of(head.number),
             label=f"{head.number}.{times}" if times else str(head.number),
@@ -314,11 +268,10 @@ class Core:
         undone = self.ledger.revert(reverted)
         self._watch.forget(undone)
         if undone:
-            data = records.Released(verdicts=undone)
-            now.log.append(Record(kind=records.REVERTED, data=data, cause="perceived"))
+            now.note(records.REVERTED, records.Released(verdicts=undone))
         return now
 
-    def _settle(self, fill: Fill, now: _Now) -> None:
+    def _settle(self, fill: Fill, now: Sitting) -> None:
         """Book an outcome. One that comes after its timeout still counts, for its agents."""
         opened = self._open.pop(fill.verdict_id, None)  # stays open through its timeout
         shares = (
@@ -330,11 +283,9 @@ class Core:
         if not fill.landed or opened is None:
             return
         for impact in self._watch.landed(fill, opened.planned.log_moves):
-            now.log.append(
-                Record(kind=records.IMPACT, data=impact, cause=f"fill/{fill.verdict_id}")
-            )
+            now.note(records.IMPACT, impact, cause=f"fill/{fill.verdict_id}")
 
-    def _context(self, now: _Now, paused: Sequence[Assessment]) -> Context:
+    def _context(self, now: Sitting) -> Context:
         head, newest = now.seen.head, now.newest
         names = [agent.name for agent in self._agents]
         return Context(
@@ -346,43 +297,40 @@ class Core:
             snapshot=now.snapshot,
             readings=newest,
             canonical=self._canonical,
-            paused={assessment.agent: assessment for assessment in paused},
+            paused={one.agent: one for one in now.assessments},
+            stopped=self._stopped,
             weights=self._policy.weights(names, head=head, readings=newest),
             free={token: self._free(token, now) for token in sorted(now.seen.balances)},
             books={name: self.ledger.book(name) for name in names},
             halted=self._halted,
         )
 
-    def _free(self, token: Address, now: _Now) -> int:
+    def _free(self, token: Address, now: Sitting) -> int:
         """What may be promised: as the ledger says, and never more than the chain confirms."""
         held = now.seen.balances.get(token, 0) - self.ledger.reserved(token)
         return min(self.ledger.free(token), held)
 
-    def _ask_all(self, now: _Now, context: Context) -> tuple[list[Proposal], dict[str, str]]:
+    def _heard(
+        self, now: Sitting, thoughts: Mapping[str, Thought]
+    ) -> tuple[list[Proposal], dict[str, str]]:
+        """Turn answers into proposals; an agent whose answer was lost proposes nothing."""
         head = now.seen.head
-        proposals: list[Proposal] = []
-        failures: dict[str, str] = {}
-        for agent in self._agents:
-            if agent.name in self._quarantined:
-                continue
-            readings = Noted(now.readings)  # ours: an agent cannot make it forget
-            view = self._view(agent, now, readings)
-            thought = self._asking(agent, view, context.limits.max_intents)
-            if thought.failure:
-                failures[agent.name] = thought.failure
-            proposals += [
-                Proposal(
-                    agent=agent.name,
-                    intent=intent,
-                    touched=tuple(sorted(readings.touched)),
-                    block_number=head.number,
-                    block_hash=head.hash,
-                )
-                for intent in thought.intents
-            ]
+        failures = {name: one.failure for name, one in sorted(thoughts.items()) if one.failure}
+        proposals = [
+            Proposal(
+                agent=name,
+                intent=intent,
+                touched=thought.touched,
+                block_number=head.number,
+                block_hash=head.hash,
+            )
+            for name, thought in sorted(thoughts.items())
+            if not thought.lost
+            for intent in thought.intents
+        ]
         return proposals, failures
 
-    def _view(self, agent: Agent, now: _Now, readings: Noted) -> View:
+    def _view(self, agent: Agent, now: Sitting) -> View:
         """Make a view of its own for an agent: what it does to it, it does to itself."""
         own = msgspec.structs.replace(
             now.snapshot, tokens=dict(now.snapshot.tokens), pools=dict(now.snapshot.pools)
@@ -391,58 +339,40 @@ class Core:
             block=now.seen.head,
             snapshot=own,
             router=Router(own, native=self.setup.market.wrapped),
-            readings=readings,
+            readings=Noted(now.readings),
             balances=dict(now.seen.balances),
             positions=self.ledger.book(agent.name),
             fee=now.seen.fee,
             wrapped=self.setup.market.wrapped,
         )
 
-    def _quarantine(self, defects: Mapping[str, str], now: _Now) -> None:
+    def _quarantine(self, defects: Mapping[str, str], now: Sitting) -> None:
         for agent, why in sorted(defects.items()):
             self._quarantined[agent] = why
-            data = records.Quarantined(agent=agent, why=why)
-            now.log.append(Record(kind=records.QUARANTINE, data=data, cause="perceived"))
+            now.note(records.QUARANTINE, records.Quarantined(agent=agent, why=why))
 
     def _plan(
-        self, rulings: Sequence[Ruling], now: _Now
+        self, rulings: Sequence[Ruling], now: Sitting
     ) -> tuple[tuple[Ruling, ...], tuple[Planned, ...]]:
-        """Plan approved verdicts, best first; pools that one uses are closed to the next."""
+        """Plan approved verdicts, best first, and journal every ruling with its plan."""
         final: list[Ruling] = []
         made: list[Planned] = []
-        open_pools = now.snapshot
+        planner = Planner(self.setup, self.ledger, now, lambda token: self._free(token, now))
         for draft in rulings:
             self.ledger.transfer(draft.transfers)
-            ruling, planned = draft, None
-            if draft.verdict.approved:
-                ruling, planned = self._planned(draft, open_pools, now)
+            ruling, planned = planner.plan(draft) if draft.verdict.approved else (draft, None)
             final.append(ruling)
-            first = ruling.verdict.intents[0]
+            verdict_id, first = ruling.verdict.verdict_id, ruling.verdict.intents[0]
+            label = f"ruling/{verdict_id}"
             now.log.append(
-                Record(
-                    kind=records.RULING,
-                    data=ruling,
-                    label=f"ruling/{ruling.verdict.verdict_id}",
-                    cause=f"intent/{first}",
-                )
+                Record(kind=records.RULING, data=ruling, label=label, cause=f"intent/{first}")
             )
             if planned is None:
                 continue
             made.append(planned)
-            used = {hop.pool for hop in planned.plan.route.hops} | {planned.plan.funding.lender}
-            open_pools = msgspec.structs.replace(
-                open_pools,
-                pools={key: pool for key, pool in open_pools.pools.items() if key not in used},
-            )
-            verdict_id = ruling.verdict.verdict_id
             self._under_way(planned, ruling.shares)
             now.log.append(
-                Record(
-                    kind=records.PLAN,
-                    data=planned,
-                    label=f"plan/{verdict_id}",
-                    cause=f"ruling/{verdict_id}",
-                )
+                Record(kind=records.PLAN, data=planned, label=f"plan/{verdict_id}", cause=label)
             )
         return tuple(final), tuple(made)
 
@@ -451,73 +381,12 @@ class Core:
         this = Underway(planned=planned, shares=shares)
         self._open = {**dict(recent), planned.plan.verdict_id: this}
 
-    def _planned(self, ruling: Ruling, pools: Snapshot, now: _Now) -> tuple[Ruling, Planned | None]:
-        fee, wrapped = now.seen.fee, self.setup.market.wrapped
-        answer = plan(
-            ruling.verdict,
-            snapshot=pools,
-            router=Router(pools, native=wrapped),
-            fee=fee,
-            wrapped=wrapped,
-            sources=(*self._lenders(now), *pair_sources(pools, wrapped)),
-            tip=self.setup.tip,
-            limits=self.setup.plan_limits,
-        )
-        if isinstance(answer, Declined):
-            return _declined(ruling, answer), None
-        own = answer.funding.kind is FundingKind.OWN
-        reservation = Reservation(
-            verdict_id=answer.verdict_id,
-            token=answer.route.token_in,
-            amount=answer.route.amount_in if own else 0,
-            gas_wei=worst_gas_wei(answer, fee),
-            expires_block=answer.target_block,
-        )
-        refused = self._reserve(reservation, now)
-        if refused is not None:
-            return _declined(ruling, refused), None
-        moves = log_moves(now.snapshot, answer.route, self.setup.market.prices)
-        return ruling, Planned(plan=answer, reservation=reservation, log_moves=moves)
-
-    def _reserve(self, reservation: Reservation, now: _Now) -> Declined | None:
-        """Hold what a plan needs, within the limit on gas and what the chain confirms."""
-        limit = self.setup.limits.max_gas_wei
-        held = self.ledger.reserved(ZERO_ADDRESS)
-        if held + reservation.gas_wei > limit:
-            why = f"worst-case gas {held + reservation.gas_wei} wei, at most {limit}"
-            return Declined(VetoCause.LIMIT, why)
-        gas_free = self._free(ZERO_ADDRESS, now)
-        token_free = self._free(reservation.token, now)
-        if reservation.gas_wei > gas_free or reservation.amount > token_free:
-            why = (
-                f"needs {reservation.amount} of {reservation.token} and {reservation.gas_wei} wei "
-                f"for gas; {token_free} and {gas_free} are free"
-            )
-            return Declined(VetoCause.NO_CAPITAL, why)
-        reserved = self.ledger.reserve(reservation)
-        assert reserved
-        return None
-
-    def _lenders(self, now: _Now) -> tuple[FlashSource, ...]:
-        """The configured lenders with what they were last seen to have, if that is fresh."""
-        found: list[FlashSource] = []
-        for lender in self.setup.lenders:
-            reading = now.newest.get(records.flash_key(lender))
-            if reading is None:
-                continue
-            if now.seen.head.number - reading.block_number <= reading.max_age_blocks:
-                available = int(exact(reading.value))
-                found.append(msgspec.structs.replace(lender, available=available))
-        return tuple(found)
-
     def _report(
         self,
-        now: _Now,
+        now: Sitting,
         candidates: tuple[Candidate, ...],
         rulings: Sequence[Ruling],
         planned: Sequence[Planned],
-        fills: Sequence[Fill],
-        paused: Sequence[Assessment],
     ) -> BlockReport:
         market, newest = self.setup.market, now.newest
         prices = {
@@ -533,8 +402,8 @@ class Core:
             intents=candidates,
             verdicts=tuple(ruling.verdict for ruling in rulings),
             plans=tuple(one.plan for one in planned),
-            fills=tuple(fills),
-            paused=tuple(one for one in paused if one.paused),
+            fills=now.inputs.fills,
+            paused=tuple(one for one in now.assessments if one.paused),
             quarantined=dict(self._quarantined),
             balances=dict(now.seen.balances),
             books=books,
@@ -549,16 +418,3 @@ class Core:
             },
             reverted_blocks=len(now.seen.reverted),
         )
-
-
-def _declined(ruling: Ruling, declined: Declined) -> Ruling:
-    """Veto an approved verdict that cannot be executed; what changed hands inside stays."""
-    verdict = ruling.verdict
-    why = f"{verdict.why}; {declined.why}" if ruling.transfers else declined.why
-    return msgspec.structs.replace(
-        ruling,
-        verdict=msgspec.structs.replace(
-            verdict, approved=False, legs=(), cause=declined.cause, why=why
-        ),
-        shares=(),
-    )

@@ -1,5 +1,8 @@
 """What the orchestrator writes into the journal, and what it reports of a block."""
 
+from collections.abc import Sequence
+from typing import Literal
+
 import msgspec
 
 from toolkit.execution.planner import FlashSource, PlanLimits, TipPolicy
@@ -10,11 +13,14 @@ from toolkit.orchestrator.arbitration import Candidate
 from toolkit.orchestrator.limits import Limits
 from toolkit.orchestrator.market import Market
 from toolkit.orchestrator.pauses import Assessment, Pause
+from toolkit.perception.perceived import Perceived
 
 SETUP = "orchestrator.setup"
 PERCEIVED = "orchestrator.perceived"
 FILL = "orchestrator.fill"
-HALT = "orchestrator.halt"
+COMMAND = "orchestrator.command"
+LOST = "orchestrator.lost"
+VITALS = "orchestrator.vitals"
 IMPACT = "orchestrator.impact"
 REVERTED = "orchestrator.reverted"
 REBASED = "orchestrator.rebased"
@@ -24,9 +30,6 @@ INTENT = "orchestrator.intent"
 QUARANTINE = "orchestrator.quarantine"
 RULING = "orchestrator.ruling"
 PLAN = "orchestrator.plan"
-
-INPUTS = (PERCEIVED, FILL, HALT)
-"""Kinds that come from the world; every other kind but the set-up is recomputed on replay."""
 
 
 class AgentSetup(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,10 +67,76 @@ class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
-class Halted(msgspec.Struct, frozen=True, kw_only=True):
-    """From here on every intent is vetoed, and why."""
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person ordered; it takes effect with the next block that is decided."""
 
+    verb: Literal["halt", "pause", "resume", "reset"]
+    target: str = ""  # the agent that is paused or resumed, the breaker that is reset
+    why: str = ""
+
+
+class Lost(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent whose answer did not come: it was late, or what it runs in died."""
+
+    agent: str
     why: str
+
+
+class Vitals(msgspec.Struct, frozen=True, kw_only=True):
+    """What the shell measured of itself since the block before; decisions have no clock."""
+
+    clock_skew_s: int = 0  # the head's timestamp minus ours
+    messages: int = 0  # that came in
+    dropped: dict[str, int] = {}  # by class
+
+
+class Inputs(msgspec.Struct, frozen=True, kw_only=True):
+    """All that enters one block's decision; the same inputs give the same records."""
+
+    seen: Perceived
+    fills: tuple[Fill, ...] = ()
+    commands: tuple[Command, ...] = ()
+    vitals: Vitals = Vitals()
+    lost: tuple[Lost, ...] = ()  # known only after the agents were asked
+
+
+INPUT_TYPES: dict[str, type[msgspec.Struct]] = {
+    FILL: Fill,
+    COMMAND: Command,
+    VITALS: Vitals,
+    LOST: Lost,
+    PERCEIVED: Perceived,
+}
+"""What comes from the world, in the order it is written; `Perceived` is a block's last. Every
+other kind but the set-up is recomputed on replay."""
+
+INPUTS = tuple(INPUT_TYPES)
+
+
+def gathered(given: Sequence[msgspec.Struct]) -> Inputs:
+    """Put what was written of a block's inputs together again; `Perceived` is the last."""
+    seen = given[-1]
+    assert isinstance(seen, Perceived)
+    vitals = [one for one in given if isinstance(one, Vitals)]
+    return Inputs(
+        seen=seen,
+        fills=tuple(one for one in given if isinstance(one, Fill)),
+        commands=tuple(one for one in given if isinstance(one, Command)),
+        vitals=vitals[-1] if vitals else Vitals(),
+        lost=tuple(one for one in given if isinstance(one, Lost)),
+    )
+
+
+def written(inputs: Inputs) -> tuple[tuple[str, msgspec.Struct], ...]:
+    """Name the entries of a block's inputs, in their order; what is as usual is left out."""
+    vitals = () if inputs.vitals == Vitals() else ((VITALS, inputs.vitals),)
+    return (
+        *((FILL, fill) for fill in inputs.fills),
+        *((COMMAND, command) for command in inputs.commands),
+        *vitals,
+        *((LOST, lost) for lost in inputs.lost),
+        (PERCEIVED, inputs.seen),
+    )
 
 
 class Released(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,25 +5,22 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from toolkit.journal.log import Entry
-from toolkit.model.decision import Fill
 from toolkit.model.errors import ConfigError, JournalCorrupt
 from toolkit.orchestrator import records
 from toolkit.orchestrator.arbitration import Ruling
 from toolkit.orchestrator.core import Core, Memory
 from toolkit.orchestrator.records import AgentSetup, Planned, Quarantined, Setup
 from toolkit.orchestrator.replay import RecordedAgent, decoded, remade
-from toolkit.perception.perceived import Perceived
 from toolkit.reasoning.agent import Agent
 
 KINDS = (
     records.SETUP,
-    records.PERCEIVED,
-    records.FILL,
+    *records.INPUTS,
     records.QUARANTINE,
     records.RULING,
     records.PLAN,
 )
-"""Entries that a state rests on. A halt is none: it ends with its run."""
+"""Entries that a state rests on."""
 
 
 def recovered(entries: Iterable[Entry], setup: Setup, agents: Sequence[Agent]) -> Memory | None:
@@ -52,9 +49,8 @@ class _Fold:
     def __init__(self, at_hand: Mapping[str, tuple[AgentSetup, Agent]]) -> None:
         self._at_hand = at_hand
         self._core: Core | None = None
-        self._seen: Perceived | None = None
-        self._fills: list[Fill] = []  # of the block that is being read
-        self._news: list[Fill] = []  # of the next one: they come before what was perceived
+        self._inputs: records.Inputs | None = None  # of the block that is being read
+        self._news: list[msgspec.Struct] = []  # of the next one
         self._quarantined: list[Quarantined] = []
         self._rulings: list[Ruling] = []
         self._plans: list[Planned] = []
@@ -62,12 +58,11 @@ class _Fold:
     def take(self, entry: Entry) -> None:
         if entry.kind == records.SETUP:
             self._begin(decoded(entry, Setup))
-        elif entry.kind == records.FILL:
-            self._news.append(decoded(entry, Fill))
-        elif entry.kind == records.PERCEIVED:
-            self._finish_block()
-            self._seen = decoded(entry, Perceived)
-            self._fills, self._news = self._news, []
+        elif entry.kind in records.INPUT_TYPES:
+            self._news.append(decoded(entry, records.INPUT_TYPES[entry.kind]))
+            if entry.kind == records.PERCEIVED:
+                self._finish_block()
+                self._inputs, self._news = records.gathered(self._news), []
         elif entry.kind == records.QUARANTINE:
             self._quarantined.append(decoded(entry, Quarantined))
         elif entry.kind == records.RULING:
@@ -86,18 +81,17 @@ class _Fold:
             self._core.resume(earlier)
 
     def _finish_block(self) -> None:
-        if self._seen is None:
+        if self._inputs is None:
             return
         if self._core is None:
             raise JournalCorrupt("the journal goes on before it sets an orchestrator up")
         self._core.recall(
-            self._seen,
-            self._fills,
+            self._inputs,
             quarantined=self._quarantined,
             rulings=self._rulings,
             plans=self._plans,
         )
-        self._seen, self._fills = None, []
+        self._inputs = None
         self._quarantined, self._rulings, self._plans = [], [], []
 
     def _agents(self, setup: Setup) -> list[Agent]:

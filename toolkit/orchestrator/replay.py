@@ -8,14 +8,14 @@ from typing import TypeVar
 import msgspec
 
 from toolkit.journal.log import Entry
-from toolkit.model.decision import Fill
 from toolkit.model.errors import ConfigError, JournalCorrupt
 from toolkit.orchestrator import records
 from toolkit.orchestrator.arbitration import Candidate
-from toolkit.orchestrator.core import Core, Record, Thought, ask
+from toolkit.orchestrator.asking import Question, Thought, ask
+from toolkit.orchestrator.block import Record
+from toolkit.orchestrator.core import Core
 from toolkit.orchestrator.policy import Policy
 from toolkit.orchestrator.records import AgentSetup, Quarantined, Setup
-from toolkit.perception.perceived import Perceived
 from toolkit.reasoning.agent import Agent, View
 from toolkit.reasoning.arbitrage import CyclicArbitrage
 from toolkit.reasoning.momentum import Momentum
@@ -114,7 +114,7 @@ class _Replayer:
         self._given = {agent.name: agent for agent in agents}
         self._policy = policy
         self._core: Core | None = None
-        self._fills: list[Fill] = []
+        self._inputs: list[msgspec.Struct] = []
         self._expected: deque[Record] = deque()
         self._recorded: set[str] = set()
         self._block = self._position = 0
@@ -144,12 +144,11 @@ class _Replayer:
             return self._differs(None, self._expected[0])  # decided then, missing here
         if entry.kind == records.SETUP:
             self._begin(decoded(entry, Setup))
-        elif entry.kind == records.FILL:
-            self._fills.append(decoded(entry, Fill))
-        elif entry.kind == records.HALT:
-            self._ready().halt(decoded(entry, records.Halted).why)
-        else:
-            self._decide(decoded(entry, Perceived), index)
+            return None
+        self._inputs.append(decoded(entry, records.INPUT_TYPES[entry.kind]))
+        if entry.kind == records.PERCEIVED:
+            self._decide(records.gathered(self._inputs), index)
+            self._inputs = []
         return None
 
     def _begin(self, setup: Setup) -> None:
@@ -161,11 +160,11 @@ class _Replayer:
                 f"the code of {', '.join(waiting)} is needed to know when it was paused: "
                 "replay(entries, agents=[...])"
             )
-        core = Core(setup, agents, policy=self._policy, asking=self._ask)
+        core = Core(setup, agents, policy=self._policy)
         if self._core is not None:
             core.resume(self._core.memory())
         self._core = core
-        self._fills = []
+        self._inputs = []
 
     def _agent(self, setup: AgentSetup) -> Agent:
         if setup.name in self._given:
@@ -177,17 +176,18 @@ class _Replayer:
             raise JournalCorrupt("the journal goes on before it sets an orchestrator up")
         return self._core
 
-    def _decide(self, seen: Perceived, index: int) -> None:
-        self._position, self._block = index, seen.head.number
-        decision = self._ready().advance(seen, self._fills)
-        self._expected = deque(decision.records)
-        self._fills = []
+    def _decide(self, inputs: records.Inputs, index: int) -> None:
+        self._position, self._block = index, inputs.seen.head.number
+        core = self._ready()
+        thoughts = {one.agent.name: self._ask(one) for one in core.begin(inputs)}
+        self._expected = deque(core.decide(thoughts).records)
         self._blocks += 1
 
-    def _ask(self, agent: Agent, view: View, limit: int) -> Thought:
+    def _ask(self, question: Question) -> Thought:
         """Ask an agent, or look up what it said where its code is not at hand."""
+        agent = question.agent
         if not isinstance(agent, RecordedAgent):
-            return ask(agent, view, limit)
+            return ask(question)
         said: list[Candidate] = []
         for entry in self._entries[self._position + 1 :]:
             if entry.kind not in OUTPUTS:
@@ -200,9 +200,8 @@ class _Replayer:
                 candidate = decoded(entry, Candidate)
                 if candidate.intent.agent == agent.name:
                     said.append(candidate)
-        for key in {key for candidate in said for key in candidate.inputs}:
-            view.reading(key)
-        return Thought(intents=tuple(candidate.intent for candidate in said))
+        touched = sorted({key for candidate in said for key in candidate.inputs})
+        return Thought(intents=tuple(one.intent for one in said), touched=tuple(touched))
 
     def _compare(self, entry: Entry) -> Divergence | None:
         if not self._expected:

@@ -17,7 +17,9 @@ from toolkit.model.decision import Fill
 from toolkit.model.errors import ConfigError
 from toolkit.model.market import FundingKind, PoolKind
 from toolkit.orchestrator import records
-from toolkit.orchestrator.core import Core, Decision
+from toolkit.orchestrator.asking import Host, Inline
+from toolkit.orchestrator.block import Decision
+from toolkit.orchestrator.core import Core
 from toolkit.orchestrator.ledger import LedgerState
 from toolkit.orchestrator.limits import Limits
 from toolkit.orchestrator.mainnet import MAINNET, POOLS
@@ -25,7 +27,7 @@ from toolkit.orchestrator.market import Market
 from toolkit.orchestrator.outbox import Gateway, GatewayOutbox, NoOutbox, Outbox
 from toolkit.orchestrator.pauses import Pause
 from toolkit.orchestrator.policy import Policy
-from toolkit.orchestrator.records import AgentSetup, BlockReport, Setup
+from toolkit.orchestrator.records import AgentSetup, BlockReport, Command, Inputs, Lost, Setup
 from toolkit.orchestrator.recovery import KINDS, recovered
 from toolkit.perception.observer import Observer
 from toolkit.perception.perceived import Perceived
@@ -135,6 +137,8 @@ class Orchestrator:
         self._core = Core(self.setup, agents, policy=policy)
         self._sequence: dict[str, int] = {}
         self._known: list[Fill] = []  # outcomes not yet journalled
+        self._ordered: list[Command] = []
+        self._host: Host = Inline()
         self._started = False
 
     async def __aenter__(self) -> Self:
@@ -175,11 +179,10 @@ class Orchestrator:
     def halt(self, why: str) -> None:
         """Send nothing more: every intent from the next step on is vetoed, with this reason.
 
-        Plans on their way are still settled. Journalled, so a replay halts at the same place;
-        durable with the next step's decisions.
+        Plans on their way are still settled. Journalled with the next step, so a replay halts
+        at the same place.
         """
-        self._session.journal.append(records.HALT, records.Halted(why=why))
-        self._core.halt(why)
+        self._ordered.append(Command(verb="halt", why=why))
 
     async def step(self, change: HeadChange) -> BlockReport:
         """Settle, perceive, decide, make durable, send; one call per change of heads.
@@ -193,9 +196,14 @@ class Orchestrator:
         # Kept until they are journalled: an outcome is told once, even if the look then fails.
         self._known.extend(await self._outbox.settle(change))
         seen = await self._perception.observe(change)
-        fills, self._known = tuple(self._known), []
-        decision = self._core.advance(seen, fills)
-        self._write(seen, fills, decision)
+        inputs = Inputs(seen=seen, fills=tuple(self._known), commands=tuple(self._ordered))
+        self._known, self._ordered = [], []
+        thoughts = await self._host.ask(self._core.begin(inputs))
+        lost = tuple(
+            Lost(agent=name, why=one.lost) for name, one in sorted(thoughts.items()) if one.lost
+        )
+        decision = self._core.decide(thoughts)
+        self._write(msgspec.structs.replace(inputs, lost=lost), decision)
         await self._session.journal.commit()
         self._tell(decision)
         for plan in decision.plans:
@@ -232,14 +240,16 @@ class Orchestrator:
                 data = record.data
                 self._log.warning("agent_quarantined", agent=data.agent, why=data.why)
 
-    def _write(self, seen: Perceived, fills: Sequence[Fill], decision: Decision) -> None:
+    def _write(self, inputs: Inputs, decision: Decision) -> None:
         """Journal a block: what came in first, then what it led to, each with its cause."""
         journal = self._session.journal
         known = {key: seq for key, seq in self._sequence.items() if key.startswith("plan/")}
-        for fill in fills:
-            cause = known.pop(f"plan/{fill.verdict_id}", None)
-            known[f"fill/{fill.verdict_id}"] = journal.append(records.FILL, fill, cause=cause)
-        known["perceived"] = journal.append(records.PERCEIVED, seen)
+        for kind, data in records.written(inputs):
+            if isinstance(data, Fill):
+                cause = known.pop(f"plan/{data.verdict_id}", None)
+                known[f"fill/{data.verdict_id}"] = journal.append(kind, data, cause=cause)
+            else:
+                known["perceived"] = journal.append(kind, data)
         for record in decision.records:
             cause = known.get(record.cause, known["perceived"])
             seq = journal.append(record.kind, record.data, cause=cause)

@@ -1,0 +1,59 @@
+"""One block while it is being decided, and what it led to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from toolkit.model.decision import Plan, Reading
+from toolkit.orchestrator.asking import Question
+from toolkit.orchestrator.pauses import Assessment
+from toolkit.orchestrator.records import BlockReport, Inputs
+from toolkit.perception.perceived import Perceived
+from toolkit.pools.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One line for the journal. `label` names it for later lines, `cause` names an earlier one."""
+
+    kind: str
+    data: msgspec.Struct
+    label: str = ""
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Everything that one block led to."""
+
+    records: tuple[Record, ...]
+    plans: tuple[Plan, ...]
+    report: BlockReport
+
+
+@dataclass(slots=True)
+class Sitting:
+    """The block being decided; gone when it is."""
+
+    inputs: Inputs
+    snapshot: Snapshot
+    readings: Mapping[str, tuple[Reading, ...]]
+    label: str
+    log: list[Record] = field(default_factory=list)
+    assessments: tuple[Assessment, ...] = ()
+    questions: tuple[Question, ...] = ()
+
+    @property
+    def seen(self) -> Perceived:
+        """What was perceived of it."""
+        return self.inputs.seen
+
+    @property
+    def newest(self) -> dict[str, Reading]:
+        """The newest reading of each key."""
+        return {key: series[-1] for key, series in self.readings.items()}
+
+    def note(self, kind: str, data: msgspec.Struct, *, cause: str = "perceived") -> None:
+        """Add a line that follows from an earlier one, from what was perceived unless named."""
+        self.log.append(Record(kind=kind, data=data, cause=cause))
