@@ -16,7 +16,7 @@ from pathlib import Path
 from scripts.bench.__main__ import FIGURES
 from scripts.bench.__main__ import RESULTS as FIGURE_RESULTS
 from scripts.bench.figures import load, render, store
-from scripts.soak import bumps, chaos, demo, kill, mutations, races, simulation
+from scripts.soak import bumps, chaos, demo, kill, mutations, properties, races, simulation
 from scripts.soak.record import RESULTS, Part, area_result, begin
 
 PARTS: dict[str, Part] = {
@@ -27,10 +27,14 @@ PARTS: dict[str, Part] = {
     "scheduler-races": races.PART,
     "scheduler-kill": kill.PART,
     "scheduler-chaos": chaos.PART,
+    **properties.PARTS,
 }
 AREAS: dict[str, tuple[str, ...]] = {
     **{name: (name,) for name in PARTS},
-    "scheduler": tuple(name for name in PARTS if name.startswith("scheduler-")),
+    **{
+        group: tuple(name for name in PARTS if name.startswith(f"{group}-"))
+        for group in ("scheduler", "orchestrator")
+    },
     "all": tuple(PARTS),
 }
 FIRST_SEED = {"run": 2}  # two runs a seed, from seed 1

@@ -1,0 +1,1 @@
+"""The orchestrator's guards, one module an owner with `MUTANTS`; see `scripts.soak.properties`."""
