@@ -41,7 +41,7 @@ def test_a_fill_is_explained_down_to_its_readings() -> None:
     assert {"fill", "plan", "verdict", "intent", "reading"} <= kinds(tree)
     text = "\n".join(lines(tree))
     assert "weights" in text
-    assert "block(s) old" in text
+    assert "0 blocks old" in text
     assert str(fill.block_hash) in text
 
 

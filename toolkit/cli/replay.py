@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -19,6 +20,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     why = subparsers.add_parser("why", help="show what a trade, bundle or intent rests on")
     why.add_argument("id", metavar="ID", help="transaction, bundle, request, verdict or intent")
     why.add_argument("--journal", type=Path, required=True, metavar="J", help="the journal file")
+    why.add_argument("--full", action="store_true", help="whole hashes on a terminal too")
     why.set_defaults(handler=run_why)
     for parser in (replay, why):
         parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
@@ -92,6 +94,6 @@ def run_why(args: argparse.Namespace) -> int:
 
         print(msgspec.json.encode(cause).decode())
     else:
-        for line in lines(cause):
+        for line in lines(cause, short=sys.stdout.isatty() and not args.full):
             print(line)
     return 0

@@ -1,39 +1,54 @@
 """Why something happened: the way from an outcome back to the readings it rests on."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from toolkit.journal.log import Entry
-from toolkit.model.decision import Fill, Leg, Reading, Verdict
+from toolkit.model.decision import Fill, Reading, Verdict
 from toolkit.model.errors import ConfigError
 from toolkit.orchestrator import records
 from toolkit.orchestrator.arbitration import Candidate, Ruling
+from toolkit.orchestrator.naming import Names, ether, plural
 from toolkit.orchestrator.pauses import Assessment
-from toolkit.orchestrator.records import Planned, Quarantined
+from toolkit.orchestrator.records import Planned, Quarantined, Setup
 from toolkit.orchestrator.replay import decoded
 from toolkit.perception.perceived import Perceived
 
 _HASH = re.compile(rb"0x[0-9a-f]{64}")
+_LONG = re.compile(r"0x[0-9a-f]{40,}")
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
-    """One fact, the journal entry it is in (0 for readings older than it), and what led to it."""
+    """One fact, the journal entry it is in (0 for readings older than it), and what led to it.
+
+    `text` is its headline, `facts` what else is to be known of it, a line each.
+    """
 
     seq: int
     kind: str
     text: str
+    facts: tuple[str, ...] = ()
     because: tuple["Cause", ...] = ()
 
 
 def why(entries: Iterable[Entry], name: str) -> Cause:
-    """Explain a transaction, bundle, verdict or intent by its id.
+    """Explain a transaction, bundle, request, verdict or intent by its id.
 
     Raises:
         ConfigError: the journal knows nothing of that name.
     """
     return _Audit(tuple(entries)).explain(name)
+
+
+def verdict_of(entries: Iterable[Entry], name: str) -> str:
+    """Return the verdict that a transaction, bundle, request or intent belongs to.
+
+    Raises:
+        ConfigError: the journal knows nothing of that name.
+    """
+    return _Audit(tuple(entries)).verdict_of(name)
 
 
 def verdicts(entries: Iterable[Entry]) -> tuple[Verdict, ...]:
@@ -43,11 +58,21 @@ def verdicts(entries: Iterable[Entry]) -> tuple[Verdict, ...]:
     )
 
 
-def lines(cause: Cause, *, depth: int = 0) -> Iterable[str]:
-    """Write a tree of causes as indented lines for people."""
-    yield f"{'   ' * depth}{'└─ ' if depth else ''}{cause.text}"
-    for one in cause.because:
-        yield from lines(one, depth=depth + 1)
+def lines(cause: Cause, *, short: bool = False) -> Iterator[str]:
+    """Draw a tree of causes for people; `short` cuts hashes and addresses to their ends."""
+    for line in _drawn(cause, "", ""):
+        yield _LONG.sub(lambda found: f"{found[0][:6]}…{found[0][-4:]}", line) if short else line
+
+
+def _drawn(cause: Cause, first: str, rest: str) -> Iterator[str]:
+    yield first + cause.text
+    stem = "│  " if cause.because else "   "
+    for fact in cause.facts:
+        yield rest + stem + fact
+    for index, one in enumerate(cause.because):
+        last = index == len(cause.because) - 1
+        corner, below = ("└─ ", "   ") if last else ("├─ ", "│  ")
+        yield from _drawn(one, rest + corner, rest + below)
 
 
 class _Audit:
@@ -55,6 +80,7 @@ class _Audit:
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self._entries = entries
+        self._names = Names()
         self._rulings: dict[str, tuple[Entry, Ruling]] = {}
         self._plans: dict[str, tuple[Entry, Planned]] = {}
         self._fills: dict[str, tuple[Entry, Fill]] = {}
@@ -67,22 +93,29 @@ class _Audit:
 
     def explain(self, name: str) -> Cause:
         """Find what is called `name` and build its tree."""
-        verdict_id = name if name in self._rulings else self._deciding.get(name)
-        verdict_id = verdict_id or self._by_hash(name)
-        if verdict_id is None:
-            known = ", ".join([*self._rulings][-3:])
-            raise ConfigError(
-                f"{name!r} is no transaction, bundle, verdict or intent of this journal; "
-                f"its last verdicts are {known or 'none'} (see `toolkit replay JOURNAL`)"
-            )
+        verdict_id = self.verdict_of(name)
         if verdict_id in self._fills:
             return self._fill(verdict_id)
         if verdict_id in self._plans:
             return self._plan(verdict_id)
         return self._ruling(verdict_id)
 
+    def verdict_of(self, name: str) -> str:
+        """Find the verdict that what is called `name` belongs to."""
+        verdict_id = name if name in self._rulings else self._deciding.get(name)
+        verdict_id = verdict_id or self._by_hash(name)
+        if verdict_id is None:
+            known = ", ".join([*self._rulings][-3:])
+            raise ConfigError(
+                f"{name!r} is no transaction, bundle, request, verdict or intent of this journal; "
+                f"its last verdicts are {known or 'none'} (see `toolkit replay JOURNAL`)"
+            )
+        return verdict_id
+
     def _note(self, entry: Entry) -> None:
-        if entry.kind == records.RULING:
+        if entry.kind == records.SETUP:
+            self._names = Names(decoded(entry, Setup).market)
+        elif entry.kind == records.RULING:
             ruling = decoded(entry, Ruling)
             self._rulings[ruling.verdict.verdict_id] = entry, ruling
             for intent in (*ruling.verdict.losers, *ruling.verdict.intents):
@@ -115,27 +148,41 @@ class _Audit:
 
     def _fill(self, verdict_id: str) -> Cause:
         entry, fill = self._fills[verdict_id]
-        if fill.landed:
-            changes = ", ".join(f"{change:+d} {token}" for token, change in fill.changes.items())
-            text = (
-                f"landed in block {fill.block_number} {fill.block_hash} as "
-                f"{', '.join(fill.tx_hashes) or 'a paper trade'}: {changes}"
-            )
-        else:
-            text = f"missed block {fill.block_number}: {fill.missed}"
         because = (self._plan(verdict_id),) if verdict_id in self._plans else ()
-        return Cause(seq=entry.seq, kind="fill", text=text, because=because)
+        if not fill.landed:
+            text = f"trade {verdict_id} missed block {fill.block_number}"
+            return Cause(
+                seq=entry.seq, kind="fill", text=text, facts=(fill.missed,), because=because
+            )
+        # A bundle's transaction is on the chain; a paper trade has none.
+        facts = [f"transaction {tx_hash}" for tx_hash in fill.tx_hashes] or ["on paper"]
+        facts.append(self._names.changes(fill.changes))
+        facts.append(
+            f"predicted {fill.predicted_out}, realised {fill.realised_out}; gas "
+            f"{ether(fill.gas_fee_wei)}, tip {ether(fill.tip_wei)}"
+        )
+        text = f"trade {verdict_id} landed in block {fill.block_number} {fill.block_hash}"
+        return Cause(seq=entry.seq, kind="fill", text=text, facts=tuple(facts), because=because)
 
     def _plan(self, verdict_id: str) -> Cause:
         entry, planned = self._plans[verdict_id]
-        plan = planned.plan
-        text = (
-            f"plan for block {plan.target_block} on {plan.parent_hash}: {len(plan.route.hops)} "
-            f"hop(s), {plan.route.amount_in} in, at least {plan.minimum_profit} more out, "
-            f"funded {plan.funding.kind.value}, tip {plan.tip_wei} wei, held "
-            f"{planned.reservation.amount} + {planned.reservation.gas_wei} wei for gas"
+        plan, held = planned.plan, planned.reservation
+        route = plan.route
+        promised = self._names.amount(plan.minimum_profit, route.token_out)
+        given = self._names.amount(route.amount_in, route.token_in)
+        pools, more = plural(len(route.hops), "pool"), "more" if route.is_cycle else "out"
+        reserved = self._names.amount(held.amount, held.token)
+        facts = (
+            f"{given} through {pools}, at least {promised} {more}; funded {plan.funding.kind.value}",
+            f"reserved {reserved} and {ether(held.gas_wei)} for gas; tip {ether(plan.tip_wei)}",
         )
-        return Cause(seq=entry.seq, kind="plan", text=text, because=(self._ruling(verdict_id),))
+        return Cause(
+            seq=entry.seq,
+            kind="plan",
+            text=f"plan for block {plan.target_block} on {plan.parent_hash}",
+            facts=facts,
+            because=(self._ruling(verdict_id),),
+        )
 
     def _ruling(self, verdict_id: str) -> Cause:
         entry, ruling = self._rulings[verdict_id]
@@ -146,19 +193,49 @@ class _Audit:
             if name in self._intents
         ]
         because += self._conditions(entry, verdict)
+        cause = "" if verdict.cause is None else f" ({verdict.cause.value})"
         return Cause(
-            seq=entry.seq, kind="verdict", text=_ruling_text(ruling), because=tuple(because)
+            seq=entry.seq,
+            kind="verdict",
+            text=f"verdict {verdict_id}: {'approved' if verdict.approved else 'vetoed'}{cause}",
+            facts=tuple(self._ruling_facts(ruling)),
+            because=tuple(because),
         )
+
+    def _ruling_facts(self, ruling: Ruling) -> Iterator[str]:
+        verdict = ruling.verdict
+        if verdict.why:
+            yield verdict.why
+        yield "weights " + ", ".join(f"{a} {weight:g}" for a, weight in verdict.weights.items())
+        if verdict.netted_in:
+            token = verdict.legs[0].token_in if verdict.legs else ""
+            off = self._names.amount(verdict.netted_in, token) if token else verdict.netted_in
+            yield f"netting kept {off} off the market"
+        if ruling.transfers:
+            yield "changed hands inside: " + "; ".join(
+                f"{one.agent} {self._names.changes({one.token: one.change})}"
+                for one in ruling.transfers
+            )
+        if verdict.losers:
+            yield f"lost to it: {', '.join(verdict.losers)}"
+        if verdict.limits_hit:
+            yield f"limits hit: {', '.join(verdict.limits_hit)}"
 
     def _intent(self, name: str) -> Cause:
         entry, candidate = self._intents[name]
         intent = candidate.intent
-        text = (
-            f"intent {name} of {intent.agent}: {', '.join(_leg_text(leg) for leg in intent.legs)}, "
-            f"edge {intent.edge_wei} wei, confidence {intent.confidence:.2f} ({intent.reason})"
-        )
+        legs = "; ".join(self._names.leg(leg) for leg in intent.legs)
         readings = (self._reading(key, entry.seq, candidate) for key in candidate.inputs)
-        return Cause(seq=entry.seq, kind="intent", text=text, because=tuple(readings))
+        facts = [f"edge {ether(intent.edge_wei)}, confidence {intent.confidence:.2f}"]
+        if intent.reason:
+            facts.insert(0, intent.reason)
+        return Cause(
+            seq=entry.seq,
+            kind="intent",
+            text=f"intent {name} of {intent.agent}: {legs}",
+            facts=tuple(facts),
+            because=tuple(readings),
+        )
 
     def _reading(self, key: str, before: int, candidate: Candidate) -> Cause:
         known = [(seq, reading) for seq, reading in self._readings.get(key, ()) if seq < before]
@@ -166,11 +243,15 @@ class _Audit:
             return Cause(seq=0, kind="reading", text=f"{key}: never read")
         seq, reading = known[-1]
         age = candidate.block_number - reading.block_number
-        text = (
-            f"{key} = {reading.value} from {reading.source}, block {reading.block_number} "
-            f"{reading.block_hash}, {age} block(s) old"
+        return Cause(
+            seq=seq,
+            kind="reading",
+            text=f"{key} = {reading.value}",
+            facts=(
+                f"from {self._names.source(reading.source)}",
+                f"block {reading.block_number} {reading.block_hash}, {plural(age, 'block')} old",
+            ),
         )
-        return Cause(seq=seq, kind="reading", text=text)
 
     def _conditions(self, ruling: Entry, verdict: Verdict) -> list[Cause]:
         """Pauses and quarantines of the verdict's agents that were decided in the same block."""
@@ -190,39 +271,24 @@ class _Audit:
         return found
 
     def _pause(self, entry: Entry, assessment: Assessment) -> Cause:
-        text = (
-            f"{assessment.agent} was paused until block {assessment.until_block}: contamination "
-            f"{assessment.contamination:+.3e}, flips a decision with probability "
-            f"{assessment.flip_probability:.3f} > {assessment.tolerance}"
-        )
         because = tuple(
             Cause(
                 seq=self._fills[name][0].seq,
                 kind="fill",
-                text=f"own trade {name} in block {self._fills[name][1].block_number}",
+                text=f"own trade {name} landed in block {self._fills[name][1].block_number}",
+                facts=(self._names.changes(self._fills[name][1].changes),),
             )
             for name in assessment.because
             if name in self._fills
         )
-        return Cause(seq=entry.seq, kind="pause", text=text, because=because)
-
-
-def _ruling_text(ruling: Ruling) -> str:
-    verdict = ruling.verdict
-    cause = "" if verdict.cause is None else f" ({verdict.cause.value})"
-    decision = "approved" if verdict.approved else "vetoed"
-    parts = [
-        f"verdict {verdict.verdict_id}: {decision}{cause}, {verdict.why}",
-        "weights " + ", ".join(f"{name} {weight:g}" for name, weight in verdict.weights.items()),
-    ]
-    if verdict.netted_in:
-        parts.append(f"netting kept {verdict.netted_in} off the market")
-    if verdict.losers:
-        parts.append(f"lost to it: {', '.join(verdict.losers)}")
-    if verdict.limits_hit:
-        parts.append(f"limits hit: {', '.join(verdict.limits_hit)}")
-    return "; ".join(parts)
-
-
-def _leg_text(leg: Leg) -> str:
-    return f"{leg.amount_in} {leg.token_in} -> {leg.token_out}"
+        figures = (
+            f"contamination {assessment.contamination:+.3e} flips a decision with probability "
+            f"{assessment.flip_probability:.3f}, tolerated {assessment.tolerance}"
+        )
+        return Cause(
+            seq=entry.seq,
+            kind="pause",
+            text=f"{assessment.agent} was paused until block {assessment.until_block}",
+            facts=(figures,),
+            because=because,
+        )
