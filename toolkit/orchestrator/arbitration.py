@@ -1,21 +1,22 @@
 """The one function that decides. Pure, and blind to the order in which intents arrive."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
 from toolkit.model.chain import ZERO_ADDRESS, Address, Hash, Head
-from toolkit.model.decision import Intent, Leg, Reading, Verdict, VetoCause
+from toolkit.model.decision import Intent, Leg, Reading, TradingState, Verdict, VetoCause
 from toolkit.model.tx import FeeQuote
 from toolkit.model.units import PPM
+from toolkit.orchestrator.elsewhere import Elsewhere
 from toolkit.orchestrator.impact import route_defect
 from toolkit.orchestrator.ledger import Share, Transfer
 from toolkit.orchestrator.limits import Limits
 from toolkit.orchestrator.market import Market, Side
 from toolkit.orchestrator.netting import NetLeg, Wish, net, resized
 from toolkit.orchestrator.pauses import Assessment
-from toolkit.orchestrator.sizing import scaled, sized
+from toolkit.orchestrator.sizing import Size, Standing, moves, scaled, sized
 from toolkit.orchestrator.validation import Proposal, defect
 from toolkit.pools.snapshot import Snapshot
 
@@ -38,6 +39,26 @@ class Context:
     books: Mapping[str, Mapping[Address, int]]
     stopped: Mapping[str, str]  # agents that a person paused, and why
     halted: str = ""  # why nothing may be approved any more
+    state: TradingState = TradingState.ACTIVE
+    state_why: str = ""
+    probe_wei: int | None = None
+    """The most that may raise exposures while a half-open probe lasts; ways back are free."""
+    scales: Mapping[str, float] = field(default_factory=dict)
+    """What a discounting pause leaves of an agent's weight, 0..1."""
+
+    def trust_ppm(self, agent: str) -> int:
+        """Return an agent's weight times what a discount leaves of it."""
+        weight, scale = self.weights.get(agent, 1.0), self.scales.get(agent, 1.0)
+        return round(weight * PPM) * round(scale * PPM) // PPM
+
+    @property
+    def raise_wei(self) -> int | None:
+        """How much may raise exposures in this block; None where nothing but limits bounds it."""
+        if self.probe_wei is not None:
+            return self.probe_wei
+        return 0 if self.state is TradingState.REDUCING else None
+    elsewhere: tuple[Elsewhere, ...] = ()  # the chains this one is run together with
+    served: Mapping[str, int] = field(default_factory=dict)  # agent -> its last turn; least first
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -183,8 +204,8 @@ def _named(agent: str, proposals: Sequence[Proposal], context: Context) -> list[
 
 def _gate(candidate: Candidate, context: Context) -> tuple[VetoCause, str] | None:
     """Name the first reason why a well-formed intent may not act now, if there is one."""
-    if context.halted:
-        return VetoCause.HALTED, context.halted
+    if context.halted or context.state is TradingState.HALTED:
+        return VetoCause.HALTED, context.halted or context.state_why or "trading is halted"
     if stale := _staleness(candidate, context):
         return VetoCause.STALE, stale
     last = candidate.block_number + candidate.intent.valid_for_blocks
@@ -381,10 +402,15 @@ def _netted(
                 transfers=result.transfers if first else (),
                 netted_in=leg.netted_in,
                 limits_hit=tuple(sorted({hit for i in intents for hit in hits[i]})),
-                rank=(1, index, name),
+                rank=(1, _turn(agents, context), f"{index}/{name}"),
             )
         )
     return drafts
+
+
+def _turn(agents: Sequence[str], context: Context) -> int:
+    """Whose turn it is where capital is scarce: who waits longest goes first, new ones before."""
+    return min(context.served.get(agent, -1) for agent in agents)
 
 
 def _conflict_story(wishes: Sequence[Wish], crossed: int) -> str:

@@ -13,6 +13,7 @@ from toolkit.orchestrator.arbitration import Candidate, Context, Ruling, arbitra
 from toolkit.orchestrator.asking import Question, Thought, ask
 from toolkit.orchestrator.blackboard import Blackboard
 from toolkit.orchestrator.block import Decision, Record, Sitting
+from toolkit.orchestrator.elsewhere import Elsewhere
 from toolkit.orchestrator.ledger import Ledger, Share
 from toolkit.orchestrator.pauses import compile_pauses
 from toolkit.orchestrator.planning import Planner
@@ -81,6 +82,7 @@ class Core:
         self._quarantined: dict[str, str] = {}
         self._stopped: dict[str, str] = {}  # by a person
         self._halted = ""
+        self._elsewhere: dict[str, Elsewhere] = {}  # this run's: each run is told anew
         self._now: Sitting | None = None
         self._resuming = False
         self._unwatched_until = -1  # the last block in which an earlier run's plan may land
@@ -202,6 +204,7 @@ class Core:
             now.note(records.RELEASED, records.Released(verdicts=released))
         for command in inputs.commands:
             self._obey(command)
+        self._elsewhere.update((one.chain, one) for one in inputs.elsewhere)
         now.assessments = self._watch.assess(now.readings, now.snapshot, block, self.setup.market)
         for one in now.assessments:
             if one.because:
@@ -303,6 +306,7 @@ class Core:
             free={token: self._free(token, now) for token in sorted(now.seen.balances)},
             books={name: self.ledger.book(name) for name in names},
             halted=self._halted,
+            elsewhere=tuple(one for _, one in sorted(self._elsewhere.items())),
         )
 
     def _free(self, token: Address, now: Sitting) -> int:

@@ -10,6 +10,7 @@ from toolkit.model.chain import Address, Head
 from toolkit.model.decision import Fill, Plan, Reservation, Verdict
 from toolkit.model.tx import FeeQuote
 from toolkit.orchestrator.arbitration import Candidate
+from toolkit.orchestrator.elsewhere import Elsewhere
 from toolkit.orchestrator.limits import Limits
 from toolkit.orchestrator.market import Market
 from toolkit.orchestrator.pauses import Assessment, Pause
@@ -20,6 +21,7 @@ PERCEIVED = "orchestrator.perceived"
 FILL = "orchestrator.fill"
 COMMAND = "orchestrator.command"
 LOST = "orchestrator.lost"
+ELSEWHERE = "orchestrator.elsewhere"
 VITALS = "orchestrator.vitals"
 IMPACT = "orchestrator.impact"
 REVERTED = "orchestrator.reverted"
@@ -97,6 +99,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     fills: tuple[Fill, ...] = ()
     commands: tuple[Command, ...] = ()
     vitals: Vitals = Vitals()
+    elsewhere: tuple[Elsewhere, ...] = ()  # the other chains, where they have changed
     lost: tuple[Lost, ...] = ()  # known only after the agents were asked
 
 
@@ -104,6 +107,7 @@ INPUT_TYPES: dict[str, type[msgspec.Struct]] = {
     FILL: Fill,
     COMMAND: Command,
     VITALS: Vitals,
+    ELSEWHERE: Elsewhere,
     LOST: Lost,
     PERCEIVED: Perceived,
 }
@@ -123,6 +127,7 @@ def gathered(given: Sequence[msgspec.Struct]) -> Inputs:
         fills=tuple(one for one in given if isinstance(one, Fill)),
         commands=tuple(one for one in given if isinstance(one, Command)),
         vitals=vitals[-1] if vitals else Vitals(),
+        elsewhere=tuple(one for one in given if isinstance(one, Elsewhere)),
         lost=tuple(one for one in given if isinstance(one, Lost)),
     )
 
@@ -134,6 +139,7 @@ def written(inputs: Inputs) -> tuple[tuple[str, msgspec.Struct], ...]:
         *((FILL, fill) for fill in inputs.fills),
         *((COMMAND, command) for command in inputs.commands),
         *vitals,
+        *((ELSEWHERE, one) for one in inputs.elsewhere),
         *((LOST, lost) for lost in inputs.lost),
         (PERCEIVED, inputs.seen),
     )
