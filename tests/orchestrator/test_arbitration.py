@@ -18,7 +18,7 @@ from tests.orchestrator.worlds import (
     sells,
 )
 from toolkit.model.chain import ZERO_ADDRESS, Hash
-from toolkit.model.decision import Intent, Leg, Verdict, VetoCause
+from toolkit.model.decision import Intent, Leg, TradingState, Verdict, VetoCause
 from toolkit.model.market import Hop, PoolKind, Route
 from toolkit.orchestrator.arbitration import Arbitration, arbitrate
 from toolkit.orchestrator.ledger import Ledger
@@ -462,3 +462,131 @@ def test_confidence_scales_what_is_granted() -> None:
     (verdict,) = verdicts_of(result)
 
     assert (ETHER // 4, ("confidence",)) == (verdict.legs[0].amount_in, verdict.limits_hit)
+
+
+def test_reducing_admits_the_way_back_and_no_further() -> None:
+    """While REDUCING an agent may undo what it holds, not a unit more, and nobody may add."""
+    block = quiet_block()
+    context = context_of(block, books={"a": {WETH.address: 2 * ETHER}}, state=TradingState.REDUCING)
+    wishes = [sells("a", 3 * ETHER), sells("b", ETHER), buys("c", 2000 * DOLLAR)]
+
+    way_back, *vetoes = verdicts_of(arbitrate(context, proposed(block, *wishes)))
+
+    assert (True, 2 * ETHER, ("exposure",)) == (
+        way_back.approved,
+        way_back.legs[0].amount_in,
+        way_back.limits_hit,
+    )
+    assert {VetoCause.REDUCING} == {veto.cause for veto in vetoes}
+
+
+def test_reducing_counts_what_was_granted_in_the_same_block() -> None:
+    """Two sales of one position, while REDUCING, never sell more than the position."""
+    block = quiet_block()
+    context = context_of(block, books={"a": {WETH.address: 2 * ETHER}}, state=TradingState.REDUCING)
+
+    (ruling,) = arbitrate(
+        context, proposed(block, sells("a", ETHER), sells("a", 3 * ETHER))
+    ).rulings
+
+    assert 2 * ETHER == ruling.verdict.legs[0].amount_in
+
+
+def test_a_purchase_makes_no_room_for_a_sale_of_the_same_block() -> None:
+    """A position bound holds whichever of a block's trades are executed in the end."""
+    block = quiet_block()
+    books = {"a": {WETH.address: -Limits().max_position_wei}}
+    limits = Limits(max_trade_wei=ETHER)
+    context = context_of(block, books=books, limits=limits)
+
+    result = arbitrate(context, proposed(block, buys("a", 2000 * DOLLAR), sells("a", ETHER)))
+
+    assert {(True, None), (False, VetoCause.LIMIT)} == {
+        (verdict.approved, verdict.cause) for verdict in verdicts_of(result)
+    }
+
+
+def test_no_cycle_starts_while_reducing() -> None:
+    """A cycle lowers nothing: while REDUCING it waits."""
+    block = gapped_block()
+    main, side = sorted(block.snapshot.pools, key=lambda pool: pool == SIDE_POOL)
+    wish = cycle(block, ETHER, pools=(main, side), agent="a")
+
+    (verdict,) = verdicts_of(
+        arbitrate(context_of(block, state=TradingState.REDUCING), proposed(block, wish))
+    )
+
+    assert VetoCause.REDUCING == verdict.cause
+
+
+def test_a_halted_state_says_why() -> None:
+    """HALTED vetoes everything with the evidence it was given."""
+    block = quiet_block()
+    context = context_of(block, state=TradingState.HALTED, state_why="drawdown of 3 ether")
+
+    (verdict,) = verdicts_of(arbitrate(context, proposed(block, sells("a", ETHER))))
+
+    assert (VetoCause.HALTED, "drawdown of 3 ether") == (verdict.cause, verdict.why)
+
+
+def test_a_probe_admits_exactly_its_size() -> None:
+    """Of any wishes that raise exposures, a half-open probe admits its size, once, in total."""
+    block = quiet_block()
+    for seed in fresh_seeds(200):
+        rng = random.Random(seed)
+        probe = rng.randrange(ETHER // 10, 3 * ETHER)
+        wishes = [sells(f"a{i}", rng.randrange(3 * ETHER, 5 * ETHER)) for i in range(3)]
+        context = context_of(block, probe_wei=probe, limits=Limits(min_trade_wei=1))
+        result = arbitrate(context, proposed(block, *rng.sample(wishes, 3)))
+        sold = sum(leg.amount_in for verdict in verdicts_of(result) for leg in verdict.legs)
+
+        assert probe == sold, f"seed {seed}"
+
+
+def test_a_probe_does_not_stop_the_way_back() -> None:
+    """A half-open probe bounds what raises exposures; what lowers them passes beside it."""
+    block = quiet_block()
+    books = {"a": {WETH.address: 2 * ETHER}}
+    context = context_of(block, books=books, probe_wei=ETHER // 2)
+
+    (ruling,) = arbitrate(context, proposed(block, sells("a", 4 * ETHER))).rulings
+
+    assert 2 * ETHER + ETHER // 2 == ruling.verdict.legs[0].amount_in
+
+
+def test_a_probe_is_for_cycles_too() -> None:
+    """A cycle is admitted by a probe that is as large as its input, and takes it up."""
+    block = gapped_block()
+    main, side = sorted(block.snapshot.pools, key=lambda pool: pool == SIDE_POOL)
+    wish = cycle(block, ETHER, pools=(main, side), agent="a")
+    wishes = proposed(block, wish, sells("b", ETHER))
+
+    whole, nothing_left = verdicts_of(arbitrate(context_of(block, probe_wei=ETHER), wishes))
+    swap, too_large = verdicts_of(arbitrate(context_of(block, probe_wei=ETHER - 1), wishes))
+
+    assert (True, ("a",)) == (whole.approved, whole.agents)
+    assert VetoCause.REDUCING == nothing_left.cause
+    assert (ETHER - 1, VetoCause.REDUCING) == (swap.legs[0].amount_in, too_large.cause)
+
+
+def test_a_discount_scales_the_weight() -> None:
+    """A discounting pause leaves its share of the weight, and the verdict names it."""
+    block = quiet_block()
+    context = context_of(block, weights={"a": 0.5}, scales={"a": 0.5})
+
+    (ruling,) = arbitrate(context, proposed(block, sells("a", 4 * ETHER))).rulings
+
+    assert ETHER == ruling.verdict.legs[0].amount_in
+    assert {"a": 0.25} == ruling.verdict.weights
+    assert ("discount", "weight") == ruling.verdict.limits_hit
+
+
+def test_an_agent_discounted_to_nothing_starts_no_cycle() -> None:
+    """Where a discount leaves nothing of an agent's weight, its cycles are vetoed as well."""
+    block = gapped_block()
+    main, side = sorted(block.snapshot.pools, key=lambda pool: pool == SIDE_POOL)
+    wish = cycle(block, ETHER, pools=(main, side), agent="a")
+
+    (verdict,) = verdicts_of(arbitrate(context_of(block, scales={"a": 0.0}), proposed(block, wish)))
+
+    assert VetoCause.LIMIT == verdict.cause

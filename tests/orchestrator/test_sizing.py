@@ -5,7 +5,7 @@ import pytest
 from tests.orchestrator.worlds import context_of, quiet_block, sells
 from toolkit.model.units import PPM
 from toolkit.orchestrator.limits import Limits
-from toolkit.orchestrator.sizing import Size, sized
+from toolkit.orchestrator.sizing import Size, Standing, sized
 
 ETHER = 10**18
 
@@ -15,7 +15,7 @@ def size(amount: int, *, weight_ppm: int = PPM, confidence_ppm: int = PPM) -> Si
     context = context_of(quiet_block())
     return sized(
         sells("a", amount).legs[0],
-        book={},
+        standing=Standing(book={}, granted={}),
         weight_ppm=weight_ppm,
         confidence_ppm=confidence_ppm,
         market=context.market,

@@ -1,0 +1,49 @@
+"""A verdict before it has its number."""
+
+from dataclasses import dataclass, replace
+
+from toolkit.model.decision import VetoCause
+from toolkit.orchestrator.context import Candidate
+from toolkit.orchestrator.ledger import Transfer
+from toolkit.orchestrator.netting import NetLeg
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A verdict before it has its number; approved ones are ranked, best first."""
+
+    intents: tuple[str, ...]
+    agents: tuple[str, ...]
+    cause: VetoCause | None = None
+    why: str = ""
+    leg: NetLeg | None = None
+    transfers: tuple[Transfer, ...] = ()
+    netted_in: int = 0
+    losers: tuple[str, ...] = ()
+    limits_hit: tuple[str, ...] = ()
+    rank: tuple[int, int, str] = (2, 0, "")
+
+
+@dataclass(slots=True)
+class Raising:
+    """What may still raise exposures in this block, in wei; None where only limits bound it."""
+
+    left: int | None
+
+    def take(self, value_wei: int) -> None:
+        """Count what was granted."""
+        if self.left is not None:
+            self.left -= value_wei
+
+
+def vetoed(candidate: Candidate, cause: VetoCause, why: str) -> Draft:
+    """Veto one intent, or one leg of it."""
+    return Draft(
+        intents=(candidate.intent_id,), agents=(candidate.intent.agent,), cause=cause, why=why
+    )
+
+
+def refused(draft: Draft, cause: VetoCause, why: str) -> Draft:
+    """Veto what would have gone to the market; what changed hands inside stays."""
+    told = f"{draft.why}; {why}" if draft.transfers else why
+    return replace(draft, cause=cause, why=told, leg=None, rank=(2, 0, ""))
