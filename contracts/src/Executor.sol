@@ -4,11 +4,12 @@ pragma solidity 0.8.30;
 import {IERC20, IWrappedNative} from "./interfaces/Tokens.sol";
 import {IBalancerVault, IUniswapV2Pair, IUniswapV3Pool} from "./interfaces/Venues.sol";
 
-/// @notice Runs one route over Uniswap V2 and V3 pools for its owner, with borrowed or own input,
-/// and reverts as a whole unless the result is at least what the plan asks for.
+/// @notice Runs one route over Uniswap V2 and V3 pools for its owner, with borrowed or own input, or
+/// several routes with own input at once, and reverts as a whole unless the result is at least what
+/// the plan or batch asks for.
 /// @dev Holds nothing between transactions and never approves anyone. What it does hold during one
-/// is protected in a single place, the end of `execute`: the gain is measured from balances, on the
-/// plan in the original calldata, after every foreign contract has had its turn.
+/// is protected in a single place, the end of `execute` and of `executeBatch`: the gain is measured
+/// from balances, on the original calldata, after every foreign contract has had its turn.
 contract Executor {
     /*//////////////////////////////////////////////////////////////
                                  ERRORS
@@ -26,6 +27,8 @@ contract Executor {
     error BadHop(uint256 index, uint8 kind);
     /// @dev The net result is below the plan's minimum; a loss shows as `got` zero.
     error ProfitTooLow(uint256 got, uint256 want);
+    /// @dev A batch leaves less of a token than its minimum; a loss shows as `got` zero.
+    error AssetShort(address token, uint256 got, uint256 want);
     /// @dev Called, or paid native token, by a contract that was not asked to do so now.
     error UnexpectedCallback(address caller);
     /// @dev Neither the value sent along nor wrapped native token at hand covers the tip.
@@ -62,6 +65,23 @@ contract Executor {
         address tokenOut;
         uint256 minOut; // of tokenOut for the owner, after repayment and a tip taken from it
         uint256 tip; // wei to block.coinbase
+        Hop[] hops;
+    }
+
+    /// @dev A token of a batch, listed once: what it takes from the owner, and the least it returns.
+    struct Asset {
+        address token;
+        uint256 pull;
+        uint256 minimum;
+    }
+
+    /// @dev Several routes with own capital, one after the other. Between them tokens are common: one
+    /// may spend what another has just bought.
+    struct Batch {
+        uint256 blockNumber; // 0: any
+        bytes32 parentHash; // 0: any
+        uint256 tip; // wei to block.coinbase, sent along
+        Asset[] assets; // every token that a hop touches
         Hop[] hops;
     }
 
@@ -122,17 +142,33 @@ contract Executor {
 
     /// @notice Fund, run and settle a plan, or revert with nothing changed.
     function execute(Plan calldata plan) external payable onlyOwner {
-        _guard(plan);
+        _guard(plan.blockNumber, plan.parentHash);
         uint256 before = IERC20(plan.tokenOut).balanceOf(address(this));
         if (plan.funding == FUNDING_OWN) {
             _pullExactly(plan.tokenIn, plan.amountIn);
-            _run(plan);
+            _run(plan.hops);
             // A cycle must return its own capital before it has gained anything.
             if (plan.tokenIn == plan.tokenOut) before += plan.amountIn;
         } else {
             _borrow(plan);
         }
         _settle(plan, before);
+    }
+
+    /// @notice Pull each asset's input, run all hops, and return every asset with at least its
+    /// minimum, or revert with nothing changed.
+    /// @dev The tip must be sent along: unlike a cycle's, it cannot come out of a profit.
+    function executeBatch(Batch calldata batch) external payable onlyOwner {
+        _guard(batch.blockNumber, batch.parentHash);
+        if (msg.value < batch.tip) revert TipUnfunded(msg.value, batch.tip);
+        uint256[] memory before = new uint256[](batch.assets.length);
+        for (uint256 i = 0; i < before.length; ++i) {
+            Asset calldata asset = batch.assets[i];
+            before[i] = IERC20(asset.token).balanceOf(address(this));
+            if (asset.pull != 0) _pullExactly(asset.token, asset.pull);
+        }
+        _run(batch.hops);
+        _settleBatch(batch, before);
     }
 
     /// @notice Send what is here of a token (zero: native) to the owner. Rescue only: nothing stays
@@ -160,7 +196,7 @@ contract Executor {
     ) external {
         _authenticate();
         Plan calldata plan = _decode(data);
-        _run(plan);
+        _run(plan.hops);
         _transfer(plan.tokenIn, msg.sender, plan.amountIn + fees[0]);
     }
 
@@ -169,7 +205,7 @@ contract Executor {
     function uniswapV2Call(address, uint256, uint256, bytes calldata data) external {
         _authenticate();
         Plan calldata plan = _decode(data);
-        _run(plan);
+        _run(plan.hops);
         _transfer(plan.tokenIn, msg.sender, _divUp(plan.amountIn * 1000, 997));
     }
 
@@ -177,7 +213,7 @@ contract Executor {
     function uniswapV3FlashCallback(uint256 fee0, uint256 fee1, bytes calldata data) external {
         _authenticate();
         Plan calldata plan = _decode(data);
-        _run(plan);
+        _run(plan.hops);
         _transfer(plan.tokenIn, msg.sender, plan.amountIn + fee0 + fee1);
     }
 
@@ -196,13 +232,13 @@ contract Executor {
                                  FUNDING
     //////////////////////////////////////////////////////////////*/
 
-    function _guard(Plan calldata plan) internal view {
-        if (plan.blockNumber != 0 && plan.blockNumber != block.number) {
-            revert WrongBlock(block.number, plan.blockNumber);
+    function _guard(uint256 blockNumber, bytes32 parentHash) internal view {
+        if (blockNumber != 0 && blockNumber != block.number) {
+            revert WrongBlock(block.number, blockNumber);
         }
-        if (plan.parentHash != 0) {
+        if (parentHash != 0) {
             bytes32 parent = blockhash(block.number - 1);
-            if (plan.parentHash != parent) revert WrongParent(parent, plan.parentHash);
+            if (parentHash != parent) revert WrongParent(parent, parentHash);
         }
     }
 
@@ -268,9 +304,9 @@ contract Executor {
                                   SWAPS
     //////////////////////////////////////////////////////////////*/
 
-    function _run(Plan calldata plan) internal {
-        for (uint256 i = 0; i < plan.hops.length; ++i) {
-            Hop calldata hop = plan.hops[i];
+    function _run(Hop[] calldata hops) internal {
+        for (uint256 i = 0; i < hops.length; ++i) {
+            Hop calldata hop = hops[i];
             // Tokens of V2 and V3 pools are sorted.
             bool zeroForOne = hop.tokenIn < hop.tokenOut;
             if (hop.kind == HOP_V2) _swapV2(hop, zeroForOne);
@@ -326,9 +362,25 @@ contract Executor {
         if (unwrapped != 0) IWrappedNative(WETH).withdraw(unwrapped);
 
         _sweepTouched(plan);
-        uint256 native = address(this).balance;
-        if (native > plan.tip) _payNative(owner, native - plan.tip);
-        if (plan.tip != 0) _payNative(block.coinbase, plan.tip);
+        _payOut(plan.tip);
+    }
+
+    /// @dev Measure every asset before the first is moved, hand all to the owner, pay the tip last.
+    /// @param held what was here of each asset before; replaced by what is here now.
+    function _settleBatch(Batch calldata batch, uint256[] memory held) internal {
+        for (uint256 i = 0; i < held.length; ++i) {
+            Asset calldata asset = batch.assets[i];
+            uint256 left = IERC20(asset.token).balanceOf(address(this));
+            uint256 gain = left > held[i] ? left - held[i] : 0;
+            if (gain < asset.minimum || left < held[i]) {
+                revert AssetShort(asset.token, gain, asset.minimum);
+            }
+            held[i] = left;
+        }
+        for (uint256 i = 0; i < held.length; ++i) {
+            if (held[i] != 0) _transfer(batch.assets[i].token, owner, held[i]);
+        }
+        _payOut(batch.tip);
     }
 
     /// @dev In a chain of hops each token is asked for once: as the output of the hop before.
@@ -364,6 +416,13 @@ contract Executor {
             ? token.code.length != 0
             : answer.length >= 32 && abi.decode(answer, (uint256)) == 1;
         if (!succeeded || !accepted) revert TransferFailed(token);
+    }
+
+    /// @dev The tip to the builder, all other native token to the owner.
+    function _payOut(uint256 tip) internal {
+        uint256 native = address(this).balance;
+        if (native > tip) _payNative(owner, native - tip);
+        if (tip != 0) _payNative(block.coinbase, tip);
     }
 
     function _payNative(address to, uint256 amount) internal {

@@ -39,6 +39,21 @@ contract Actions is World {
         _execute(swap(tokenIn, tokenOut, amount), 0);
     }
 
+    function together(uint256 sold, uint256 spent, uint256 tip) external {
+        _rebalance();
+        sold = within(sold, 1e15, 1e18);
+        spent = within(spent, 1e15, 1000e18);
+        fund(weth, sold);
+        fund(token, spent);
+        Executor.Batch memory wish = batch(sold, spent);
+        wish.tip = within(tip, 0, 1e15);
+        vm.deal(owner, 10 ether);
+        vm.prank(owner);
+        executor.executeBatch{value: wish.tip}(wish);
+        (strayWeth, strayToken) = (0, 0);
+        assertNothingLeft();
+    }
+
     function donate(bool wrapped, uint256 amount) external {
         amount = within(amount, 0, 1e18);
         if (wrapped) {

@@ -12,6 +12,8 @@ interface Vm {
     function expectRevert(bytes calldata data) external;
     function expectPartialRevert(bytes4 selector) external;
     function assume(bool condition) external pure;
+    function snapshotState() external returns (uint256 id);
+    function revertToState(uint256 id) external returns (bool);
     function createSelectFork(string calldata url) external returns (uint256 forkId);
     function envString(string calldata name) external view returns (string memory value);
 }

@@ -110,6 +110,18 @@ abstract contract World {
         plan.hops[0] = Executor.Hop(address(pair), 0, tokenIn, tokenOut, amount, plan.minOut);
     }
 
+    /// @dev WETH to the token in the pool, and the token to WETH in the pair, both from own capital.
+    function batch(uint256 sold, uint256 spent) internal view returns (Executor.Batch memory wish) {
+        uint256 bought = pool.quote(address(weth), sold);
+        uint256 back = pair.quote(address(token), spent);
+        wish.assets = new Executor.Asset[](2);
+        wish.assets[0] = Executor.Asset(address(weth), sold, back);
+        wish.assets[1] = Executor.Asset(address(token), spent, bought);
+        wish.hops = new Executor.Hop[](2);
+        wish.hops[0] = Executor.Hop(address(pool), 1, address(weth), address(token), sold, bought);
+        wish.hops[1] = Executor.Hop(address(pair), 0, address(token), address(weth), spent, back);
+    }
+
     /// @dev Give the owner the amount and approve exactly that.
     function fund(WeirdToken asset, uint256 amount) internal {
         if (address(asset) == address(weth)) {
