@@ -5,29 +5,49 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
-from toolkit.reasoning.agent import Agent, View
+import msgspec
+
+from toolkit.model.chain import Address, Head
+from toolkit.model.decision import Reading
+from toolkit.model.tx import FeeQuote
+from toolkit.pools.snapshot import Snapshot
+from toolkit.reasoning.agent import Agent, Noted, View
+from toolkit.routing.router import Router
 
 MAX_ERROR_TEXT = 200
+MAX_TOUCHED = 1024
+"""Names of readings that one answer may rest on; each of them is journalled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """One agent at one block; at most `limit` + 1 intents are drawn from it."""
+    """One agent at one block; at most `limit` + 1 intents are drawn from it.
+
+    `key` tells two questions to one agent apart; without it the agent is asked once.
+    """
 
     agent: Agent
     view: View
     limit: int
+    key: str = ""
+
+    @property
+    def name(self) -> str:
+        """What its answer is filed under."""
+        return self.key or self.agent.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thought:
     """What became of asking one agent: its intents, or how it failed, or that nothing came.
 
-    A failure is the agent's own and repeats itself on a replay; `lost` (late, or its process
-    died) does not, and is therefore journalled as something that came from outside.
+    A failure is the agent's own and repeats itself on a replay; `lost` (late, out of memory, its
+    process died) does not, and is therefore journalled as something that came from outside.
+    `malformed` says what is wrong with intents that could not even leave the agent's process.
     """
 
     intents: tuple[object, ...] = ()
+    malformed: tuple[str, ...] = ()
     touched: tuple[str, ...] = ()  # readings it looked up
     failure: str = ""
     lost: str = ""
@@ -37,20 +57,58 @@ class Host(Protocol):
     """Runs agents: inline, in a thread, in a process of their own."""
 
     async def ask(self, questions: Sequence[Question]) -> Mapping[str, Thought]:
-        """Return each agent's answer by its name."""
+        """Return each question's answer by its name."""
         ...
 
 
+def fresh_view(
+    *,
+    block: Head,
+    snapshot: Snapshot,
+    readings: Mapping[str, tuple[Reading, ...]],
+    balances: Mapping[Address, int],
+    positions: Mapping[Address, int],
+    fee: FeeQuote,
+    wrapped: Address,
+) -> View:
+    """Make a view of its own for an agent: what it does to it, it does to itself."""
+    own = msgspec.structs.replace(
+        snapshot, tokens=dict(snapshot.tokens), pools=dict(snapshot.pools)
+    )
+    return View(
+        block=block,
+        snapshot=own,
+        router=Router(own, native=wrapped),
+        readings=Noted(readings),
+        balances=dict(balances),
+        positions=dict(positions),
+        fee=fee,
+        wrapped=wrapped,
+    )
+
+
 def ask(question: Question) -> Thought:
-    """Ask one agent here and now; whatever it raises is its own failure."""
+    """Ask one agent here and now; whatever it raises is its own failure.
+
+    Except for want of memory: another machine has more.
+    """
     agent, view = question.agent, question.view
     try:
         intents = tuple(islice(agent.on_block(view), question.limit + 1))
     except KeyboardInterrupt:
         raise  # a person's, not the agent's
+    except MemoryError:
+        return Thought(lost="ran out of memory")
     except BaseException as error:  # noqa: BLE001 - anybody's code; named, journalled, contained
-        return Thought(failure=told(error), touched=tuple(sorted(view.touched)))
-    return Thought(intents=intents, touched=tuple(sorted(view.touched)))
+        return _answer(view, failure=told(error))
+    return _answer(view, intents=intents)
+
+
+def _answer(view: View, *, intents: tuple[object, ...] = (), failure: str = "") -> Thought:
+    touched = tuple(sorted(view.touched))
+    if len(touched) > MAX_TOUCHED:
+        return Thought(failure=f"looked up {len(touched)} readings, more than {MAX_TOUCHED}")
+    return Thought(intents=intents, touched=touched, failure=failure)
 
 
 def told(error: BaseException) -> str:
@@ -67,5 +125,5 @@ class Inline:
     """Asks one agent after the other, on the caller's own thread."""
 
     async def ask(self, questions: Sequence[Question]) -> Mapping[str, Thought]:
-        """Return each agent's answer by its name."""
-        return {question.agent.name: ask(question) for question in questions}
+        """Return each question's answer by its name."""
+        return {question.name: ask(question) for question in questions}

@@ -17,14 +17,21 @@ MAX_LEGS = 8
 MAX_HOPS = 8
 MAX_INPUTS = 64
 MAX_VALID_BLOCKS = 10_000
+MAX_SHOWN = 10**80
+MAX_RECORD_BYTES = 65_536
+"""What one intent may take up in the journal; nine hops in eight legs take a tenth of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """An intent as it came from an agent, with what the agent looked at and when."""
+    """An intent as it came from an agent, with what the agent looked at and when.
+
+    `malformed` says what was wrong with one that could not leave its agent's process.
+    """
 
     agent: str
     intent: object
+    malformed: str = ""
     touched: tuple[str, ...]
     block_number: int
     block_hash: Hash
@@ -38,13 +45,23 @@ def defect(
     Everything an agent can get wrong is looked at, types included: it may be anybody's code.
     """
     intent = proposal.intent
+    if wrong := proposal.malformed or malformed(intent, agent=proposal.agent, market=market):
+        return wrong
+    assert isinstance(intent, Intent)
+    return _size_defect(intent, market, limits, readings)
+
+
+def malformed(intent: object, *, agent: str, market: Market) -> str:
+    """Say why something is no intent at all, whatever the market is at; "" if it is one.
+
+    What is none of these is the same after its way through the journal, and through a pipe.
+    """
     if type(intent) is not Intent:
         return f"is a {type(intent).__name__}, not an Intent"
     return (
-        next(_header_defects(intent, proposal.agent), "")
+        next(_header_defects(intent, agent), "")
         or next(_legs_defects(intent, market), "")
         or _record_defect(intent)
-        or _size_defect(intent, market, limits, readings)
     )
 
 
@@ -103,10 +120,12 @@ def _route_defects(route: Route, leg: Leg) -> Iterator[str]:
 def _record_defect(intent: Intent) -> str:
     """Every field must survive the journal: what is decided on must be what a replay reads."""
     try:
-        kept = msgspec.json.decode(msgspec.json.encode(intent), type=Intent)
-        same = kept == intent
+        record = msgspec.json.encode(intent)
+        same = msgspec.json.decode(record, type=Intent) == intent
     except Exception:  # noqa: BLE001 - a field may hold anybody's object, text that is none, ...
-        same = False
+        same, record = False, b""
+    if len(record) > MAX_RECORD_BYTES:
+        return f"takes {len(record)} bytes, more than {MAX_RECORD_BYTES}"
     return "" if same else "holds a value of another type than its field's"
 
 
@@ -137,4 +156,8 @@ def _is_amount(value: object, *, low: int, high: int = MAX_AMOUNT) -> bool:
 
 def _shown(value: object) -> str:
     """Show a value only where its text is the same in every process."""
-    return str(value)[:80] if type(value) in {int, float, str, bool} else type(value).__name__
+    if type(value) is int and not -MAX_SHOWN < value < MAX_SHOWN:
+        return f"of {value.bit_length()} bits"  # thousands of digits cannot even be printed
+    if type(value) not in {int, float, str, bool}:
+        return type(value).__name__
+    return str(value)[:80].encode(errors="replace").decode()
