@@ -105,6 +105,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     weights: dict[str, float] = {}
     limits_hit: tuple[str, ...] = ()
     netted_in: int = 0  # amount of the net leg's input token that netting kept off the market
+    saved_wei: int = 0  # pool fees that netting saved: each intent alone, minus the net leg
 
 
 class Reservation(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,7 +133,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fill(msgspec.Struct, frozen=True, kw_only=True):
-    """What the chain did with a plan. Amounts are signed changes of our accounts' balances."""
+    """What the chain did with a plan. Amounts are signed changes of our accounts' balances.
+
+    Where several plans shared transactions, `together` names the verdicts of all of them, and
+    everything but the hashes is this plan's part.
+    """
 
     verdict_id: str
     agents: tuple[str, ...]
@@ -147,3 +152,4 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
     tip_wei: int = 0
     impact_bps: float = 0.0
     missed: str = ""  # cause and evidence when it did not land
+    together: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from toolkit.model.decision import Intent, TradingState, Verdict, VetoCause
+from toolkit.model.decision import Intent, Leg, TradingState, Verdict, VetoCause
 from toolkit.model.units import PPM
 from toolkit.orchestrator.context import Candidate, Context
 from toolkit.orchestrator.cycles import cycles
@@ -15,16 +15,21 @@ from toolkit.orchestrator.ledger import Share, Transfer
 from toolkit.orchestrator.means import within_means
 from toolkit.orchestrator.pauses import Assessment
 from toolkit.orchestrator.validation import Proposal, defect
+from toolkit.orchestrator.waste import Crossed, saved_wei
 
-__all__ = ["Arbitration", "Candidate", "Context", "Ruling", "arbitrate"]
+__all__ = ["Arbitration", "Candidate", "Context", "Ruling", "arbitrate", "kept_inside"]
 
 
 class Ruling(msgspec.Struct, frozen=True, kw_only=True):
-    """A verdict with whose it is: shares of its leg, and what changed hands inside."""
+    """A verdict with whose it is: shares of its leg, and what changed hands inside.
+
+    `inside` is how much of each wish that was, where it is settled with this verdict's leg.
+    """
 
     verdict: Verdict
     shares: tuple[Share, ...] = ()
     transfers: tuple[Transfer, ...] = ()
+    inside: tuple[Crossed, ...] = ()
 
 
 class Arbitration(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,6 +193,7 @@ def _route_gate(intent: Intent, context: Context) -> tuple[VetoCause, str] | Non
 def _ruling(draft: Draft, number: int, context: Context) -> Ruling:
     approved = draft.cause is None
     leg = draft.leg if approved else None
+    shares = () if leg is None else leg.shares
     return Ruling(
         verdict=Verdict(
             verdict_id=f"{context.label}-{number}",
@@ -203,7 +209,32 @@ def _ruling(draft: Draft, number: int, context: Context) -> Ruling:
             weights={agent: context.trust_ppm(agent) / PPM for agent in draft.agents},
             limits_hit=draft.limits_hit,
             netted_in=draft.netted_in,
+            saved_wei=_saved_wei(draft.inside, None if leg is None else leg.leg, shares, context),
         ),
-        shares=() if leg is None else leg.shares,
+        shares=shares,
         transfers=draft.transfers,
+        inside=draft.inside,
+    )
+
+
+def kept_inside(ruling: Ruling, context: Context) -> Ruling:
+    """Return a ruling whose leg cannot be executed after all with what its trades inside saved."""
+    saved = _saved_wei(ruling.inside, None, (), context)
+    return msgspec.structs.replace(
+        ruling, verdict=msgspec.structs.replace(ruling.verdict, saved_wei=saved)
+    )
+
+
+def _saved_wei(
+    inside: Sequence[Crossed], leg: Leg | None, shares: Sequence[Share], context: Context
+) -> int:
+    if not inside:
+        return 0
+    return saved_wei(
+        inside,
+        None if leg is None else (leg.token_in, leg.token_out),
+        shares,
+        snapshot=context.snapshot,
+        market=context.market,
+        readings=context.readings,
     )

@@ -6,6 +6,7 @@ from toolkit.model.decision import VetoCause
 from toolkit.orchestrator.context import Candidate
 from toolkit.orchestrator.ledger import Transfer
 from toolkit.orchestrator.netting import NetLeg
+from toolkit.orchestrator.waste import Crossed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +19,7 @@ class Draft:
     why: str = ""
     leg: NetLeg | None = None
     transfers: tuple[Transfer, ...] = ()
+    inside: tuple[Crossed, ...] = ()
     netted_in: int = 0
     losers: tuple[str, ...] = ()
     limits_hit: tuple[str, ...] = ()

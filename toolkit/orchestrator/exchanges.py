@@ -94,6 +94,7 @@ def _netted(
         if value is None or value >= least
     ]
     story = _conflict_story(wishes, result.crossed) if result.crossed else ""
+    told = tuple(sorted({hit for wish in wishes for hit in hits[wish.intent]}))
     if not legs:
         return [
             Draft(
@@ -102,26 +103,42 @@ def _netted(
                 cause=VetoCause.NETTED_OUT,
                 why=f"{story}; nothing is left to trade",
                 transfers=result.transfers,
+                inside=result.inside,
                 netted_in=result.crossed,
+                limits_hit=told,
             )
         ]
     drafts: list[Draft] = []
+    pairs = [(leg.leg.token_in, leg.leg.token_out) for leg in legs]
     for index, leg in enumerate(legs):
-        first = index == 0
-        intents = tuple(sorted({share.intent for share in leg.shares}))
+        names_all = index == 0 and bool(story)
+        mine = everybody if names_all else tuple(sorted({share.intent for share in leg.shares}))
+        owners = agents if names_all else tuple(sorted({share.agent for share in leg.shares}))
         drafts.append(
             Draft(
-                intents=everybody if first else intents,
-                agents=agents if first else tuple(sorted({s.agent for s in leg.shares})),
-                why=story if first and story else "; ".join(reasons[name] for name in intents),
+                intents=mine,
+                agents=owners,
+                why=story if names_all else "; ".join(reasons[intent] for intent in mine),
                 leg=leg,
-                transfers=result.transfers if first else (),
+                transfers=result.transfers if index == 0 else (),
+                inside=tuple(
+                    part
+                    for part in result.inside
+                    if _settled_with((part.token_in, part.token_out), pairs) == index
+                ),
                 netted_in=leg.netted_in,
-                limits_hit=tuple(sorted({hit for i in intents for hit in hits[i]})),
-                rank=(1, _turn(agents, context), f"{index}/{name}"),
+                limits_hit=told
+                if names_all
+                else tuple(sorted({hit for intent in mine for hit in hits[intent]})),
+                rank=(1, _turn(owners, context), f"{index}/{name}"),
             )
         )
     return drafts
+
+
+def _settled_with(pair: tuple[Address, Address], pairs: Sequence[tuple[Address, Address]]) -> int:
+    """Return the place of the leg that a trade inside is counted with: its own, else the first."""
+    return pairs.index(pair) if pair in pairs else 0
 
 
 def _turn(agents: Sequence[str], context: Context) -> int:

@@ -8,6 +8,7 @@ from toolkit.model.chain import Address
 from toolkit.model.decision import Leg, Reading
 from toolkit.orchestrator.ledger import Share, Transfer, split
 from toolkit.orchestrator.market import Market, Side
+from toolkit.orchestrator.waste import Crossed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +36,14 @@ class NetLeg:
 class Netted:
     """The outcome for one class: legs of one side only, and trades inside.
 
-    `crossed` is what changed hands inside, in smallest units of the class's base asset.
+    `crossed` is what changed hands inside, in smallest units of the class's base asset; `inside`
+    says how much of each wish that was.
     """
 
     legs: tuple[NetLeg, ...]
     transfers: tuple[Transfer, ...] = ()
     crossed: int = 0
+    inside: tuple[Crossed, ...] = ()
 
 
 def net(
@@ -79,7 +82,15 @@ def net(
     else:
         rest = [wish.amount_in - given for wish, given in zip(sellers, gave, strict=True)]
         legs = _legs(sellers, rest)
-    return Netted(legs=legs, transfers=transfers, crossed=crossed)
+    filled = zip((*buyers, *sellers), (*paid, *gave), strict=True)
+    inside = tuple(
+        Crossed(
+            intent=wish.intent, token_in=wish.token_in, token_out=wish.token_out, amount_in=amount
+        )
+        for wish, amount in filled
+        if amount
+    )
+    return Netted(legs=legs, transfers=transfers, crossed=crossed, inside=inside)
 
 
 def resized(leg: NetLeg, amount_in: int) -> NetLeg:
