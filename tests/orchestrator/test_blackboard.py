@@ -6,7 +6,7 @@ import pytest
 from toolkit.model.chain import Hash
 from toolkit.model.decision import Reading
 from toolkit.model.errors import ConfigError
-from toolkit.orchestrator.blackboard import Blackboard
+from toolkit.orchestrator.blackboard import Blackboard, BoardMemory
 
 
 def reading(block: int, *, key: str = "k", source: str = "s", fork: str = "0") -> Reading:
@@ -51,13 +51,58 @@ def test_a_reorg_retracts_what_was_seen_in_its_blocks() -> None:
     assert [reading(1), reading(2, fork="f")] == list(board.as_of(9)["k"])
 
 
-def test_readings_do_not_run_backwards() -> None:
-    """An older reading after a newer one is refused until the newer ones are retracted."""
+def test_what_comes_late_is_passed_over_and_counted() -> None:
+    """A feed that is overtaken by itself changes nothing: the newer reading stands."""
     board = Blackboard()
     board.write([reading(3)])
+    board.write([reading(2), reading(1), reading(4)])
 
-    with pytest.raises(ConfigError, match="retract"):
-        board.write([reading(2)])
+    assert [reading(3), reading(4)] == list(board.as_of(9)["k"])
+    assert 2 == board.late
+
+
+def test_a_second_reading_of_a_block_stands_in_place_of_the_first() -> None:
+    """One sample a block, however often a feed repeats or corrects itself."""
+    board = Blackboard()
+    corrected = msgspec.structs.replace(reading(2), value=7.0)
+    board.write([reading(1), reading(2), reading(2), corrected])
+
+    assert [reading(1), corrected] == list(board.as_of(9)["k"])
+
+
+def test_what_comes_late_from_a_reverted_block_is_passed_over() -> None:
+    """A reading that arrives after its block was reverted never enters."""
+    board = Blackboard()
+    board.write([reading(1), reading(2)])
+    board.retract([reading(2).block_hash])
+    board.write([reading(2), reading(2, key="other")])
+
+    assert [reading(1)] == list(board.as_of(9)["k"])
+    assert "other" not in board.as_of(9)
+    assert 2 == board.orphaned
+
+
+def test_a_block_that_counts_again_may_be_read_again() -> None:
+    """A reorg may bring a reverted block back; what is read at it then is good."""
+    board = Blackboard()
+    board.retract([reading(2).block_hash])
+    board.write([reading(2)], canonical=reading(2).block_hash)
+
+    assert [reading(2)] == list(board.as_of(9)["k"])
+
+
+def test_the_memory_survives_the_journal() -> None:
+    """A board made from the JSON of its memory knows and refuses the same."""
+    board = Blackboard()
+    board.write([reading(n) for n in (1, 2, 3)])
+    board.retract([reading(3).block_hash])
+    told = msgspec.json.encode(board.memory(), order="sorted")
+    again = Blackboard.remembered(msgspec.json.decode(told, type=BoardMemory))
+    for one in (board, again):
+        one.write([reading(3), reading(2), reading(1), reading(4)])
+
+    assert dict(board.as_of(9)) == dict(again.as_of(9))
+    assert board.memory() == again.memory()
 
 
 def test_history_is_bounded_and_views_are_read_only() -> None:
