@@ -1,6 +1,6 @@
 """Calldata of the on-chain executor, and what it says when it refuses."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -10,6 +10,7 @@ from eth_abi.exceptions import DecodingError
 
 from toolkit.chain.hashing import selector
 from toolkit.chain.reverts import decode_revert
+from toolkit.execution.merging import assets, require_mergeable
 from toolkit.model.chain import ZERO_ADDRESS, Address, address
 from toolkit.model.decision import Plan
 from toolkit.model.errors import ConfigError
@@ -30,8 +31,10 @@ _HOP_TYPE = "(address,uint8,address,address,uint256,uint256)"
 _PLAN_TYPE = (
     f"(uint256,bytes32,uint8,address,address,uint256,address,uint256,uint256,{_HOP_TYPE}[])"
 )
+_BATCH_TYPE = f"(uint256,bytes32,uint256,(address,uint256,uint256)[],{_HOP_TYPE}[])"
 
 EXECUTE = selector(f"execute({_PLAN_TYPE})")
+EXECUTE_BATCH = selector(f"executeBatch({_BATCH_TYPE})")
 APPROVE = selector("approve(address,uint256)")
 ALLOWANCE = selector("allowance(address,address)")
 BALANCE_OF = selector("balanceOf(address)")
@@ -47,6 +50,7 @@ _REASONS: Mapping[str, str] = {
     "WrongParent": "planned on parent {want}, this block's parent is {got}",
     "HopShort": "hop {index} gave {got}, the plan wants {want}",
     "BadHop": "hop {index} has the unknown kind {kind}",
+    "AssetShort": "the batch leaves {got} of {token}, its plans want {want}",
     "ProfitTooLow": "net result {got} is below the minimum {want}",
     "UnexpectedCallback": "{caller} called or paid the executor without being asked to",
     "TipUnfunded": "only {have} wei at hand for a tip of {want} wei",
@@ -129,6 +133,29 @@ def encode_plan(plan: Plan, executor: Address) -> str:
         [_hop(hop) for hop in route.hops],
     )
     return EXECUTE + encode([_PLAN_TYPE], [values]).hex()
+
+
+def encode_batch(plans: Sequence[Plan], executor: Address) -> str:
+    """Calldata of `executeBatch` at `executor`: all these swaps with own capital, or none.
+
+    Raises:
+        ConfigError: as for `encode_plan`, or the plans must not share a transaction.
+    """
+    require_mergeable(plans)
+    for plan in plans:
+        _check(plan, executor)
+    touched = assets(plans)
+    for asset in touched:
+        _uint256(asset.pull, f"input of {asset.token}")
+        _uint256(asset.minimum, f"output of {asset.token}")
+    values = (
+        plans[0].target_block,
+        bytes.fromhex(plans[0].parent_hash[2:]),
+        _uint256(sum(plan.tip_wei for plan in plans), "tip"),
+        [(asset.token, asset.pull, asset.minimum) for asset in touched],
+        [_hop(hop) for plan in plans for hop in plan.route.hops],
+    )
+    return EXECUTE_BATCH + encode([_BATCH_TYPE], [values]).hex()
 
 
 def _hop(hop: Hop) -> tuple[object, ...]:

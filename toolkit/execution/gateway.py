@@ -1,9 +1,9 @@
-"""Carries a plan out as a private bundle, and reads back what the chain did with it."""
+"""Carries plans out as private bundles, and reads back what the chain did with them."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Protocol
 
 from toolkit.bundles.submitter import BundleHandle, Submitter
 from toolkit.chain.multicall import aggregate
@@ -14,10 +14,18 @@ from toolkit.execution.calldata import (
     BALANCE_OF,
     encode_address_call,
     encode_approvals,
+    encode_batch,
     encode_plan,
     explain_revert,
 )
 from toolkit.execution.fills import changes_of, impact_bps, token_changes
+from toolkit.execution.merging import (
+    attributed,
+    expected_changes,
+    merged_gas_limit,
+    pulls,
+    require_mergeable,
+)
 from toolkit.execution.planner import APPROVE_GAS, FlashSource, paid_tip_wei, pair_sources
 from toolkit.gas.oracle import GasOracle
 from toolkit.model.bundle import Bundle, GuardKind, MissCause, Missed
@@ -100,14 +108,25 @@ class Trading(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InFlight:
-    """A plan that was handed to the relays; `bid_wei` is what its builder earns from it alone."""
+    """A plan that was handed to the relays; `bid_wei` is what its builder earns from it alone.
+
+    Plans that share transactions share all but `plan`; `plans` are all of them, in order.
+    """
 
     plan: Plan
+    plans: tuple[Plan, ...]
     sender: Address
     handle: BundleHandle
     lease: BundleLease
     requests: tuple[TransactionRequest, ...] = field(repr=False)
     bid_wei: int
+
+
+class _Refusal(NamedTuple):
+    """Why plans were not sent; `apart` if each of several may still be tried alone."""
+
+    why: str
+    apart: bool = False
 
 
 class Gateway:
@@ -117,7 +136,8 @@ class Gateway:
     planned result is signed, and it goes to the relays as a guarded bundle, never to the public
     pool. A further plan of the same sender for the same block stands on the nonces of those before
     it: its bundle repeats their transactions ahead of its own, so that it can land with them, while
-    each of theirs can still land without it.
+    each of theirs can still land without it. Plans given together go in one transaction, with one
+    approval for each token, and land together or not at all.
 
     Args:
         session: see `Trading`.
@@ -174,7 +194,34 @@ class Gateway:
         quote = fee or await self._session.oracle.quote(Urgency.NEXT_BLOCK, head=parent)
         sender = self._sender(plan)
         async with self._turns[sender]:
-            return await self._submit(plan, sender, parent, quote)
+            (answer,) = await self._each((plan,), sender, parent, quote)
+        return answer
+
+    async def submit_merged(
+        self, plans: Sequence[Plan], *, fee: FeeQuote | None = None
+    ) -> tuple[InFlight | Fill, ...]:
+        """Send plans in one transaction; the answer to each, in order, as `submit` gives it.
+
+        Where simulation or a limit refuses the merged form, nothing has been signed yet, and each
+        plan is tried alone, in order.
+
+        Raises:
+            ConfigError: the plans must not share a transaction (`merging.require_mergeable`).
+            NodeError: the chain could not be read.
+            SignerError, LaneHalted, JournalUnavailable: nothing was sent.
+        """
+        merged = tuple(plans)
+        require_mergeable(merged)
+        parent = await self._session.node.head(merged[0].parent_hash)
+        quote = fee or await self._session.oracle.quote(Urgency.NEXT_BLOCK, head=parent)
+        sender = self._sender(merged[0])
+        async with self._turns[sender]:
+            answer = await self._submit(merged, sender, parent, quote)
+            if isinstance(answer, InFlight):
+                return tuple(replace(answer, plan=plan) for plan in merged)
+            if not answer.apart:
+                return tuple(_lost(plan, answer.why) for plan in merged)
+            return await self._each(merged, sender, parent, quote)
 
     async def settle(self, in_flight: InFlight, change: HeadChange) -> Fill:
         """Tell what became of a plan, once its target block is among the heads of `change`.
@@ -226,36 +273,50 @@ class Gateway:
             )
         return (*pair_sources(snapshot, asset), *lenders)
 
+    async def _each(
+        self, plans: Sequence[Plan], sender: Address, parent: Head, quote: FeeQuote
+    ) -> tuple[InFlight | Fill, ...]:
+        """Submit one after the other, each on the nonces of those before it."""
+        answers: list[InFlight | Fill] = []
+        for plan in plans:
+            answer = await self._submit((plan,), sender, parent, quote)
+            answers.append(answer if isinstance(answer, InFlight) else _lost(plan, answer.why))
+        return tuple(answers)
+
     async def _submit(
-        self, plan: Plan, sender: Address, parent: Head, quote: FeeQuote
-    ) -> InFlight | Fill:
-        session = self._session
-        requests = await self._requests(plan, sender)
-        ahead = self._ahead(plan, sender)
+        self, plans: tuple[Plan, ...], sender: Address, parent: Head, quote: FeeQuote
+    ) -> InFlight | _Refusal:
+        """Simulate, sign and send what goes into one transaction."""
+        session, target = self._session, plans[0].target_block
+        requests = await self._requests(plans, sender)
+        ahead = self._ahead(target, sender)
         results = await self._simulate(ahead, requests, sender, parent, quote)
-        refusal = self._judged(plan, results)
+        refusal = self._judged(plans, results)
         if refusal:
-            return _lost(plan, f"{VetoCause.SIMULATION.value}: {refusal}")
+            return _Refusal(f"{VetoCause.SIMULATION.value}: {refusal}", apart=True)
         if session.mode is Mode.DRY:
-            return _lost(plan, "dry run: simulated, not sent")
+            return _Refusal("dry run: simulated, not sent")
         headroom = quote.max_fee_per_gas - quote.base_fee_per_gas
         gas_price = max(0, min(quote.max_priority_fee_per_gas, headroom))
-        bid_wei = plan.tip_wei + gas_price * sum(result.gas_used for result in results)
+        tips = sum(plan.tip_wei for plan in plans)
+        bid_wei = tips + gas_price * sum(result.gas_used for result in results)
         try:
             lease = await session.scheduler.lease_bundle(
                 requests,
                 sender=sender,
-                target_block=plan.target_block,
+                target_block=target,
                 fee=quote,
-                tip_wei=paid_tip_wei(plan),
+                tip_wei=sum(map(paid_tip_wei, plans)),
             )
-            handle = await self._send(plan, ahead, lease, bid_wei)
         except (FeeLimitReached, GasLimitTooHigh, InsufficientFunds) as error:
-            return _lost(plan, f"{VetoCause.LIMIT.value}: {error}")
+            return _Refusal(f"{VetoCause.LIMIT.value}: {error}", apart=True)
+        try:
+            handle = await self._send(plans, ahead, lease, bid_wei)
         except BundleRefused as error:
-            return _lost(plan, f"refused: {error}")
+            return _Refusal(f"refused: {error}")  # not apart: the nonces are held for this block
         in_flight = InFlight(
-            plan=plan,
+            plan=plans[0],
+            plans=plans,
             sender=sender,
             handle=handle,
             lease=lease,
@@ -272,44 +333,40 @@ class Gateway:
         busy = {one.sender for one in self._flying if not one.handle.done}
         return next((one for one in others if one not in busy), others[0])
 
-    def _ahead(self, plan: Plan, sender: Address) -> tuple[InFlight, ...]:
+    def _ahead(self, target_block: int, sender: Address) -> tuple[InFlight, ...]:
         """Live plans whose nonces come before this one's in the same block, in order."""
         return tuple(
             one
             for one in self._flying
             if one.sender == sender
-            and one.plan.target_block == plan.target_block
+            and one.plan.target_block == target_block
             and not one.handle.done
         )
 
-    async def _requests(self, plan: Plan, sender: Address) -> tuple[TransactionRequest, ...]:
-        executor = self._executors[sender]
-        approvals: tuple[str, ...] = ()
-        if plan.funding.kind is FundingKind.OWN:
+    async def _requests(
+        self, plans: Sequence[Plan], sender: Address
+    ) -> tuple[TransactionRequest, ...]:
+        """Approve exactly what is taken of each token, then carry out one plan or all of them."""
+        executor, parent = self._executors[sender], plans[0].parent_hash
+        approvals: list[TransactionRequest] = []
+        for token, amount in pulls(plans):
             allowance = await self._session.node.call(
-                to=plan.funding.token,
-                data=encode_address_call(ALLOWANCE, sender, executor),
-                block=plan.parent_hash,
+                to=token, data=encode_address_call(ALLOWANCE, sender, executor), block=parent
             )
-            approvals = encode_approvals(
-                plan.funding.token,
-                executor,
-                amount=plan.funding.amount,
-                current=int(allowance, 16),
+            steps = encode_approvals(token, executor, amount=amount, current=int(allowance, 16))
+            approvals += (
+                TransactionRequest(to=token, data=data, gas=APPROVE_GAS, sender=sender)
+                for data in steps
             )
-        return (
-            *(
-                TransactionRequest(to=plan.funding.token, data=data, gas=APPROVE_GAS, sender=sender)
-                for data in approvals
-            ),
-            TransactionRequest(
-                to=executor,
-                data=encode_plan(plan, executor),
-                value=paid_tip_wei(plan),
-                gas=plan.gas_limit,
-                sender=sender,
-            ),
+        one = len(plans) == 1
+        call = TransactionRequest(
+            to=executor,
+            data=encode_plan(plans[0], executor) if one else encode_batch(plans, executor),
+            value=sum(map(paid_tip_wei, plans)),
+            gas=merged_gas_limit(plans),
+            sender=sender,
         )
+        return (*approvals, call)
 
     async def _simulate(
         self,
@@ -350,40 +407,41 @@ class Gateway:
         )
         return results[len(before) :]
 
-    def _judged(self, plan: Plan, results: Sequence[CallResult]) -> str:
-        """Why a simulated plan must not be sent; "" if it may."""
+    def _judged(self, plans: Sequence[Plan], results: Sequence[CallResult]) -> str:
+        """Why what was simulated must not be sent; "" if it may."""
         for index, result in enumerate(results):
             if not result.succeeded:
                 told = explain_revert(result.output) if len(result.output) > len("0x") else ""
                 return f"transaction {index} of {len(results)}: {told or result.reason}"
         logs = [log for result in results for log in result.logs]
         changes = token_changes(logs, own=self.own, wrapped=self._wrapped)
-        realised = changes.get(plan.route.token_out, 0)
-        if realised < plan.minimum_profit:
-            return f"result {realised} is below the planned {plan.minimum_profit}"
+        for token, wanted in _wanted(plans).items():
+            realised = changes.get(token, 0)
+            if realised < wanted:
+                return f"result {realised} is below the planned {wanted}"
         return ""
 
     async def _send(
-        self, plan: Plan, ahead: Sequence[InFlight], lease: BundleLease, bid_wei: int
+        self, plans: Sequence[Plan], ahead: Sequence[InFlight], lease: BundleLease, bid_wei: int
     ) -> BundleHandle:
         signed = [*(tx for one in ahead for tx in one.lease.signed), *lease.signed]
         bundle = Bundle(
             transactions=tuple(one.raw for one in signed),
             hashes=tuple(one.hash for one in signed),
-            target_block=plan.target_block,
+            target_block=plans[0].target_block,
             guards=_GUARDS,
         )
         return await self._session.submitter.submit(
             bundle,
             lease=lease,
-            touches={hop.pool for hop in plan.route.hops},
+            touches={hop.pool for plan in plans for hop in plan.route.hops},
             bid_wei=bid_wei + sum(one.bid_wei for one in ahead),
         )
 
     async def _fill(self, in_flight: InFlight) -> Fill:
-        plan = in_flight.plan
+        plan, plans = in_flight.plan, in_flight.plans
         result = await in_flight.handle.wait()
-        self._flying = [one for one in self._flying if one is not in_flight]
+        self._flying = [one for one in self._flying if one.lease is not in_flight.lease]
         if isinstance(result, Missed):
             return _lost(plan, f"{result.cause.value}: {result.evidence}")
         node = self._session.node
@@ -395,10 +453,11 @@ class Gateway:
             if there.hash != result.block_hash:
                 return _lost(plan, f"{MissCause.REORGED.value}: block {result.block_hash} is gone")
             raise NodeError(f"the node has no receipts of {', '.join(hashes)} yet: ask again")
-        changes = changes_of(mined, own=self.own, wrapped=self._wrapped, tip_wei=plan.tip_wei)
+        tip_wei = sum(one.tip_wei for one in plans)
+        changes = changes_of(mined, own=self.own, wrapped=self._wrapped, tip_wei=tip_wei)
         landed = all(one.succeeded for one in mined)
         logs = [log for one in mined for log in one.logs]
-        return Fill(
+        whole = Fill(
             verdict_id=plan.verdict_id,
             agents=plan.agents,
             landed=landed,
@@ -409,10 +468,11 @@ class Gateway:
             predicted_out=plan.minimum_profit,
             realised_out=changes.get(plan.route.token_out, 0),
             gas_fee_wei=sum(one.fee_wei for one in mined),
-            tip_wei=plan.tip_wei if landed else 0,
+            tip_wei=tip_wei if landed else 0,
             impact_bps=impact_bps(plan.route, logs, await self._sqrt_prices(plan)),
             missed="" if landed else "mined, but reverted",
         )
+        return whole if len(plans) == 1 else attributed(plans, whole)[plans.index(plan)]
 
     async def _sqrt_prices(self, plan: Plan) -> dict[Address, int]:
         """sqrtPriceX96 of the route's V3 pools on the parent block."""
@@ -420,6 +480,17 @@ class Gateway:
         calls = [(pool, _SLOT0) for pool in pools]
         words = await aggregate(self._session.node, calls, block=plan.parent_hash) if calls else []
         return {pool: int(word[:66], 16) for pool, word in zip(pools, words, strict=True) if word}
+
+
+def _wanted(plans: Sequence[Plan]) -> dict[Address, int]:
+    """Return the least that our accounts must gain of each token, a loss being negative."""
+    if len(plans) == 1:
+        return {plans[0].route.token_out: plans[0].minimum_profit}
+    wanted: dict[Address, int] = {}
+    for plan in plans:
+        for token, change in expected_changes(plan).items():
+            wanted[token] = wanted.get(token, 0) + change
+    return wanted
 
 
 def _lost(plan: Plan, missed: str) -> Fill:

@@ -1,5 +1,6 @@
 """Units of value: exact conversion between human decimals and integers."""
 
+from collections.abc import Sequence
 from decimal import Context, Decimal
 
 from toolkit.model.checks import shown
@@ -61,3 +62,27 @@ def format_units(amount: int, decimals: int, *, places: int = 6) -> str:
 def div_ceil(numerator: int, denominator: int) -> int:
     """Quotient rounded up, for non-negative numerators and positive denominators."""
     return -(-numerator // denominator)
+
+
+def split(amount: int, weights: Sequence[int]) -> tuple[int, ...]:
+    """Divide a signed amount in proportion to `weights`, without losing a unit.
+
+    Each part is rounded towards 0; units left over go to the largest remainders, first come
+    first served among equals. A sum of weights of 0 gives everything to the first.
+
+    Raises:
+        ConfigError: no weights, or a negative one.
+    """
+    if not weights or min(weights) < 0:
+        raise ConfigError(f"cannot divide {amount} by weights {list(weights)}")
+    total = sum(weights)
+    if total == 0:
+        return (amount, *(0 for _ in weights[1:]))
+    size, sign = abs(amount), -1 if amount < 0 else 1
+    parts = [size * weight // total for weight in weights]
+    left = size - sum(parts)
+    by_remainder = sorted(range(len(weights)), key=lambda i: (-(size * weights[i] % total), i))
+    for index in by_remainder[:left]:
+        parts[index] += 1
+    assert sum(parts) == size
+    return tuple(sign * part for part in parts)
