@@ -18,6 +18,7 @@ from toolkit.model.errors import (
 from toolkit.model.market import FundingKind
 from toolkit.model.tx import FeeQuote
 from toolkit.orchestrator import records
+from toolkit.orchestrator.hazards import BreakerLimits, Hazard
 from toolkit.orchestrator.replay import replay
 from toolkit.orchestrator.runtime import Orchestrator
 from toolkit.perception.perceived import Perceived, perceived
@@ -122,7 +123,11 @@ class Desk:
 
 
 def assembled(
-    backend: MemoryBackend, *, error: Exception | None = None, blocks: int = 6
+    backend: MemoryBackend,
+    *,
+    error: Exception | None = None,
+    blocks: int = 6,
+    breakers: BreakerLimits | None = None,
 ) -> tuple[Orchestrator, World, Carrier, Desk]:
     """An orchestrator in a market that gives it something to send in the first block."""
     world = World(random_market(3, blocks=blocks, gap=0.0, planted={0: 0.02}))
@@ -134,6 +139,7 @@ def assembled(
         perception=world,
         gateway=carrier,
         lenders=(),
+        breakers=breakers,
     )
     return orchestrator, world, carrier, desk
 
@@ -218,7 +224,8 @@ async def test_a_plan_that_cannot_be_sent_is_a_fill_that_missed() -> None:
 
 async def test_capital_that_the_chain_does_not_confirm_is_not_spent() -> None:
     """When the accounts hold less than the ledger says, that is told, and no more is promised."""
-    orchestrator, world, carrier, desk = assembled(MemoryBackend(), blocks=30)
+    unbroken = BreakerLimits(off=(Hazard.DRAWDOWN,))  # which such a loss is as well
+    orchestrator, world, carrier, desk = assembled(MemoryBackend(), blocks=30, breakers=unbroken)
     changes = [HeadChange(added=(block.head,)) for block in world.blocks]
 
     async with orchestrator:

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from toolkit.model.decision import Plan, Reading
+from toolkit.model.decision import Fill, Plan, Reading
 from toolkit.orchestrator.asking import Question
 from toolkit.orchestrator.pauses import Assessment
-from toolkit.orchestrator.records import BlockReport, Inputs
+from toolkit.orchestrator.records import BlockReport, Inputs, Planned
 from toolkit.perception.perceived import Perceived
 from toolkit.pools.snapshot import Snapshot
 
@@ -43,6 +43,7 @@ class Sitting:
     log: list[Record] = field(default_factory=list)
     assessments: tuple[Assessment, ...] = ()
     questions: tuple[Question, ...] = ()
+    settled: list[tuple[Fill, Planned | None]] = field(default_factory=list)  # with their plans
 
     @property
     def seen(self) -> Perceived:

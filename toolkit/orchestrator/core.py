@@ -13,7 +13,9 @@ from toolkit.orchestrator.arbitration import Candidate, Context, Ruling, arbitra
 from toolkit.orchestrator.asking import Question, Thought, ask
 from toolkit.orchestrator.blackboard import Blackboard
 from toolkit.orchestrator.block import Decision, Record, Sitting
+from toolkit.orchestrator.breakers import BreakerChange, BreakerMemory, Breakers
 from toolkit.orchestrator.elsewhere import Elsewhere
+from toolkit.orchestrator.facts import facts_of
 from toolkit.orchestrator.ledger import Ledger, Share
 from toolkit.orchestrator.pauses import compile_pauses
 from toolkit.orchestrator.planning import Planner
@@ -50,6 +52,8 @@ class Memory:
     decided: Mapping[int, int]
     underway: Mapping[str, Underway]
     quarantined: Mapping[str, str]
+    stopped: Mapping[str, str]
+    breakers: BreakerMemory
 
 
 class Core:
@@ -81,14 +85,14 @@ class Core:
         self._open: dict[str, Underway] = {}
         self._quarantined: dict[str, str] = {}
         self._stopped: dict[str, str] = {}  # by a person
-        self._halted = ""
+        self.breakers = Breakers(setup.breakers, names, min_trade_wei=setup.limits.min_trade_wei)
         self._elsewhere: dict[str, Elsewhere] = {}  # this run's: each run is told anew
         self._now: Sitting | None = None
         self._resuming = False
         self._unwatched_until = -1  # the last block in which an earlier run's plan may land
 
     def memory(self) -> Memory:
-        """Return what the next run has to know. A halt ends with its run."""
+        """Return what the next run has to know."""
         return Memory(
             setup=self.setup,
             ledger=self.ledger,
@@ -98,12 +102,15 @@ class Core:
             decided=self._decided,
             underway=self._open,
             quarantined=self._quarantined,
+            stopped=self._stopped,
+            breakers=self.breakers.memory(),
         )
 
     def resume(self, memory: Memory) -> None:
         """Go on where an earlier run ended, by this set-up's rules from the next block on.
 
-        A quarantine holds while its agent's set-up is the same. Plans that were underway keep
+        A quarantine holds while its agent's set-up is the same; what a person or a breaker
+        stopped stays so until it is taken back. Plans that were underway keep
         their capital until their block is past; nobody asks any more what became of them.
         """
         before, now = ({a.name: a for a in s.agents} for s in (memory.setup, self.setup))
@@ -118,6 +125,8 @@ class Core:
             for name, why in memory.quarantined.items()
             if before.get(name) == now.get(name)
         }
+        self._stopped = dict(memory.stopped)
+        self.breakers.resume(memory.breakers)
         self._resuming = True
 
     def recall(
@@ -135,6 +144,7 @@ class Core:
         """
         self._take_in(inputs)
         self._quarantined.update((one.agent, one.why) for one in quarantined)
+        self.breakers.bury(self._quarantined, [one.agent for one in inputs.lost])
         shares = {ruling.verdict.verdict_id: ruling.shares for ruling in rulings}
         for ruling in rulings:
             self.ledger.transfer(ruling.transfers)
@@ -146,6 +156,7 @@ class Core:
                     "`toolkit replay` tells where they differ, or begin a new journal"
                 )
             self._under_way(planned, shares[name])
+        self._probe(plans)
 
     def begin(self, inputs: Inputs) -> tuple[Question, ...]:
         """Fold one block in, and return what agents are to be asked; then `decide`."""
@@ -171,6 +182,8 @@ class Core:
         proposals, failures = self._heard(now, thoughts)
         arbitration = arbitrate(self._context(now), proposals, failures=failures)
         self._quarantine(arbitration.defects, now)
+        if self._bury(thoughts, now):  # what has just been learned binds this block already
+            arbitration = arbitrate(self._context(now), proposals, failures=failures)
         for candidate in arbitration.candidates:
             now.log.append(
                 Record(
@@ -203,22 +216,41 @@ class Core:
         if released:
             now.note(records.RELEASED, records.Released(verdicts=released))
         for command in inputs.commands:
-            self._obey(command)
+            self._noted(self._obey(command), now)
         self._elsewhere.update((one.chain, one) for one in inputs.elsewhere)
+        opening = self.ledger.state().initial
+        self._noted(self.breakers.observe(facts_of(now, self.setup.market, opening)), now)
         now.assessments = self._watch.assess(now.readings, now.snapshot, block, self.setup.market)
         for one in now.assessments:
             if one.because:
                 now.note(records.PAUSE, one)
         return now
 
-    def _obey(self, command: Command) -> None:
+    def _obey(self, command: Command) -> tuple[BreakerChange, ...]:
         """Do what a person ordered; the shell has refused what makes no sense."""
         if command.verb == "halt":
-            self._halted = command.why
-        elif command.verb == "pause":
-            self._stopped[command.target] = command.why
-        elif command.verb == "resume":
-            self._stopped.pop(command.target, None)
+            return self.breakers.halt(command.why)
+        if command.verb == "reset":
+            return self.breakers.reset(command.target)
+        if command.verb == "pause":
+            self._stopped = {**self._stopped, command.target: command.why}
+        else:
+            self._stopped = {k: why for k, why in self._stopped.items() if k != command.target}
+        return ()
+
+    def _noted(self, changes: Sequence[BreakerChange], now: Sitting) -> bool:
+        for one in changes:
+            now.note(records.BREAKER, one)
+        return bool(changes)
+
+    def _bury(self, thoughts: Mapping[str, Thought], now: Sitting) -> bool:
+        """Let the breakers count who is dead now; whether that changed anything."""
+        silent = {one.agent for one in now.inputs.lost}
+        silent.update(name for name, one in thoughts.items() if one.lost)
+        return self._noted(self.breakers.bury(self._quarantined, silent), now)
+
+    def _probe(self, plans: Sequence[Planned]) -> None:
+        self.breakers.probe({one.plan.verdict_id: one.plan.target_block for one in plans})
 
     def _rebase(self, now: Sitting) -> None:
         """Take over what the accounts gained or lost while nobody watched."""
@@ -277,6 +309,7 @@ class Core:
     def _settle(self, fill: Fill, now: Sitting) -> None:
         """Book an outcome. One that comes after its timeout still counts, for its agents."""
         opened = self._open.pop(fill.verdict_id, None)  # stays open through its timeout
+        now.settled.append((fill, None if opened is None else opened.planned))
         shares = (
             opened.shares
             if opened is not None
@@ -305,7 +338,9 @@ class Core:
             weights=self._policy.weights(names, head=head, readings=newest),
             free={token: self._free(token, now) for token in sorted(now.seen.balances)},
             books={name: self.ledger.book(name) for name in names},
-            halted=self._halted,
+            state=self.breakers.state,
+            state_why=self.breakers.why,
+            probe_wei=self.breakers.probe_wei,
             elsewhere=tuple(one for _, one in sorted(self._elsewhere.items())),
         )
 
@@ -378,6 +413,7 @@ class Core:
             now.log.append(
                 Record(kind=records.PLAN, data=planned, label=f"plan/{verdict_id}", cause=label)
             )
+        self._probe(made)
         return tuple(final), tuple(made)
 
     def _under_way(self, planned: Planned, shares: tuple[Share, ...]) -> None:
@@ -421,4 +457,7 @@ class Core:
                 if expected.get(token, 0) != found
             },
             reverted_blocks=len(now.seen.reverted),
+            state=self.breakers.state,
+            breakers=self.breakers.tripped,
+            stopped=dict(self._stopped),
         )

@@ -7,10 +7,12 @@ import msgspec
 
 from toolkit.execution.planner import FlashSource, PlanLimits, TipPolicy
 from toolkit.model.chain import Address, Head
-from toolkit.model.decision import Fill, Plan, Reservation, Verdict
+from toolkit.model.decision import Fill, Plan, Reservation, TradingState, Verdict
 from toolkit.model.tx import FeeQuote
 from toolkit.orchestrator.arbitration import Candidate
+from toolkit.orchestrator.breakers import Tripped
 from toolkit.orchestrator.elsewhere import Elsewhere
+from toolkit.orchestrator.hazards import BreakerLimits
 from toolkit.orchestrator.limits import Limits
 from toolkit.orchestrator.market import Market
 from toolkit.orchestrator.pauses import Assessment, Pause
@@ -27,6 +29,7 @@ IMPACT = "orchestrator.impact"
 REVERTED = "orchestrator.reverted"
 REBASED = "orchestrator.rebased"
 RELEASED = "orchestrator.released"
+BREAKER = "orchestrator.breaker"
 PAUSE = "orchestrator.pause"
 INTENT = "orchestrator.intent"
 QUARANTINE = "orchestrator.quarantine"
@@ -52,6 +55,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     tip: TipPolicy = TipPolicy()
     plan_limits: PlanLimits = PlanLimits()
     lenders: tuple[FlashSource, ...] = ()  # `available` comes from the reading flash_key names
+    breakers: BreakerLimits = BreakerLimits()
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +77,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     """What a person ordered; it takes effect with the next block that is decided."""
 
     verb: Literal["halt", "pause", "resume", "reset"]
-    target: str = ""  # the agent that is paused or resumed, the breaker that is reset
+    target: str = ""  # the agent that is paused or resumed, the breaker that is reset, or "all"
     why: str = ""
 
 
@@ -179,6 +183,9 @@ class BlockReport(msgspec.Struct, frozen=True, kw_only=True):
     pnl_wei: dict[str, int]
     discrepancies: dict[Address, tuple[int, int]]
     reverted_blocks: int = 0
+    state: TradingState = TradingState.ACTIVE
+    breakers: tuple[Tripped, ...] = ()  # those that are not closed
+    stopped: dict[str, str] = {}  # agents that a person paused, and why
 
     @property
     def vetoes(self) -> tuple[Verdict, ...]:

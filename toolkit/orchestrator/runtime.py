@@ -20,6 +20,7 @@ from toolkit.orchestrator import records
 from toolkit.orchestrator.asking import Host, Inline
 from toolkit.orchestrator.block import Decision
 from toolkit.orchestrator.core import Core
+from toolkit.orchestrator.hazards import BreakerLimits
 from toolkit.orchestrator.ledger import LedgerState
 from toolkit.orchestrator.limits import Limits
 from toolkit.orchestrator.mainnet import MAINNET, POOLS
@@ -88,6 +89,7 @@ class Orchestrator:
         perception: how a head is looked at, instead of on the session's chain.
         gateway: how plans are carried out, instead of through `executors`.
         lenders: who lends for arbitrage; V3 pools and the Balancer vault unless given.
+        breakers: from where on trading is reduced or halted.
 
     Raises:
         ConfigError: from the constructor, for anything above that cannot be.
@@ -110,6 +112,7 @@ class Orchestrator:
         perception: Perception | None = None,
         gateway: Gateway[F] | None = None,
         lenders: Sequence[FlashSource] | None = None,
+        breakers: BreakerLimits | None = None,
     ) -> None:
         if lenders is None:
             lenders = flash_lenders(pools, market.wrapped, vault=BALANCER_VAULT)
@@ -121,6 +124,7 @@ class Orchestrator:
             tip=tip or TipPolicy(),
             plan_limits=plan_limits or PlanLimits(),
             lenders=tuple(lenders),
+            breakers=breakers or BreakerLimits(),
         )
         self._session = session
         self._log = log_of(__name__, session.mode)

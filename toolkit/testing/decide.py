@@ -19,6 +19,7 @@ from toolkit.model.errors import ConfigError
 from toolkit.model.market import FundingKind, Token
 from toolkit.model.tx import FeeQuote
 from toolkit.model.units import parse_units
+from toolkit.orchestrator.hazards import BreakerLimits
 from toolkit.orchestrator.ledger import LedgerState
 from toolkit.orchestrator.limits import Limits
 from toolkit.orchestrator.mainnet import USDC, WETH
@@ -159,6 +160,7 @@ def decide(
     market: Market = OFFLINE_MARKET,
     policy: Policy | None = None,
     lands: Callable[[Plan], bool] | None = None,
+    breakers: BreakerLimits | None = None,
 ) -> Decided:
     """Run the orchestrator over given blocks and return all that it decided.
 
@@ -178,6 +180,7 @@ def decide(
         market: which tokens and prices there are.
         policy: weights of agents; equal unless given.
         lands: whether a plan makes it into the chain.
+        breakers: as for the orchestrator.
 
     Raises:
         ConfigError: no blocks, or anything the orchestrator refuses at its start.
@@ -189,7 +192,7 @@ def decide(
     async def run() -> Decided:
         log, mine = _opened(journal)
         try:
-            return await _run(world, log, agents, market, limits, pauses, policy)
+            return await _run(world, log, agents, market, limits, pauses, policy, breakers)
         finally:
             if mine:
                 await log.close()
@@ -206,6 +209,7 @@ async def _run(
     limits: Limits | None,
     pauses: Sequence[Pause],
     policy: Policy | None,
+    breakers: BreakerLimits | None,
 ) -> Decided:
     orchestrator = Orchestrator(
         _Offline(log, world),
@@ -217,6 +221,7 @@ async def _run(
         pauses=pauses,
         lenders=(VAULT_LENDS,),
         policy=policy,
+        breakers=breakers,
     )
     reports: list[BlockReport] = []
     async with orchestrator:
