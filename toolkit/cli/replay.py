@@ -1,4 +1,4 @@
-"""`toolkit replay` and `toolkit why`: what a journal's decisions were, and why."""
+"""`toolkit replay`, `why` and `whatif`: what a journal's decisions were, why, and what else."""
 
 import argparse
 import json
@@ -22,7 +22,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     why.add_argument("--journal", type=Path, required=True, metavar="J", help="the journal file")
     why.add_argument("--full", action="store_true", help="whole hashes on a terminal too")
     why.set_defaults(handler=run_why)
-    for parser in (replay, why):
+    whatif = subparsers.add_parser("whatif", help="decide a block again without one agent")
+    whatif.add_argument("id", metavar="ID", help="transaction, bundle, request, verdict or intent")
+    whatif.add_argument("--without", required=True, metavar="AGENT", help="who says nothing")
+    whatif.add_argument("--journal", type=Path, required=True, metavar="J", help="the journal file")
+    whatif.set_defaults(handler=run_whatif)
+    for parser in (replay, why, whatif):
         parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
 
 
@@ -95,5 +100,22 @@ def run_why(args: argparse.Namespace) -> int:
         print(msgspec.json.encode(cause).decode())
     else:
         for line in lines(cause, short=sys.stdout.isatty() and not args.full):
+            print(line)
+    return 0
+
+
+def run_whatif(args: argparse.Namespace) -> int:
+    """Print what one block's decision was, and what it would have been without an agent."""
+    from toolkit.journal.log import verified
+    from toolkit.journal.sqlite import read_entries
+    from toolkit.orchestrator.whatif import lines, whatif
+
+    answer = whatif(verified(read_entries(args.journal)), args.id, without=args.without)
+    if args.json:
+        import msgspec
+
+        print(msgspec.json.encode(answer).decode())
+    else:
+        for line in lines(answer):
             print(line)
     return 0

@@ -172,8 +172,9 @@ class _Audit:
         given = self._names.amount(route.amount_in, route.token_in)
         pools, more = plural(len(route.hops), "pool"), "more" if route.is_cycle else "out"
         reserved = self._names.amount(held.amount, held.token)
+        funding = plan.funding.kind.value
         facts = (
-            f"{given} through {pools}, at least {promised} {more}; funded {plan.funding.kind.value}",
+            f"{given} through {pools}, at least {promised} {more}; funded {funding}",
             f"reserved {reserved} and {ether(held.gas_wei)} for gas; tip {ether(plan.tip_wei)}",
         )
         return Cause(

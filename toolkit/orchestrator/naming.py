@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 from toolkit.model.chain import ZERO_ADDRESS, Address
 from toolkit.model.decision import Leg
-from toolkit.model.market import Token
 from toolkit.model.units import format_units
 from toolkit.orchestrator.market import Market
 
@@ -14,24 +13,31 @@ class Names:
 
     def __init__(self, market: Market | None = None) -> None:
         tokens = () if market is None else market.tokens
-        self._tokens: dict[str, Token] = {token.address: token for token in tokens}
+        self._tokens = {token.address: (token.symbol, token.decimals) for token in tokens}
         sources = () if market is None else market.prices
         self._pools = {
             source.pool: f"{self.token(source.base)}/{self.token(source.quote)} pool"
             for source in sources
         }
 
+    @classmethod
+    def of(cls, tokens: Mapping[str, tuple[str, int]]) -> "Names":
+        """Know tokens by their symbols and decimals alone."""
+        names = cls()
+        names._tokens = {Address(address): known for address, known in tokens.items()}
+        return names
+
     def token(self, address: str) -> str:
         """Return a token's symbol."""
         if address == ZERO_ADDRESS:
             return "ETH"
-        known = self._tokens.get(address)
-        return address if known is None else known.symbol
+        known = self._tokens.get(Address(address))
+        return address if known is None else known[0]
 
     def amount(self, amount: int, address: str, *, places: int = 9) -> str:
         """Write an amount in whole tokens, cut after `places` digits; exact where it is short."""
-        known = self._tokens.get(address)
-        decimals = 18 if address == ZERO_ADDRESS else None if known is None else known.decimals
+        known = self._tokens.get(Address(address))
+        decimals = 18 if address == ZERO_ADDRESS else None if known is None else known[1]
         if decimals is None:
             return f"{amount} units of {address}"
         return f"{format_units(amount, decimals, places=places)} {self.token(address)}"

@@ -11,6 +11,7 @@ from toolkit.orchestrator.arbitration import Ruling
 from toolkit.orchestrator.core import Core, Memory
 from toolkit.orchestrator.records import AgentSetup, Planned, Quarantined, Setup
 from toolkit.orchestrator.replay import RecordedAgent, decoded, remade
+from toolkit.perception.perceived import Perceived
 from toolkit.reasoning.agent import Agent
 
 KINDS = (
@@ -37,16 +38,17 @@ def recovered(entries: Iterable[Entry], setup: Setup, agents: Sequence[Agent]) -
     """
     by_name = {agent.name: agent for agent in agents}
     at_hand = {one.name: (one, by_name[one.name]) for one in setup.agents}
-    fold = _Fold(at_hand)
+    fold = Fold(at_hand)
     for entry in entries:
         fold.take(entry)
     return fold.memory()
 
 
-class _Fold:
+class Fold:
     """One pass; a block is folded in when the next one, or the next run, begins."""
 
     def __init__(self, at_hand: Mapping[str, tuple[AgentSetup, Agent]]) -> None:
+        """Say which agents' code is at hand, by name, each as it is configured now."""
         self._at_hand = at_hand
         self._core: Core | None = None
         self._inputs: records.Inputs | None = None  # of the block that is being read
@@ -56,6 +58,7 @@ class _Fold:
         self._plans: list[Planned] = []
 
     def take(self, entry: Entry) -> None:
+        """Fold one entry in, of `KINDS`."""
         if entry.kind == records.SETUP:
             self._begin(decoded(entry, Setup))
         elif entry.kind in records.INPUT_TYPES:
@@ -71,8 +74,22 @@ class _Fold:
             self._plans.append(decoded(entry, Planned))
 
     def memory(self) -> Memory | None:
+        """Return what the next run has to know; None before the first set-up."""
         self._finish_block()
         return None if self._core is None else self._core.memory()
+
+    def before(self, perceived: Entry) -> tuple[Core, records.Inputs]:
+        """Return the state a block was decided in, and all that entered its decision.
+
+        Every entry before `perceived` was taken; the core is this fold's own no more.
+
+        Raises:
+            JournalCorrupt: nothing was set up before it.
+        """
+        self._finish_block()
+        if self._core is None:
+            raise JournalCorrupt("the journal goes on before it sets an orchestrator up")
+        return self._core, records.gathered([*self._news, decoded(perceived, Perceived)])
 
     def _begin(self, setup: Setup) -> None:
         earlier = self.memory()
