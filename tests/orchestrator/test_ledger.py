@@ -57,8 +57,8 @@ def check(ledger: Ledger, model: Model) -> None:
     """The invariants after every event."""
     for token in TOKENS:
         assert model.chain[token] == ledger.total(token)
-        assert model.reserved(token) == ledger.reserved(token)
-        assert ledger.total(token) == ledger.free(token) + ledger.reserved(token)
+        assert model.reserved(token) == ledger.promised(token)
+        assert ledger.total(token) == ledger.free(token) + ledger.promised(token)
         assert ledger.free(token) >= 0
 
 
@@ -74,7 +74,7 @@ def test_invariants_hold_under_random_schedules() -> None:
             check(ledger, model)
         for name in list(model.held):
             assert ledger.void(name), f"seed {seed}"
-        assert [0, 0, 0] == [ledger.reserved(token) for token in TOKENS], f"seed {seed}"
+        assert [0, 0, 0] == [ledger.promised(token) for token in TOKENS], f"seed {seed}"
 
 
 def _one_event(rng: random.Random, ledger: Ledger, model: Model, step: int) -> None:

@@ -150,7 +150,8 @@ class Core:
             self.ledger.transfer(ruling.transfers)
         for planned in plans:
             name = planned.plan.verdict_id
-            if name not in shares or not self.ledger.reserve(planned.reservation):
+            held = name in shares and self.ledger.reserve(planned.reservation, shares[name])
+            if not held:
                 raise JournalCorrupt(
                     f"plan {name} does not follow from the entries before it; "
                     "`toolkit replay` tells where they differ, or begin a new journal"
@@ -206,6 +207,7 @@ class Core:
 
     def _take_in(self, inputs: Inputs) -> Sitting:
         """Everything of a block that comes before anybody is asked."""
+        self.ledger.dispatch()  # what was planned before has gone out since
         now = self._begin(inputs)
         block = now.seen.head.number
         for fill in inputs.fills:
@@ -342,11 +344,12 @@ class Core:
             state_why=self.breakers.why,
             probe_wei=self.breakers.probe_wei,
             elsewhere=tuple(one for _, one in sorted(self._elsewhere.items())),
+            served=self.ledger.served,
         )
 
     def _free(self, token: Address, now: Sitting) -> int:
         """What may be promised: as the ledger says, and never more than the chain confirms."""
-        held = now.seen.balances.get(token, 0) - self.ledger.reserved(token)
+        held = now.seen.balances.get(token, 0) - self.ledger.promised(token)
         return min(self.ledger.free(token), held)
 
     def _heard(

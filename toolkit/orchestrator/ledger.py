@@ -1,5 +1,6 @@
 """Capital: who holds what, what is promised, and whose gain a fill was. Integers only."""
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
@@ -7,9 +8,14 @@ import msgspec
 from toolkit.model.chain import ZERO_ADDRESS, Address, Hash
 from toolkit.model.decision import Fill, Reservation
 from toolkit.model.errors import ConfigError
+from toolkit.orchestrator.accounts import OWNER, Accounts, Balance, Bucket
 
-REORG_MEMORY = 256
-"""Fills whose block may still be reverted; older ones are taken as final."""
+REORG_BLOCKS = 256
+"""Fills this far behind the newest may still be reverted; older ones are taken as final."""
+MOST = 8_192
+"""Fills that are kept at most while their blocks may be reverted."""
+
+FREE = (Bucket.FREE, OWNER)
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,20 +34,59 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
     change: int
 
 
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """A reservation as it is held: what is left of it for each agent, and whether it is sent."""
+
+    reservation: Reservation
+    parts: dict[str, dict[Address, int]]
+    sent: bool = False
+
+    @property
+    def bucket(self) -> Bucket:
+        """Where its capital is."""
+        return Bucket.IN_FLIGHT if self.sent else Bucket.RESERVED
+
+
 class Posted(msgspec.Struct, frozen=True, kw_only=True):
     """A fill as it was booked, kept while its block may be reverted."""
 
     verdict_id: str
+    block_number: int
     block_hash: Hash
+    tx_hashes: tuple[Hash, ...]
     changes: dict[str, dict[Address, int]]
+    gas: dict[str, int]
+
+    @property
+    def key(self) -> tuple[str, Hash, tuple[Hash, ...]]:
+        """What makes it this fill: news of it may come twice."""
+        return self.verdict_id, self.block_hash, self.tx_hashes
 
 
 class LedgerState(msgspec.Struct, frozen=True, kw_only=True):
-    """An immutable copy of the ledger, in smallest units."""
+    """An immutable copy of the ledger, in smallest units.
+
+    `books` are agents' signed gains; `promised` is held for plans, sent or not, and `in_flight`
+    the part of it that was sent; `gas` is what agents' fills cost, in wei, part of their books.
+    """
 
     initial: dict[Address, int]
     books: dict[str, dict[Address, int]]
-    reserved: dict[Address, int]
+    promised: dict[Address, int]
+    in_flight: dict[Address, int]
+    gas: dict[str, int]
+
+
+class LedgerMemory(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a ledger is: what one resumes from."""
+
+    initial: dict[Address, int] | None
+    books: dict[str, dict[Address, int]]
+    held: tuple[Held, ...]
+    posted: tuple[Posted, ...]
+    gas: dict[str, int]
+    served: dict[str, int]
+    turns: int
 
 
 def split(amount: int, weights: Sequence[int]) -> tuple[int, ...]:
@@ -58,48 +103,55 @@ def split(amount: int, weights: Sequence[int]) -> tuple[int, ...]:
     size, sign = abs(amount), -1 if amount < 0 else 1
     parts = [size * weight // total for weight in weights]
     left = size - sum(parts)
-    by_remainder = sorted(range(len(weights)), key=lambda i: (-(size * weights[i] % total), i))
-    for index in by_remainder[:left]:
-        parts[index] += 1
+    if left:
+        by_remainder = sorted(range(len(weights)), key=lambda i: (-(size * weights[i] % total), i))
+        for index in by_remainder[:left]:
+            parts[index] += 1
     assert sum(parts) == size
     return tuple(sign * part for part in parts)
+
+
+def weights_of(shares: Sequence[Share]) -> dict[str, int]:
+    """Return each agent's part in what its intents share, by name."""
+    weights: dict[str, int] = {}
+    for share in sorted(shares, key=lambda one: one.agent):
+        weights[share.agent] = weights.get(share.agent, 0) + share.amount_in
+    return weights
 
 
 def attribute(fill: Fill, shares: Sequence[Share]) -> dict[str, dict[Address, int]]:
     """Divide what a fill changed among the agents whose intents it served, exactly."""
     if not shares:
         raise ConfigError(f"fill of {fill.verdict_id} serves no intent")
-    agents = sorted({share.agent for share in shares})
-    weights = [sum(s.amount_in for s in shares if s.agent == agent) for agent in agents]
-    books: dict[str, dict[Address, int]] = {agent: {} for agent in agents}
-    for token, change in sorted(fill.changes.items()):
-        for agent, part in zip(agents, split(change, weights), strict=True):
-            books[agent][Address(token)] = part
-    return books
+    return _divided({Address(token): change for token, change in fill.changes.items()}, shares)
 
 
 class Ledger:
-    """Double entry per agent and token over one set of accounts.
+    """Double entry per agent and token over one chain's accounts.
 
-    The accounts' balance of a token is what they began with plus every agent's book, and is
-    either free or reserved: `free + reserved == total`, after every operation. Books are
-    signed: an agent that bought owes what it paid. Reservations are two-phase: `reserve`, then
-    exactly one of `post`, `void` or the timeout.
+    What the owner put in is free, reserved for plans, in flight with those that were sent, or
+    posted: paid out by agents' fills, less what these brought in. The four add up to it after
+    every operation, and what the chain must show is what is not posted. Reservations are
+    two-phase: `reserve`, then exactly one of `post`, `void` or the timeout.
     """
 
     def __init__(self) -> None:
-        self._initial: dict[Address, int] | None = None
-        self._books: dict[str, dict[Address, int]] = {}
-        self._held: dict[str, Reservation] = {}
-        self._posted: list[Posted] = []
+        self._accounts = Accounts()
+        self._opened = False
+        self._held: dict[str, Held] = {}
+        self._recent: deque[Posted] = deque()
+        self._booked: set[tuple[str, Hash, tuple[Hash, ...]]] = set()  # keys of `_recent`
+        self._gas: dict[str, int] = {}
+        self._served: dict[str, int] = {}
+        self._turns = 0
 
     def open(self, balances: Mapping[Address, int]) -> None:
         """Start the books from the accounts' balances; once."""
-        if self._initial is not None:
+        if self._opened:
             raise ConfigError("the ledger is open already")
         if negative := [token for token, amount in balances.items() if amount < 0]:
             raise ConfigError(f"negative opening balance of {', '.join(sorted(negative))}")
-        self._initial = dict(balances)
+        self._endow(balances)
 
     def rebase(self, balances: Mapping[Address, int]) -> dict[Address, int]:
         """Take the chain's balances as they are, and return what nobody's book explains.
@@ -112,79 +164,127 @@ class Ledger:
             for token, found in sorted(balances.items())
             if found != self.total(token)
         }
-        opening = self._initial or {}
-        moved = {token: opening.get(token, 0) + change for token, change in changes.items()}
-        self._initial = {**opening, **moved}
+        self._endow(changes)
         return changes
 
     @property
     def is_open(self) -> bool:
         """Whether opening balances are known."""
-        return self._initial is not None
+        return self._opened
+
+    def balance(self, token: Address) -> Balance:
+        """Return where a token's capital is."""
+        return self._accounts.balance(token)
 
     def total(self, token: Address) -> int:
         """Return what the accounts must hold on the chain."""
-        initial = (self._initial or {}).get(token, 0)
-        return initial + sum(book.get(token, 0) for book in self._books.values())
+        balance = self._accounts.balance(token)
+        return balance.capital - balance.posted
 
-    def reserved(self, token: Address) -> int:
-        """Return what is promised to plans; worst-case gas counts as native token."""
-        tokens = sum(r.amount for r in self._held.values() if r.token == token)
-        gas = sum(r.gas_wei for r in self._held.values()) if token == ZERO_ADDRESS else 0
-        return tokens + gas
+    def promised(self, token: Address) -> int:
+        """Return what is held for plans, sent or not; worst-case gas counts as native token."""
+        accounts = self._accounts
+        return sum(accounts.sum_of(one, token) for one in (Bucket.RESERVED, Bucket.IN_FLIGHT))
 
     def free(self, token: Address) -> int:
-        """Return what may still be promised."""
-        return self.total(token) - self.reserved(token)
+        """Return what may still be promised; below 0 where late fills took more than there is."""
+        return self._accounts.sum_of(Bucket.FREE, token)
 
     def book(self, agent: str) -> dict[Address, int]:
-        """Return a copy of one agent's signed book."""
-        return dict(self._books.get(agent, {}))
+        """Return one agent's signed gains, by token."""
+        posted = self._accounts.part(Bucket.POSTED, agent)
+        return {token: -amount for token, amount in sorted(posted.items())}
 
     @property
     def agents(self) -> tuple[str, ...]:
         """Everybody who has a book, sorted; also who is not asked any more."""
-        return tuple(sorted(self._books))
+        return self._accounts.holders(Bucket.POSTED)
 
-    def reserve(self, reservation: Reservation) -> bool:
+    @property
+    def served(self) -> dict[str, int]:
+        """When each agent was last promised anything: the least was served longest ago."""
+        return dict(sorted(self._served.items()))
+
+    def reserve(self, reservation: Reservation, shares: Sequence[Share] = ()) -> bool:
         """Promise capital and gas to a verdict; False, and nothing changed, if there is too little.
+
+        Args:
+            reservation: what is promised, and until when.
+            shares: whose it is; the owner's where nobody is named.
 
         Raises:
             ConfigError: negative amounts, or the verdict holds a reservation already.
         """
+        name = reservation.verdict_id
         if reservation.amount < 0 or reservation.gas_wei < 0:
-            raise ConfigError(f"negative reservation for {reservation.verdict_id}")
-        if reservation.verdict_id in self._held:
-            raise ConfigError(f"verdict {reservation.verdict_id} holds a reservation already")
+            raise ConfigError(f"negative reservation for {name}")
+        if name in self._held:
+            raise ConfigError(f"verdict {name} holds a reservation already")
         asked = {reservation.token: reservation.amount}
         asked[ZERO_ADDRESS] = asked.get(ZERO_ADDRESS, 0) + reservation.gas_wei
         if any(amount > max(self.free(token), 0) for token, amount in asked.items()):
             return False
-        self._held[reservation.verdict_id] = reservation
+        parts = _divided(asked, shares)
+        self._keep(Held(reservation=reservation, parts=parts))
+        self._turns += 1
+        self._served.update((share.agent, self._turns) for share in shares)
         return True
 
-    def post(self, fill: Fill, shares: Sequence[Share]) -> dict[str, dict[Address, int]]:
+    def dispatch(self) -> tuple[str, ...]:
+        """Count every reservation as sent: from now on only its end tells whether it was used."""
+        waiting = tuple(sorted(name for name, held in self._held.items() if not held.sent))
+        for name in waiting:
+            held = self._release(name)
+            self._keep(msgspec.structs.replace(held, sent=True))
+        return waiting
+
+    def post(
+        self, fill: Fill, shares: Sequence[Share], *, partial: bool = False
+    ) -> dict[str, dict[Address, int]]:
         """Book what a fill changed, release its reservation, and return each agent's part.
 
         Also books fills that come after the timeout: the chain is right, and the ledger follows.
+        A fill that is booked already changes nothing, and nobody has a part in it.
+
+        Args:
+            fill: what the chain did.
+            shares: whose it is.
+            partial: more may follow: what is left of the reservation stays promised.
         """
-        self._held.pop(fill.verdict_id, None)
         parts = attribute(fill, shares)
-        self._apply(parts)
-        if fill.block_hash is not None and fill.changes:
-            entry = Posted(verdict_id=fill.verdict_id, block_hash=fill.block_hash, changes=parts)
-            self._posted = [*self._posted[-REORG_MEMORY + 1 :], entry]
+        entry = Posted(
+            verdict_id=fill.verdict_id,
+            block_number=fill.block_number,
+            block_hash=fill.block_hash or Hash(""),
+            tx_hashes=fill.tx_hashes,
+            changes=parts,
+            gas={agent: gas for agent, gas in _gas_of(fill, shares).items() if gas},
+        )
+        if entry.key in self._booked:
+            return {}
+        if fill.verdict_id in self._held:
+            held = self._release(fill.verdict_id)
+            if partial:
+                self._keep(_left(held, fill))
+        self._book(entry, sign=1)
+        if entry.block_hash and fill.changes:
+            self._remember(entry)
         return parts
 
     def void(self, verdict_id: str) -> bool:
         """Release a reservation unused; False if there was none (it was resolved before)."""
-        return self._held.pop(verdict_id, None) is not None
+        if verdict_id not in self._held:
+            return False
+        self._release(verdict_id)
+        return True
 
     def expire(self, block: int) -> tuple[str, ...]:
         """Release what was promised for blocks before `block`, and name it."""
-        late = sorted(key for key, held in self._held.items() if held.expires_block < block)
+        late = sorted(
+            name for name, held in self._held.items() if held.reservation.expires_block < block
+        )
         for verdict_id in late:
-            del self._held[verdict_id]
+            self._release(verdict_id)
         return tuple(late)
 
     def transfer(self, transfers: Iterable[Transfer]) -> None:
@@ -194,44 +294,148 @@ class Ledger:
             ConfigError: the transfers do not add up to 0 in each token.
         """
         moves = tuple(transfers)
-        for token in {move.token for move in moves}:
+        for token in sorted({move.token for move in moves}):
             if sum(move.change for move in moves if move.token == token):
                 raise ConfigError(f"transfers of {token} do not add up to 0")
         for move in moves:
-            self._apply({move.agent: {move.token: move.change}})
+            self._gain(move.agent, move.token, move.change)
 
     def revert(self, blocks: Iterable[Hash]) -> tuple[str, ...]:
         """Take back fills of blocks that are no longer canonical, and name their verdicts."""
         gone = frozenset(blocks)
-        undone = [entry for entry in self._posted if entry.block_hash in gone]
-        self._posted = [entry for entry in self._posted if entry.block_hash not in gone]
+        undone = [entry for entry in self._recent if entry.block_hash in gone]
+        if undone:
+            self._recent = deque(one for one in self._recent if one.block_hash not in gone)
+            self._booked = {one.key for one in self._recent}
         for entry in undone:
-            self._apply(
-                {
-                    agent: {token: -change for token, change in book.items()}
-                    for agent, book in entry.changes.items()
-                }
-            )
+            self._book(entry, sign=-1)
         return tuple(entry.verdict_id for entry in undone)
 
     def expected(self) -> dict[Address, int]:
         """Return the balance the chain must show for every token ever held."""
-        tokens = set(self._initial or {}) | {t for book in self._books.values() for t in book}
+        tokens = set(self._accounts.capital)
+        tokens.update(token for agent in self.agents for token in self.book(agent))
         return {token: self.total(token) for token in sorted(tokens)}
 
     def state(self) -> LedgerState:
         """Return an immutable copy of all of it."""
-        tokens = sorted({held.token for held in self._held.values()} | {ZERO_ADDRESS})
+        tokens = sorted({token for held in self._held.values() for token in _sums(held)})
+        sent = Bucket.IN_FLIGHT
         return LedgerState(
-            initial=dict(sorted((self._initial or {}).items())),
-            books={
-                agent: dict(sorted(book.items())) for agent, book in sorted(self._books.items())
+            initial=dict(self._accounts.capital),
+            books={agent: self.book(agent) for agent in self.agents},
+            promised={token: self.promised(token) for token in tokens},
+            in_flight={
+                token: amount for token in tokens if (amount := self._accounts.sum_of(sent, token))
             },
-            reserved={token: self.reserved(token) for token in tokens if self.reserved(token)},
+            gas=dict(sorted(self._gas.items())),
         )
 
-    def _apply(self, parts: Mapping[str, Mapping[Address, int]]) -> None:
-        for agent, changes in parts.items():
-            book = self._books.setdefault(agent, {})
+    def memory(self) -> LedgerMemory:
+        """Return all that `resume` needs to go on from here."""
+        return LedgerMemory(
+            initial=dict(self._accounts.capital) if self._opened else None,
+            books={agent: self.book(agent) for agent in self.agents},
+            held=tuple(held for _, held in sorted(self._held.items())),
+            posted=tuple(self._recent),
+            gas=dict(sorted(self._gas.items())),
+            served=self.served,
+            turns=self._turns,
+        )
+
+    def resume(self, memory: LedgerMemory) -> None:
+        """Become what another ledger was.
+
+        Raises:
+            ConfigError: this one has been used already.
+        """
+        if self._opened or self._held or self._recent or self._turns:
+            raise ConfigError("only a new ledger can resume from another's memory")
+        if memory.initial is not None:
+            self._endow(memory.initial)
+        for agent, book in sorted(memory.books.items()):
+            for token, change in sorted(book.items()):
+                self._gain(agent, token, change)
+        for held in memory.held:
+            self._keep(held)
+        for entry in memory.posted:
+            self._remember(entry)
+        self._gas = dict(memory.gas)
+        self._served = dict(memory.served)
+        self._turns = memory.turns
+
+    def _endow(self, amounts: Mapping[Address, int]) -> None:
+        self._opened = True
+        for token, amount in sorted(amounts.items()):
+            self._accounts.endow(token, amount)
+
+    def _gain(self, agent: str, token: Address, change: int) -> None:
+        self._accounts.move(token, -change, out_of=FREE, into=(Bucket.POSTED, agent))
+
+    def _keep(self, held: Held) -> None:
+        for agent, amounts in held.parts.items():
+            for token, amount in amounts.items():
+                self._accounts.move(token, amount, out_of=FREE, into=(held.bucket, agent))
+        self._held[held.reservation.verdict_id] = held
+
+    def _release(self, verdict_id: str) -> Held:
+        held = self._held.pop(verdict_id)
+        for agent, amounts in held.parts.items():
+            for token, amount in amounts.items():
+                self._accounts.move(token, amount, out_of=(held.bucket, agent), into=FREE)
+        return held
+
+    def _book(self, entry: Posted, *, sign: int) -> None:
+        for agent, changes in entry.changes.items():
             for token, change in changes.items():
-                book[token] = book.get(token, 0) + change
+                self._gain(agent, token, sign * change)
+                assert self._accounts.balance(token).adds_up
+        for agent, gas in entry.gas.items():
+            self._gas[agent] = self._gas.get(agent, 0) + sign * gas
+
+    def _remember(self, entry: Posted) -> None:
+        recent = self._recent
+        recent.append(entry)
+        self._booked.add(entry.key)
+        while recent[0].block_number < entry.block_number - REORG_BLOCKS or len(recent) > MOST:
+            self._booked.discard(recent.popleft().key)
+
+
+def _divided(
+    amounts: Mapping[Address, int], shares: Sequence[Share]
+) -> dict[str, dict[Address, int]]:
+    """Divide amounts among whose shares there are; the owner's where nobody is named."""
+    weights = weights_of(shares) or {OWNER: 1}
+    parts: dict[str, dict[Address, int]] = {agent: {} for agent in weights}
+    for token, amount in sorted(amounts.items()):
+        for agent, part in zip(weights, split(amount, tuple(weights.values())), strict=True):
+            parts[agent][token] = part
+    return parts
+
+
+def _gas_of(fill: Fill, shares: Sequence[Share]) -> dict[str, int]:
+    """Divide a fill's gas fee; it is in its changes already, this only says how much it was."""
+    weights = weights_of(shares)
+    parts = split(fill.gas_fee_wei, tuple(weights.values()))
+    return dict(zip(weights, parts, strict=True))
+
+
+def _sums(held: Held) -> dict[Address, int]:
+    """What is left of a reservation, of all agents together."""
+    sums: dict[Address, int] = {}
+    for amounts in held.parts.values():
+        for token, amount in amounts.items():
+            sums[token] = sums.get(token, 0) + amount
+    return sums
+
+
+def _left(held: Held, fill: Fill) -> Held:
+    """Take what a fill has spent off a reservation, each agent's part in proportion."""
+    agents = sorted(held.parts)
+    parts: dict[str, dict[Address, int]] = {agent: {} for agent in agents}
+    for token, amount in sorted(_sums(held).items()):
+        spent = min(max(-fill.changes.get(token, 0), 0), amount)
+        before = [held.parts[agent].get(token, 0) for agent in agents]
+        for agent, part in zip(agents, split(amount - spent, before), strict=True):
+            parts[agent][token] = part
+    return msgspec.structs.replace(held, parts=parts)

@@ -1,6 +1,6 @@
 """From approved rulings to plans that hold their capital and gas."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -12,7 +12,7 @@ from toolkit.orchestrator import records
 from toolkit.orchestrator.arbitration import Ruling
 from toolkit.orchestrator.block import Sitting
 from toolkit.orchestrator.impact import log_moves
-from toolkit.orchestrator.ledger import Ledger
+from toolkit.orchestrator.ledger import Ledger, Share
 from toolkit.orchestrator.market import exact
 from toolkit.orchestrator.records import Planned, Setup
 from toolkit.routing.router import Router
@@ -58,7 +58,7 @@ class Planner:
             gas_wei=worst_gas_wei(answer, fee),
             expires_block=answer.target_block,
         )
-        refused = self._reserve(reservation)
+        refused = self._reserve(reservation, ruling.shares)
         if refused is not None:
             return declined(ruling, refused), None
         moves = log_moves(self._now.snapshot, answer.route, self._setup.market.prices)
@@ -73,10 +73,10 @@ class Planner:
             pools={key: pool for key, pool in self._open.pools.items() if key not in used},
         )
 
-    def _reserve(self, reservation: Reservation) -> Declined | None:
+    def _reserve(self, reservation: Reservation, shares: Sequence[Share]) -> Declined | None:
         """Hold what a plan needs, within the limit on gas and what the chain confirms."""
         limit = self._setup.limits.max_gas_wei
-        held = self._ledger.reserved(ZERO_ADDRESS)
+        held = self._ledger.promised(ZERO_ADDRESS)
         if held + reservation.gas_wei > limit:
             why = f"worst-case gas {held + reservation.gas_wei} wei, at most {limit}"
             return Declined(VetoCause.LIMIT, why)
@@ -87,7 +87,7 @@ class Planner:
                 f"for gas; {token_free} and {gas_free} are free"
             )
             return Declined(VetoCause.NO_CAPITAL, why)
-        reserved = self._ledger.reserve(reservation)
+        reserved = self._ledger.reserve(reservation, shares)
         assert reserved
         return None
 

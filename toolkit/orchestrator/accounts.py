@@ -1,0 +1,100 @@
+"""Double entry: money is moved between accounts, never made. Integers only."""
+
+from collections.abc import Mapping
+from enum import Enum
+
+import msgspec
+
+from toolkit.model.chain import Address
+
+OWNER = ""
+"""Holds what is promised to nobody."""
+
+
+class Bucket(Enum):
+    """Where capital is. What agents' fills took out of it is posted; below 0, they put in more."""
+
+    FREE = "free"
+    RESERVED = "reserved"
+    IN_FLIGHT = "in_flight"
+    POSTED = "posted"
+
+
+Account = tuple[Bucket, str]
+"""A bucket and whose part of it: an agent, or the owner."""
+
+
+class Balance(msgspec.Struct, frozen=True, kw_only=True):
+    """One token: where its capital is, in smallest units. The four always add up to `capital`."""
+
+    free: int
+    reserved: int
+    in_flight: int
+    posted: int
+    capital: int
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether nothing was lost or made."""
+        return self.free + self.reserved + self.in_flight + self.posted == self.capital
+
+
+class Accounts:
+    """What each holder has in each bucket, per token; what is empty is forgotten."""
+
+    def __init__(self) -> None:
+        self._capital: dict[Address, int] = {}
+        self._parts: dict[Bucket, dict[str, dict[Address, int]]] = {one: {} for one in Bucket}
+        self._sums: dict[Bucket, dict[Address, int]] = {one: {} for one in Bucket}
+
+    def endow(self, token: Address, amount: int) -> None:
+        """Let the owner put capital in, or take it out: the only way in and out."""
+        self._capital[token] = self._capital.get(token, 0) + amount
+        self._add((Bucket.FREE, OWNER), token, amount)
+
+    def move(self, token: Address, amount: int, *, out_of: Account, into: Account) -> None:
+        """Book an amount out of one account and into another; a negative one goes back."""
+        self._add(out_of, token, -amount)
+        self._add(into, token, amount)
+
+    def balance(self, token: Address) -> Balance:
+        """Return where a token's capital is."""
+        free, reserved, in_flight, posted = (self.sum_of(one, token) for one in Bucket)
+        return Balance(
+            free=free,
+            reserved=reserved,
+            in_flight=in_flight,
+            posted=posted,
+            capital=self._capital.get(token, 0),
+        )
+
+    def sum_of(self, bucket: Bucket, token: Address) -> int:
+        """Return what all holders have in a bucket together."""
+        return self._sums[bucket].get(token, 0)
+
+    def part(self, bucket: Bucket, holder: str) -> dict[Address, int]:
+        """Return a copy of what one holder has in a bucket."""
+        return dict(self._parts[bucket].get(holder, {}))
+
+    def holders(self, bucket: Bucket) -> tuple[str, ...]:
+        """Name who has anything in a bucket, sorted."""
+        return tuple(sorted(self._parts[bucket]))
+
+    @property
+    def capital(self) -> Mapping[Address, int]:
+        """What the owner put in, by token."""
+        return dict(sorted(self._capital.items()))
+
+    def _add(self, account: Account, token: Address, amount: int) -> None:
+        if not amount:
+            return
+        bucket, holder = account
+        sums, parts = self._sums[bucket], self._parts[bucket].setdefault(holder, {})
+        for books in (sums, parts):
+            after = books.get(token, 0) + amount
+            if after:
+                books[token] = after
+            else:
+                del books[token]
+        if not parts:
+            del self._parts[bucket][holder]
