@@ -9,6 +9,8 @@ from toolkit.model.chain import Address, Hash, Head
 from toolkit.model.decision import Intent, Reading, TradingState
 from toolkit.model.tx import FeeQuote
 from toolkit.model.units import PPM
+from toolkit.orchestrator.claims import Belief
+from toolkit.orchestrator.covariance import Covariance
 from toolkit.orchestrator.elsewhere import Elsewhere
 from toolkit.orchestrator.limits import Limits
 from toolkit.orchestrator.market import Market
@@ -41,6 +43,9 @@ class Context:
     scales: Mapping[str, float] = field(default_factory=dict)
     """What a discounting pause leaves of an agent's weight, 0..1."""
     elsewhere: tuple[Elsewhere, ...] = ()  # the chains this one is run together with
+    priority: Mapping[str, int] = field(default_factory=dict)  # agent -> the highest first
+    covariance: Covariance = field(default_factory=Covariance)  # of base assets, one block
+    beliefs: Mapping[str, Belief] = field(default_factory=dict)  # in what an agent claims
     served: Mapping[str, int] = field(default_factory=dict)  # agent -> its last turn; least first
 
     def trust_ppm(self, agent: str) -> int:
