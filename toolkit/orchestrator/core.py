@@ -14,6 +14,7 @@ from toolkit.orchestrator.asking import Question, Thought, ask
 from toolkit.orchestrator.blackboard import Blackboard
 from toolkit.orchestrator.block import Decision, Record, Sitting
 from toolkit.orchestrator.breakers import BreakerChange, BreakerMemory, Breakers
+from toolkit.orchestrator.doubts import DoubtMemory, DoubtWatch, with_defaults
 from toolkit.orchestrator.elsewhere import Elsewhere
 from toolkit.orchestrator.facts import facts_of
 from toolkit.orchestrator.ledger import Ledger, Share
@@ -54,6 +55,7 @@ class Memory:
     quarantined: Mapping[str, str]
     stopped: Mapping[str, str]
     breakers: BreakerMemory
+    doubts: DoubtMemory
 
 
 class Core:
@@ -79,6 +81,8 @@ class Core:
         self._policy = policy or EqualWeights()
         self._watch = ImpactWatch(compile_pauses(setup.pauses, names), self._agents)
         self._board = Blackboard()
+        priced = [source.key for source in setup.market.prices]
+        self._doubts = DoubtWatch(with_defaults(setup.facts, priced))
         self._snapshot: Snapshot | None = None
         self._canonical: dict[int, Hash] = {}
         self._decided: dict[int, int] = {}
@@ -104,6 +108,7 @@ class Core:
             quarantined=self._quarantined,
             stopped=self._stopped,
             breakers=self.breakers.memory(),
+            doubts=self._doubts.memory(),
         )
 
     def resume(self, memory: Memory) -> None:
@@ -127,6 +132,7 @@ class Core:
         }
         self._stopped = dict(memory.stopped)
         self.breakers.resume(memory.breakers)
+        self._doubts.resume(memory.doubts)
         self._resuming = True
 
     def recall(
@@ -220,8 +226,11 @@ class Core:
         for command in inputs.commands:
             self._noted(self._obey(command), now)
         self._elsewhere.update((one.chain, one) for one in inputs.elsewhere)
-        opening = self.ledger.state().initial
-        self._noted(self.breakers.observe(facts_of(now, self.setup.market, opening)), now)
+        if changed := self._doubts.judge(now.readings, block):
+            now.note(records.DOUBT, changed)
+        opening, doubts = self.ledger.state().initial, self._doubts.doubts
+        facts = facts_of(now, self.setup.market, opening, doubts=doubts)
+        self._noted(self.breakers.observe(facts), now)
         now.assessments = self._watch.assess(now.readings, now.snapshot, block, self.setup.market)
         for one in now.assessments:
             if one.because:
@@ -286,7 +295,7 @@ class Core:
         if self._resuming:
             self._board.resume(seen.readings, block=head.number)
         else:
-            self._board.write(seen.readings)
+            self._board.write(seen.readings, canonical=head.hash)
         self._resuming = False
         self._snapshot = rebuilt(seen, since=self._snapshot)
         if not self.ledger.is_open:
@@ -345,6 +354,7 @@ class Core:
             probe_wei=self.breakers.probe_wei,
             elsewhere=tuple(one for _, one in sorted(self._elsewhere.items())),
             served=self.ledger.served,
+            doubtful=self._doubts.doubts,
         )
 
     def _free(self, token: Address, now: Sitting) -> int:

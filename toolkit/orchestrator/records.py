@@ -11,6 +11,7 @@ from toolkit.model.decision import Fill, Plan, Reservation, TradingState, Verdic
 from toolkit.model.tx import FeeQuote
 from toolkit.orchestrator.arbitration import Candidate
 from toolkit.orchestrator.breakers import Tripped
+from toolkit.orchestrator.doubts import FactRule
 from toolkit.orchestrator.elsewhere import Elsewhere
 from toolkit.orchestrator.hazards import BreakerLimits
 from toolkit.orchestrator.limits import Limits
@@ -29,6 +30,7 @@ IMPACT = "orchestrator.impact"
 REVERTED = "orchestrator.reverted"
 REBASED = "orchestrator.rebased"
 RELEASED = "orchestrator.released"
+DOUBT = "orchestrator.doubt"
 BREAKER = "orchestrator.breaker"
 PAUSE = "orchestrator.pause"
 INTENT = "orchestrator.intent"
@@ -56,6 +58,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     plan_limits: PlanLimits = PlanLimits()
     lenders: tuple[FlashSource, ...] = ()  # `available` comes from the reading flash_key names
     breakers: BreakerLimits = BreakerLimits()
+    facts: tuple[FactRule, ...] = ()  # prices of which none of them speaks have the default
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):

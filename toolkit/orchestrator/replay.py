@@ -38,6 +38,7 @@ OUTPUTS = (
     records.IMPACT,
     records.REBASED,
     records.RELEASED,
+    records.DOUBT,
     records.BREAKER,
     records.PAUSE,
     records.QUARANTINE,

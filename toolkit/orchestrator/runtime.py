@@ -20,6 +20,7 @@ from toolkit.orchestrator import records
 from toolkit.orchestrator.asking import Host, Inline
 from toolkit.orchestrator.block import Decision
 from toolkit.orchestrator.core import Core
+from toolkit.orchestrator.doubts import FactRule
 from toolkit.orchestrator.hazards import BreakerLimits
 from toolkit.orchestrator.ledger import LedgerState
 from toolkit.orchestrator.limits import Limits
@@ -90,6 +91,8 @@ class Orchestrator:
         gateway: how plans are carried out, instead of through `executors`.
         lenders: who lends for arbitrage; V3 pools and the Balancer vault unless given.
         breakers: from where on trading is reduced or halted.
+        facts: which readings tell the same, and how far they may differ. A price of which none
+            of them speaks is held to its own past.
 
     Raises:
         ConfigError: from the constructor, for anything above that cannot be.
@@ -113,6 +116,7 @@ class Orchestrator:
         gateway: Gateway[F] | None = None,
         lenders: Sequence[FlashSource] | None = None,
         breakers: BreakerLimits | None = None,
+        facts: Sequence[FactRule] = (),
     ) -> None:
         if lenders is None:
             lenders = flash_lenders(pools, market.wrapped, vault=BALANCER_VAULT)
@@ -125,6 +129,7 @@ class Orchestrator:
             plan_limits=plan_limits or PlanLimits(),
             lenders=tuple(lenders),
             breakers=breakers or BreakerLimits(),
+            facts=tuple(sorted(facts, key=lambda fact: fact.key)),
         )
         self._session = session
         self._log = log_of(__name__, session.mode)

@@ -19,6 +19,7 @@ from toolkit.model.errors import ConfigError
 from toolkit.model.market import FundingKind, Token
 from toolkit.model.tx import FeeQuote
 from toolkit.model.units import parse_units
+from toolkit.orchestrator.doubts import FactRule
 from toolkit.orchestrator.hazards import BreakerLimits
 from toolkit.orchestrator.ledger import LedgerState
 from toolkit.orchestrator.limits import Limits
@@ -161,6 +162,7 @@ def decide(
     policy: Policy | None = None,
     lands: Callable[[Plan], bool] | None = None,
     breakers: BreakerLimits | None = None,
+    facts: Sequence[FactRule] = (),
 ) -> Decided:
     """Run the orchestrator over given blocks and return all that it decided.
 
@@ -181,6 +183,7 @@ def decide(
         policy: weights of agents; equal unless given.
         lands: whether a plan makes it into the chain.
         breakers: as for the orchestrator.
+        facts: as for the orchestrator.
 
     Raises:
         ConfigError: no blocks, or anything the orchestrator refuses at its start.
@@ -192,7 +195,7 @@ def decide(
     async def run() -> Decided:
         log, mine = _opened(journal)
         try:
-            return await _run(world, log, agents, market, limits, pauses, policy, breakers)
+            return await _run(world, log, agents, market, limits, pauses, policy, breakers, facts)
         finally:
             if mine:
                 await log.close()
@@ -210,6 +213,7 @@ async def _run(
     pauses: Sequence[Pause],
     policy: Policy | None,
     breakers: BreakerLimits | None,
+    facts: Sequence[FactRule],
 ) -> Decided:
     orchestrator = Orchestrator(
         _Offline(log, world),
@@ -222,6 +226,7 @@ async def _run(
         lenders=(VAULT_LENDS,),
         policy=policy,
         breakers=breakers,
+        facts=facts,
     )
     reports: list[BlockReport] = []
     async with orchestrator:
