@@ -80,6 +80,12 @@ class Carrier:
         self.sent.append((plan, [entry.kind for entry in self.backend.rows]))
         return plan
 
+    async def submit_merged(
+        self, plans: Sequence[Plan], *, fee: FeeQuote | None = None
+    ) -> tuple[Plan | Fill, ...] | None:
+        """Take several."""
+        return tuple([await self.submit(plan, fee=fee) for plan in plans])
+
     async def settle(self, in_flight: Plan, change: HeadChange) -> Fill | None:
         """Lose it, after having been unsure once."""
         self.asked += 1

@@ -194,16 +194,16 @@ class Gateway:
         quote = fee or await self._session.oracle.quote(Urgency.NEXT_BLOCK, head=parent)
         sender = self._sender(plan)
         async with self._turns[sender]:
-            (answer,) = await self._each((plan,), sender, parent, quote)
-        return answer
+            answer = await self._submit((plan,), sender, parent, quote)
+        return answer if isinstance(answer, InFlight) else _lost(plan, answer.why)
 
     async def submit_merged(
         self, plans: Sequence[Plan], *, fee: FeeQuote | None = None
-    ) -> tuple[InFlight | Fill, ...]:
+    ) -> tuple[InFlight | Fill, ...] | None:
         """Send plans in one transaction; the answer to each, in order, as `submit` gives it.
 
-        Where simulation or a limit refuses the merged form, nothing has been signed yet, and each
-        plan is tried alone, in order.
+        None if simulation or a limit refuses the merged form: nothing was signed, and each of the
+        plans may still do alone.
 
         Raises:
             ConfigError: the plans must not share a transaction (`merging.require_mergeable`).
@@ -217,11 +217,9 @@ class Gateway:
         sender = self._sender(merged[0])
         async with self._turns[sender]:
             answer = await self._submit(merged, sender, parent, quote)
-            if isinstance(answer, InFlight):
-                return tuple(replace(answer, plan=plan) for plan in merged)
-            if not answer.apart:
-                return tuple(_lost(plan, answer.why) for plan in merged)
-            return await self._each(merged, sender, parent, quote)
+        if isinstance(answer, InFlight):
+            return tuple(replace(answer, plan=plan) for plan in merged)
+        return None if answer.apart else tuple(_lost(plan, answer.why) for plan in merged)
 
     async def settle(self, in_flight: InFlight, change: HeadChange) -> Fill:
         """Tell what became of a plan, once its target block is among the heads of `change`.
@@ -272,16 +270,6 @@ class Gateway:
                 )
             )
         return (*pair_sources(snapshot, asset), *lenders)
-
-    async def _each(
-        self, plans: Sequence[Plan], sender: Address, parent: Head, quote: FeeQuote
-    ) -> tuple[InFlight | Fill, ...]:
-        """Submit one after the other, each on the nonces of those before it."""
-        answers: list[InFlight | Fill] = []
-        for plan in plans:
-            answer = await self._submit((plan,), sender, parent, quote)
-            answers.append(answer if isinstance(answer, InFlight) else _lost(plan, answer.why))
-        return tuple(answers)
 
     async def _submit(
         self, plans: tuple[Plan, ...], sender: Address, parent: Head, quote: FeeQuote

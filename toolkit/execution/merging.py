@@ -78,15 +78,19 @@ def merged_worst_gas_wei(plans: Sequence[Plan], fee: FeeQuote) -> int:
     return gas * fee.max_fee_per_gas + sum(paid_tip_wei(plan) for plan in plans)
 
 
-def together(plans: Sequence[Plan], *, fee: FeeQuote, max_gas: int) -> tuple[tuple[Plan, ...], ...]:
+def together(
+    plans: Sequence[Plan], *, fee: FeeQuote, max_gas: int, most: int
+) -> tuple[tuple[Plan, ...], ...]:
     """Group a block's plans, in order, into what goes in one transaction each.
 
-    A group holds swaps with own capital on one parent, no pool twice, within `max_gas`, and needs
-    at worst no more than its parts have reserved. A group stands where its first plan stood.
+    A group holds at most `most` swaps with own capital on one parent, no pool twice, within
+    `max_gas`, and needs at worst no more than its parts have reserved. It stands where its first
+    plan stood.
     """
     groups: list[list[Plan]] = []
     for plan in plans:
-        fitting = next((group for group in groups if _fits(plan, group, fee, max_gas)), None)
+        open_to = (group for group in groups if len(group) < most)
+        fitting = next((group for group in open_to if _fits(plan, group, fee, max_gas)), None)
         if fitting is None:
             groups.append([plan])
         else:

@@ -66,18 +66,24 @@ class TipPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlanLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one plan may be: hops, gas limit, and the margin of the limit over expected gas."""
+    """What one plan may be: hops, gas limit, and the margin of the limit over expected gas.
+
+    `max_merged` swaps with own capital share a transaction at most; with 1 each goes alone.
+    """
 
     max_hops: int = 4
     swap_hops: int = 2
     max_gas: int = MAX_TX_GAS
     gas_margin_percent: int = 50
+    max_merged: int = 8
 
     def __post_init__(self) -> None:
         if not 0 < self.max_gas <= MAX_TX_GAS:
             raise ConfigError(f"max_gas {self.max_gas} is not between 1 and {MAX_TX_GAS}")
         if min(self.max_hops, self.swap_hops) < 1 or self.gas_margin_percent < 0:
             raise ConfigError("a plan needs at least one hop and no negative gas margin")
+        if self.max_merged < 1:
+            raise ConfigError(f"max_merged {self.max_merged}: at least the plan itself is sent")
 
 
 DEFAULT_TIPS = TipPolicy()

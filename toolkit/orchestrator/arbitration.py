@@ -65,7 +65,7 @@ def arbitrate(
     drafts += cycles(passed, context, raising)
     drafts += exchanges(passed, context, raising)
     drafts = within_means(drafts, context)
-    ordered = sorted(drafts, key=lambda draft: (draft.rank, draft.intents, draft.why))
+    ordered = sorted(drafts, key=lambda one: (one.standing(context.priority), one.intents, one.why))
     return Arbitration(
         candidates=tuple(candidates),
         rulings=tuple(_ruling(draft, n, context) for n, draft in enumerate(ordered)),

@@ -29,6 +29,7 @@ class Decision:
 
     records: tuple[Record, ...]
     plans: tuple[Plan, ...]
+    sendings: tuple[tuple[Plan, ...], ...]  # the plans again: each group goes in one transaction
     report: BlockReport
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from toolkit.model.chain import Address, Hash, Head
-from toolkit.model.decision import Fill
+from toolkit.model.decision import Fill, Plan
 from toolkit.model.errors import ConfigError, JournalCorrupt
 from toolkit.orchestrator import records
 from toolkit.orchestrator.arbitration import Candidate, Context, Ruling, arbitrate
@@ -18,6 +18,7 @@ from toolkit.orchestrator.doubts import DoubtMemory, DoubtWatch, with_defaults
 from toolkit.orchestrator.elsewhere import Elsewhere
 from toolkit.orchestrator.facts import facts_of
 from toolkit.orchestrator.ledger import Ledger, Share
+from toolkit.orchestrator.merging import merged, sendings
 from toolkit.orchestrator.pauses import compile_pauses
 from toolkit.orchestrator.planning import Planner
 from toolkit.orchestrator.policy import EqualWeights, Policy
@@ -201,9 +202,11 @@ class Core:
                 )
             )
         rulings, planned = self._plan(arbitration.rulings, now)
+        sent = self._sendings(planned, now)
         return Decision(
             records=tuple(now.log),
             plans=tuple(one.plan for one in planned),
+            sendings=sent,
             report=self._report(now, arbitration.candidates, rulings, planned),
         )
 
@@ -346,6 +349,7 @@ class Core:
             canonical=self._canonical,
             paused={one.agent: one for one in now.assessments},
             stopped=self._stopped,
+            priority=self.setup.priority,
             weights=self._policy.weights(names, head=head, readings=newest),
             free={token: self._free(token, now) for token in sorted(now.seen.balances)},
             books={name: self.ledger.book(name) for name in names},
@@ -428,6 +432,16 @@ class Core:
             )
         self._probe(made)
         return tuple(final), tuple(made)
+
+    def _sendings(self, planned: Sequence[Planned], now: Sitting) -> tuple[tuple[Plan, ...], ...]:
+        """Group plans into what is sent at once, and journal every group of several."""
+        fee, plans = now.seen.fee, [one.plan for one in planned]
+        groups = sendings(plans, fee=fee, limits=self.setup.plan_limits)
+        for group in groups:
+            if len(group) > 1:
+                cause = f"plan/{group[0].verdict_id}"
+                now.note(records.MERGED, merged(group, fee), cause=cause)
+        return groups
 
     def _under_way(self, planned: Planned, shares: tuple[Share, ...]) -> None:
         recent = list(self._open.items())[-OPEN_MEMORY + 1 :]

@@ -1,5 +1,6 @@
 """A verdict before it has its number."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from toolkit.model.decision import VetoCause
@@ -24,6 +25,14 @@ class Draft:
     losers: tuple[str, ...] = ()
     limits_hit: tuple[str, ...] = ()
     rank: tuple[int, int, str] = (2, 0, "")
+
+    def standing(self, priority: Mapping[str, int]) -> tuple[bool, int, tuple[int, int, str]]:
+        """Return what sorts it: approved before vetoed, the highest priority of its agents first.
+
+        Among equals its rank counts.
+        """
+        first = max((priority.get(agent, 0) for agent in self.agents), default=0)
+        return self.cause is not None, -first, self.rank
 
 
 @dataclass(slots=True)

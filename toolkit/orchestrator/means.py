@@ -16,7 +16,7 @@ def within_means(drafts: Sequence[Draft], context: Context) -> list[Draft]:
     free = {token: max(amount, 0) for token, amount in context.free.items()}
     sent = 0
     result: list[Draft] = []
-    for draft in sorted(drafts, key=lambda draft: (draft.rank, draft.intents)):
+    for draft in sorted(drafts, key=lambda one: (one.standing(context.priority), one.intents)):
         leg = draft.leg
         if draft.cause is not None or leg is None:
             result.append(draft)

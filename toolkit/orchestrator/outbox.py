@@ -1,5 +1,6 @@
 """Plans on their way to the chain, and what became of them."""
 
+from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
 from toolkit.model.chain import HeadChange
@@ -17,6 +18,15 @@ class Gateway(Protocol[F]):
         """Send a plan for its target block; a Fill or a ToolkitError if nothing was sent."""
         ...
 
+    async def submit_merged(
+        self, plans: Sequence[Plan], *, fee: FeeQuote | None = None
+    ) -> tuple[F | Fill, ...] | None:
+        """Send several in one transaction; what came of each, in order, as `submit` gives it.
+
+        None if nothing was sent because they do not do together; each may do alone.
+        """
+        ...
+
     async def settle(self, in_flight: F, change: HeadChange) -> Fill | None:
         """Return the outcome as of a change that reaches its target, None while it is open."""
         ...
@@ -25,8 +35,8 @@ class Gateway(Protocol[F]):
 class Outbox(Protocol):
     """Where plans go, whatever carries them."""
 
-    async def submit(self, plan: Plan, fee: FeeQuote) -> Fill | None:
-        """Send; a plan that was not sent has its outcome at once."""
+    async def submit(self, plans: Sequence[Plan], fee: FeeQuote) -> tuple[Fill, ...]:
+        """Send what goes together; a plan that was not sent has its outcome at once."""
         ...
 
     async def settle(self, change: HeadChange) -> tuple[Fill, ...]:
@@ -41,24 +51,32 @@ class GatewayOutbox(Generic[F]):
         self._gateway = gateway
         self._in_flight: list[tuple[Plan, F]] = []
 
-    async def submit(self, plan: Plan, fee: FeeQuote) -> Fill | None:
-        """Send; a plan that was not sent has its outcome at once."""
+    async def submit(self, plans: Sequence[Plan], fee: FeeQuote) -> tuple[Fill, ...]:
+        """Send what goes together; a plan that was not sent has its outcome at once."""
+        answers: tuple[F | Fill, ...]
         try:
-            answer = await self._gateway.submit(plan, fee=fee)
+            if len(plans) == 1:
+                answers = (await self._gateway.submit(plans[0], fee=fee),)
+            elif (merged := await self._gateway.submit_merged(plans, fee=fee)) is not None:
+                answers = merged
+            else:
+                return await self._apart(plans, fee)
         except JournalUnavailable:
             raise  # nothing may leave any more: this is no plan's own misfortune
         except ToolkitError as error:
-            return Fill(
-                verdict_id=plan.verdict_id,
-                agents=plan.agents,
-                landed=False,
-                block_number=plan.target_block,
-                missed=f"not sent: {type(error).__name__}: {error}",
-            )
-        if isinstance(answer, Fill):
-            return answer
-        self._in_flight.append((plan, answer))
-        return None
+            return tuple(_not_sent(plan, error) for plan in plans)
+        ended: list[Fill] = []
+        for plan, answer in zip(plans, answers, strict=True):
+            if isinstance(answer, Fill):
+                ended.append(answer)
+            else:
+                self._in_flight.append((plan, answer))
+        return tuple(ended)
+
+    async def _apart(self, plans: Sequence[Plan], fee: FeeQuote) -> tuple[Fill, ...]:
+        """Send each alone, in order: one's misfortune is not the others'."""
+        ended = [fill for plan in plans for fill in await self.submit((plan,), fee)]
+        return tuple(ended)
 
     async def settle(self, change: HeadChange) -> tuple[Fill, ...]:
         """Ask after every plan whose block is here; an unanswered question is asked again."""
@@ -83,10 +101,24 @@ class GatewayOutbox(Generic[F]):
 class NoOutbox:
     """Nothing is sent: verdicts and plans only."""
 
-    async def submit(self, plan: Plan, fee: FeeQuote) -> Fill | None:  # noqa: ARG002 - as Outbox
-        """Drop the plan; its capital times out."""
-        return None
+    async def submit(
+        self,
+        plans: Sequence[Plan],  # noqa: ARG002 - as Outbox
+        fee: FeeQuote,  # noqa: ARG002 - as Outbox
+    ) -> tuple[Fill, ...]:
+        """Drop the plans; their capital times out."""
+        return ()
 
     async def settle(self, change: HeadChange) -> tuple[Fill, ...]:  # noqa: ARG002 - as Outbox
         """Nothing was sent, nothing became of it."""
         return ()
+
+
+def _not_sent(plan: Plan, error: ToolkitError) -> Fill:
+    return Fill(
+        verdict_id=plan.verdict_id,
+        agents=plan.agents,
+        landed=False,
+        block_number=plan.target_block,
+        missed=f"not sent: {type(error).__name__}: {error}",
+    )

@@ -37,6 +37,7 @@ INTENT = "orchestrator.intent"
 QUARANTINE = "orchestrator.quarantine"
 RULING = "orchestrator.ruling"
 PLAN = "orchestrator.plan"
+MERGED = "orchestrator.merged"
 
 
 class AgentSetup(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +58,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     tip: TipPolicy = TipPolicy()
     plan_limits: PlanLimits = PlanLimits()
     lenders: tuple[FlashSource, ...] = ()  # `available` comes from the reading flash_key names
+    priority: dict[str, int] = {}  # by agent: who is served first, the highest number; else 0
     breakers: BreakerLimits = BreakerLimits()
     facts: tuple[FactRule, ...] = ()  # prices of which none of them speaks have the default
 

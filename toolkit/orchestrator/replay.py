@@ -45,6 +45,7 @@ OUTPUTS = (
     records.INTENT,
     records.RULING,
     records.PLAN,
+    records.MERGED,
 )
 
 

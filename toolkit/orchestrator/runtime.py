@@ -87,6 +87,8 @@ class Orchestrator:
         tip: what builders are offered.
         plan_limits: bounds of one plan.
         policy: weights of agents; equal unless given.
+        priority: who is served first where capital, pools, gas or places for plans are scarce, the
+            highest number first; 0 for who is not named. Equals take turns.
         perception: how a head is looked at, instead of on the session's chain.
         gateway: how plans are carried out, instead of through `executors`.
         lenders: who lends for arbitrage; V3 pools and the Balancer vault unless given.
@@ -112,6 +114,7 @@ class Orchestrator:
         tip: TipPolicy | None = None,
         plan_limits: PlanLimits | None = None,
         policy: Policy | None = None,
+        priority: Mapping[str, int] | None = None,
         perception: Perception | None = None,
         gateway: Gateway[F] | None = None,
         lenders: Sequence[FlashSource] | None = None,
@@ -128,6 +131,7 @@ class Orchestrator:
             tip=tip or TipPolicy(),
             plan_limits=plan_limits or PlanLimits(),
             lenders=tuple(lenders),
+            priority=known_priority(priority or {}, agents),
             breakers=breakers or BreakerLimits(),
             facts=tuple(sorted(facts, key=lambda fact: fact.key)),
         )
@@ -215,10 +219,8 @@ class Orchestrator:
         self._write(msgspec.structs.replace(inputs, lost=lost), decision)
         await self._session.journal.commit()
         self._tell(decision)
-        for plan in decision.plans:
-            failed = await self._outbox.submit(plan, seen.fee)
-            if failed is not None:
-                self._known.append(failed)
+        for group in decision.sendings:
+            self._known.extend(await self._outbox.submit(group, seen.fee))
         return decision.report
 
     async def events(self) -> AsyncIterator[BlockReport]:
@@ -329,3 +331,16 @@ def agent_setup(agent: Agent) -> AgentSetup:
         kind=f"{cls.__module__}:{cls.__qualname__}",
         parameters=msgspec.Raw(parameters),
     )
+
+
+def known_priority(priority: Mapping[str, int], agents: Sequence[Agent]) -> dict[str, int]:
+    """Return the priorities by name, sorted.
+
+    Raises:
+        ConfigError: names an agent that does not run here.
+    """
+    unknown = sorted(set(priority) - {agent.name for agent in agents})
+    if unknown:
+        known = ", ".join(sorted(agent.name for agent in agents))
+        raise ConfigError(f"priority names {', '.join(unknown)}; the agents are {known}")
+    return dict(sorted(priority.items()))

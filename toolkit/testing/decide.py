@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
@@ -298,14 +299,19 @@ class _World:
         self._last = block.snapshot
         return seen
 
-    async def submit(self, plan: Plan, *, fee: FeeQuote | None = None) -> tuple[Plan, int] | Fill:
-        price = 0 if fee is None else fee.base_fee_per_gas + fee.max_priority_fee_per_gas
-        return plan, plan.gas_limit * 100 // GAS_MARGIN_PERCENT * price
+    async def submit(self, plan: Plan, *, fee: FeeQuote | None = None) -> "_Paper | Fill":
+        return _Paper(plan=plan, plans=(plan,), gas_wei=_gas_wei(plan, fee))
 
-    async def settle(self, in_flight: tuple[Plan, int], change: HeadChange) -> Fill:
-        plan, gas_wei = in_flight
+    async def submit_merged(
+        self, plans: Sequence[Plan], *, fee: FeeQuote | None = None
+    ) -> "tuple[_Paper | Fill, ...] | None":
+        whole = tuple(plans)
+        return tuple(_Paper(plan=one, plans=whole, gas_wei=_gas_wei(one, fee)) for one in whole)
+
+    async def settle(self, in_flight: "_Paper", change: HeadChange) -> Fill:
+        plan, gas_wei = in_flight.plan, in_flight.gas_wei
         head = change.added[-1]
-        if not self._lands(plan) or head.parent_hash != plan.parent_hash:
+        if not all(map(self._lands, in_flight.plans)) or head.parent_hash != plan.parent_hash:
             return Fill(
                 verdict_id=plan.verdict_id,
                 agents=plan.agents,
@@ -327,12 +333,33 @@ class _World:
             realised_out=plan.minimum_profit,
             gas_fee_wei=gas_wei,
             tip_wei=plan.tip_wei,
+            together=in_flight.together,
         )
 
     def _change(self, changes: Mapping[str, int], *, sign: int) -> None:
         for token, change in changes.items():
             known = Address(token)
             self._balances[known] = self._balances.get(known, 0) + sign * change
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Paper:
+    """A plan that will be filled on paper; all of `plans` land, or none."""
+
+    plan: Plan
+    plans: tuple[Plan, ...]
+    gas_wei: int
+
+    @property
+    def together(self) -> tuple[str, ...]:
+        several = len(self.plans) > 1
+        return tuple(plan.verdict_id for plan in self.plans) if several else ()
+
+
+def _gas_wei(plan: Plan, fee: FeeQuote | None) -> int:
+    """On paper, sharing a transaction saves no gas."""
+    price = 0 if fee is None else fee.base_fee_per_gas + fee.max_priority_fee_per_gas
+    return plan.gas_limit * 100 // GAS_MARGIN_PERCENT * price
 
 
 def _lendable(head: Head) -> Reading:
