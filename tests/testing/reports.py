@@ -2,6 +2,7 @@
 
 from toolkit.model.chain import Address, Hash, Head
 from toolkit.model.decision import Fill, Intent, Leg, Verdict
+from toolkit.model.provenance import Provenance
 from toolkit.model.tx import FeeQuote
 from toolkit.orchestrator.arbitration import Candidate
 from toolkit.orchestrator.mainnet import USDC, WETH
@@ -82,6 +83,15 @@ def candidate(agent: str, *legs: Leg) -> Candidate:
         inputs=(),
         block_number=100,
         block_hash=block_hash(100),
+        provenance=Provenance(
+            source=agent,
+            block_number=100,
+            block_hash=block_hash(100),
+            observed_at=1_700_001_200,
+            deadline_block=101,
+            quality=1.0,
+            origins=(),
+        ),
     )
 
 

@@ -10,9 +10,11 @@ from toolkit.orchestrator.context import Candidate, Context
 from toolkit.orchestrator.cycles import cycles
 from toolkit.orchestrator.drafts import Draft, Raising, vetoed
 from toolkit.orchestrator.exchanges import exchanges
+from toolkit.orchestrator.freshness import unfit
 from toolkit.orchestrator.impact import route_defect
 from toolkit.orchestrator.ledger import Share, Transfer
 from toolkit.orchestrator.means import within_means
+from toolkit.orchestrator.origins import inherited, priced_by, rests_on
 from toolkit.orchestrator.pauses import Assessment
 from toolkit.orchestrator.validation import Proposal, defect
 from toolkit.orchestrator.waste import Crossed, saved_wei
@@ -117,55 +119,53 @@ def _agent_defect(proposals: Sequence[Proposal], context: Context) -> str:
 
 def _named(agent: str, proposals: Sequence[Proposal], context: Context) -> list[Candidate]:
     made: list[Candidate] = []
+    inputs = rests_on(proposals, context.readings)
     for proposal in proposals:
         intent = proposal.intent
         assert isinstance(intent, Intent)
-        inputs = {*intent.inputs, *proposal.touched} or set(context.readings)
+        prices = priced_by(intent, market=context.market, readings=context.readings)
         made.append(
             Candidate(
                 intent_id="",
                 intent=intent,
-                inputs=tuple(sorted(inputs)),
+                inputs=inputs,
+                priced_by=prices,
                 block_number=proposal.block_number,
                 block_hash=proposal.block_hash,
+                provenance=inherited(
+                    proposal,
+                    intent,
+                    inputs={*inputs, *prices},
+                    head=context.head,
+                    readings=context.readings,
+                ),
             )
         )
-    made.sort(key=lambda candidate: msgspec.json.encode(candidate, order="sorted"))
+    made.sort(key=_order)
     return [
         msgspec.structs.replace(candidate, intent_id=f"{context.label}/{agent}/{n}")
         for n, candidate in enumerate(made)
     ]
 
 
+def _order(candidate: Candidate) -> tuple[bytes, str]:
+    """Order an agent's intents by what they want; the text for people breaks only a tie."""
+    bare = msgspec.structs.replace(candidate.intent, reason="")
+    return msgspec.json.encode(bare, order="sorted"), candidate.intent.reason
+
+
 def _gate(candidate: Candidate, context: Context) -> tuple[VetoCause, str] | None:
     """Name the first reason why a well-formed intent may not act now, if there is one."""
     if context.halted or context.state is TradingState.HALTED:
         return VetoCause.HALTED, context.halted or context.state_why or "trading is halted"
-    if stale := _staleness(candidate, context):
-        return VetoCause.STALE, stale
-    last = candidate.block_number + candidate.intent.valid_for_blocks
-    if last < context.head.number + 1:
-        return VetoCause.DEADLINE, f"was valid up to block {last}"
+    if unsound := unfit(candidate, context):
+        return unsound
     if why := context.stopped.get(candidate.intent.agent):
         return VetoCause.PAUSED, why
     assessment = context.paused.get(candidate.intent.agent)
     if assessment is not None and assessment.paused:
         return VetoCause.PAUSED, _paused_why(assessment)
     return _route_gate(candidate.intent, context)
-
-
-def _staleness(candidate: Candidate, context: Context) -> str:
-    """Say which of its inputs is not good enough any more; "" if all are."""
-    if context.canonical.get(candidate.block_number) != candidate.block_hash:
-        return f"made on block {candidate.block_number}, no longer canonical"
-    for key in candidate.inputs:
-        reading = context.readings.get(key)
-        if reading is None:
-            return f"rests on {key!r}, of which there is no reading"
-        age = context.head.number - reading.block_number
-        if age > reading.max_age_blocks:
-            return f"rests on {key!r}, {age} blocks old; at most {reading.max_age_blocks} allowed"
-    return ""
 
 
 def _paused_why(assessment: Assessment) -> str:

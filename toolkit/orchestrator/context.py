@@ -7,6 +7,7 @@ import msgspec
 
 from toolkit.model.chain import Address, Hash, Head
 from toolkit.model.decision import Intent, Reading, TradingState
+from toolkit.model.provenance import Provenance
 from toolkit.model.tx import FeeQuote
 from toolkit.model.units import PPM
 from toolkit.orchestrator.claims import Belief
@@ -47,6 +48,8 @@ class Context:
     covariance: Covariance = field(default_factory=Covariance)  # of base assets, one block
     beliefs: Mapping[str, Belief] = field(default_factory=dict)  # in what an agent claims
     served: Mapping[str, int] = field(default_factory=dict)  # agent -> its last turn; least first
+    doubtful: Mapping[str, str] = field(default_factory=dict)
+    """Readings that their sources dispute or that froze, and why: nothing may rest on them."""
 
     def trust_ppm(self, agent: str) -> int:
         """Return an agent's weight times what a discount leaves of it."""
@@ -65,6 +68,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """An intent that is well formed, under its name, with all that it rests on.
 
     `inputs` is what the agent declared and what it looked at: it cannot leave anything out.
+    `priced_by` names the prices by which an exchange is measured, looked up or not. What it
+    inherits from both is its `provenance`, deadline included.
     """
 
     intent_id: str  # "<block>/<agent>/<n>"
@@ -72,3 +77,5 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     inputs: tuple[str, ...]
     block_number: int
     block_hash: Hash
+    provenance: Provenance
+    priced_by: tuple[str, ...] = ()

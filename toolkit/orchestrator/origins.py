@@ -1,6 +1,6 @@
 """What an intent rests on, whatever its agent says of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from toolkit.model.chain import Head
 from toolkit.model.decision import Intent, Reading
@@ -9,33 +9,39 @@ from toolkit.orchestrator.market import Market
 from toolkit.orchestrator.validation import Proposal
 
 
-def rests_on(
-    intent: Intent,
-    *,
-    touched: Sequence[str],
-    market: Market,
-    readings: Mapping[str, Reading],
-) -> tuple[str, ...]:
-    """Name all readings that an intent rests on, sorted.
+def rests_on(proposals: Sequence[Proposal], readings: Mapping[str, Reading]) -> tuple[str, ...]:
+    """Name all readings that an agent's well-formed intents of a block rest on, sorted.
 
-    What its agent declared and what it was seen to look up, or everything when that is nothing;
-    and the prices by which an exchange is measured, netted and limited, looked up or not. A cycle
-    needs none of them: its exact gain is enforced on chain.
+    What any of them declares and what the agent was seen to look up: what it knew for one, it
+    knew for all. Where one of them names nothing and nothing was looked up, everything.
     """
-    named = {*intent.inputs, *touched} or set(readings)
+    declared = [p.intent.inputs for p in proposals if isinstance(p.intent, Intent)]
+    touched = {key for proposal in proposals for key in proposal.touched}
+    if not touched and not all(declared):
+        touched = set(readings)
+    return tuple(sorted(touched.union(*declared)))
+
+
+def priced_by(
+    intent: Intent, *, market: Market, readings: Mapping[str, Reading]
+) -> tuple[str, ...]:
+    """Name the prices by which an exchange is measured, netted and limited, whoever made it.
+
+    A cycle needs none of them: its exact gain is enforced on chain.
+    """
+    keys: set[str | None] = set()
     for leg in intent.legs:
         if leg.token_in != leg.token_out:
             priced = {market.wrapped, leg.token_in, leg.token_out}.difference(market.stables)
-            keys = {market.price_key(token) for token in priced}
-            named.update(key for key in keys if key is not None and key in readings)
-    return tuple(sorted(named))
+            keys.update(market.price_key(token) for token in priced)
+    return tuple(sorted(key for key in keys if key is not None and key in readings))
 
 
 def inherited(
     proposal: Proposal,
     intent: Intent,
     *,
-    inputs: Sequence[str],
+    inputs: Collection[str],
     head: Head,
     readings: Mapping[str, Reading],
 ) -> Provenance:
@@ -52,5 +58,5 @@ def inherited(
         quality=1.0,
         origins=(),
     )
-    parents = (of_reading(readings[key]) for key in inputs if key in readings)
+    parents = (of_reading(readings[key]) for key in sorted(inputs) if key in readings)
     return derived(own, *parents, source=proposal.agent)

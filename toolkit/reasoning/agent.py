@@ -40,27 +40,41 @@ class Noted(Mapping[str, tuple[Reading, ...]]):
     """Readings, read-only, that remember which keys were looked up, whether they exist or not.
 
     Names alone are no look-up: iterating over them notes nothing, taking any of their values
-    does. A key that is no text is refused with a TypeError or UnicodeEncodeError.
+    does. A key that is no text is refused with a TypeError or UnicodeEncodeError. A copy is the
+    same readings with the same notes, and whoever pickles them has looked at all of them.
     """
 
     __slots__ = ("_readings", "_touched")
 
     def __init__(self, readings: Mapping[str, tuple[Reading, ...]]) -> None:
         self._readings = readings
-        self._touched: frozenset[str] = frozenset()
+        self._touched: set[str] = set()
 
     @property
     def touched(self) -> frozenset[str]:
         """Return the keys that were looked up so far."""
-        return self._touched
+        return frozenset(self._touched)
 
     def __getitem__(self, key: str) -> tuple[Reading, ...]:
         """Return the readings of a key, oldest first, and note that they were asked for."""
         if type(key) is not str:
             raise TypeError(f"readings are looked up by text, not by {type(key).__name__}")
         key.encode()  # what was looked up is journalled
-        self._touched |= {key}
+        self._touched.add(key)
         return self._readings[key]
+
+    def __copy__(self) -> "Noted":
+        """Stay what it is: nobody looks at readings behind their notes."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> "Noted":
+        """Stay what it is; the readings are immutable."""
+        return self
+
+    def __reduce__(self) -> tuple[type["Noted"], tuple[dict[str, tuple[Reading, ...]]]]:
+        """Hand everything over, and note that everything was looked at."""
+        self._touched.update(self._readings)
+        return Noted, (dict(self._readings),)
 
     def __iter__(self) -> Iterator[str]:
         """Go through the names."""
