@@ -27,6 +27,7 @@ PARTS: dict[str, Part] = {
     "scheduler-races": races.PART,
     "scheduler-kill": kill.PART,
     "scheduler-chaos": chaos.PART,
+    "orchestrator-ledger": ledger.PART,
     **properties.PARTS,
 }
 AREAS: dict[str, tuple[str, ...]] = {

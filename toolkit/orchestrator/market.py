@@ -99,18 +99,25 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
         per_other = self.rate(other, stable, readings)
         return None if per_token is None or per_other is None else per_token / per_other
 
-    def value_wei(self, token: Address, amount: int, readings: Mapping[str, Reading]) -> int | None:
-        """Return what a signed amount is worth in wei, rounded towards 0; None where unpriced."""
+    def worth_wei(self, token: Address, readings: Mapping[str, Reading]) -> Fraction | None:
+        """Return what one smallest unit of a token is worth in wei, exactly; None if unpriced."""
         if token in {self.wrapped, ZERO_ADDRESS}:
-            return amount
+            return Fraction(1)
         stable = token if token in self.stables else self.stables[0]
         per_native = self.rate(self.wrapped, stable, readings)
         if per_native is None:
             return None
         if token in self.stables:
-            return _towards_zero(amount / per_native)
+            return 1 / per_native
         per_token = self.rate(token, stable, readings)
-        return None if per_token is None else _towards_zero(amount * per_token / per_native)
+        return None if per_token is None else per_token / per_native
+
+    def value_wei(self, token: Address, amount: int, readings: Mapping[str, Reading]) -> int | None:
+        """Return what a signed amount is worth in wei, rounded towards 0; None where unpriced."""
+        if token in {self.wrapped, ZERO_ADDRESS}:
+            return amount
+        worth = self.worth_wei(token, readings)
+        return None if worth is None else int(amount * worth)
 
 
 def exact(value: float | str) -> Fraction:
@@ -119,7 +126,3 @@ def exact(value: float | str) -> Fraction:
         return Fraction(str(value))
     except (ValueError, ZeroDivisionError):
         return Fraction(0)
-
-
-def _towards_zero(value: Fraction) -> int:
-    return int(value)
