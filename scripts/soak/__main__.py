@@ -16,7 +16,17 @@ from pathlib import Path
 from scripts.bench.__main__ import FIGURES
 from scripts.bench.__main__ import RESULTS as FIGURE_RESULTS
 from scripts.bench.figures import load, render, store
-from scripts.soak import bumps, chaos, demo, kill, mutations, properties, races, simulation
+from scripts.soak import (
+    bumps,
+    chaos,
+    demo,
+    kill,
+    ledger,
+    mutations,
+    properties,
+    races,
+    simulation,
+)
 from scripts.soak.record import RESULTS, Part, area_result, begin
 
 PARTS: dict[str, Part] = {
