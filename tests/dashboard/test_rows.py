@@ -26,7 +26,7 @@ from toolkit.dashboard.rows import (
 )
 from toolkit.model.bundle import MissCause
 from toolkit.model.chain import ZERO_ADDRESS
-from toolkit.model.decision import Leg, VetoCause
+from toolkit.model.decision import Fill, Leg, VetoCause
 from toolkit.model.market import Hop, PoolKind, Route, Token
 from toolkit.orchestrator.mainnet import DAI, USDC, WETH
 from toolkit.orchestrator.records import BlockReport
@@ -34,6 +34,18 @@ from toolkit.orchestrator.records import BlockReport
 WORDS = Wording({token.address: token for token in (WETH, USDC, DAI)})
 PAUSED = (assessment(),)
 OUTBID = f"{MissCause.OUTBID_CONFLICT.value}: 0xcc of 0xdd paid more"
+
+
+def shared() -> tuple[Fill, Fill]:
+    """Two plans that landed in one transaction."""
+    common = {"together": ("100-0", "100-1"), "tx_hashes": (block_hash(7),)}
+    one, other = (
+        msgspec.structs.replace(
+            fill(agent), verdict_id=f"100-{n}", gas_fee_wei=gas * 10**9, **common
+        )
+        for n, (agent, gas) in enumerate((("momentum", 2_000), ("rebalancing", 3_000)))
+    )
+    return one, other
 
 
 def cycle() -> Leg:
@@ -224,6 +236,7 @@ def test_everything_is_counted_once_for_each_agent_in_it() -> None:
                 fill(),
                 fill(agents=("momentum", "rebalancing")),
                 fill("momentum"),
+                *shared(),
                 fill(landed=False, missed=OUTBID),
                 fill(landed=False, missed="underpriced: by nobody"),
             ),
@@ -240,10 +253,11 @@ def test_everything_is_counted_once_for_each_agent_in_it() -> None:
         "landed_arbitrage_bundles": 2,
         "bundles_lost_to_a_rival": 1,
         "bundles_missed": 2,
-        "momentum_trades": 2,
-        "rebalancing_trades": 1,
+        "momentum_trades": 3,
+        "rebalancing_trades": 2,
         "momentum_pauses": 1,
         "momentum_pauses_ended": 1,
+        "merged_transactions": 1,
         "vetoes": 2,
         "netted_conflicts": 2,
         "intents": 4,
@@ -300,7 +314,7 @@ def test_stories_tell_the_first_of_each_kind() -> None:
     reports = [
         netted(),
         report(101, verdicts=(verdict("momentum", approved=False, why="first"),)),
-        report(102, fills=(lost,), paused=PAUSED),
+        report(102, fills=(lost, *shared()), paused=PAUSED),
         netted(),
         report(
             104,
@@ -317,6 +331,8 @@ def test_stories_tell_the_first_of_each_kind() -> None:
         "rebalancing: 1 WETH > USDC. one buys what the other sells",
         "first veto": "block 101: momentum: refused: first",
         "first bundle lost to a rival": f"block 101: {OUTBID}",
+        "first shared transaction": f"block {shared()[0].block_number}: verdicts 100-0 and 100-1 "
+        f"in {block_hash(7)}; gas shared: momentum 2,000 gwei, rebalancing 3,000 gwei",
         "first pause": "block 102: momentum waits for verdict 99-0, 99-1; without the pause 4.6% "
         "of its decisions would flip (tolerance 3%); predicted end block 112",
     } == told

@@ -1,7 +1,7 @@
-"""The main job: three agents trade under the orchestrator on the embedded devnet."""
+"""The main job: four agents trade under the orchestrator on the embedded devnet."""
 
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from toolkit.session import Session, connect
 from toolkit.testing.invariants import check_run, journal_verdict
 
 PRICE_KEY = "price/WETH-USDC"
-FUNDING: Mapping[str, int] = {"ETH": 100, "WETH": 20, "USDC": 34_000}
+FUNDING: Mapping[str, int] = {"ETH": 100, "WETH": 20, "USDC": 34_000, "USDT": 34_000}
 """Whole units of each of our two accounts: one trades own capital, one races for arbitrage."""
 
 
@@ -38,8 +38,20 @@ class DemoConfig:
     pauses: bool = True
 
 
-async def trade(config: DemoConfig, show: Callable[[BlockRow], None]) -> RunRecord:
-    """Run the agents for so many blocks, show each, and check everything at the end."""
+Watch = Callable[[Session, Mapping[Address, Address], BlockReport], Awaitable[None]]
+"""Looks at a block that was just decided, on a chain that still stands there."""
+
+
+async def trade(
+    config: DemoConfig, show: Callable[[BlockRow], None], *, watch: Watch | None = None
+) -> RunRecord:
+    """Run the agents for so many blocks, show each, and check everything at the end.
+
+    Args:
+        config: what to run.
+        show: given every block's row.
+        watch: awaited with the session, the executors and the report of every block.
+    """
     started = time.perf_counter()
     devnet_config = DevnetConfig(seed=config.seed, accounts=2, funding=FUNDING)
     async with Devnet(devnet_config) as devnet, _alive(devnet):
@@ -55,6 +67,8 @@ async def trade(config: DemoConfig, show: Callable[[BlockRow], None]) -> RunReco
                 change = HeadChange(added=(session.head,))
                 for _ in range(config.blocks):
                     reports.append(await orchestrator.step(change))
+                    if watch is not None:
+                        await watch(session, executors, reports[-1])
                     show(block_row(reports[-1], wording, price_key=PRICE_KEY))
                     change = await _next(devnet, session)
                 orchestrator.halt("the run is over")
@@ -116,11 +130,12 @@ async def _deploy(devnet: Devnet, session: Session) -> dict[Address, Address]:
 def _orchestrator(
     devnet: Devnet, session: Session, executors: Mapping[Address, Address], *, pauses: bool
 ) -> Orchestrator:
-    weth, usdc = devnet.tokens["WETH"].address, devnet.tokens["USDC"].address
+    weth, usdc, usdt = (devnet.tokens[name].address for name in ("WETH", "USDC", "USDT"))
     agents: tuple[Agent, ...] = (
         CyclicArbitrage(),
         Momentum(base=weth, quote=usdc, max_position_wei=6 * 10**18, clip_wei=15 * 10**17),
         Rebalancer(base=weth, quote=usdc, band_bps=150),
+        Rebalancer(name="treasury", base=weth, quote=usdt, band_bps=150),
     )
     declared = (Pause("momentum", on="arbitrage", impact_bps=1.0, tolerance=0.02),)
     return Orchestrator(

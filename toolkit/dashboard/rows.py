@@ -9,7 +9,7 @@ from toolkit.model.bundle import MissCause
 from toolkit.model.chain import ZERO_ADDRESS, Address
 from toolkit.model.decision import Fill, Intent, Leg, Verdict
 from toolkit.model.market import Token
-from toolkit.model.units import WEI_PER_ETHER, format_units
+from toolkit.model.units import WEI_PER_ETHER, WEI_PER_GWEI, format_units
 from toolkit.orchestrator.records import BlockReport
 
 LONGEST_LINE = 110
@@ -111,6 +111,7 @@ def counted(reports: Sequence[BlockReport]) -> dict[str, int]:
         "rebalancing_trades": landed["rebalancing"],
         "momentum_pauses": len(spans),
         "momentum_pauses_ended": sum(end is not None for _, end in spans),
+        "merged_transactions": len({fill.tx_hashes for fill in fills if is_merged(fill)}),
         "vetoes": sum(not verdict.approved for verdict in verdicts),
         "netted_conflicts": sum(is_netted_conflict(verdict) for verdict in verdicts),
         "intents": sum(len(report.intents) for report in reports),
@@ -121,6 +122,11 @@ def counted(reports: Sequence[BlockReport]) -> dict[str, int]:
 def is_lost_to_rival(fill: Fill) -> bool:
     """Whether a bundle was outbid by somebody who traded on the same state."""
     return fill.missed.startswith(MissCause.OUTBID_CONFLICT.value)
+
+
+def is_merged(fill: Fill) -> bool:
+    """Whether a plan landed in one transaction with others."""
+    return fill.landed and bool(fill.together)
 
 
 def is_netted_conflict(verdict: Verdict) -> bool:
@@ -178,6 +184,8 @@ def stories(reports: Sequence[BlockReport], wording: Wording) -> tuple[tuple[str
                     "first veto", f"block {report.head.number}: {wording.veto(verdict)}"
                 )
         for fill in report.fills:
+            if is_merged(fill):
+                told.setdefault("first shared transaction", _merged_story(report, fill))
             if is_lost_to_rival(fill):
                 told.setdefault(
                     "first bundle lost to a rival", f"block {fill.block_number}: {fill.missed}"
@@ -192,6 +200,18 @@ def stories(reports: Sequence[BlockReport], wording: Wording) -> tuple[tuple[str
                     f"block {one.until_block}",
                 )
     return tuple(told.items())
+
+
+def _merged_story(report: BlockReport, fill: Fill) -> str:
+    """Tell what one transaction did for several verdicts, and how its gas was shared."""
+    mine = [one for one in report.fills if one.tx_hashes == fill.tx_hashes]
+    parts = ", ".join(
+        f"{'+'.join(one.agents)} {one.gas_fee_wei / WEI_PER_GWEI:,.0f} gwei" for one in mine
+    )
+    return (
+        f"block {fill.block_number}: verdicts {' and '.join(fill.together)} in "
+        f"{fill.tx_hashes[-1]}; gas shared: {parts}"
+    )
 
 
 def _cut(line: str) -> str:
