@@ -4,6 +4,7 @@ import pytest
 
 from tests.orchestrator.worlds import context_of, quiet_block, sells
 from toolkit.model.units import PPM
+from toolkit.orchestrator.covariance import Covariance
 from toolkit.orchestrator.limits import Limits
 from toolkit.orchestrator.sizing import Size, Standing, sized
 
@@ -21,6 +22,7 @@ def size(amount: int, *, weight_ppm: int = PPM, confidence_ppm: int = PPM) -> Si
         market=context.market,
         limits=Limits(),
         readings=context.readings,
+        covariance=Covariance(),
     )
 
 

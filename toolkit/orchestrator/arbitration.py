@@ -6,6 +6,7 @@ import msgspec
 
 from toolkit.model.decision import Intent, Leg, TradingState, Verdict, VetoCause
 from toolkit.model.units import PPM
+from toolkit.orchestrator.claims import Claim
 from toolkit.orchestrator.context import Candidate, Context
 from toolkit.orchestrator.cycles import cycles
 from toolkit.orchestrator.drafts import Draft, Raising, vetoed
@@ -14,6 +15,7 @@ from toolkit.orchestrator.freshness import unfit
 from toolkit.orchestrator.impact import route_defect
 from toolkit.orchestrator.ledger import Share, Transfer
 from toolkit.orchestrator.means import within_means
+from toolkit.orchestrator.netting import NetLeg
 from toolkit.orchestrator.origins import inherited, priced_by, rests_on
 from toolkit.orchestrator.pauses import Assessment
 from toolkit.orchestrator.validation import Proposal, defect
@@ -25,13 +27,15 @@ __all__ = ["Arbitration", "Candidate", "Context", "Ruling", "arbitrate", "kept_i
 class Ruling(msgspec.Struct, frozen=True, kw_only=True):
     """A verdict with whose it is: shares of its leg, and what changed hands inside.
 
-    `inside` is how much of each wish that was, where it is settled with this verdict's leg.
+    `inside` is how much of each wish that was, where it is settled with this verdict's leg;
+    `claims` what its intents expect to gain on the market.
     """
 
     verdict: Verdict
     shares: tuple[Share, ...] = ()
     transfers: tuple[Transfer, ...] = ()
     inside: tuple[Crossed, ...] = ()
+    claims: tuple[Claim, ...] = ()
 
 
 class Arbitration(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,6 +218,21 @@ def _ruling(draft: Draft, number: int, context: Context) -> Ruling:
         shares=shares,
         transfers=draft.transfers,
         inside=draft.inside,
+        claims=() if leg is None else _claims(draft, leg, context),
+    )
+
+
+def _claims(draft: Draft, leg: NetLeg, context: Context) -> tuple[Claim, ...]:
+    token = leg.leg.token_in
+    return tuple(
+        Claim(
+            agent=share.agent,
+            intent=share.intent,
+            edge_ppb=edge_ppb,
+            staked_wei=context.market.value_wei(token, share.amount_in, context.readings) or 0,
+        )
+        for share in leg.shares
+        if (edge_ppb := draft.edges_ppb.get(share.intent, 0))
     )
 
 

@@ -1,7 +1,7 @@
 """A verdict before it has its number."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from toolkit.model.decision import VetoCause
 from toolkit.orchestrator.context import Candidate
@@ -12,7 +12,11 @@ from toolkit.orchestrator.waste import Crossed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A verdict before it has its number; approved ones are ranked, best first."""
+    """A verdict before it has its number; approved ones are ranked, best first.
+
+    `edges_ppb` is what each intent claims to gain per unit staked; `back_wei` how much of the leg
+    only takes its agents back towards having no position.
+    """
 
     intents: tuple[str, ...]
     agents: tuple[str, ...]
@@ -25,6 +29,8 @@ class Draft:
     losers: tuple[str, ...] = ()
     limits_hit: tuple[str, ...] = ()
     rank: tuple[int, int, str] = (2, 0, "")
+    edges_ppb: Mapping[str, int] = field(default_factory=dict)
+    back_wei: int = 0
 
     def standing(self, priority: Mapping[str, int]) -> tuple[bool, int, tuple[int, int, str]]:
         """Return what sorts it: approved before vetoed, the highest priority of its agents first.

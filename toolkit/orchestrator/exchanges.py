@@ -1,82 +1,45 @@
 """Plain exchanges: sized, netted within their class, and ranked for the market."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from toolkit.model.chain import Address
-from toolkit.model.decision import Leg, VetoCause
-from toolkit.model.units import PPM
+from toolkit.model.decision import VetoCause
 from toolkit.orchestrator.context import Candidate, Context
-from toolkit.orchestrator.drafts import Draft, Raising, vetoed
+from toolkit.orchestrator.drafts import Draft, Raising
+from toolkit.orchestrator.grants import Grant, grants
 from toolkit.orchestrator.market import Side
 from toolkit.orchestrator.netting import Wish, net
-from toolkit.orchestrator.sizing import Size, Standing, moves, sized
 
 
 def exchanges(candidates: Sequence[Candidate], context: Context, raising: Raising) -> list[Draft]:
     """Size plain exchanges, net those of one class, and rank what is left for the market."""
-    drafts: list[Draft] = []
-    classes: dict[str, list[Wish]] = {}
-    reasons = {candidate.intent_id: candidate.intent.reason for candidate in candidates}
-    hits: dict[str, set[str]] = {}
-    granted: dict[str, dict[tuple[Address, int], int]] = {}
-    for candidate in candidates:
-        mine = granted.setdefault(candidate.intent.agent, {})
-        for leg in candidate.intent.legs:
-            if leg.token_in == leg.token_out:
-                continue
-            size = _granted(candidate, leg, mine, context, raising)
-            if size.amount_in == 0:
-                drafts.append(vetoed(candidate, size.cause, size.why))
-                continue
-            raising.take(size.raised_wei)
-            for move in moves(leg, context.market):
-                mine[move] = mine.get(move, 0) + size.value_wei
-            hits.setdefault(candidate.intent_id, set()).update(size.limits_hit)
-            name, side = context.market.netting_class(leg.token_in, leg.token_out)
-            classes.setdefault(name, []).append(
-                Wish(
-                    intent=candidate.intent_id,
-                    agent=candidate.intent.agent,
-                    token_in=leg.token_in,
-                    token_out=leg.token_out,
-                    side=side,
-                    amount_in=size.amount_in,
-                )
-            )
-    for name, wishes in sorted(classes.items()):
-        drafts += _netted(name, wishes, hits, reasons, context)
+    granted, drafts = grants(candidates, context, raising)
+    classes: dict[str, list[Grant]] = {}
+    for grant in granted:
+        name, _ = context.market.netting_class(grant.leg.token_in, grant.leg.token_out)
+        classes.setdefault(name, []).append(grant)
+    for name, mine in sorted(classes.items()):
+        drafts += _netted(name, mine, context)
     return drafts
 
 
-def _granted(
-    candidate: Candidate,
-    leg: Leg,
-    granted: Mapping[tuple[Address, int], int],
-    context: Context,
-    raising: Raising,
-) -> Size:
-    agent = candidate.intent.agent
-    return sized(
-        leg,
-        standing=Standing(book=context.books.get(agent, {}), granted=granted),
-        weight_ppm=round(context.weights.get(agent, 1.0) * PPM),
-        scale_ppm=round(context.scales.get(agent, 1.0) * PPM),
-        confidence_ppm=round(candidate.intent.confidence * PPM),
-        raise_wei=raising.left,
-        market=context.market,
-        limits=context.limits,
-        readings=context.readings,
+def _wish(grant: Grant, context: Context) -> Wish:
+    _, side = context.market.netting_class(grant.leg.token_in, grant.leg.token_out)
+    return Wish(
+        intent=grant.candidate.intent_id,
+        agent=grant.agent,
+        token_in=grant.leg.token_in,
+        token_out=grant.leg.token_out,
+        side=side,
+        amount_in=grant.size.amount_in,
     )
 
 
-def _netted(
-    name: str,
-    wishes: Sequence[Wish],
-    hits: Mapping[str, set[str]],
-    reasons: Mapping[str, str],
-    context: Context,
-) -> list[Draft]:
+def _netted(name: str, granted: Sequence[Grant], context: Context) -> list[Draft]:
     """Turn one class into drafts; the first of a conflict names everybody in it."""
+    wishes = [_wish(grant, context) for grant in granted]
+    hits = _hits(granted)
+    reasons = {grant.candidate.intent_id: grant.candidate.intent.reason for grant in granted}
     everybody = tuple(sorted({wish.intent for wish in wishes}))
     agents = tuple(sorted({wish.agent for wish in wishes}))
     result = net(wishes, market=context.market, readings=context.readings)
@@ -127,6 +90,12 @@ def _netted(
                     if _settled_with((part.token_in, part.token_out), pairs) == index
                 ),
                 netted_in=leg.netted_in,
+                edges_ppb={grant.candidate.intent_id: grant.edge_ppb for grant in granted},
+                back_wei=sum(
+                    grant.size.value_wei - grant.size.raised_wei
+                    for grant in granted
+                    if (grant.leg.token_in, grant.leg.token_out) == pairs[index]
+                ),
                 limits_hit=told
                 if names_all
                 else tuple(sorted({hit for intent in mine for hit in hits[intent]})),
@@ -134,6 +103,13 @@ def _netted(
             )
         )
     return drafts
+
+
+def _hits(granted: Sequence[Grant]) -> dict[str, set[str]]:
+    hits: dict[str, set[str]] = {}
+    for grant in granted:
+        hits.setdefault(grant.candidate.intent_id, set()).update(grant.size.limits_hit)
+    return hits
 
 
 def _settled_with(pair: tuple[Address, Address], pairs: Sequence[tuple[Address, Address]]) -> int:

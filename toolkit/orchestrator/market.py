@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from enum import Enum
 from fractions import Fraction
+from functools import lru_cache
 
 import msgspec
 
@@ -82,11 +83,7 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
         reading = readings.get(key) if key else None
         if reading is None:
             return None
-        price = exact(reading.value)
-        if price <= 0:
-            return None
-        shift = self.decimals(quote) - self.decimals(base)
-        return price * Fraction(10) ** shift
+        return _rate(reading.value, self.decimals(quote) - self.decimals(base))
 
     def pair_rate(
         self, token: Address, other: Address, readings: Mapping[str, Reading]
@@ -104,20 +101,46 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
         if token in {self.wrapped, ZERO_ADDRESS}:
             return Fraction(1)
         stable = token if token in self.stables else self.stables[0]
-        per_native = self.rate(self.wrapped, stable, readings)
-        if per_native is None:
+        native = readings.get(self.price_key(self.wrapped) or "")
+        if native is None:
             return None
+        stable_digits = self.decimals(stable)
+        per_native = native.value, stable_digits - self.decimals(self.wrapped)
         if token in self.stables:
-            return 1 / per_native
-        per_token = self.rate(token, stable, readings)
-        return None if per_token is None else per_token / per_native
+            return _quotient(None, per_native)
+        key = self.price_key(token)
+        priced = readings.get(key) if key else None
+        if priced is None:
+            return None
+        return _quotient((priced.value, stable_digits - self.decimals(token)), per_native)
 
     def value_wei(self, token: Address, amount: int, readings: Mapping[str, Reading]) -> int | None:
         """Return what a signed amount is worth in wei, rounded towards 0; None where unpriced."""
         if token in {self.wrapped, ZERO_ADDRESS}:
             return amount
         worth = self.worth_wei(token, readings)
-        return None if worth is None else int(amount * worth)
+        if worth is None:
+            return None
+        size = abs(amount) * worth.numerator // worth.denominator
+        return size if amount >= 0 else -size
+
+
+Quoted = tuple[float | str, int]
+"""A reading's value, and how many digits the quote's smallest unit has more than the base's."""
+
+
+# Every decision asks for the same few prices many times.
+@lru_cache(maxsize=1024, typed=True)
+def _rate(value: float | str, shift: int) -> Fraction | None:
+    price = exact(value)
+    return price * Fraction(10) ** shift if price > 0 else None
+
+
+@lru_cache(maxsize=1024, typed=True)
+def _quotient(one: Quoted | None, other: Quoted) -> Fraction | None:
+    """Divide one price by another, 1 where there is none; None where either is no price."""
+    above, below = Fraction(1) if one is None else _rate(*one), _rate(*other)
+    return None if above is None or below is None else above / below
 
 
 def exact(value: float | str) -> Fraction:

@@ -1,11 +1,12 @@
 """How much of a wish is granted: weight, one trade's bound, one agent's position, its way back."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from toolkit.model.chain import Address
+from toolkit.model.chain import ZERO_ADDRESS, Address
 from toolkit.model.decision import Leg, Reading, VetoCause
 from toolkit.model.units import PPM
+from toolkit.orchestrator.covariance import PPB, Covariance
 from toolkit.orchestrator.limits import Limits
 from toolkit.orchestrator.market import Market
 
@@ -31,11 +32,13 @@ class Standing:
     """One agent in one block: its positions, and what was granted to it so far.
 
     `book` is signed, in smallest units. `granted` is worth in wei by (base asset, +1 or -1): a
-    purchase makes no room for a sale, because one may be executed without the other.
+    purchase makes no room for a sale, because one may be executed without the other. `abroad`
+    is what of its holdings on other chains counts, by the same key, in smallest units.
     """
 
     book: Mapping[Address, int]
     granted: Mapping[tuple[Address, int], int]
+    abroad: Mapping[tuple[Address, int], int] = field(default_factory=dict)
 
 
 def scaled(amount: int, part: int, whole: int) -> int:
@@ -54,6 +57,7 @@ def sized(
     market: Market,
     limits: Limits,
     readings: Mapping[str, Reading],
+    covariance: Covariance,
 ) -> Size:
     """Cut a leg's input to its agent's weight and confidence, to one trade, and to its room.
 
@@ -71,6 +75,7 @@ def sized(
         market: prices and classes.
         limits: of one trade and of one agent.
         readings: that prices are taken from.
+        covariance: of the assets' returns, for the agent's risk budget.
     """
     shares = (("weight", weight_ppm), ("discount", scale_ppm), ("confidence", confidence_ppm))
     amount = leg.amount_in
@@ -78,12 +83,19 @@ def sized(
         amount = scaled(amount, ppm, PPM)
     hits = [name for name, ppm in shares if ppm < PPM]
     value = market.value_wei(leg.token_in, amount, readings)
-    if value is None:
-        return Size(amount_in=0, why=f"no price to size {leg.token_in} by")
+    unpriced = [t for t, _ in moves(leg, market) if market.value_wei(t, 0, readings) is None]
+    if value is None or unpriced:
+        return Size(amount_in=0, why=f"no price to size {(*unpriced, leg.token_in)[0]} by")
     back = way_back(leg, standing, market, readings)
     bounds = [("max_trade_wei", limits.max_trade_wei)]
-    if (room := _room(leg, standing, market, limits, readings)) is not None:
-        bounds.append(("max_position_wei", room))
+    rooms = _rooms(leg, standing, market, limits, readings)
+    bounds += [
+        ("max_position_wei", max(min(rooms, default=value), back)),
+        (
+            "agent_risk_wei",
+            back + risk_room(leg, back, standing, market, limits, covariance, readings),
+        ),
+    ]
     if raise_wei is not None:
         bounds.append(("exposure", back + raise_wei))
     for name, most in bounds:
@@ -122,14 +134,54 @@ def way_back(leg: Leg, standing: Standing, market: Market, readings: Mapping[str
     return min(ways, default=0)
 
 
-def _room(
+def _rooms(
     leg: Leg, standing: Standing, market: Market, limits: Limits, readings: Mapping[str, Reading]
-) -> int | None:
-    """Return what the agent's position leaves for a leg, in wei; None where it has no price."""
-    rooms: list[int] = []
-    for token, sign in moves(leg, market):
-        held = market.value_wei(token, standing.book.get(token, 0), readings)
-        done = standing.granted.get((token, sign), 0)
-        if held is not None:
-            rooms.append(max(limits.max_position_wei - sign * held - done, 0))
-    return min(rooms, default=None)
+) -> list[int]:
+    """Return what the agent's position in each asset leaves for a leg, in wei."""
+    held = {move: _held(move, standing, market, readings) for move in moves(leg, market)}
+    return [max(limits.max_position_wei - held_wei, 0) for held_wei in held.values()]
+
+
+def _held(
+    move: tuple[Address, int],
+    standing: Standing,
+    market: Market,
+    readings: Mapping[str, Reading],
+) -> int:
+    """Return how far an agent is already where a move takes it, in wei: negative is the other way.
+
+    What has no price counts for nothing.
+    """
+    token, sign = move
+    amount = standing.book.get(token, 0) + standing.abroad.get(move, 0)
+    value = market.value_wei(token, amount, readings) or 0
+    return sign * value + standing.granted.get(move, 0)
+
+
+def risk_room(
+    leg: Leg,
+    back: int,
+    standing: Standing,
+    market: Market,
+    limits: Limits,
+    covariance: Covariance,
+    readings: Mapping[str, Reading],
+) -> int:
+    """Return how much more than its way back an agent's risk budget leaves for a leg, in wei.
+
+    Its risk is added up over its assets, each at the larger of where purchases alone and sales
+    alone would take it: an upper bound of what it is, whatever is executed.
+    """
+    moved = moves(leg, market)
+    others = {*standing.book, *(token for token, _ in standing.granted)}
+    others -= {token for token, _ in moved} | {*market.stables, ZERO_ADDRESS}
+    risk = 0
+    for token in sorted(others):
+        furthest = max(_held((token, sign), standing, market, readings) for sign in (1, -1))
+        risk += max(furthest, 0) * covariance.sd_ppb(token, limits.risk_horizon_blocks)
+    slope = 0
+    for token, sign in moved:
+        deviation = covariance.sd_ppb(token, limits.risk_horizon_blocks)
+        risk += abs(_held((token, sign), standing, market, readings) + back) * deviation
+        slope += deviation
+    return max(limits.agent_risk_wei * PPB - risk, 0) // max(slope, 1)
