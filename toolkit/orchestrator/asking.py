@@ -16,7 +16,8 @@ from toolkit.routing.router import Router
 
 MAX_ERROR_TEXT = 200
 MAX_TOUCHED = 1024
-"""Names of readings that one answer may rest on; each of them is journalled."""
+MAX_TOUCHED_TEXT = 65_536
+"""Names of readings, and their characters, that one answer may rest on: they are journalled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +53,30 @@ class Thought:
     failure: str = ""
     lost: str = ""
 
+    @property
+    def said(self) -> tuple[tuple[object, str], ...]:
+        """Each intent with what is already known to be wrong with it."""
+        whole = tuple((intent, "") for intent in self.intents)
+        return (*whole, *((None, wrong) for wrong in self.malformed))
+
 
 class Host(Protocol):
-    """Runs agents: inline, in a thread, in a process of their own."""
+    """Runs agents: inline, in a thread, in a process of their own (`hosting.Hosts`)."""
+
+    async def start(self) -> None:
+        """Make everything ready that agents run in; ConfigError where that cannot be."""
+        ...
 
     async def ask(self, questions: Sequence[Question]) -> Mapping[str, Thought]:
         """Return each question's answer by its name."""
+        ...
+
+    async def dismiss(self, name: str) -> None:
+        """End what an agent runs in: it is not asked any more."""
+        ...
+
+    async def stop(self) -> None:
+        """End everything that agents run in."""
         ...
 
 
@@ -106,8 +125,12 @@ def ask(question: Question) -> Thought:
 
 def _answer(view: View, *, intents: tuple[object, ...] = (), failure: str = "") -> Thought:
     touched = tuple(sorted(view.touched))
-    if len(touched) > MAX_TOUCHED:
-        return Thought(failure=f"looked up {len(touched)} readings, more than {MAX_TOUCHED}")
+    text = sum(map(len, touched))
+    if len(touched) > MAX_TOUCHED or text > MAX_TOUCHED_TEXT:
+        return Thought(
+            failure=f"looked up {len(touched)} readings by {text} characters; at most "
+            f"{MAX_TOUCHED} by {MAX_TOUCHED_TEXT} are journalled"
+        )
     return Thought(intents=intents, touched=touched, failure=failure)
 
 
@@ -119,11 +142,3 @@ def told(error: BaseException) -> str:
         text = "no text"
     said = f"raised {type(error).__name__}: {text}"[:MAX_ERROR_TEXT]
     return said.encode(errors="replace").decode()
-
-
-class Inline:
-    """Asks one agent after the other, on the caller's own thread."""
-
-    async def ask(self, questions: Sequence[Question]) -> Mapping[str, Thought]:
-        """Return each question's answer by its name."""
-        return {question.name: ask(question) for question in questions}

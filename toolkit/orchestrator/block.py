@@ -8,7 +8,7 @@ import msgspec
 from toolkit.model.decision import Fill, Plan, Reading
 from toolkit.orchestrator.asking import Question
 from toolkit.orchestrator.pauses import Assessment
-from toolkit.orchestrator.records import BlockReport, Inputs, Planned
+from toolkit.orchestrator.records import BlockReport, Inputs, Planned, Quarantined
 from toolkit.perception.perceived import Perceived
 from toolkit.pools.snapshot import Snapshot
 
@@ -31,6 +31,12 @@ class Decision:
     plans: tuple[Plan, ...]
     sendings: tuple[tuple[Plan, ...], ...]  # the plans again: each group goes in one transaction
     report: BlockReport
+
+    @property
+    def quarantined(self) -> dict[str, str]:
+        """Agents that are not asked any more from here on, and why."""
+        found = (one.data for one in self.records if isinstance(one.data, Quarantined))
+        return {one.agent: one.why for one in found}
 
 
 @dataclass(slots=True)

@@ -3,17 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import msgspec
-
 from toolkit.model.chain import Address, Hash, Head
 from toolkit.model.decision import Fill, Plan
 from toolkit.model.errors import ConfigError, JournalCorrupt
 from toolkit.orchestrator import records
 from toolkit.orchestrator.arbitration import Candidate, Context, Ruling, arbitrate
-from toolkit.orchestrator.asking import Question, Thought, ask
+from toolkit.orchestrator.asking import Question, Thought, ask, fresh_view
 from toolkit.orchestrator.blackboard import Blackboard
 from toolkit.orchestrator.block import Decision, Record, Sitting
 from toolkit.orchestrator.breakers import BreakerChange, BreakerMemory, Breakers
+from toolkit.orchestrator.containment import Containment, ContainmentMemory
 from toolkit.orchestrator.doubts import DoubtMemory, DoubtWatch, with_defaults
 from toolkit.orchestrator.elsewhere import Elsewhere
 from toolkit.orchestrator.facts import facts_of
@@ -23,12 +22,12 @@ from toolkit.orchestrator.pauses import compile_pauses
 from toolkit.orchestrator.planning import Planner
 from toolkit.orchestrator.policy import EqualWeights, Policy
 from toolkit.orchestrator.records import BlockReport, Command, Inputs, Planned, Setup
+from toolkit.orchestrator.roster import roster
 from toolkit.orchestrator.validation import Proposal
 from toolkit.orchestrator.watch import ImpactWatch, WatchMemory
 from toolkit.perception.perceived import rebuilt
 from toolkit.pools.snapshot import Snapshot
-from toolkit.reasoning.agent import Agent, Noted, View
-from toolkit.routing.router import Router
+from toolkit.reasoning.agent import Agent, View
 
 CANONICAL_MEMORY = 256  # blocks
 OPEN_MEMORY = 256  # plans whose outcome is not known
@@ -57,6 +56,7 @@ class Memory:
     stopped: Mapping[str, str]
     breakers: BreakerMemory
     doubts: DoubtMemory
+    contained: ContainmentMemory
 
 
 class Core:
@@ -73,12 +73,10 @@ class Core:
         *,
         policy: Policy | None = None,
     ) -> None:
-        names = sorted(agent.name for agent in agents)
-        if len(set(names)) != len(names):
-            raise ConfigError(f"two agents share a name: {', '.join(names)}")
+        self._agents = roster(agents)
+        names = [agent.name for agent in self._agents]
         self.setup = setup
         self.ledger = Ledger()
-        self._agents = tuple(sorted(agents, key=lambda agent: agent.name))
         self._policy = policy or EqualWeights()
         self._watch = ImpactWatch(compile_pauses(setup.pauses, names), self._agents)
         self._board = Blackboard()
@@ -90,6 +88,7 @@ class Core:
         self._open: dict[str, Underway] = {}
         self._quarantined: dict[str, str] = {}
         self._stopped: dict[str, str] = {}  # by a person
+        self._contained = Containment(setup.dependences, names)
         self.breakers = Breakers(setup.breakers, names, min_trade_wei=setup.limits.min_trade_wei)
         self._elsewhere: dict[str, Elsewhere] = {}  # this run's: each run is told anew
         self._now: Sitting | None = None
@@ -110,6 +109,7 @@ class Core:
             stopped=self._stopped,
             breakers=self.breakers.memory(),
             doubts=self._doubts.memory(),
+            contained=self._contained.memory(),
         )
 
     def resume(self, memory: Memory) -> None:
@@ -134,6 +134,7 @@ class Core:
         self._stopped = dict(memory.stopped)
         self.breakers.resume(memory.breakers)
         self._doubts.resume(memory.doubts)
+        self._contained.resume(memory.contained)
         self._resuming = True
 
     def recall(
@@ -151,6 +152,7 @@ class Core:
         """
         self._take_in(inputs)
         self._quarantined.update((one.agent, one.why) for one in quarantined)
+        self._contained.heard({one.agent: one.why for one in inputs.lost})
         self.breakers.bury(self._quarantined, [one.agent for one in inputs.lost])
         shares = {ruling.verdict.verdict_id: ruling.shares for ruling in rulings}
         for ruling in rulings:
@@ -190,7 +192,8 @@ class Core:
         proposals, failures = self._heard(now, thoughts)
         arbitration = arbitrate(self._context(now), proposals, failures=failures)
         self._quarantine(arbitration.defects, now)
-        if self._bury(thoughts, now):  # what has just been learned binds this block already
+        changed = self._bury(thoughts, now) or self._contained.needs(arbitration.defects)
+        if changed:  # what has just been learned binds this block already
             arbitration = arbitrate(self._context(now), proposals, failures=failures)
         for candidate in arbitration.candidates:
             now.log.append(
@@ -212,7 +215,7 @@ class Core:
 
     def advance(self, inputs: Inputs) -> Decision:
         """Begin a block, ask every agent here and now, and decide."""
-        return self.decide({one.agent.name: ask(one) for one in self.begin(inputs)})
+        return self.decide({one.name: ask(one) for one in self.begin(inputs)})
 
     def _take_in(self, inputs: Inputs) -> Sitting:
         """Everything of a block that comes before anybody is asked."""
@@ -348,7 +351,7 @@ class Core:
             readings=newest,
             canonical=self._canonical,
             paused={one.agent: one for one in now.assessments},
-            stopped=self._stopped,
+            stopped={**self._contained.stopped(self._quarantined), **self._stopped},
             priority=self.setup.priority,
             weights=self._policy.weights(names, head=head, readings=newest),
             free={token: self._free(token, now) for token in sorted(now.seen.balances)},
@@ -372,31 +375,30 @@ class Core:
         """Turn answers into proposals; an agent whose answer was lost proposes nothing."""
         head = now.seen.head
         failures = {name: one.failure for name, one in sorted(thoughts.items()) if one.failure}
+        lost = {one.agent: one.why for one in now.inputs.lost}
+        lost.update((name, one.lost) for name, one in sorted(thoughts.items()) if one.lost)
+        failures.update(self._contained.heard(lost))
         proposals = [
             Proposal(
                 agent=name,
                 intent=intent,
+                malformed=wrong,
                 touched=thought.touched,
                 block_number=head.number,
                 block_hash=head.hash,
             )
             for name, thought in sorted(thoughts.items())
             if not thought.lost
-            for intent in thought.intents
+            for intent, wrong in thought.said
         ]
         return proposals, failures
 
     def _view(self, agent: Agent, now: Sitting) -> View:
-        """Make a view of its own for an agent: what it does to it, it does to itself."""
-        own = msgspec.structs.replace(
-            now.snapshot, tokens=dict(now.snapshot.tokens), pools=dict(now.snapshot.pools)
-        )
-        return View(
+        return fresh_view(
             block=now.seen.head,
-            snapshot=own,
-            router=Router(own, native=self.setup.market.wrapped),
-            readings=Noted(now.readings),
-            balances=dict(now.seen.balances),
+            snapshot=now.snapshot,
+            readings=now.readings,
+            balances=now.seen.balances,
             positions=self.ledger.book(agent.name),
             fee=now.seen.fee,
             wrapped=self.setup.market.wrapped,

@@ -11,6 +11,7 @@ from toolkit.model.decision import Fill, Plan, Reservation, TradingState, Verdic
 from toolkit.model.tx import FeeQuote
 from toolkit.orchestrator.arbitration import Candidate
 from toolkit.orchestrator.breakers import Tripped
+from toolkit.orchestrator.containment import Dependence
 from toolkit.orchestrator.doubts import FactRule
 from toolkit.orchestrator.elsewhere import Elsewhere
 from toolkit.orchestrator.hazards import BreakerLimits
@@ -61,6 +62,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     priority: dict[str, int] = {}  # by agent: who is served first, the highest number; else 0
     breakers: BreakerLimits = BreakerLimits()
     facts: tuple[FactRule, ...] = ()  # prices of which none of them speaks have the default
+    dependences: tuple[Dependence, ...] = ()
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,11 +17,13 @@ from toolkit.model.decision import Fill
 from toolkit.model.errors import ConfigError
 from toolkit.model.market import FundingKind, PoolKind
 from toolkit.orchestrator import records
-from toolkit.orchestrator.asking import Host, Inline
+from toolkit.orchestrator.asking import Host
 from toolkit.orchestrator.block import Decision
+from toolkit.orchestrator.containment import Dependence
 from toolkit.orchestrator.core import Core
 from toolkit.orchestrator.doubts import FactRule
 from toolkit.orchestrator.hazards import BreakerLimits
+from toolkit.orchestrator.hosting import Budget, Hosting, Hosts
 from toolkit.orchestrator.ledger import LedgerState
 from toolkit.orchestrator.limits import Limits
 from toolkit.orchestrator.mainnet import MAINNET, POOLS
@@ -31,6 +33,7 @@ from toolkit.orchestrator.pauses import Pause
 from toolkit.orchestrator.policy import Policy
 from toolkit.orchestrator.records import AgentSetup, BlockReport, Command, Inputs, Lost, Setup
 from toolkit.orchestrator.recovery import KINDS, recovered
+from toolkit.orchestrator.roster import roster
 from toolkit.perception.observer import Observer
 from toolkit.perception.perceived import Perceived
 from toolkit.perception.prices import PricePoint
@@ -95,6 +98,9 @@ class Orchestrator:
         breakers: from where on trading is reduced or halted.
         facts: which readings tell the same, and how far they may differ. A price of which none
             of them speaks is held to its own past.
+        hosting: where agents run, by name: inline unless told. Decisions are the same everywhere.
+        budgets: what an agent may use for one answer, by name.
+        dependences: who relies on whom, and what it does when that one fails.
 
     Raises:
         ConfigError: from the constructor, for anything above that cannot be.
@@ -120,11 +126,15 @@ class Orchestrator:
         lenders: Sequence[FlashSource] | None = None,
         breakers: BreakerLimits | None = None,
         facts: Sequence[FactRule] = (),
+        hosting: Mapping[str, Hosting] | None = None,
+        budgets: Mapping[str, Budget] | None = None,
+        dependences: Sequence[Dependence] = (),
     ) -> None:
+        agents = roster(agents)
         if lenders is None:
             lenders = flash_lenders(pools, market.wrapped, vault=BALANCER_VAULT)
         self.setup = Setup(
-            agents=tuple(agent_setup(agent) for agent in sorted(agents, key=lambda a: a.name)),
+            agents=tuple(agent_setup(agent) for agent in agents),
             limits=limits or Limits(),
             pauses=tuple(sorted(pauses, key=lambda pause: (pause.agent, pause.on))),
             market=market,
@@ -134,6 +144,7 @@ class Orchestrator:
             priority=known_priority(priority or {}, agents),
             breakers=breakers or BreakerLimits(),
             facts=tuple(sorted(facts, key=lambda fact: fact.key)),
+            dependences=tuple(sorted(dependences, key=lambda one: (one.agent, one.on))),
         )
         self._session = session
         self._log = log_of(__name__, session.mode)
@@ -151,7 +162,7 @@ class Orchestrator:
         self._sequence: dict[str, int] = {}
         self._known: list[Fill] = []  # outcomes not yet journalled
         self._ordered: list[Command] = []
-        self._host: Host = Inline()
+        self._host: Host = Hosts(agents, market=market, hosting=hosting, budgets=budgets)
         self._started = False
 
     async def __aenter__(self) -> Self:
@@ -166,6 +177,7 @@ class Orchestrator:
         trace: TracebackType | None,
     ) -> None:
         """Make everything decided so far durable; the session closes the journal."""
+        await self._host.stop()
         await self._session.journal.commit()
 
     async def start(self) -> None:
@@ -177,7 +189,8 @@ class Orchestrator:
         journal takes to read.
 
         Raises:
-            ConfigError: started already; or an earlier run paused an agent whose code is missing.
+            ConfigError: started already; an agent cannot be made where it is to run; or an earlier
+                run paused an agent whose code is missing.
             JournalCorrupt: an earlier run's entry cannot be read.
         """
         if self._started:
@@ -185,6 +198,7 @@ class Orchestrator:
         earlier = recovered(self._session.journal.entries(*KINDS), self.setup, self._agents)
         if earlier is not None:
             self._core.resume(earlier)
+        await self._host.start()
         self._started = True
         self._session.journal.append(records.SETUP, self.setup)
         await self._session.journal.commit()
@@ -219,6 +233,8 @@ class Orchestrator:
         self._write(msgspec.structs.replace(inputs, lost=lost), decision)
         await self._session.journal.commit()
         self._tell(decision)
+        for name in decision.quarantined:
+            await self._host.dismiss(name)
         for group in decision.sendings:
             self._known.extend(await self._outbox.submit(group, seen.fee))
         return decision.report
@@ -246,10 +262,8 @@ class Orchestrator:
             vetoed=len(report.vetoes),
             plans=len(decision.plans),
         )
-        for record in decision.records:
-            if isinstance(record.data, records.Quarantined):
-                data = record.data
-                self._log.warning("agent_quarantined", agent=data.agent, why=data.why)
+        for name, why in decision.quarantined.items():
+            self._log.warning("agent_quarantined", agent=name, why=why)
 
     def _write(self, inputs: Inputs, decision: Decision) -> None:
         """Journal a block: what came in first, then what it led to, each with its cause."""
