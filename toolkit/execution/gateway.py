@@ -19,6 +19,7 @@ from toolkit.execution.calldata import (
     explain_revert,
 )
 from toolkit.execution.fills import changes_of, impact_bps, token_changes
+from toolkit.execution.lookup import mined_plans
 from toolkit.execution.merging import (
     attributed,
     expected_changes,
@@ -29,7 +30,15 @@ from toolkit.execution.merging import (
 from toolkit.execution.planner import APPROVE_GAS, FlashSource, paid_tip_wei, pair_sources
 from toolkit.gas.oracle import GasOracle
 from toolkit.model.bundle import Bundle, GuardKind, MissCause, Missed
-from toolkit.model.chain import MAINNET_WETH, ZERO_ADDRESS, Address, Head, HeadChange, Mode
+from toolkit.model.chain import (
+    MAINNET_WETH,
+    ZERO_ADDRESS,
+    Address,
+    Head,
+    HeadChange,
+    Mode,
+    Receipt,
+)
 from toolkit.model.decision import Fill, Plan, VetoCause
 from toolkit.model.errors import (
     BundleRefused,
@@ -221,6 +230,24 @@ class Gateway:
             return tuple(replace(answer, plan=plan) for plan in merged)
         return None if answer.apart else tuple(_lost(plan, answer.why) for plan in merged)
 
+    async def rehearse(
+        self, plans: Sequence[Plan], *, fee: FeeQuote | None = None
+    ) -> tuple[CallResult, ...]:
+        """Simulate plans on their parent as they would be sent together; nothing is signed.
+
+        Returns what each transaction does: the approvals, then the one that trades.
+
+        Raises:
+            ConfigError: several that must not share a transaction.
+            NodeError: the chain could not be read.
+        """
+        tried = tuple(plans)
+        parent = await self._session.node.head(tried[0].parent_hash)
+        quote = fee or await self._session.oracle.quote(Urgency.NEXT_BLOCK, head=parent)
+        sender = self._sender(tried[0])
+        requests = await self._requests(tried, sender)
+        return await self._simulate((), requests, sender, parent, quote)
+
     async def settle(self, in_flight: InFlight, change: HeadChange) -> Fill:
         """Tell what became of a plan, once its target block is among the heads of `change`.
 
@@ -238,6 +265,28 @@ class Gateway:
                 f"head {newest} does not reach block {in_flight.plan.target_block}: settle later"
             )
         return await self._fill(in_flight)
+
+    async def recover(self, plans: Sequence[Plan], change: HeadChange) -> tuple[Fill, ...]:
+        """Tell what became of an earlier process's plans for one block, by that block alone.
+
+        Args:
+            plans: of one target block, among the heads of `change` or before them.
+            change: up to where the chain is known.
+
+        Raises:
+            ConfigError: the change does not reach the target block.
+            NodeError: the chain could not be read.
+        """
+        newest = max((head.number for head in change.added), default=0)
+        if newest < plans[0].target_block:
+            raise ConfigError(
+                f"head {newest} does not reach block {plans[0].target_block}: settle later"
+            )
+        fills = {plan.verdict_id: _lost(plan, "not in its block") for plan in plans}
+        for together, mined in await mined_plans(self._session.node, plans, self._executors):
+            for plan in together:
+                fills[plan.verdict_id] = await self._filled(plan, together, mined)
+        return tuple(fills[plan.verdict_id] for plan in plans)
 
     async def flash_sources(
         self, snapshot: Snapshot, *, token: Address | None = None
@@ -441,6 +490,10 @@ class Gateway:
             if there.hash != result.block_hash:
                 return _lost(plan, f"{MissCause.REORGED.value}: block {result.block_hash} is gone")
             raise NodeError(f"the node has no receipts of {', '.join(hashes)} yet: ask again")
+        return await self._filled(plan, plans, mined)
+
+    async def _filled(self, plan: Plan, plans: Sequence[Plan], mined: tuple[Receipt, ...]) -> Fill:
+        """Tell what `mined`, which carried `plans` in one transaction, did for one of them."""
         tip_wei = sum(one.tip_wei for one in plans)
         changes = changes_of(mined, own=self.own, wrapped=self._wrapped, tip_wei=tip_wei)
         landed = all(one.succeeded for one in mined)
@@ -449,9 +502,9 @@ class Gateway:
             verdict_id=plan.verdict_id,
             agents=plan.agents,
             landed=landed,
-            block_number=result.block_number,
-            block_hash=result.block_hash,
-            tx_hashes=hashes,
+            block_number=mined[0].block_number,
+            block_hash=mined[0].block_hash,
+            tx_hashes=tuple(one.tx_hash for one in mined),
             changes=changes,
             predicted_out=plan.minimum_profit,
             realised_out=changes.get(plan.route.token_out, 0),
