@@ -171,6 +171,18 @@ class Loop:
 
 
 @dataclass
+class Stuck:
+    """Disappears into machine code that holds the interpreter."""
+
+    name: str = "stuck"
+
+    def on_block(self, view: tk.View) -> Iterable[tk.Intent]:
+        """Compute for hours."""
+        print("stuck now", flush=True)
+        return (wish(self.name, pow(3, 2 ** (10**6), 2**100_000 + 1)),)
+
+
+@dataclass
 class Sleeper:
     """Answers too late, for as long as told."""
 
