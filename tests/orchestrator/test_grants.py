@@ -232,12 +232,11 @@ def test_no_agents_risk_ever_exceeds_its_budget() -> None:
         rulings = ruled(context, *wishes)
         worst = {"buy": 0.0, "sell": 0.0}
         for one in rulings:
-            for part in (*one.inside, *((leg, one) for leg in one.verdict.legs)):
-                leg = part[0] if isinstance(part, tuple) else part
-                if leg.token_in == WETH.address:
-                    worst["sell"] += leg.amount_in / ETHER
-                else:
-                    worst["buy"] += leg.amount_in / DOLLAR / 2000
+            parts = [(part.token_in, part.amount_in) for part in one.inside]
+            parts += [(leg.token_in, leg.amount_in) for leg in one.verdict.legs]
+            for token_in, size in parts:
+                side, unit = ("sell", ETHER) if token_in == WETH.address else ("buy", 2000 * DOLLAR)
+                worst[side] += size / unit
 
         for exposure in worst.values():
             assert exposure * sigma / 1e9 * 7200**0.5 <= 2 + 1e-6, f"seed {seed}"
