@@ -100,6 +100,10 @@ class Carrier:
             missed="lost",
         )
 
+    async def recover(self, plans: Sequence[Plan], change: HeadChange) -> tuple[Fill, ...]:
+        """Nothing was planned before."""
+        raise AssertionError(f"{plans} at {change}")
+
 
 class Full(MemoryBackend):
     """A disk that fills up after so many writes."""

@@ -504,7 +504,7 @@ class Gateway:
             landed=landed,
             block_number=mined[0].block_number,
             block_hash=mined[0].block_hash,
-            tx_hashes=tuple(one.tx_hash for one in mined),
+            tx_hashes=tuple(one.transaction_hash for one in mined),
             changes=changes,
             predicted_out=plan.minimum_profit,
             realised_out=changes.get(plan.route.token_out, 0),

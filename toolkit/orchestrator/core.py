@@ -95,6 +95,11 @@ class Core:
         self._resuming = False
         self._unwatched_until = -1  # the last block in which an earlier run's plan may land
 
+    @property
+    def plans_underway(self) -> tuple[Plan, ...]:
+        """Plans whose outcome is not known."""
+        return tuple(one.planned.plan for one in self._open.values())
+
     def memory(self) -> Memory:
         """Return what the next run has to know."""
         return Memory(

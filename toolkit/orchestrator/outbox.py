@@ -31,9 +31,20 @@ class Gateway(Protocol[F]):
         """Return the outcome as of a change that reaches its target, None while it is open."""
         ...
 
+    async def recover(self, plans: Sequence[Plan], change: HeadChange) -> tuple[Fill, ...]:
+        """Return what became of plans that an earlier process made, and may or may not have sent.
+
+        They are of one target block, that `change` has reached.
+        """
+        ...
+
 
 class Outbox(Protocol):
     """Where plans go, whatever carries them."""
+
+    def resume(self, plans: Sequence[Plan]) -> None:
+        """Take over an earlier process's plans whose outcome is not known."""
+        ...
 
     async def submit(self, plans: Sequence[Plan], fee: FeeQuote) -> tuple[Fill, ...]:
         """Send what goes together; a plan that was not sent has its outcome at once."""
@@ -50,6 +61,11 @@ class GatewayOutbox(Generic[F]):
     def __init__(self, gateway: Gateway[F]) -> None:
         self._gateway = gateway
         self._in_flight: list[tuple[Plan, F]] = []
+        self._earlier: list[Plan] = []
+
+    def resume(self, plans: Sequence[Plan]) -> None:
+        """Take over an earlier process's plans whose outcome is not known."""
+        self._earlier = list(plans)
 
     async def submit(self, plans: Sequence[Plan], fee: FeeQuote) -> tuple[Fill, ...]:
         """Send what goes together; a plan that was not sent has its outcome at once."""
@@ -95,11 +111,28 @@ class GatewayOutbox(Generic[F]):
             else:
                 fills.append(fill)
         self._in_flight = still
+        return (*await self._recovered(change, newest), *fills)
+
+    async def _recovered(self, change: HeadChange, newest: int) -> tuple[Fill, ...]:
+        """Ask after an earlier process's plans, block by block."""
+        fills: list[Fill] = []
+        for target in sorted({plan.target_block for plan in self._earlier}):
+            plans = [plan for plan in self._earlier if plan.target_block == target]
+            if target > newest:
+                continue
+            try:
+                fills.extend(await self._gateway.recover(plans, change))
+            except NodeError:
+                continue  # safe because it is asked again, and the chain is what counts
+            self._earlier = [plan for plan in self._earlier if plan.target_block != target]
         return tuple(fills)
 
 
 class NoOutbox:
     """Nothing is sent: verdicts and plans only."""
+
+    def resume(self, plans: Sequence[Plan]) -> None:
+        """Leave an earlier process's plans alone; their capital times out."""
 
     async def submit(
         self,

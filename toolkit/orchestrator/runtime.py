@@ -198,6 +198,7 @@ class Orchestrator:
         earlier = recovered(self._session.journal.entries(*KINDS), self.setup, self._agents)
         if earlier is not None:
             self._core.resume(earlier)
+            self._outbox.resume(self._core.plans_underway)
         await self._host.start()
         self._started = True
         self._session.journal.append(records.SETUP, self.setup)
