@@ -17,7 +17,8 @@ from toolkit.execution.merging import (
     require_mergeable,
     together,
 )
-from toolkit.execution.planner import MAX_TX_GAS, expected_gas, worst_gas_wei
+from toolkit.execution.planner import expected_gas, worst_gas_wei
+from toolkit.gas.rules import MAX_TX_GAS
 from toolkit.model.chain import ZERO_ADDRESS, Hash
 from toolkit.model.decision import Fill, Plan
 from toolkit.model.errors import ConfigError
@@ -34,11 +35,11 @@ def whole(
 ) -> Fill:
     """What one transaction did for all of these plans, and `beside` that."""
     tips = sum(plan.tip_wei for plan in plans) if landed else 0
-    changes: dict[str, int] = {ZERO_ADDRESS: -gas_wei - tips}
+    moved: list[tuple[str, int]] = [(ZERO_ADDRESS, -gas_wei - tips), *beside.items()]
     for plan in plans if landed else ():
-        for token, change in expected_changes(plan).items():
-            changes[token] = changes.get(token, 0) + change
-    for token, change in beside.items():
+        moved += expected_changes(plan).items()
+    changes: dict[str, int] = {}
+    for token, change in moved:
         changes[token] = changes.get(token, 0) + change
     return Fill(
         verdict_id=plans[0].verdict_id,
