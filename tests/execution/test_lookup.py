@@ -1,0 +1,78 @@
+"""What became of plans whose process ended, told by their block alone."""
+
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+
+from tests.execution.desk import DEAR, ETHER, POOL, USDC, USDT, WETH, Desk, open_desk, planned
+from tests.execution.desk import quote_for as fee_at
+from toolkit.execution.gateway import Gateway, InFlight
+from toolkit.model.chain import HeadChange
+from toolkit.model.decision import Leg, Plan
+from toolkit.model.errors import ConfigError
+
+TETHER = POOL["V3 WETH/USDT 0.05%"]
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    """Two signers with an executor each, on a twin whose blocks the test seals."""
+    async with open_desk() as desk:
+        yield desk
+
+
+async def two_swaps(desk: Desk) -> tuple[Plan, Plan]:
+    """Two agents' swaps in pools of their own."""
+    snapshot = await desk.snapshot()
+    legs = (
+        (Leg(token_in=WETH, token_out=USDC, amount_in=ETHER), DEAR),
+        (Leg(token_in=WETH, token_out=USDT, amount_in=2 * ETHER), TETHER),
+    )
+    first, second = (
+        msgspec.structs.replace(
+            planned(leg, snapshot, via=(pool,)), verdict_id=f"{snapshot.block.number}-{index}"
+        )
+        for index, (leg, pool) in enumerate(legs)
+    )
+    return first, second
+
+
+async def test_trades_that_landed_apart_are_found_again(desk: Desk) -> None:
+    """Another process tells the same fills as the one that sent them, and the one that missed."""
+    gateway = Gateway(desk, desk.executors)
+    plans = await two_swaps(desk)
+    fee = fee_at(await desk.node.head())
+    flights = [await gateway.submit(plan, fee=fee) for plan in plans]
+    change = await desk.seal(*desk.inbox.bundles[0])  # only the first of them
+    assert all(isinstance(one, InFlight) for one in flights)
+    told = [await gateway.settle(one, change) for one in flights if isinstance(one, InFlight)]
+
+    found = await Gateway(desk, desk.executors).recover(plans, change)
+
+    assert [True, False] == [fill.landed for fill in found]
+    assert told[0] == found[0]
+    assert "not in its block" == found[1].missed
+
+
+async def test_trades_that_landed_together_are_found_again(desk: Desk) -> None:
+    """What went in one transaction is told apart as by the process that sent it."""
+    gateway = Gateway(desk, desk.executors)
+    plans = await two_swaps(desk)
+    answers = await gateway.submit_merged(plans, fee=fee_at(await desk.node.head()))
+    change = await desk.seal(*desk.inbox.bundles[-1])
+    flights = [one for one in answers or () if isinstance(one, InFlight)]
+    told = [await gateway.settle(one, change) for one in flights]
+
+    found = await Gateway(desk, desk.executors).recover(plans, change)
+
+    assert [True, True] == [fill.landed for fill in found]
+    assert tuple(told) == found
+
+
+async def test_a_block_that_is_not_there_yet_is_refused(desk: Desk) -> None:
+    """Who asks before the target block is told to ask later: a miss would be a guess."""
+    plans = await two_swaps(desk)
+
+    with pytest.raises(ConfigError, match="settle later"):
+        await Gateway(desk, desk.executors).recover(plans, HeadChange(added=()))
