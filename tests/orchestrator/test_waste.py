@@ -11,7 +11,7 @@ from tests.orchestrator.worlds import (
     sells,
 )
 from toolkit.model.decision import Verdict
-from toolkit.orchestrator.arbitration import arbitrate, kept_inside
+from toolkit.orchestrator.arbitration import arbitrate, unsent
 from toolkit.orchestrator.limits import Limits
 from toolkit.orchestrator.mainnet import USDC, USDT, WETH
 from toolkit.orchestrator.waste import Crossed, fee_of, saved_wei
@@ -60,9 +60,15 @@ def test_a_leg_that_is_not_executed_saves_only_what_was_inside() -> None:
         context, proposed(block, buys("a", 6000 * DOLLAR), sells("b", ETHER))
     ).rulings
 
-    kept = kept_inside(ruling, context).verdict.saved_wei
+    kept = unsent(
+        ruling,
+        snapshot=context.snapshot,
+        market=context.market,
+        readings=context.readings,
+    )
 
-    assert 2 * ETHER * 3 // 1000 == kept
+    assert 2 * ETHER * 3 // 1000 == kept.verdict.saved_wei
+    assert () == kept.claims
 
 
 def test_a_dear_pool_for_the_net_leg_is_told_as_a_loss() -> None:

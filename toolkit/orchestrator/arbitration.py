@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from toolkit.model.decision import Intent, Leg, TradingState, Verdict, VetoCause
+from toolkit.model.decision import Intent, Leg, Reading, TradingState, Verdict, VetoCause
 from toolkit.model.units import PPM
 from toolkit.orchestrator.claims import Claim
 from toolkit.orchestrator.context import Candidate, Context
@@ -14,14 +14,16 @@ from toolkit.orchestrator.exchanges import exchanges
 from toolkit.orchestrator.freshness import unfit
 from toolkit.orchestrator.impact import route_defect
 from toolkit.orchestrator.ledger import Share, Transfer
+from toolkit.orchestrator.market import Market
 from toolkit.orchestrator.means import within_means
 from toolkit.orchestrator.netting import NetLeg
 from toolkit.orchestrator.origins import inherited, priced_by, rests_on
 from toolkit.orchestrator.pauses import Assessment
 from toolkit.orchestrator.validation import Proposal, defect
 from toolkit.orchestrator.waste import Crossed, saved_wei
+from toolkit.pools.snapshot import Snapshot
 
-__all__ = ["Arbitration", "Candidate", "Context", "Ruling", "arbitrate", "kept_inside"]
+__all__ = ["Arbitration", "Candidate", "Context", "Ruling", "arbitrate", "unsent"]
 
 
 class Ruling(msgspec.Struct, frozen=True, kw_only=True):
@@ -236,19 +238,22 @@ def _claims(draft: Draft, leg: NetLeg, context: Context) -> tuple[Claim, ...]:
     )
 
 
-def kept_inside(ruling: Ruling, context: Context) -> Ruling:
-    """Return a ruling whose leg cannot be executed after all with what its trades inside saved."""
-    saved = _saved_wei(ruling.inside, None, (), context)
+def unsent(
+    ruling: Ruling, *, snapshot: Snapshot, market: Market, readings: Mapping[str, Reading]
+) -> Ruling:
+    """Return a ruling whose leg cannot be executed after all: only trades inside saved anything.
+
+    It claims nothing on the market any more. The arguments are those it was decided with.
+    """
+    saved = saved_wei(ruling.inside, None, (), snapshot=snapshot, market=market, readings=readings)
     return msgspec.structs.replace(
-        ruling, verdict=msgspec.structs.replace(ruling.verdict, saved_wei=saved)
+        ruling, claims=(), verdict=msgspec.structs.replace(ruling.verdict, saved_wei=saved)
     )
 
 
 def _saved_wei(
     inside: Sequence[Crossed], leg: Leg | None, shares: Sequence[Share], context: Context
 ) -> int:
-    if not inside:
-        return 0
     return saved_wei(
         inside,
         None if leg is None else (leg.token_in, leg.token_out),

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from toolkit.model.chain import Head
 from toolkit.model.decision import Reading
+from toolkit.model.errors import ConfigError
 
 
 class Policy(Protocol):
@@ -32,3 +33,20 @@ class EqualWeights:
     ) -> dict[str, float]:
         """Return 1 for every agent."""
         return dict.fromkeys(sorted(agents), 1.0)
+
+
+def checked(weights: Mapping[str, float], agents: Sequence[str]) -> dict[str, float]:
+    """Return a policy's weights of these agents, if they are weights.
+
+    Raises:
+        ConfigError: an agent has none, or one that is no number in 0..1.
+    """
+    found: dict[str, float] = {}
+    for agent in sorted(agents):
+        weight = weights.get(agent)
+        if type(weight) not in {int, float} or not 0 <= weight <= 1:  # NaN fails this too
+            raise ConfigError(
+                f"the policy gives {agent} a weight of {weight!r}; it must be a number in 0..1"
+            )
+        found[agent] = float(weight)
+    return found

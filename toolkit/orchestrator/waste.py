@@ -46,6 +46,8 @@ def saved_wei(
         market: to value fees.
         readings: that prices are taken from.
     """
+    if not inside:
+        return 0
     alone: dict[tuple[str, Address, Address], int] = {}
     for part in inside:
         key = (part.intent, part.token_in, part.token_out)

@@ -119,7 +119,7 @@ def world(rng: random.Random) -> GivenBlock:
 
 def agents_of(rng: random.Random) -> list[Scripted]:
     """Two to five agents of one wish each: mostly opposed."""
-    count = rng.choice([2, 2, 2, 3, 3, 3, 4, 4, 5])
+    count = rng.choices([2, 3, 4, 5], weights=[8, 7, 4, 1])[0]
     made = []
     for n in range(count):
         quote = rng.choice([USDC, USDT]).address
