@@ -2,13 +2,23 @@
 
 import random
 
+import msgspec
 import pytest
 
 from tests.orchestrator.worlds import fresh_seeds
 from toolkit.model.chain import ZERO_ADDRESS, Address, Hash
 from toolkit.model.decision import Fill, Reservation
 from toolkit.model.errors import ConfigError
-from toolkit.orchestrator.ledger import Ledger, Share, Transfer, attribute, split
+from toolkit.orchestrator.accounts import Balance
+from toolkit.orchestrator.ledger import (
+    REORG_BLOCKS,
+    Ledger,
+    LedgerMemory,
+    Share,
+    Transfer,
+    attribute,
+    split,
+)
 
 A, B = Address("0x" + "aa" * 20), Address("0x" + "bb" * 20)
 TOKENS = (A, B, ZERO_ADDRESS)
@@ -209,3 +219,133 @@ def test_what_nobody_did_enters_the_opening() -> None:
     assert {A: 7} == ledger.book("p")
     assert -4 == ledger.state().initial[A]
     assert {} == ledger.rebase({A: 3})
+
+
+def test_capital_goes_from_free_over_promised_to_posted() -> None:
+    """Each step of a plan moves its capital, gas included, and the four always add up."""
+    ledger = Ledger()
+    ledger.open({A: 100, ZERO_ADDRESS: 10})
+    shares = [share("p", 1), share("q", 2)]
+
+    def where(token: Address) -> tuple[int, int, int, int]:
+        at = ledger.balance(token)
+        assert at.adds_up
+        return at.free, at.reserved, at.in_flight, at.posted
+
+    assert ledger.reserve(reservation("v", A, 30, gas=4), shares)
+    assert (70, 30, 0, 0) == where(A)
+    assert ("v",) == ledger.dispatch()
+    assert () == ledger.dispatch()
+    assert (70, 0, 30, 0) == where(A)
+    ledger.post(fill("v", {A: -12, ZERO_ADDRESS: -1}), shares, partial=True)
+    assert (70, 0, 18, 12) == where(A)
+    assert (6, 0, 3, 1) == where(ZERO_ADDRESS)
+    ledger.post(fill("v", {A: -6, B: 40, ZERO_ADDRESS: -2}, block=2), shares)
+
+    assert (82, 0, 0, 18) == where(A)
+    assert (40, 0, 0, -40) == where(B)
+    assert {"p": {A: -6, B: 13, ZERO_ADDRESS: -1}, "q": {A: -12, B: 27, ZERO_ADDRESS: -2}} == (
+        ledger.state().books
+    )
+    assert Balance(free=7, reserved=0, in_flight=0, posted=3, capital=10) == (
+        ledger.balance(ZERO_ADDRESS)
+    )
+
+
+def test_a_reservation_is_divided_among_whose_it_is() -> None:
+    """What is held is each agent's in proportion, and what is left after a part of it too."""
+    ledger = Ledger()
+    ledger.open({A: 100, ZERO_ADDRESS: 10})
+    shares = [share("p", 1), share("q", 3)]
+    assert ledger.reserve(reservation("v", A, 40, gas=4), shares)
+    ledger.dispatch()
+
+    ledger.post(fill("v", {A: -20}), shares, partial=True)
+
+    (held,) = ledger.memory().held
+    assert {"p": {A: 5, ZERO_ADDRESS: 1}, "q": {A: 15, ZERO_ADDRESS: 3}} == held.parts
+    assert {A: 20, ZERO_ADDRESS: 4} == ledger.state().promised == ledger.state().in_flight
+    assert ledger.void("v")
+    assert {} == ledger.state().promised
+
+
+def test_gas_is_told_apart_and_divided() -> None:
+    """What fills cost is part of the books, known per agent, and taken back with its fill."""
+    ledger = Ledger()
+    ledger.open({ZERO_ADDRESS: 100})
+    paid = msgspec.structs.replace(fill("v", {ZERO_ADDRESS: -31}), gas_fee_wei=31)
+
+    ledger.post(paid, [share("p", 1), share("q", 2)])
+
+    assert {"p": 10, "q": 21} == ledger.state().gas
+    assert {ZERO_ADDRESS: -21} == ledger.book("q")
+    ledger.revert([Hash(f"0x{1:064x}")])
+    assert {"p": 0, "q": 0} == ledger.state().gas
+
+
+def test_news_of_a_fill_that_comes_twice_is_booked_once() -> None:
+    """The same transaction in the same block changes nothing again; in another block it does."""
+    ledger = Ledger()
+    ledger.open({A: 100})
+    ledger.post(fill("v", {A: 5}, block=1), [share("p", 1)])
+
+    assert {} == ledger.post(fill("v", {A: 5}, block=1), [share("p", 1)])
+    assert 105 == ledger.total(A)
+    ledger.revert([Hash(f"0x{1:064x}")])
+    ledger.post(fill("v", {A: 5}, block=2), [share("p", 1)])
+    assert 105 == ledger.total(A)
+
+
+def test_old_fills_are_final_by_blocks_not_by_their_number() -> None:
+    """Any number of fills of recent blocks can be reverted; those far behind cannot."""
+    ledger = Ledger()
+    ledger.open({A: 0})
+    for number in range(500):
+        ledger.post(fill(f"v{number}", {A: 1}, block=number // 5), [share("p", 1)])
+    ledger.post(fill("new", {A: 1}, block=REORG_BLOCKS + 1), [share("p", 1)])
+
+    assert () == ledger.revert([Hash(f"0x{0:064x}")])
+    assert 5 == len(ledger.revert([Hash(f"0x{1:064x}")]))
+    assert 496 == ledger.total(A)
+
+
+def test_who_waits_longest_is_known() -> None:
+    """Each promise is a turn; who never had one is not named, and a refusal is no turn."""
+    ledger = Ledger()
+    ledger.open({A: 10, ZERO_ADDRESS: 0})
+    assert ledger.reserve(reservation("v", A, 5), [share("p", 1), share("q", 1)])
+    assert ledger.reserve(reservation("w", A, 5), [share("p", 1)])
+    assert not ledger.reserve(reservation("x", A, 5), [share("r", 1)])
+
+    assert {"p": 2, "q": 1} == ledger.served
+
+
+def test_a_ledger_goes_on_from_its_memory() -> None:
+    """What was written down makes the same ledger again; one in use takes no other's memory."""
+    ledger = Ledger()
+    ledger.open({A: 100, ZERO_ADDRESS: 10})
+    ledger.reserve(reservation("v", A, 30, gas=4), [share("p", 1)])
+    ledger.dispatch()
+    ledger.reserve(reservation("w", A, 30), [share("q", 1)])
+    ledger.post(fill("old", {A: -7}), [share("p", 1)])
+    written = msgspec.json.encode(ledger.memory())
+
+    again = Ledger()
+    again.resume(msgspec.json.decode(written, type=LedgerMemory))
+
+    assert ledger.memory() == again.memory()
+    assert ledger.balance(A) == again.balance(A)
+    assert ("old",) == again.revert([Hash(f"0x{1:064x}")])
+    assert ("w",) == again.dispatch()
+    with pytest.raises(ConfigError, match="only a new ledger"):
+        again.resume(ledger.memory())
+
+
+def test_an_unopened_ledger_is_remembered_as_such() -> None:
+    """A run that ended before its first block leaves the opening to the next."""
+    again = Ledger()
+    again.resume(Ledger().memory())
+
+    assert not again.is_open
+    again.open({A: 1})
+    assert 1 == again.total(A)

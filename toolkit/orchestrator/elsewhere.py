@@ -47,7 +47,8 @@ class Elsewhere(msgspec.Struct, frozen=True, kw_only=True):
     """Another chain as this one must count it: its tokens by the names they have here.
 
     Amounts are in smallest units of this chain's tokens, the native one as the wrapped; `pnl_wei`
-    is all agents' gain there, in wei of this chain's native token.
+    is all agents' gain there and `capital_wei` what the accounts began with, in wei of this
+    chain's native token at the prices there.
     """
 
     chain: str
@@ -55,6 +56,7 @@ class Elsewhere(msgspec.Struct, frozen=True, kw_only=True):
     observed_at: int  # its chain's time, seconds
     state: TradingState
     pnl_wei: int
+    capital_wei: int = 0
     books: dict[str, dict[Address, int]]  # by agent: signed, what it gained there
     balances: dict[Address, int]  # what the accounts hold there
     link: Link
