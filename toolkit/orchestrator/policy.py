@@ -44,7 +44,7 @@ def checked(weights: Mapping[str, float], agents: Sequence[str]) -> dict[str, fl
     found: dict[str, float] = {}
     for agent in sorted(agents):
         weight = weights.get(agent)
-        if type(weight) not in {int, float} or not 0 <= weight <= 1:  # NaN fails this too
+        if weight is None or type(weight) not in {int, float} or not 0 <= weight <= 1:  # or NaN
             raise ConfigError(
                 f"the policy gives {agent} a weight of {weight!r}; it must be a number in 0..1"
             )
