@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn, Protocol
 
-from toolkit.cli import demo, devnet, executor, journal, replay, tx, warmup
+from toolkit.cli import ctl, demo, devnet, executor, journal, replay, tx, warmup
 from toolkit.model.errors import ConfigError, DataError, ToolkitError
 
 EXIT_FAILED = 1
@@ -33,7 +33,7 @@ class Parser(argparse.ArgumentParser):
         raise ConfigError(f"{_KEY.sub('<hidden>', message)}; see `{self.prog} --help`")
 
 
-COMMANDS: tuple[Command, ...] = (demo, devnet, executor, journal, replay, tx, warmup)
+COMMANDS: tuple[Command, ...] = (ctl, demo, devnet, executor, journal, replay, tx, warmup)
 
 
 def build_parser() -> argparse.ArgumentParser:

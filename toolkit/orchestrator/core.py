@@ -57,6 +57,7 @@ class Memory:
     breakers: BreakerMemory
     doubts: DoubtMemory
     contained: ContainmentMemory
+    ordered: tuple[Command, ...] = ()  # journalled, but no block was decided with them
 
 
 class Core:
@@ -99,6 +100,16 @@ class Core:
     def plans_underway(self) -> tuple[Plan, ...]:
         """Plans whose outcome is not known."""
         return tuple(one.planned.plan for one in self._open.values())
+
+    @property
+    def stopped(self) -> Mapping[str, str]:
+        """Agents that a person paused, and why."""
+        return self._stopped
+
+    @property
+    def quarantined(self) -> Mapping[str, str]:
+        """Agents that are not asked any more, and why."""
+        return self._quarantined
 
     def memory(self) -> Memory:
         """Return what the next run has to know."""

@@ -1,6 +1,7 @@
 """Where an earlier orchestrator ended, folded from its journal without deciding anything again."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -9,7 +10,7 @@ from toolkit.model.errors import ConfigError, JournalCorrupt
 from toolkit.orchestrator import records
 from toolkit.orchestrator.arbitration import Ruling
 from toolkit.orchestrator.core import Core, Memory
-from toolkit.orchestrator.records import AgentSetup, Planned, Quarantined, Setup
+from toolkit.orchestrator.records import AgentSetup, Command, Planned, Quarantined, Setup
 from toolkit.orchestrator.replay import RecordedAgent, decoded, remade
 from toolkit.perception.perceived import Perceived
 from toolkit.reasoning.agent import Agent
@@ -41,7 +42,8 @@ def recovered(entries: Iterable[Entry], setup: Setup, agents: Sequence[Agent]) -
     fold = Fold(at_hand)
     for entry in entries:
         fold.take(entry)
-    return fold.memory()
+    memory = fold.memory()
+    return None if memory is None else replace(memory, ordered=fold.ordered)
 
 
 class Fold:
@@ -77,6 +79,11 @@ class Fold:
         """Return what the next run has to know; None before the first set-up."""
         self._finish_block()
         return None if self._core is None else self._core.memory()
+
+    @property
+    def ordered(self) -> tuple[Command, ...]:
+        """Commands that no block was decided with yet; they stand for the next run's first."""
+        return tuple(one for one in self._news if isinstance(one, Command))
 
     def before(self, perceived: Entry) -> tuple[Core, records.Inputs]:
         """Return the state a block was decided in, and all that entered its decision.

@@ -15,7 +15,7 @@ from toolkit.orchestrator.asking import Question, Thought, ask
 from toolkit.orchestrator.block import Record
 from toolkit.orchestrator.core import Core
 from toolkit.orchestrator.policy import Policy
-from toolkit.orchestrator.records import AgentSetup, Quarantined, Setup
+from toolkit.orchestrator.records import AgentSetup, Command, Quarantined, Setup
 from toolkit.reasoning.agent import Agent, View
 from toolkit.reasoning.arbitrage import CyclicArbitrage
 from toolkit.reasoning.momentum import Momentum
@@ -167,7 +167,8 @@ class _Replayer:
         if self._core is not None:
             core.resume(self._core.memory())
         self._core = core
-        self._inputs = []
+        # What a person ordered before a process died binds the next one.
+        self._inputs = [one for one in self._inputs if isinstance(one, Command)]
 
     def _agent(self, setup: AgentSetup) -> Agent:
         if setup.name in self._given:

@@ -1,7 +1,10 @@
 """The orchestrator at work: perceive, decide, make durable, send, and learn what came of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
@@ -13,13 +16,14 @@ from toolkit.execution.planner import FlashSource, PlanLimits, TipPolicy
 from toolkit.journal.log import Journal
 from toolkit.logs import log_of
 from toolkit.model.chain import Address, HeadChange, Mode
-from toolkit.model.decision import Fill
+from toolkit.model.decision import Fill, Plan
 from toolkit.model.errors import ConfigError
 from toolkit.model.market import FundingKind, PoolKind
 from toolkit.orchestrator import records
 from toolkit.orchestrator.asking import Host
 from toolkit.orchestrator.block import Decision
 from toolkit.orchestrator.containment import Dependence
+from toolkit.orchestrator.control import Status, Withdrawn, listening, status_of
 from toolkit.orchestrator.core import Core
 from toolkit.orchestrator.doubts import FactRule
 from toolkit.orchestrator.hazards import BreakerLimits
@@ -28,10 +32,19 @@ from toolkit.orchestrator.ledger import LedgerState
 from toolkit.orchestrator.limits import Limits
 from toolkit.orchestrator.mainnet import MAINNET, POOLS
 from toolkit.orchestrator.market import Market
+from toolkit.orchestrator.orders import Orders
 from toolkit.orchestrator.outbox import Gateway, GatewayOutbox, NoOutbox, Outbox
 from toolkit.orchestrator.pauses import Pause
 from toolkit.orchestrator.policy import Policy
-from toolkit.orchestrator.records import AgentSetup, BlockReport, Command, Inputs, Lost, Setup
+from toolkit.orchestrator.records import (
+    AgentSetup,
+    BlockReport,
+    Command,
+    Inputs,
+    Lost,
+    Setup,
+    Vitals,
+)
 from toolkit.orchestrator.recovery import KINDS, recovered
 from toolkit.orchestrator.roster import roster
 from toolkit.perception.observer import Observer
@@ -101,6 +114,9 @@ class Orchestrator:
         hosting: where agents run, by name: inline unless told. Decisions are the same everywhere.
         budgets: what an agent may use for one answer, by name.
         dependences: who relies on whom, and what it does when that one fails.
+        clock: seconds since 1970, to hold heads against; the system's on a real chain. None
+            elsewhere: the time of a development node is its own.
+        control: where `toolkit ctl` finds this orchestrator; nowhere unless given.
 
     Raises:
         ConfigError: from the constructor, for anything above that cannot be.
@@ -129,6 +145,8 @@ class Orchestrator:
         hosting: Mapping[str, Hosting] | None = None,
         budgets: Mapping[str, Budget] | None = None,
         dependences: Sequence[Dependence] = (),
+        clock: Callable[[], float] | None = None,
+        control: Path | None = None,
     ) -> None:
         agents = roster(agents)
         if lenders is None:
@@ -161,7 +179,11 @@ class Orchestrator:
         self._core = Core(self.setup, agents, policy=policy)
         self._sequence: dict[str, int] = {}
         self._known: list[Fill] = []  # outcomes not yet journalled
-        self._ordered: list[Command] = []
+        self._orders = Orders(self._core, session.journal.append)
+        self._clock = clock or _chain_clock(session)
+        self._control = control
+        self._doors = AsyncExitStack()
+        self._last: BlockReport | None = None
         self._host: Host = Hosts(agents, market=market, hosting=hosting, budgets=budgets)
         self._started = False
 
@@ -177,6 +199,7 @@ class Orchestrator:
         trace: TracebackType | None,
     ) -> None:
         """Make everything decided so far durable; the session closes the journal."""
+        await self._doors.aclose()
         await self._host.stop()
         await self._session.journal.commit()
 
@@ -199,18 +222,82 @@ class Orchestrator:
         if earlier is not None:
             self._core.resume(earlier)
             self._outbox.resume(self._core.plans_underway)
+            self._orders.again(earlier.ordered)
         await self._host.start()
         self._started = True
         self._session.journal.append(records.SETUP, self.setup)
+        self._orders.reopen()
         await self._session.journal.commit()
+        if self._control is not None:
+            await self._doors.enter_async_context(listening(self._control, self))
 
     def halt(self, why: str) -> None:
         """Send nothing more: every intent from the next step on is vetoed, with this reason.
 
-        Plans on their way are still settled. Journalled with the next step, so a replay halts
-        at the same place.
+        What is decided and not sent yet is kept back; plans on their way are still settled. Holds
+        until `reset("halt")`, also over a restart. As every command it is journalled at once,
+        durable with the next commit (`order` waits for it), and a replay halts at the same place.
         """
-        self._ordered.append(Command(verb="halt", why=why))
+        self._orders.give(Command(verb="halt", why=why))
+
+    def pause(self, agent: str, why: str = "") -> None:
+        """Veto what an agent wants from the next step on, until `resume`.
+
+        Raises:
+            ConfigError: no such agent, or it is paused by a person already.
+        """
+        self._orders.give(Command(verb="pause", target=agent, why=why or "paused by a person"))
+
+    def resume(self, agent: str) -> None:
+        """Take a `pause` back.
+
+        Raises:
+            ConfigError: no such agent, or no person paused it.
+        """
+        self._orders.give(Command(verb="resume", target=agent))
+
+    def reset(self, breaker: str) -> None:
+        """Close a breaker by its name ("all": every one), from the next step on.
+
+        It measures from there on, and opens again where its evidence lasts.
+
+        Raises:
+            ConfigError: no such breaker, or it is not open.
+        """
+        self._orders.give(Command(verb="reset", target=breaker))
+
+    async def order(self, command: Command) -> None:
+        """Take a command as the methods above do, and wait until it is durable.
+
+        Raises:
+            ConfigError: as they do.
+            JournalUnavailable: it could not be written.
+        """
+        self._orders.give(command)
+        await self._session.journal.commit()
+
+    def status(self) -> Status:
+        """Tell what may be done, by whom, and why not, as of the last block."""
+        return status_of(
+            self._core,
+            mode=self._session.mode.value,
+            waiting=self._orders.waiting,
+            report=self._last,
+        )
+
+    async def withdraw(self) -> Withdrawn:
+        """Ask that the session's open requests not happen, and count what may happen all the same.
+
+        A plan on its way is a bundle for one block: it lands there or never.
+        """
+        requests = 0
+        if isinstance(self._session, ChainSession):
+            scheduler = self._session.scheduler
+            for lane in scheduler.statistics().lanes:
+                for name in tuple(scheduler.runner(lane.sender).state.jobs):
+                    await scheduler.cancel_request(name, lane.sender)
+                    requests += 1
+        return Withdrawn(requests=requests, at_large=self.status().underway)
 
     async def step(self, change: HeadChange) -> BlockReport:
         """Settle, perceive, decide, make durable, send; one call per change of heads.
@@ -224,20 +311,30 @@ class Orchestrator:
         # Kept until they are journalled: an outcome is told once, even if the look then fails.
         self._known.extend(await self._outbox.settle(change))
         seen = await self._perception.observe(change)
-        inputs = Inputs(seen=seen, fills=tuple(self._known), commands=tuple(self._ordered))
-        self._known, self._ordered = [], []
+        inputs = Inputs(
+            seen=seen,
+            fills=tuple(self._known),
+            commands=self._orders.take(),
+            vitals=self._vitals(seen),
+        )
+        self._known = []
         thoughts = await self._host.ask(self._core.begin(inputs))
         lost = tuple(
             Lost(agent=name, why=one.lost) for name, one in sorted(thoughts.items()) if one.lost
         )
         decision = self._core.decide(thoughts)
         self._write(msgspec.structs.replace(inputs, lost=lost), decision)
+        self._orders.reopen()
+        self._last = decision.report
         await self._session.journal.commit()
         self._tell(decision)
         for name in decision.quarantined:
             await self._host.dismiss(name)
         for group in decision.sendings:
-            self._known.extend(await self._outbox.submit(group, seen.fee))
+            if self._orders.halts:
+                self._known.extend(_kept_back(plan) for plan in group)
+            else:
+                self._known.extend(await self._outbox.submit(group, seen.fee))
         return decision.report
 
     async def events(self) -> AsyncIterator[BlockReport]:
@@ -252,6 +349,11 @@ class Orchestrator:
     def ledger(self) -> LedgerState:
         """Return a copy of the ledger."""
         return self._core.ledger.state()
+
+    def _vitals(self, seen: Perceived) -> Vitals:
+        if self._clock is None:
+            return Vitals()
+        return Vitals(clock_skew_s=seen.head.timestamp - int(self._clock()))
 
     def _tell(self, decision: Decision) -> None:
         report = decision.report
@@ -270,7 +372,8 @@ class Orchestrator:
         """Journal a block: what came in first, then what it led to, each with its cause."""
         journal = self._session.journal
         known = {key: seq for key, seq in self._sequence.items() if key.startswith("plan/")}
-        for kind, data in records.written(inputs):
+        unwritten = msgspec.structs.replace(inputs, commands=())  # written when they were given
+        for kind, data in records.written(unwritten):
             if isinstance(data, Fill):
                 cause = known.pop(f"plan/{data.verdict_id}", None)
                 known[f"fill/{data.verdict_id}"] = journal.append(kind, data, cause=cause)
@@ -282,6 +385,23 @@ class Orchestrator:
             if record.label:
                 known[record.label] = seq
         self._sequence = known
+
+
+def _kept_back(plan: Plan) -> Fill:
+    return Fill(
+        verdict_id=plan.verdict_id,
+        agents=plan.agents,
+        landed=False,
+        block_number=plan.target_block,
+        predicted_out=plan.minimum_profit,
+        missed="not sent: halted by a person before it was",
+    )
+
+
+def _chain_clock(session: Session) -> Callable[[], float] | None:
+    """The system's clock where heads come from a real chain, whose time it shares."""
+    real = isinstance(session, ChainSession) and session.mode in {Mode.DRY, Mode.LIVE}
+    return time.time if real else None
 
 
 def _on_chain(session: Session) -> ChainSession:
