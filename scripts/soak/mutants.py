@@ -8,7 +8,7 @@ SIMULATION = "simulation"
 class Mutant(NamedTuple):
     """One guard taken out: `guard` is in `file` (under toolkit/) once, `instead` stands for it.
 
-    `detector` is what must notice: the seeded schedules, or a file of tests.
+    `detector` is what must notice: the seeded schedules of `worlds` in turn, or a file of tests.
     """
 
     name: str
@@ -16,6 +16,7 @@ class Mutant(NamedTuple):
     guard: str
     instead: str
     detector: str = SIMULATION
+    worlds: tuple[str, ...] = ("chaotic",)
 
 
 LANE = "tx/lane.py"
@@ -65,7 +66,7 @@ MUTANTS: tuple[Mutant, ...] = (
         LANE,
         "        if job.cancelling:\n            return  # no resurrection\n",
         "",
-        "tests/tx/test_lane_replacement.py",
+        worlds=("hasty",),
     ),
     Mutant(
         "a deadline ends a request",
@@ -120,7 +121,7 @@ MUTANTS: tuple[Mutant, ...] = (
         STATE,
         "return leased + sum(job.held_wei for job in held)",
         "return sum(job.held_wei for job in held)",
-        "tests/tx/test_lane_guards.py",
+        worlds=("poor",),
     ),
     Mutant(
         "a delegated account has one transaction in flight",
@@ -210,8 +211,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "gaps are filled",
         SIGNING,
-        "    if top - state.nonce < len(exposed):\n        return  # nothing is missing\n",
-        "    return\n",
+        "    if top - state.nonce < len(exposed):\n",
+        "    if True:\n",
     ),
     Mutant(
         "what pools forgot is sent again",
@@ -236,7 +237,7 @@ MUTANTS: tuple[Mutant, ...] = (
         SIGNING,
         " or (last.cancels and last.refused))",
         ")",
-        "tests/tx/test_lane_stuck.py",
+        worlds=("stubborn",),
     ),
     Mutant(
         "what an author asked to hurry is bid higher",
@@ -255,7 +256,7 @@ MUTANTS: tuple[Mutant, ...] = (
         SPENT,
         "reorged = event.reorged or fallen >= FALLEN_PATIENCE_HEADS",
         "reorged = event.reorged or fallen >= 1",
-        "tests/tx/test_lane_spent.py",
+        worlds=("lagging",),
     ),
     Mutant(
         "a reorg gives nonces back",
@@ -358,21 +359,21 @@ MUTANTS: tuple[Mutant, ...] = (
         RUNNER,
         "for (_, name), send in waiting.items():",
         "for (_, name), send in ():",
-        "tests/tx/test_scheduler.py",
+        worlds=("impatient",),
     ),
     Mutant(
         "what a head leaves behind that is cut off is waited for no longer",
         RUNNER,
         "        except BaseException:\n            self.abandon(sends)\n",
         "        except BaseException:\n",
-        "tests/tx/test_runner.py",
+        worlds=("impatient",),
     ),
     Mutant(
         "a hand-over that breaks off is waited for no longer",
         RUNNER,
         "            if waiting:\n                self._answer(",
         "            if False:\n                self._answer(",
-        "tests/tx/test_runner.py",
+        worlds=("impatient",),
     ),
     Mutant(
         "a lane decides one thing at a time",
@@ -403,7 +404,7 @@ MUTANTS: tuple[Mutant, ...] = (
         OBSERVER,
         "nonce = await _believed(node, state, head, look.nonce) if reorged else look.nonce",
         "nonce = look.nonce",
-        "tests/tx/test_observer.py",
+        worlds=("lagging",),
     ),
     Mutant(
         "whoever spent a nonce is asked for",

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from scripts.soak.mutants import SIMULATION, Mutant
 from scripts.soak.mutants_tested import TESTED
 from scripts.soak.record import Part, Progress, Run
 from toolkit.model.errors import DataError
+from toolkit.testing.worlds import WORLDS
 
 MUTANTS = (*SIMULATED, *TESTED)
 SCHEDULES = 200
@@ -31,11 +32,11 @@ TIMEOUT_S = 300.0
 PROGRAM = f"""
 import gc, json, sys
 gc.disable()
-from toolkit.testing.simulation import chaotic_world, run_one
-first = int(sys.argv[1])
+from toolkit.testing.worlds import WORLDS
+first, lives = int(sys.argv[1]), [WORLDS[name] for name in sys.argv[2:]]
 for number, seed in enumerate(range(first, first + {SCHEDULES}), start=1):
     try:
-        run_one(chaotic_world, seed)
+        lives[seed % len(lives)](seed)
     except BaseException as error:  # safe because the parent is told: any death is a notice
         why = str(error).splitlines() or [""]
         print(json.dumps([number, f"{{type(error).__name__}}: {{why[0]}}"]))
@@ -86,15 +87,15 @@ def without(mutant: Mutant | None) -> Iterator[Path]:
         yield Path(name)
 
 
-def caught_after(mutant: Mutant | None, seed: int) -> tuple[int, str]:
-    """How many schedules it took to notice, and what was noticed; 0 if nothing was.
+def caught_after(mutant: Mutant | None, seed: int, worlds: Sequence[str]) -> tuple[int, str]:
+    """How many schedules of these worlds it took to notice, and what was noticed; 0 if nothing was.
 
     Raises:
         DataError: the guard's text is not there exactly once.
         RuntimeError: the process died without an answer.
     """
     with without(mutant) as folder:
-        done = _run(folder, "-c", PROGRAM, str(seed))
+        done = _run(folder, "-c", PROGRAM, str(seed), *worlds)
     if done is None:
         return 1, "it never ends"
     if done.returncode != 0 or not done.stdout:
@@ -144,8 +145,10 @@ def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str] | No
 
 def _whole(progress: Progress) -> tuple[str, ...]:
     """What is wrong with the package as it is: then no mutant says anything."""
-    number, why = caught_after(None, progress.run.seed)
-    wrong = [f"the package as it is: {why} (schedule {number})"] if number else []
+    wrong = []
+    for world in WORLDS:
+        number, why = caught_after(None, progress.run.seed, [world])
+        wrong += [f"the package as it is: {world}: {why} (schedule {number})"] if number else []
     if failed := failing(None, tuple(sorted({one.detector for one in MUTANTS} - {SIMULATION}))):
         wrong.append(f"the package as it is: {failed}")
     return tuple(wrong)
@@ -153,7 +156,7 @@ def _whole(progress: Progress) -> tuple[str, ...]:
 
 def _lacking(progress: Progress, mutant: Mutant) -> tuple[str, ...]:
     if mutant.detector == SIMULATION:
-        number, why = caught_after(mutant, progress.run.seed)
+        number, why = caught_after(mutant, progress.run.seed, mutant.worlds)
         told = f"after {number}: {why}" if number else ""
         progress.most("schedules", number)
         progress.add({"noticed by schedules": bool(number)})

@@ -39,7 +39,7 @@ def test_a_state_survives_being_written_down() -> None:
     """Every field, integers beyond 64 bits and keyed dictionaries included."""
     bench = _eventful()
     plain = {"settled_nonce", "delegated", "halted", "bundled_nonce", "bundled_block", "fallen"}
-    plain.add("first_lives")
+    plain |= {"first_lives", "fill_floor"}
     empty = [name for name in LaneState.__struct_fields__ if not getattr(bench.state, name)]
     text = msgspec.json.encode(bench.state)
 

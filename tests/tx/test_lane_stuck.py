@@ -154,6 +154,30 @@ def test_a_cancellation_that_everybody_refuses_is_followed_by_another(bench: Ben
     assert (3, True) == (bench.tries("a"), bench.cancelling("a"))
 
 
+def test_a_gap_whose_filling_is_refused_is_filled_by_other_bytes() -> None:
+    """In a market that stands still the same bytes would be refused for ever."""
+    bench = Bench()
+    for name in ("a", "b"):
+        bench.accept(name)
+    bench.answer("b")
+    _refuse(bench)
+    bench.observe(11)
+    caps = []
+    for block in (12, 13):
+        filler = next(name for name in bench.flying() if name.startswith("fill"))
+        caps.append(bench.bid(filler).max_fee_per_gas)
+        bench.answer(filler, Exposure.NONE, Recovery.FAIL)
+        bench.observe(block)
+    filler = next(name for name in bench.flying() if name.startswith("fill"))
+    caps.append(bench.bid(filler).max_fee_per_gas)
+    bench.answer(filler)
+    mined = (bench.mined(filler, 14), bench.mined("b", 14))
+    bench.observe(14, nonce=2, receipts=mined)
+
+    assert caps == sorted(set(caps))
+    assert bench.state.fill_floor is None
+
+
 # Unwanted, and too dear to outbid.
 
 

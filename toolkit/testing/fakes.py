@@ -24,6 +24,8 @@ from toolkit.model.errors import (
     CallReverted,
     ConfigError,
     InsufficientFunds,
+    JournalUnavailable,
+    LeaseLost,
     NodeTimeout,
     NodeUnavailable,
     NonceTooLow,
@@ -73,8 +75,12 @@ class InlineJournal(Journal):
         if self.cut:
             return
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._write(batch)
-        written.set_result(None)
+        try:
+            self._write(batch)
+        except (JournalUnavailable, LeaseLost) as error:
+            written.set_exception(error)
+        else:
+            written.set_result(None)
         self._written(batch, written)
 
 

@@ -17,6 +17,9 @@ from contextlib import suppress
 from itertools import count
 from typing import NamedTuple
 
+import msgspec
+
+from toolkit.chain.signer import Signer
 from toolkit.journal.log import Entry
 from toolkit.journal.memory import MemoryBackend
 from toolkit.model.bundle import Landed
@@ -48,6 +51,7 @@ from toolkit.testing.fakes import (
 )
 from toolkit.testing.faults import CHAOS
 from toolkit.testing.truth import Story
+from toolkit.tx.events import Accepted
 from toolkit.tx.handle import BundleLease, Sent
 from toolkit.tx.recovery import Fold, checkpoint, end_of, recover
 from toolkit.tx.scheduler import SchedulerConfig, TransactionScheduler
@@ -139,20 +143,34 @@ class Schedule:
     steps = 40
     """Actions before the faults stop."""
 
+    config = CONFIG
+    """The bounds of its scheduler."""
+
+    deep = 0.12
+    """How likely a reorg is deeper than what was final."""
+
     def __init__(self, world: Callable[[random.Random], World], seed: int) -> None:
         self.rng = random.Random(seed)  # noqa: S311 - a schedule is drawn, not a secret
         self.world = world(self.rng)
-        self.backend = _Durable()
-        self.public = _Checked(self.world, self.backend)
-        self.relay = _Checked(self.world, self.backend, "relay", Exposure.PRIVATE)
+        self.backend = Durable()
+        self.public = self.place("public", Exposure.PUBLIC)
+        self.relay = self.place("relay", Exposure.PRIVATE)
         self.sent: dict[str, Sent] = {}
         self.coverage = Coverage()
         self.seen = self.world.tip
         self._disturbed = 0
         self._undone = False  # whether a reorg took back what was final
         self._unheard: tuple[Head, ...] = ()  # reverted, and not told to the scheduler yet
-        self._asked: dict[str, _Ask] = {}
+        self._asked: dict[str, Ask] = {}
         self._serial = count()
+
+    def place(self, name: str, exposure: Exposure) -> Mempool:
+        """Where its transactions go."""
+        return Checked(self.world, self.backend, name, exposure)
+
+    def signer(self) -> Signer:
+        """Who signs for its account."""
+        return SlowSigner(self.world)
 
     async def run(self) -> None:
         """Live it, and check what came of it.
@@ -192,12 +210,12 @@ class Schedule:
         self.journal = InlineJournal(self.backend)
         self.scheduler = TransactionScheduler(
             self.world,
-            signers=[SlowSigner(self.world)],
+            signers=[self.signer()],
             journal=self.journal,
             oracle=self.world,
             chain_id=1,
             mode=Mode.DEV,
-            config=CONFIG,
+            config=self.config,
             public=self.public,
             destinations=[self.relay],
         )
@@ -251,9 +269,15 @@ class Schedule:
         await asyncio.gather(*(self._send_one() for _ in range(together)))
 
     async def _send_one(self) -> None:
+        ask = self.wish()
+        self._asked[ask.key] = ask
+        await self._ask(ask)
+
+    def wish(self) -> "Ask":
+        """What an author asks for next."""
         data = self.rng.choice(["0x", "0x", "0x01", REVERTING])
         reverts_late = data == REVERTING and self.rng.random() < 0.5  # noqa: PLR2004 - a coin
-        ask = _Ask(
+        return Ask(
             request=TransactionRequest(
                 to=FRIEND,
                 value=self.rng.randrange(ETHER),
@@ -270,10 +294,8 @@ class Schedule:
             on_external_spend=self.rng.choice(list(ExternalSpend)),
             key=f"key-{next(self._serial)}",
         )
-        self._asked[ask.key] = ask
-        await self._ask(ask)
 
-    async def _ask(self, ask: "_Ask") -> Sent | None:
+    async def _ask(self, ask: "Ask") -> Sent | None:
         try:
             sent = await self.scheduler.send(
                 ask.request,
@@ -299,7 +321,7 @@ class Schedule:
             return sent
         return None
 
-    def _refused(self, ask: "_Ask", why: str) -> None:
+    def _refused(self, ask: "Ask", why: str) -> None:
         assert ask.key not in self.sent, f"{ask.key} was accepted and is refused: {why}"
         self.coverage.ends[f"refused: {why}"] += 1
         self._asked.pop(ask.key, None)
@@ -336,7 +358,7 @@ class Schedule:
     async def _reorg(self) -> None:
         """Mostly shallow; now and then deeper than what was final."""
         await self._follow()
-        deep = self.rng.random() < 0.12  # noqa: PLR2004 - now and then
+        deep = self.rng.random() < self.deep
         depth = CONFIG.finality_blocks + 2 if deep else self.rng.randint(1, 3)
         change = self.world.reorg(depth, strangers=True)
         self._undone |= len(change.reverted) >= CONFIG.finality_blocks
@@ -495,14 +517,22 @@ class Schedule:
         assert not folded.in_flight(), "a nonce is held for ever"
         assert not folded.leases, "a lease is held for ever"
         assert not [nonce for nonce in self.world.pool if nonce > self.world.spent], "gap"
-        story.halted |= self._undone
+        self.check_story(story)
+        story.halted |= self.excused()
         story.check(self.world.mined(), self.world.foreign, self.world.reverted())
         self.coverage.faults.update(self.world.struck)
         struck = self.world.faults_struck() + self._disturbed
         self.coverage.close(most_in_flight=story.most_in_flight, faults=struck)
 
+    def excused(self) -> bool:
+        """Whether what happened excuses a request that is mined at both of its nonces."""
+        return self._undone
 
-class _Ask(NamedTuple):
+    def check_story(self, story: Story) -> None:
+        """What else must be true of the lane's journal in this kind of life."""
+
+
+class Ask(NamedTuple):
     """One call of `send`, to be made again after a crash."""
 
     request: TransactionRequest
@@ -516,27 +546,31 @@ class _Ask(NamedTuple):
     key: str
 
 
-class _Durable(MemoryBackend):
+class Durable(MemoryBackend):
     """Knows which bytes are durable: nothing else may leave the process."""
 
     def __init__(self) -> None:
         super().__init__()
         self.text = bytearray()
+        self.accepted: set[str] = set()
 
     def write(self, entries: Sequence[Entry]) -> None:
+        """Keep them, and which bytes and requests they are about."""
         super().write(entries)
         for entry in entries:
             if entry.kind == "tx.prepared":
                 self.text += entry.data
+            elif entry.kind == "tx.request":
+                self.accepted.add(msgspec.json.decode(entry.data, type=Accepted).request_id)
 
 
-class _Checked(Mempool):
+class Checked(Mempool):
     """A mempool that takes only what was durable before it came."""
 
     def __init__(
         self,
         world: World,
-        backend: _Durable,
+        backend: Durable,
         name: str = "public",
         exposure: Exposure = Exposure.PUBLIC,
     ) -> None:
@@ -544,5 +578,6 @@ class _Checked(Mempool):
         self._backend = backend
 
     async def send(self, attempt: Attempt, *, target_block: int) -> None:
+        """Take the attempt, if it was durable before."""
         assert attempt.signed.hash.encode() in self._backend.text, "sent before it was durable"
         await super().send(attempt, target_block=target_block)

@@ -34,6 +34,7 @@ from toolkit.tx.events import (
     REOPENED,
     Accepted,
     Answered,
+    CancelAsked,
     Effect,
     Ended,
     Event,
@@ -54,6 +55,7 @@ from toolkit.tx.events import (
 from toolkit.tx.fees import CANCEL_GAS
 from toolkit.tx.job import Job, payload
 from toolkit.tx.lane import SPENT_PATIENCE_BLOCKS, LaneState, open_lane, step
+from toolkit.tx.lane_spent import FALLEN_PATIENCE_HEADS
 
 Entered = Event | Ended | Failed | Reopened
 
@@ -72,6 +74,8 @@ class Told(msgspec.Struct, kw_only=True):
     end: Outcome | None = None
     end_seq: int | None = None  # of the newest end; None while it has none
     wanted: list[tuple[str | None, int, str]] = []  # every payload that was ever asked for
+    given_up: bool = False  # told that its nonce is spent, and nobody could say by what
+    own_wish: bool = False  # cancelled by its author before anything else gave it up
 
 
 class Story:
@@ -91,6 +95,11 @@ class Story:
         self.confirmed: set[str] = set()  # requests that were told to be, at some time
         self.revived: set[str] = set()  # mined at a nonce that had been given up as final
         self._coverage = coverage
+        self._count = 0  # the account's highest, as heard since a reorg
+        self.final: set[Hash] = set()  # transactions that were heard of, and final, before a reorg
+        self._heard: dict[Hash, int] = {}  # block of those that were named since the last one
+        self._fallen = 0  # heads in a row that said less
+        self._spent: dict[str, int] = {}  # head at which a request's nonce was first spent
         self._fillers: dict[str, list[tuple[int, Prepared]]] = {}
         self._ends: dict[str, int] = {}
         for entry, event in _told(journal, lane):
@@ -117,9 +126,9 @@ class Story:
             self._check_observed(entry.seq, before, event)
         if isinstance(event, ReplaceAsked):
             self._check_replaced(entry.seq, before, event, effects)
-        self._count(before, event, [type(effect).__name__ for effect in effects])
+        self._tally(before, event, [type(effect).__name__ for effect in effects])
 
-    def _count(self, before: LaneState, event: Event, effects: list[str]) -> None:
+    def _tally(self, before: LaneState, event: Event, effects: list[str]) -> None:
         assert self.state is not None
         kind = type(event).__name__
         self._coverage.stepped(kind, "", "", effects or ["nothing"])
@@ -154,10 +163,42 @@ class Story:
             case LeaseSettled(landed=True) if event.lease_id in before.leases:
                 signed = before.leases[event.lease_id].signed
                 self._bundled |= {tx.unsigned.nonce for tx in signed}
-            case Observed(reorged=True):
-                self._bundled = set()
+            case CancelAsked():
+                self._note_wish(before, event)
+            case Observed():
+                self._note_counts(before, event)
             case _:
                 pass
+
+    def _note_wish(self, before: LaneState, event: CancelAsked) -> None:
+        job, told = before.jobs.get(event.request_id), self.requests.get(event.request_id)
+        if job is not None and told is not None and not job.cancelling and not job.reason:
+            told.own_wish = True
+
+    def _note_counts(self, before: LaneState, event: Observed) -> None:
+        """What was heard of the account's count, which only a reorg or persistence lowers."""
+        self._fallen = self._fallen + 1 if event.nonce < self._count else 0
+        if event.reorged:
+            self._bundled = set()
+            self._spent = {}
+        if event.reorged or self._fallen >= FALLEN_PATIENCE_HEADS:
+            self._count = self._fallen = 0
+        self._count = max(self._count, event.nonce)
+        if event.reorged:
+            deep = before.block - before.limits.finality_blocks + 1
+            self.final |= {tx for tx, block in self._heard.items() if block <= deep}
+            self._heard = {}
+        self._heard |= {one.tx_hash: one.block_number for one in event.receipts}
+        self._heard |= {one.by: one.block_number for one in event.spenders}
+        for job in _in_flight(before):
+            if job.nonce is not None and job.nonce < self._count:
+                self._spent.setdefault(job.request_id, event.block)
+
+    def _final(self, name: str) -> bool:
+        """Whether the spend of a request's nonce is as old as what is final."""
+        assert self.state is not None
+        since = self._spent.get(name, self.state.block)
+        return self.state.block - since + 1 >= self.state.limits.finality_blocks
 
     def _attempts(self, name: str) -> list[tuple[int, Prepared]]:
         if name in self.requests:
@@ -173,8 +214,13 @@ class Story:
             told.end, told.end_seq = None, None
         elif told is not None:
             told.end, told.end_seq = outcome, seq
+            told.given_up |= isinstance(outcome, Replaced) and outcome.by is None
             if isinstance(outcome, Confirmed):
                 self.confirmed.add(event.request_id)
+            reason = outcome.reason if isinstance(outcome, Cancelled) else ""
+            assert not (told.own_wish and reason), (
+                f"{event.request_id}: its author's wish, {reason}"
+            )
 
     # Rules of single events.
 
@@ -206,8 +252,13 @@ class Story:
         assert unsigned.nonce not in held, wrong
         # Nonces are given out together: one whose signature failed is free until the next event.
         assert unsigned.nonce == lowest or (self._unsigned and unsigned.nonce > lowest), wrong
+        assert unsigned.nonce >= self._count, f"entry {seq}: {unsigned.nonce} was heard to be spent"
         if event.request_id.startswith(FILLER):
             return
+        told, job = self.requests[event.request_id], before.jobs[event.request_id]
+        assert not told.given_up, f"entry {seq}: {event.request_id} goes on behind its end"
+        late = job.deadline_block is not None and job.deadline_block <= before.block
+        assert not late, f"entry {seq}: {event.request_id} is late"
         flying, room = (
             len(_in_flight(before)),
             1 if before.delegated else before.limits.max_in_flight,
@@ -240,16 +291,28 @@ class Story:
                     dear = again * CANCEL_GAS > self.state.limits.max_cost_wei
                     wanted = effect.cancels or not job.cancelling or dear
                     assert wanted, f"entry {seq}: sends what is unwanted"
+                    self._check_out(seq, before, effect)
                 case Finish(outcome=Replaced(by=None)):
                     job = before.jobs[effect.request_id]
                     patient = job.unexplained >= SPENT_PATIENCE_BLOCKS
                     assert patient, f"entry {seq}: gives up on {job.request_id} at once"
+                    wished = self.state.jobs.get(effect.request_id, job).undecided
+                    hasty = wished and not self._final(job.request_id)
+                    assert not hasty, f"entry {seq}: {job.request_id} may yet be named"
                 case Reopen():
                     job, now = before.jobs[effect.request_id], before.block
                     block = before.landed.get(effect.request_id, now)
                     final = now - block + 1 >= before.limits.finality_blocks
                     halts = self.state.halted or not final or job.lost
                     assert halts, f"entry {seq}: the end of {job.request_id} was final"
+
+    def _check_out(self, seq: int, before: LaneState, effect: Send) -> None:
+        """Of what nobody wants any more, only what is out already is sent again."""
+        job = before.jobs.get(effect.request_id)
+        if job is None or not job.cancelling or effect.cancels:
+            return
+        out = any(one.exposed for one in job.tries if one.signed.hash == effect.signed.hash)
+        assert out, f"entry {seq}: the unwanted {effect.signed.hash} was never out"
 
     def _check_means(self, seq: int, before: LaneState, name: str) -> None:
         """Nothing new is begun while something in flight was refused for want of means."""
@@ -324,7 +387,9 @@ class Story:
         named = [one for one in event.spenders if one.nonce == was.nonce]
         spender = named[0] if named else was.foreign
         if spender is None and was.lost and not was.exposed:
-            return  # nobody has it, whoever spent its nonce
+            # Nobody has it, whoever spent its nonce.
+            assert self._final(was.request_id), f"entry {seq}: {was.request_id}'s may come back"
+            return
         assert spender is not None, f"entry {seq}: {was.request_id} gave its nonce up"
         assert was.on_external_spend is ExternalSpend.REQUEUE, f"entry {seq}: nobody wished for it"
         depth = self.state.block - spender.block_number + 1

@@ -36,6 +36,7 @@ from toolkit.tx.events import (
 from toolkit.tx.job import Job, Try, unsent_outcome
 from toolkit.tx.lane_signing import (
     FILLER,
+    above,
     act,
     cancel,
     fill_window,
@@ -225,6 +226,8 @@ def _answered(draft: Draft, event: Answered) -> None:
 
 def _refused_for_good(draft: Draft, job: Job, attempt: Try, message: str) -> None:
     if not job.exposed:
+        if job.request_id.startswith(FILLER):
+            draft.update(fill_floor=above(attempt.signed.unsigned, draft.state.block))
         draft.drop(job)
         draft.effects.append(Fail(request_id=job.request_id, message=message))
     elif not attempt.cancels and (attempt.refused or not attempt.exposed):

@@ -9,7 +9,14 @@ from itertools import islice, takewhile
 
 import msgspec
 
-from toolkit.model.tx import Exposure, FeeQuote, TransactionRequest, UnsignedTransaction, Urgency
+from toolkit.model.tx import (
+    Exposure,
+    FeeQuote,
+    TransactionRequest,
+    UnsignedTransaction,
+    Urgency,
+    bumped,
+)
 from toolkit.tx import fees
 from toolkit.tx.delegation import delegating, granted
 from toolkit.tx.events import Send, Sign
@@ -218,6 +225,8 @@ def _fill_gaps(draft: Draft) -> None:
     exposed = {job.nonce or 0: job for job in state.in_flight() if job.exposed}
     top = max(exposed, default=0)
     if top - state.nonce < len(exposed):
+        if state.fill_floor is not None:
+            draft.update(fill_floor=None)
         return  # nothing is missing
     given = {effect.unsigned.nonce for effect in draft.signing.values()}
     missing = (nonce for nonce in state.free_nonces() if nonce not in given)
@@ -236,6 +245,7 @@ def _fill(draft: Draft, nonce: int, places: tuple[str, ...]) -> bool:
         urgency=Urgency.NEXT_BLOCK,
         destinations=places,
         order=serial,
+        floor=state.fill_floor,
     )
     unsigned = first_bid(state, filler, nonce)
     if unsigned is None or not _affordable(draft, unsigned):
@@ -245,6 +255,16 @@ def _fill(draft: Draft, nonce: int, places: tuple[str, ...]) -> bool:
     draft.park(filler)
     draft.sign(Sign(request_id=filler.request_id, unsigned=unsigned))
     return True
+
+
+def above(refused: UnsignedTransaction, block: int) -> FeeQuote:
+    """What an empty transfer bids that follows a refused one: the same bytes would be refused."""
+    return FeeQuote(
+        max_fee_per_gas=bumped(refused.fee_cap),
+        max_priority_fee_per_gas=bumped(refused.max_priority_fee_per_gas),
+        base_fee_per_gas=0,
+        for_block=block,
+    )
 
 
 def _places(jobs: Iterable[Job]) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ def follow(draft: Draft, event: Observed) -> None:
             changed = draft.put(
                 job, mined=mined, foreign=None, lost=False, unexplained=0, refusal=""
             )
-            draft.land(changed, mined.block_number)
+            draft.land(_recognised(draft, changed), mined.block_number)
     if before.slots or before.due or reorged:
         _explain(draft, spenders)
         report(draft)
@@ -98,12 +98,15 @@ def _return_unspent(draft: Draft, *, seen_block: int) -> None:
         if job.nonce is not None and job.nonce >= nonce:
             _require_not_final(draft, job, seen_block)
             _reopen(draft, job)
-            _return(draft, job, reported="")
+            _return(draft, msgspec.structs.replace(job, final=""), reported="")
     unspent = [name for held, name in draft.state.slots.items() if held >= nonce]
     for job in map(draft.state.jobs.__getitem__, unspent):
+        if job.final:
+            draft.halt(_undone(job, job.final_block))
         if job.reported:
             _reopen(draft, job)
-            draft.put(job, reported="")
+        if job.reported or job.final:
+            draft.put(job, reported="", final="")
 
 
 def _reconsider(
@@ -114,15 +117,32 @@ def _reconsider(
     for job in [jobs[name] for name in draft.state.landed]:
         spender = spenders.get(-1 if job.nonce is None else job.nonce)
         if job.request_id in found:
-            if not _alike(job.mined, found[job.request_id]):
+            if not job.final and not _alike(job.mined, found[job.request_id]):
                 _require_not_final(draft, job, seen_block)
         elif spender is not None and spender.by not in job.hashes():
-            if job.foreign is None or job.foreign.by != spender.by:
+            if not job.final and (job.foreign is None or job.foreign.by != spender.by):
                 _require_not_final(draft, job, seen_block)
             _spent_by(draft, job, spender)
         else:
             # Silence: asked for again at each head, and told anew only if the answer differs.
-            _return(draft, job, reported=job.reported)
+            _return(draft, _doubted(draft, job, seen_block), reported=job.reported)
+
+
+def _doubted(draft: Draft, job: Job, seen_block: int) -> Job:
+    """The job, with the end that was final until nobody could confirm it."""
+    block = draft.state.landed[job.request_id]
+    if job.lost or seen_block - block + 1 < draft.state.limits.finality_blocks:
+        return job
+    return msgspec.structs.replace(job, final=end_of(job)[0], final_block=block)
+
+
+def _recognised(draft: Draft, job: Job) -> Job:
+    """The job, now that somebody names what spent its nonce; not what was final: that halts."""
+    if not job.final:
+        return job
+    if end_of(job)[0] != job.final:
+        draft.halt(_undone(job, job.final_block))
+    return draft.put(job, final="", final_block=0)
 
 
 def _alike(one: Mined | None, other: Mined) -> bool:
@@ -166,7 +186,7 @@ def _explain(draft: Draft, spenders: dict[int, Spender]) -> None:
 def _spent_by(draft: Draft, job: Job, spender: Spender) -> None:
     block = spender.block_number or draft.state.landed.get(job.request_id, draft.state.block)
     changed = draft.put(job, foreign=spender, mined=None, lost=False, unexplained=0, refusal="")
-    draft.land(changed, block)
+    draft.land(_recognised(draft, changed), block)
 
 
 def report(draft: Draft) -> None:
@@ -176,6 +196,8 @@ def report(draft: Draft) -> None:
         depth = draft.state.block - draft.state.landed[job.request_id] + 1
         end, outcome = end_of(job)
         told = job.reported
+        if told and job.lost:
+            continue  # nobody can name it now: that takes nothing back
         if told and (job.requeues or told != end):
             _reopen(draft, job)
             told = ""
@@ -272,11 +294,16 @@ def _cause(job: Job) -> Hash | None:
 def _require_not_final(draft: Draft, job: Job, seen_block: int) -> None:
     """Halt when something that was final at the last head is taken back."""
     block = draft.state.landed[job.request_id]
-    if not job.lost and seen_block - block + 1 >= draft.state.limits.finality_blocks:
-        draft.halt(
-            f"a reorg took back block {block} with nonce {job.nonce} of {job.request_id}, which "
-            "was final; resume the lane when this is understood"
-        )
+    deep = not job.lost and seen_block - block + 1 >= draft.state.limits.finality_blocks
+    if deep or job.final:
+        draft.halt(_undone(job, job.final_block if job.final else block))
+
+
+def _undone(job: Job, block: int) -> str:
+    return (
+        f"a reorg took back block {block} with nonce {job.nonce} of {job.request_id}, which "
+        "was final; resume the lane when this is understood"
+    )
 
 
 def _forget(draft: Draft) -> None:

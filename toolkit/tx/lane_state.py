@@ -60,6 +60,7 @@ class LaneState(msgspec.Struct, frozen=True, kw_only=True):
     accepted: int = 0  # requests so far, fillers of gaps included
     alarm_block: int | None = None  # no deadline asks for anything before this head
     fallen: int = 0  # heads in a row whose count of the account was below `nonce`
+    fill_floor: FeeQuote | None = None  # what the next empty transfer in a gap bids at least
     relays: tuple[str, ...] = ()  # destinations that are known to keep what they get private
 
     @property

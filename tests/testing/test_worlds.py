@@ -1,0 +1,32 @@
+"""Every kind of world ends in the truth, on fresh seeds."""
+
+import secrets
+
+import pytest
+
+from toolkit.testing.worlds import WORLDS
+
+FRESH_SEEDS = {"chaotic": 20, "file": 10, "rivals": 30}
+"""How many lives of a world are lived here; the others are quick, or have a test of their own."""
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("world", sorted(WORLDS))
+def test_every_life_ends_in_the_truth(world: str) -> None:
+    """No life breaks an invariant; the first note of a failure names its seed."""
+    base = secrets.randbits(32)
+    seeds = FRESH_SEEDS.get(world, 60)
+    print(f"{world}: seeds {base}..{base + seeds - 1}")
+
+    lived = [WORLDS[world](seed) for seed in range(base, base + seeds)]
+
+    assert seeds == sum(one.schedules + one.thin for one in lived)
+    assert 0 < sum(one.events for one in lived)
+
+
+@pytest.mark.parametrize("world", sorted(WORLDS))
+def test_one_seed_is_one_life(world: str) -> None:
+    """The same seed lives the same life again, to the last event."""
+    first, second = (WORLDS[world](11).counts() for _ in range(2))
+
+    assert first == second
