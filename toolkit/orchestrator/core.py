@@ -7,11 +7,13 @@ from toolkit.model.chain import Address, Hash, Head
 from toolkit.model.decision import Fill, Plan
 from toolkit.model.errors import ConfigError, JournalCorrupt
 from toolkit.orchestrator import records
-from toolkit.orchestrator.arbitration import Candidate, Context, Ruling, arbitrate
+from toolkit.orchestrator.appraisal import Appraisal
+from toolkit.orchestrator.arbitration import Candidate, Context, Ruling, arbitrate, unsent
 from toolkit.orchestrator.asking import Question, Thought, ask, fresh_view
 from toolkit.orchestrator.blackboard import Blackboard
 from toolkit.orchestrator.block import Decision, Record, Sitting
 from toolkit.orchestrator.breakers import BreakerChange, BreakerMemory, Breakers
+from toolkit.orchestrator.claims import ClaimsMemory
 from toolkit.orchestrator.containment import Containment, ContainmentMemory
 from toolkit.orchestrator.doubts import DoubtMemory, DoubtWatch, with_defaults
 from toolkit.orchestrator.elsewhere import Elsewhere
@@ -20,7 +22,7 @@ from toolkit.orchestrator.ledger import Ledger, Share
 from toolkit.orchestrator.merging import merged, sendings
 from toolkit.orchestrator.pauses import compile_pauses
 from toolkit.orchestrator.planning import Planner
-from toolkit.orchestrator.policy import EqualWeights, Policy
+from toolkit.orchestrator.policy import EqualWeights, Policy, checked
 from toolkit.orchestrator.records import BlockReport, Command, Inputs, Planned, Setup
 from toolkit.orchestrator.roster import roster
 from toolkit.orchestrator.validation import Proposal
@@ -49,6 +51,7 @@ class Memory:
     ledger: Ledger
     board: Blackboard
     watch: WatchMemory
+    claims: ClaimsMemory
     canonical: Mapping[int, Hash]
     decided: Mapping[int, int]
     underway: Mapping[str, Underway]
@@ -81,6 +84,7 @@ class Core:
         self._policy = policy or EqualWeights()
         self._watch = ImpactWatch(compile_pauses(setup.pauses, names), self._agents)
         self._board = Blackboard()
+        self._appraisal = Appraisal(setup.market, setup.limits)
         priced = [source.key for source in setup.market.prices]
         self._doubts = DoubtWatch(with_defaults(setup.facts, priced))
         self._snapshot: Snapshot | None = None
@@ -118,6 +122,7 @@ class Core:
             ledger=self.ledger,
             board=self._board,
             watch=self._watch.memory(),
+            claims=self._appraisal.memory(),
             canonical=self._canonical,
             decided=self._decided,
             underway=self._open,
@@ -139,6 +144,7 @@ class Core:
         self.ledger = memory.ledger
         self._board = memory.board
         self._watch.resume(memory.watch)
+        self._appraisal.resume(memory.claims)
         self._canonical = dict(memory.canonical)
         self._decided = dict(memory.decided)
         self._open = dict(memory.underway)
@@ -171,6 +177,7 @@ class Core:
         self._contained.heard({one.agent: one.why for one in inputs.lost})
         self.breakers.bury(self._quarantined, [one.agent for one in inputs.lost])
         shares = {ruling.verdict.verdict_id: ruling.shares for ruling in rulings}
+        claims = {ruling.verdict.verdict_id: ruling.claims for ruling in rulings}
         for ruling in rulings:
             self.ledger.transfer(ruling.transfers)
         for planned in plans:
@@ -182,6 +189,7 @@ class Core:
                     "`toolkit replay` tells where they differ, or begin a new journal"
                 )
             self._under_way(planned, shares[name])
+            self._appraisal.planned(name, claims[name])
         self._probe(plans)
 
     def begin(self, inputs: Inputs) -> tuple[Question, ...]:
@@ -253,6 +261,7 @@ class Core:
         opening, doubts = self.ledger.state().initial, self._doubts.doubts
         facts = facts_of(now, self.setup.market, opening, doubts=doubts)
         self._noted(self.breakers.observe(facts), now)
+        self._appraisal.observe(now.readings, block)
         now.assessments = self._watch.assess(now.readings, now.snapshot, block, self.setup.market)
         for one in now.assessments:
             if one.because:
@@ -335,6 +344,7 @@ class Core:
         )
         undone = self.ledger.revert(reverted)
         self._watch.forget(undone)
+        self._appraisal.forget(undone)
         if undone:
             now.note(records.REVERTED, records.Released(verdicts=undone))
         return now
@@ -348,7 +358,8 @@ class Core:
             if opened is not None
             else tuple(Share(agent=name, intent="", amount_in=1) for name in fill.agents)
         )
-        self.ledger.post(fill, shares)
+        parts = self.ledger.post(fill, shares)
+        self._appraisal.settled(fill, None if opened is None else opened.planned.plan, parts)
         if not fill.landed or opened is None:
             return
         for impact in self._watch.landed(fill, opened.planned.log_moves):
@@ -369,7 +380,9 @@ class Core:
             paused={one.agent: one for one in now.assessments},
             stopped={**self._contained.stopped(self._quarantined), **self._stopped},
             priority=self.setup.priority,
-            weights=self._policy.weights(names, head=head, readings=newest),
+            weights=checked(self._policy.weights(names, head=head, readings=newest), names),
+            covariance=self._appraisal.covariance,
+            beliefs=self._appraisal.beliefs,
             free={token: self._free(token, now) for token in sorted(now.seen.balances)},
             books={name: self.ledger.book(name) for name in names},
             state=self.breakers.state,
@@ -435,6 +448,10 @@ class Core:
         for draft in rulings:
             self.ledger.transfer(draft.transfers)
             ruling, planned = planner.plan(draft) if draft.verdict.approved else (draft, None)
+            if planned is None and draft.verdict.approved:
+                ruling = unsent(
+                    ruling, snapshot=now.snapshot, market=self.setup.market, readings=now.newest
+                )
             final.append(ruling)
             verdict_id, first = ruling.verdict.verdict_id, ruling.verdict.intents[0]
             label = f"ruling/{verdict_id}"
@@ -445,6 +462,7 @@ class Core:
                 continue
             made.append(planned)
             self._under_way(planned, ruling.shares)
+            self._appraisal.planned(verdict_id, ruling.claims)
             now.log.append(
                 Record(kind=records.PLAN, data=planned, label=f"plan/{verdict_id}", cause=label)
             )
