@@ -159,3 +159,23 @@ async def test_what_ended_at_once_is_not_followed() -> None:
 
     assert ["100-0"] == [fill.verdict_id for fill in ended]
     assert ["100-1", "100-2"] == await settled(outbox)
+
+
+async def test_parts_of_one_transaction_are_told_at_once_or_not_yet() -> None:
+    """A question about one part that got no answer keeps them all: a process that dies in between
+    leaves the next one a whole transaction to look for."""
+
+    class Unsure(Carrier):
+        async def settle(self, in_flight: Plan, change: HeadChange) -> Fill | None:
+            self.asked.append(("settle", in_flight.verdict_id))
+            if self.asked.count(("settle", "100-1")) == 1 and in_flight.verdict_id == "100-1":
+                raise NodeUnavailable("no receipt yet")
+            return await super().settle(in_flight, change)
+
+    outbox = GatewayOutbox(Unsure())
+    await outbox.submit(PLANS, FEE)
+
+    first, second = await settled(outbox), await settled(outbox)
+
+    assert [] == first
+    assert ["100-0", "100-1", "100-2"] == second

@@ -60,7 +60,7 @@ class GatewayOutbox(Generic[F]):
 
     def __init__(self, gateway: Gateway[F]) -> None:
         self._gateway = gateway
-        self._in_flight: list[tuple[Plan, F]] = []
+        self._in_flight: list[tuple[tuple[Plan, F], ...]] = []  # what shares its transactions
         self._earlier: list[Plan] = []
 
     def resume(self, plans: Sequence[Plan]) -> None:
@@ -82,11 +82,14 @@ class GatewayOutbox(Generic[F]):
         except ToolkitError as error:
             return tuple(_not_sent(plan, error) for plan in plans)
         ended: list[Fill] = []
+        flying: list[tuple[Plan, F]] = []
         for plan, answer in zip(plans, answers, strict=True):
             if isinstance(answer, Fill):
                 ended.append(answer)
             else:
-                self._in_flight.append((plan, answer))
+                flying.append((plan, answer))
+        if flying:
+            self._in_flight.append(tuple(flying))
         return tuple(ended)
 
     async def _apart(self, plans: Sequence[Plan], fee: FeeQuote) -> tuple[Fill, ...]:
@@ -97,21 +100,34 @@ class GatewayOutbox(Generic[F]):
     async def settle(self, change: HeadChange) -> tuple[Fill, ...]:
         """Ask after every plan whose block is here; an unanswered question is asked again."""
         newest = max((head.number for head in change.added), default=0)
-        still: list[tuple[Plan, F]] = []
+        still: list[tuple[tuple[Plan, F], ...]] = []
         fills: list[Fill] = []
-        for plan, flight in self._in_flight:
-            fill: Fill | None = None
-            if plan.target_block <= newest:
-                try:
-                    fill = await self._gateway.settle(flight, change)
-                except NodeError:
-                    fill = None  # safe because it is asked again, and the chain is what counts
-            if fill is None:
-                still.append((plan, flight))
+        for group in self._in_flight:
+            due = group[0][0].target_block <= newest
+            ended = await self._ended(group, change) if due else ()
+            if ended:
+                fills.extend(ended)
             else:
-                fills.append(fill)
+                still.append(group)
         self._in_flight = still
         return (*await self._recovered(change, newest), *fills)
+
+    async def _ended(self, group: Sequence[tuple[Plan, F]], change: HeadChange) -> tuple[Fill, ...]:
+        """Ask after plans that share their transactions: all are told at once, or none yet.
+
+        A process that dies in between must leave all of them or none to the next one, which finds
+        them on the chain by what they were sent as.
+        """
+        fills: list[Fill] = []
+        for _, flight in group:
+            try:
+                fill = await self._gateway.settle(flight, change)
+            except NodeError:
+                return ()  # safe because it is asked again, and the chain is what counts
+            if fill is None:
+                return ()
+            fills.append(fill)
+        return tuple(fills)
 
     async def _recovered(self, change: HeadChange, newest: int) -> tuple[Fill, ...]:
         """Ask after an earlier process's plans, block by block."""

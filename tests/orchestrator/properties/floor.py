@@ -1,0 +1,462 @@
+"""Five agents on one account of a faulty chain: the real gateway, outbox and scheduler, lived.
+
+The chain, its mempool and its faults are `toolkit.testing.fakes`; what is made up here is a market
+that takes bundles or not, and event logs of swaps that do what their calldata says.
+"""
+
+import asyncio
+import random
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import msgspec
+from eth_abi.abi import decode
+
+from tests.execution.swaps import TOKENS, swap
+from toolkit.bundles.submitter import Submitter
+from toolkit.chain.node import Node
+from toolkit.evm.call import BlockEnv, Call, CallResult, SimulatedLog
+from toolkit.execution.calldata import EXECUTE, EXECUTE_BATCH
+from toolkit.execution.fills import TRANSFER
+from toolkit.execution.gateway import Gateway
+from toolkit.execution.merging import together
+from toolkit.gas.oracle import GasOracle
+from toolkit.gas.rules import MAX_TX_GAS
+from toolkit.journal.memory import MemoryBackend
+from toolkit.model.bundle import Bundle, BundleResult, Landed, MissCause, Missed
+from toolkit.model.chain import Address, Hash, Head, HeadChange, LogEntry, Mode, Receipt
+from toolkit.model.decision import Fill, Plan
+from toolkit.model.errors import NodeError, NodeUnavailable, ToolkitError
+from toolkit.model.tx import Attempt, SignedTransaction, TransactionRequest, Urgency
+from toolkit.orchestrator.outbox import GatewayOutbox
+from toolkit.testing.fakes import (
+    ETHER,
+    FRIEND,
+    OWNER,
+    Block,
+    InlineJournal,
+    Mempool,
+    SlowSigner,
+    World,
+)
+from toolkit.tx.handle import BundleLease, Sent
+from toolkit.tx.scheduler import SchedulerConfig, TransactionScheduler
+
+EXECUTOR = Address("0x" + "e0" * 20)
+AGENTS = ("anna", "bert", "cora", "dora", "emil")
+CONFIG = SchedulerConfig(
+    max_cost_wei=ETHER, max_in_flight=5, replace_after_blocks=2, finality_blocks=6
+)
+FAULTS = {
+    "delay": 1.0,
+    "skip": 0.1,
+    "refused": 0.03,
+    "lost_before": 0.03,
+    "lost_after": 0.05,
+    "dropped": 0.04,
+    "cheap": 0.03,
+    "stale": 0.03,
+    "lag": 0.05,
+    "unreachable": 0.003,
+}
+DRAIN_BLOCKS = 60
+_HOPS = "(address,uint8,address,address,uint256,uint256)[]"
+_PLAN = f"(uint256,bytes32,uint8,address,address,uint256,address,uint256,uint256,{_HOPS})"
+_BATCH = f"(uint256,bytes32,uint256,(address,uint256,uint256)[],{_HOPS})"
+
+
+def carried(data: str) -> tuple[int, list[tuple[Any, ...]]] | None:
+    """Read a call at the executor: its block and hops; None if it is another call."""
+    kind = {EXECUTE: _PLAN, EXECUTE_BATCH: _BATCH}.get(data[:10])
+    if kind is None:
+        return None
+    (values,) = decode([kind], bytes.fromhex(data[10:]))
+    return int(values[0]), list(values[-1])
+
+
+def swap_logs(data: str) -> tuple[SimulatedLog, ...]:
+    """Tell what the hops of a call move in and out of the executor."""
+    logs: list[SimulatedLog] = []
+    call = carried(data)
+    for pool, _, token_in, token_out, amount_in, amount_out in call[1] if call else ():
+        for token, source, target, amount in (
+            (token_in, EXECUTOR, pool, amount_in),
+            (token_out, pool, EXECUTOR, amount_out),
+        ):
+            topics = (TRANSFER, *(Hash("0x" + "00" * 12 + one[2:]) for one in (source, target)))
+            logs.append(
+                SimulatedLog(address=Address(token), topics=topics, data=f"0x{amount:064x}")
+            )
+    return tuple(logs)
+
+
+class Chain(World):
+    """A world that is also read by block hash, and in which the executor's calls do something."""
+
+    async def head(self, block: int | str = "latest") -> Head:
+        """A block's header, also by its hash."""
+        return (await self._at(block)).head
+
+    async def nonce(self, account: Address, block: int | str = "latest") -> int:
+        """The account's count, also as of a hash."""
+        if isinstance(block, str) and block.startswith("0x"):
+            return (await self._at(block)).count
+        return await super().nonce(account, block)
+
+    async def call(self, *, data: str = "0x", **asked: Any) -> str:
+        """No allowance of anything."""
+        return await super().call(data=data, **asked) + "00" * 32
+
+    async def block(self, block: int | str, *, full: bool) -> dict[str, Any]:
+        """A block with its transactions."""
+        assert full
+        found = await self._at(block)
+        return {"transactions": [await self.transaction(tx.hash) for tx in found.transactions]}
+
+    async def receipt(self, tx_hash: Hash) -> Receipt | None:
+        """A receipt: a call for another block reverted, one for its own did what it says."""
+        found = await super().receipt(tx_hash)
+        if found is None:
+            return None
+        block, index = self._places[tx_hash]
+        call = carried(block.transactions[index].unsigned.data)
+        if call is None:
+            return found
+        good = call[0] == block.head.number
+        logs = tuple(
+            LogEntry(
+                address=log.address,
+                topics=log.topics,
+                data=log.data,
+                block_number=block.head.number,
+                block_hash=block.head.hash,
+                transaction_hash=tx_hash,
+                log_index=place,
+            )
+            for place, log in enumerate(swap_logs(block.transactions[index].unsigned.data))
+        )
+        return msgspec.structs.replace(found, succeeded=good, logs=logs if good else ())
+
+    async def _at(self, block: int | str) -> Block:
+        await self._asked()
+        if block == "latest":
+            return self.blocks[-1]
+        if isinstance(block, int):
+            return self.blocks[block]
+        known = [one for one in self.blocks if one.head.hash == block]
+        if not known:
+            raise NodeUnavailable(f"no block {block}")
+        return known[0]
+
+
+class Stage:
+    """A simulator in which every call does what it says."""
+
+    async def simulate(
+        self, transactions: Sequence[Call], *, parent: Head, env: BlockEnv
+    ) -> tuple[CallResult, ...]:
+        """Succeed, with the logs of the swaps; a nonce that is out of order is a mistake."""
+        nonces = [unsigned.nonce for _, unsigned in transactions]
+        assert nonces == list(range(nonces[0], nonces[0] + len(nonces))), "a gap was simulated"
+        assert env.number == parent.number + 1
+        return tuple(
+            CallResult(succeeded=True, output="0x", gas_used=50_000, logs=swap_logs(unsigned.data))
+            for _, unsigned in transactions
+        )
+
+
+@dataclass(eq=False)
+class Flying:
+    """A bundle at the relays, as its handle is asked."""
+
+    bundle: Bundle
+    lease: BundleLease
+    result: "asyncio.Future[BundleResult]"
+
+    @property
+    def done(self) -> bool:
+        """Whether its end is known."""
+        return self.result.done()
+
+    async def wait(self) -> BundleResult:
+        """Wait for its end."""
+        return await self.result
+
+
+@dataclass(eq=False)
+class Relays:
+    """Takes every bundle, and ends each by what is in its block."""
+
+    chain: Chain
+    scheduler: TransactionScheduler
+    live: list[Flying] = field(default_factory=list)
+
+    def add_own(self, accounts: Collection[Address]) -> None:
+        """Hear whose executors there are."""
+        assert {OWNER.address, EXECUTOR} == set(accounts)
+
+    async def submit(self, bundle: Bundle, *, lease: BundleLease, **_: object) -> Flying:
+        """Take it."""
+        await self.chain.pause()
+        made = Flying(bundle, lease, asyncio.get_running_loop().create_future())
+        self.live.append(made)
+        return made
+
+    async def on_head(self, change: HeadChange) -> None:
+        """End what was for a block that is here."""
+        newest = max(head.number for head in change.added)
+        for one in [one for one in self.live if one.bundle.target_block <= newest]:
+            self.live.remove(one)
+            result = self._ended(one.bundle)
+            await self.scheduler.settle_bundle(one.lease, result)
+            one.result.set_result(result)
+
+    def _ended(self, bundle: Bundle) -> BundleResult:
+        block = self.chain.blocks[bundle.target_block]
+        mined = [tx.hash for tx in block.transactions]
+        if not set(bundle.hashes) <= set(mined):
+            return Missed(
+                bundle_hash=bundle.hashes[-1],
+                target_block=bundle.target_block,
+                cause=MissCause.OUTBID_CONFLICT,
+                evidence="a rival",
+            )
+        return Landed(
+            bundle_hash=bundle.hashes[-1],
+            block_number=block.head.number,
+            block_hash=block.head.hash,
+            builder=FRIEND,
+            fee_wei=0,
+            tip_wei=0,
+        )
+
+
+@dataclass(kw_only=True)
+class Trading:
+    """What a session offers the gateway."""
+
+    node: Node
+    oracle: GasOracle
+    simulator: Stage
+    scheduler: TransactionScheduler
+    submitter: Submitter
+    mode: Mode = Mode.DEV
+    chain_id: int = 1
+
+
+class Public(Mempool):
+    """The public pool; what is under a live bundle's nonce must not come here."""
+
+    def __init__(self, floor: "Floor") -> None:
+        super().__init__(floor.chain)
+        self.floor = floor
+
+    async def send(self, attempt: Attempt, *, target_block: int) -> None:
+        """Take an attempt, once nobody else lives on its nonce."""
+        self.floor.alone(attempt)
+        await super().send(attempt, target_block=target_block)
+
+
+class Floor:
+    """One seeded life of five agents' intents on one account."""
+
+    def __init__(self, seed: int, *, intents: int, faults: dict[str, float] | None = None) -> None:
+        self.rng = random.Random(seed)
+        self.chain = Chain(self.rng, **(FAULTS if faults is None else faults))
+        self.backend = MemoryBackend()
+        self.public = Public(self)
+        self.left = dict.fromkeys(AGENTS, intents)
+        self.plans: dict[str, Plan] = {}
+        self.fills: dict[str, list[Fill]] = {}
+        self.sent: dict[str, Sent] = {}  # public requests by intent
+        self.payments: dict[str, int] = {}  # value by intent
+        self.signed: dict[Hash, SignedTransaction] = {}
+        self.holders: dict[int, tuple[str, tuple[SignedTransaction, ...]]] = {}
+        self.seen = self.chain.tip
+        self.unheard: tuple[Head, ...] = ()
+        self.serial = 0
+        self.crashes = 0
+
+    async def run(self) -> None:
+        """Live until every intent was had and everything has ended."""
+        await self.boot()
+        while any(self.left.values()):
+            await self.trade()
+            self.build()
+            if self.rng.random() < 0.08:
+                self.reorg()
+            await self.follow()
+            if self.rng.random() < 0.06:
+                await self.crash()
+        await self.drain()
+
+    async def boot(self) -> None:
+        """Start as any process does: from the journal and the chain alone."""
+        self.journal = InlineJournal(self.backend)
+        self.scheduler = TransactionScheduler(
+            self.chain,
+            signers=[SlowSigner(self.chain)],
+            journal=self.journal,
+            oracle=self.chain,
+            chain_id=1,
+            mode=Mode.DEV,
+            config=CONFIG,
+            public=self.public,
+        )
+        while not await came_through(self.scheduler.start()):
+            pass
+        self.seen = self.chain.tip
+        self.relays = Relays(self.chain, self.scheduler)
+        trading = Trading(
+            node=cast("Node", self.chain),
+            oracle=cast("GasOracle", self.chain),
+            simulator=Stage(),
+            scheduler=self.scheduler,
+            submitter=cast("Submitter", self.relays),
+        )
+        self.gateway = Gateway(trading, {OWNER.address: EXECUTOR})
+        self.outbox = GatewayOutbox(self.gateway)
+        self.outbox.resume([p for name, p in self.plans.items() if not self.fills[name]])
+
+    async def crash(self) -> None:
+        """Die; what was under way is asked after by the next process, payments by their key."""
+        self.crashes += 1
+        await self.journal.commit()
+        self.journal.cut = True
+        await self.boot()
+        for name, value in self.payments.items():
+            if name in self.sent:
+                await self.pay(name, value)
+
+    async def trade(self) -> None:
+        """Some agents have a wish; swaps go as the orchestrator sends them, the rest publicly."""
+        busy = [agent for agent in AGENTS if self.left[agent] and self.rng.random() < 0.6]
+        plans: list[Plan] = []
+        for agent in busy:
+            self.left[agent] -= 1
+            self.serial += 1
+            name = f"{agent}-{self.serial}"
+            if self.rng.random() < 0.25:
+                self.payments[name] = self.serial
+                await self.pay(name, self.serial)
+            else:
+                plans.append(self.plan(name, agent))
+        fee = await self.chain.quote(Urgency.NEXT_BLOCK)
+        for group in together(plans, fee=fee, max_gas=MAX_TX_GAS, most=8):
+            for plan in group:
+                self.plans[plan.verdict_id], self.fills[plan.verdict_id] = plan, []
+            self.told(await self.outbox.submit(group, fee))
+            self.one_holder()
+
+    def plan(self, name: str, agent: str) -> Plan:
+        """A swap for the next block; its amounts name it."""
+        tip = self.chain.tip
+        token_in, token_out = self.rng.sample(TOKENS, 2)
+        path = [(token_in, 10**6 + self.serial), (token_out, 10**9 + self.serial)]
+        made = swap(path, name=name, agent=agent, first_pool=self.serial, parent=tip.hash)
+        return msgspec.structs.replace(made, target_block=tip.number + 1)
+
+    async def pay(self, name: str, value: int) -> None:
+        """A request that goes to the public pool, and is bid up or cancelled as it may be."""
+        try:
+            sent = await self.scheduler.send(
+                TransactionRequest(to=FRIEND, value=value, gas=21_000),
+                urgency=self.rng.choice(list(Urgency)),
+                deadline_blocks=self.rng.choice([None, 3]),
+                simulate=False,
+                idempotency_key=name,
+            )
+        except ToolkitError:
+            assert name not in self.sent, f"{name} was taken, and is refused now"
+            return
+        self.sent[name] = sent
+        if self.rng.random() < 0.2:
+            await sent.cancel()
+
+    def build(self) -> None:
+        """The market seals a block: the dearest bundle that fits, or what the pool has."""
+        for one in self.relays.live:
+            self.signed.update((tx.hash, tx) for tx in one.lease.signed)
+        fitting = [
+            one
+            for one in self.relays.live
+            if self.signed[one.bundle.hashes[0]].unsigned.nonce == self.chain.spent
+            and one.bundle.target_block == self.chain.tip.number + 1
+        ]
+        if fitting and self.rng.random() < 0.7:
+            chosen = self.rng.choice(fitting)
+            self.chain.mine(only=[self.signed[one] for one in chosen.bundle.hashes])
+        else:
+            self.chain.mine(capacity=self.rng.randrange(4))
+
+    def reorg(self) -> None:
+        """The last blocks are replaced."""
+        change = self.chain.reorg(self.rng.randint(1, 2))
+        self.unheard = (
+            *self.unheard,
+            *(h for h in change.reverted if h.number <= self.seen.number),
+        )
+        if change.added[0].number <= self.seen.number:
+            self.seen = self.chain.blocks[change.added[0].number - 1].head
+
+    async def follow(self) -> None:
+        """One change of heads, as a session and the runtime feed it on."""
+        added = tuple(block.head for block in self.chain.blocks[self.seen.number + 1 :])
+        change = HeadChange(added=added, reverted=self.unheard)
+        if not await came_through(self.scheduler.on_head(change)):
+            return
+        self.seen, self.unheard = change.added[-1], ()
+        await self.relays.on_head(change)
+        self.told(await self.outbox.settle(change))
+
+    async def drain(self) -> None:
+        """The faults end, and so does everything that is open."""
+        self.chain.faults = {}
+        for _ in range(DRAIN_BLOCKS):
+            self.chain.mine(capacity=10)
+            await self.follow()
+            (lane,) = self.scheduler.statistics().lanes
+            if not (lane.queued or lane.in_flight or lane.leases) and all(self.fills.values()):
+                break
+        await self.scheduler.close()
+        await self.journal.close()
+
+    def told(self, fills: Sequence[Fill]) -> None:
+        """Keep what was told of each plan."""
+        for fill in fills:
+            self.fills[fill.verdict_id].append(fill)
+
+    def one_holder(self) -> None:
+        """No nonce is held by two live bundles, nor by a bundle and the public pool."""
+        held: dict[int, str] = {}
+        for one in self.relays.live:
+            for tx in one.lease.signed:
+                nonce = tx.unsigned.nonce
+                assert nonce not in held, f"nonce {nonce}: {held[nonce]} and {one.lease.lease_id}"
+                held[nonce] = one.lease.lease_id
+                known = self.chain.pool.get(nonce)
+                assert known is None, f"nonce {nonce}: {one.lease.lease_id} over {known}"
+
+    def alone(self, attempt: Attempt) -> None:
+        """A public attempt meets no live bundle on its nonce, nor another request's attempt."""
+        nonce = attempt.signed.unsigned.nonce
+        target = self.chain.tip.number + 1
+        for one in self.relays.live:
+            live = one.bundle.target_block >= target
+            mine = {tx.unsigned.nonce for tx in one.lease.signed}
+            assert not (live and nonce in mine), f"nonce {nonce}: public, and in a live bundle"
+        name, before = self.holders.get(nonce, (attempt.request_id, ()))
+        if name == attempt.request_id and before and before[-1].hash != attempt.signed.hash:
+            old, new = before[-1].unsigned, attempt.signed.unsigned
+            assert new.max_fee_per_gas * 100 >= old.max_fee_per_gas * 110, "a bump below a tenth"
+        self.holders[nonce] = (attempt.request_id, (*before, attempt.signed))
+
+
+async def came_through(asking: Any) -> bool:
+    """Whether a question to the node was answered; it is asked again else."""
+    try:
+        await asking
+    except NodeError:
+        return False
+    return True
