@@ -363,6 +363,7 @@ def test_a_paused_agent_is_vetoed_with_the_predicted_end() -> None:
         flip_probability=0.2,
         tolerance=0.05,
         until_block=1012,
+        why="own impact of 990-0; free from block 1012",
     )
 
     result = arbitrate(

@@ -21,9 +21,10 @@ from toolkit.model.decision import Fill, Intent, Leg
 from toolkit.model.errors import ConfigError, JournalCorrupt
 from toolkit.orchestrator import records
 from toolkit.orchestrator.core import Core
+from toolkit.orchestrator.decay import Impact
 from toolkit.orchestrator.limits import Limits
 from toolkit.orchestrator.mainnet import DAI, WETH
-from toolkit.orchestrator.pauses import Impact, Pause, compile_pauses
+from toolkit.orchestrator.pauses import Pause, compile_pauses
 from toolkit.orchestrator.records import Inputs
 from toolkit.orchestrator.recovery import KINDS, recovered
 from toolkit.orchestrator.replay import decoded, replay
@@ -209,7 +210,7 @@ def test_an_impact_that_no_pause_waits_for_any_more_is_dropped() -> None:
     impact = Impact(
         agent="arbitrage", key=DAI_PRICE.key, verdict_id="9-0", block_number=9, log_move=0.01
     )
-    memory = WatchMemory(impacts=(impact,), reversion={}, learned=frozenset())
+    memory = WatchMemory(impacts=(impact,))
     names = [agent.name for agent in shipped()]
     kept = []
     for on in ("arbitrage", "rebalancing"):

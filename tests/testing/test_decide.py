@@ -312,7 +312,7 @@ async def test_it_runs_inside_an_event_loop() -> None:
 
 
 def test_impossible_set_ups_are_refused_at_the_start() -> None:
-    """No blocks, twin names, a cycle of pauses, a dependent without a signal: one clear line."""
+    """No blocks, twin names, a cycle of pauses: one clear line."""
     blocks = [given(1000, pools=[main_pool("2000")])]
     cases = [
         ([], blocks, [Pause("a", "b")], "names 'a'"),
@@ -324,7 +324,6 @@ def test_impossible_set_ups_are_refused_at_the_start() -> None:
             [Pause("momentum", "arbitrage"), Pause("arbitrage", "momentum")],
             "arbitrage -> momentum -> arbitrage",
         ),
-        (shipped(), blocks, [Pause("rebalancing", "arbitrage")], "declares no signal_key"),
     ]
     for agents, given_blocks, pauses, words in cases:
         with pytest.raises(ConfigError, match=words):

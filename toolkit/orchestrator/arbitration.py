@@ -18,7 +18,6 @@ from toolkit.orchestrator.market import Market
 from toolkit.orchestrator.means import within_means
 from toolkit.orchestrator.netting import NetLeg
 from toolkit.orchestrator.origins import inherited, priced_by, rests_on
-from toolkit.orchestrator.pauses import Assessment
 from toolkit.orchestrator.validation import Proposal, defect
 from toolkit.orchestrator.waste import Crossed, saved_wei
 from toolkit.pools.snapshot import Snapshot
@@ -170,17 +169,8 @@ def _gate(candidate: Candidate, context: Context) -> tuple[VetoCause, str] | Non
         return VetoCause.PAUSED, why
     assessment = context.paused.get(candidate.intent.agent)
     if assessment is not None and assessment.paused:
-        return VetoCause.PAUSED, _paused_why(assessment)
+        return VetoCause.PAUSED, assessment.why
     return _route_gate(candidate.intent, context)
-
-
-def _paused_why(assessment: Assessment) -> str:
-    return (
-        f"own impact of {', '.join(assessment.because)} still shifts the signal by "
-        f"{assessment.contamination:+.3e}: decides otherwise with probability "
-        f"{assessment.flip_probability:.3f}, tolerated {assessment.tolerance}; "
-        f"free from block {assessment.until_block}"
-    )
 
 
 def _route_gate(intent: Intent, context: Context) -> tuple[VetoCause, str] | None:

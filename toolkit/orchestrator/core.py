@@ -1,10 +1,10 @@
 """The deciding fold: what was perceived goes in, verdicts and plans come out. No I/O, no clock."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from toolkit.model.chain import Address, Hash, Head
-from toolkit.model.decision import Fill, Plan
+from toolkit.model.decision import Fill, Plan, Reading
 from toolkit.model.errors import ConfigError, JournalCorrupt
 from toolkit.orchestrator import records
 from toolkit.orchestrator.appraisal import Appraisal
@@ -18,15 +18,17 @@ from toolkit.orchestrator.containment import Containment, ContainmentMemory
 from toolkit.orchestrator.doubts import DoubtMemory, DoubtWatch, with_defaults
 from toolkit.orchestrator.elsewhere import Elsewhere
 from toolkit.orchestrator.facts import facts_of
+from toolkit.orchestrator.hazards import Hazard
 from toolkit.orchestrator.ledger import Ledger, Share
 from toolkit.orchestrator.merging import merged, sendings
-from toolkit.orchestrator.pauses import compile_pauses
+from toolkit.orchestrator.pauses import Assessment, compile_pauses
 from toolkit.orchestrator.planning import Planner
 from toolkit.orchestrator.policy import EqualWeights, Policy, checked
+from toolkit.orchestrator.reasons import asked_agent, without
 from toolkit.orchestrator.records import BlockReport, Command, Inputs, Planned, Setup
 from toolkit.orchestrator.roster import roster
 from toolkit.orchestrator.validation import Proposal
-from toolkit.orchestrator.watch import ImpactWatch, WatchMemory
+from toolkit.orchestrator.watch import ImpactWatch, WatchMemory, World
 from toolkit.perception.perceived import rebuilt
 from toolkit.pools.snapshot import Snapshot
 from toolkit.reasoning.agent import Agent, View
@@ -82,7 +84,10 @@ class Core:
         self.setup = setup
         self.ledger = Ledger()
         self._policy = policy or EqualWeights()
-        self._watch = ImpactWatch(compile_pauses(setup.pauses, names), self._agents)
+        self._watch = ImpactWatch(
+            compile_pauses(setup.pauses, names, breakers=[one.value for one in Hazard]),
+            self._agents,
+        )
         self._board = Blackboard()
         self._appraisal = Appraisal(setup.market, setup.limits)
         priced = [source.key for source in setup.market.prices]
@@ -174,8 +179,8 @@ class Core:
         """
         self._take_in(inputs)
         self._quarantined.update((one.agent, one.why) for one in quarantined)
-        self._contained.heard({one.agent: one.why for one in inputs.lost})
-        self.breakers.bury(self._quarantined, [one.agent for one in inputs.lost])
+        self._contained.heard({asked_agent(one.agent): one.why for one in inputs.lost})
+        self.breakers.bury(self._quarantined, [asked_agent(one.agent) for one in inputs.lost])
         shares = {ruling.verdict.verdict_id: ruling.shares for ruling in rulings}
         claims = {ruling.verdict.verdict_id: ruling.claims for ruling in rulings}
         for ruling in rulings:
@@ -196,10 +201,12 @@ class Core:
         """Fold one block in, and return what agents are to be asked; then `decide`."""
         now = self._take_in(inputs)
         lost = {one.agent for one in inputs.lost}
+        asked = (one for one in self._agents if one.name not in self._quarantined)
         now.questions = tuple(
-            Question(agent=agent, view=self._view(agent, now), limit=self.setup.limits.max_intents)
-            for agent in self._agents
-            if agent.name not in self._quarantined and agent.name not in lost
+            question
+            for agent in asked
+            for question in self._questions(agent, now)
+            if question.name not in lost
         )
         self._now = now
         return now.questions
@@ -213,6 +220,7 @@ class Core:
         now, self._now = self._now, None
         if now is None:
             raise ConfigError("begin a block before it is decided")
+        self._compare(now, thoughts)
         proposals, failures = self._heard(now, thoughts)
         arbitration = arbitrate(self._context(now), proposals, failures=failures)
         self._quarantine(arbitration.defects, now)
@@ -262,11 +270,43 @@ class Core:
         facts = facts_of(now, self.setup.market, opening, doubts=doubts)
         self._noted(self.breakers.observe(facts), now)
         self._appraisal.observe(now.readings, block)
-        now.assessments = self._watch.assess(now.readings, now.snapshot, block, self.setup.market)
-        for one in now.assessments:
-            if one.because:
-                now.note(records.PAUSE, one)
+        self._assessed(self._watch.assess(self._world(now)), now)
         return now
+
+    def _world(self, now: Sitting) -> World:
+        return World(
+            block=now.seen.head.number,
+            readings=now.readings,
+            snapshot=now.snapshot,
+            market=self.setup.market,
+            doubts=self._doubts.doubts,
+            tripped={one.hazard.value: one.evidence.why for one in self.breakers.tripped},
+        )
+
+    def _assessed(self, found: Sequence[Assessment], now: Sitting) -> None:
+        now.assessments = (*now.assessments, *found)
+        for one in found:
+            now.note(records.PAUSE, one)
+
+    def _questions(self, agent: Agent, now: Sitting) -> Iterator[Question]:
+        """Ask one that own trades concern, and that has no linear signal, without them too."""
+        limit, twice = self.setup.limits.max_intents, self._watch.asked_twice()
+        given = self._watch.as_given(agent.name, now.readings)
+        yield Question(agent=agent, view=self._view(agent, now, given), limit=limit)
+        if agent.name in twice:
+            other = self._view(agent, now, self._watch.without(agent.name, now.readings))
+            yield Question(agent=agent, view=other, limit=limit, key=without(agent.name))
+
+    def _compare(self, now: Sitting, thoughts: Mapping[str, Thought]) -> None:
+        """Assess those that were asked twice by what they answered."""
+        world = self._world(now)
+        for name in self._watch.asked_twice():
+            first, second = thoughts.get(name), thoughts.get(without(name))
+            if first is None or first.lost or first.failure:
+                continue  # there is nothing of it that could be paused
+            came = second is not None and not second.lost and not second.failure
+            other = second.intents if second is not None and came else None
+            self._assessed(self._watch.compared(name, first.intents, other, world), now)
 
     def _obey(self, command: Command) -> tuple[BreakerChange, ...]:
         """Do what a person ordered; the shell has refused what makes no sense."""
@@ -287,8 +327,8 @@ class Core:
 
     def _bury(self, thoughts: Mapping[str, Thought], now: Sitting) -> bool:
         """Let the breakers count who is dead now; whether that changed anything."""
-        silent = {one.agent for one in now.inputs.lost}
-        silent.update(name for name, one in thoughts.items() if one.lost)
+        silent = {asked_agent(one.agent) for one in now.inputs.lost}
+        silent.update(asked_agent(name) for name, one in thoughts.items() if one.lost)
         return self._noted(self.breakers.bury(self._quarantined, silent), now)
 
     def _probe(self, plans: Sequence[Planned]) -> None:
@@ -362,7 +402,7 @@ class Core:
         self._appraisal.settled(fill, None if opened is None else opened.planned.plan, parts)
         if not fill.landed or opened is None:
             return
-        for impact in self._watch.landed(fill, opened.planned.log_moves):
+        for impact in self._watch.landed(fill, opened.planned.log_moves, self._world(now)):
             now.note(records.IMPACT, impact, cause=f"fill/{fill.verdict_id}")
 
     def _context(self, now: Sitting) -> Context:
@@ -378,6 +418,7 @@ class Core:
             readings=newest,
             canonical=self._canonical,
             paused={one.agent: one for one in now.assessments},
+            scales={one.agent: one.scale for one in now.assessments if one.scale < 1.0},
             stopped={**self._contained.stopped(self._quarantined), **self._stopped},
             priority=self.setup.priority,
             weights=checked(self._policy.weights(names, head=head, readings=newest), names),
@@ -403,9 +444,10 @@ class Core:
     ) -> tuple[list[Proposal], dict[str, str]]:
         """Turn answers into proposals; an agent whose answer was lost proposes nothing."""
         head = now.seen.head
+        lost = {asked_agent(one.agent): one.why for one in now.inputs.lost}
+        lost.update((asked_agent(n), one.lost) for n, one in sorted(thoughts.items()) if one.lost)
+        thoughts = {name: one for name, one in thoughts.items() if name == asked_agent(name)}
         failures = {name: one.failure for name, one in sorted(thoughts.items()) if one.failure}
-        lost = {one.agent: one.why for one in now.inputs.lost}
-        lost.update((name, one.lost) for name, one in sorted(thoughts.items()) if one.lost)
         failures.update(self._contained.heard(lost))
         proposals = [
             Proposal(
@@ -422,11 +464,13 @@ class Core:
         ]
         return proposals, failures
 
-    def _view(self, agent: Agent, now: Sitting) -> View:
+    def _view(
+        self, agent: Agent, now: Sitting, readings: Mapping[str, tuple[Reading, ...]]
+    ) -> View:
         return fresh_view(
             block=now.seen.head,
             snapshot=now.snapshot,
-            readings=now.readings,
+            readings=readings,
             balances=now.seen.balances,
             positions=self.ledger.book(agent.name),
             fee=now.seen.fee,

@@ -18,6 +18,7 @@ from toolkit.orchestrator.policy import Policy
 from toolkit.orchestrator.records import AgentSetup, Command, Quarantined, Setup
 from toolkit.reasoning.agent import Agent, View
 from toolkit.reasoning.arbitrage import CyclicArbitrage
+from toolkit.reasoning.mean_reversion import MeanReversion
 from toolkit.reasoning.momentum import Momentum
 from toolkit.reasoning.rebalancing import Rebalancer
 
@@ -26,8 +27,9 @@ T = TypeVar("T")
 SHOWN = 400
 """Characters of a record that a divergence shows."""
 
-SHIPPED: tuple[type[CyclicArbitrage | Momentum | Rebalancer], ...] = (
+SHIPPED: tuple[type[CyclicArbitrage | MeanReversion | Momentum | Rebalancer], ...] = (
     CyclicArbitrage,
+    MeanReversion,
     Momentum,
     Rebalancer,
 )
@@ -183,7 +185,7 @@ class _Replayer:
     def _decide(self, inputs: records.Inputs, index: int) -> None:
         self._position, self._block = index, inputs.seen.head.number
         core = self._ready()
-        thoughts = {one.agent.name: self._ask(one) for one in core.begin(inputs)}
+        thoughts = {one.name: self._ask(one) for one in core.begin(inputs)}
         self._expected = deque(core.decide(thoughts).records)
         self._blocks += 1
 

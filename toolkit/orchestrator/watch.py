@@ -1,48 +1,96 @@
 """Own impacts on the prices that agents read, followed until they no longer matter."""
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
+
+import msgspec
 
 from toolkit.model.decision import Fill, Reading
-from toolkit.model.errors import ConfigError
 from toolkit.model.units import BPS, PPM
-from toolkit.orchestrator.market import Market
-from toolkit.orchestrator.pauses import (
+from toolkit.orchestrator.decay import (
     HORIZON,
-    Assessment,
     Decay,
     Impact,
-    Pause,
     Reversion,
-    assess,
+    Table,
     drift_time,
-    residues,
-    threshold_density,
+    response,
 )
+from toolkit.orchestrator.market import Market
+from toolkit.orchestrator.pauses import Assessment, Breaker, Effect, Feed, Pause
+from toolkit.orchestrator.reasons import Part, composed, disagreement
+from toolkit.orchestrator.signals import (
+    MEMORY,
+    State,
+    Track,
+    ahead,
+    followed,
+    memory_of,
+    state,
+)
+from toolkit.orchestrator.subtraction import Subtraction
 from toolkit.pools.snapshot import Snapshot
-from toolkit.reasoning.agent import Agent, LinearSignal, filtered
+from toolkit.reasoning.agent import Agent, LinearSignal
 
 MAX_IMPACTS = 256
-MEMORY = 240
-"""Samples of a price from which the distribution of a signal is taken."""
+DELAYING: tuple[Effect, ...] = ("pause", "discount")
+EFFECTS: tuple[Effect, ...] = (*DELAYING, "subtract")
+TEACHES = 1.5
+"""Times the fee that a move must be for what follows it to say something of reversion."""
+FORECAST_BLOCKS = 16
+"""After so many blocks an end is predicted anew, even if no trade came in between."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WatchMemory:
-    """What outlives a run: impacts that still matter, and what was learned of reversion."""
+class World:
+    """What a block shows of the things that pauses are triggered by."""
 
-    impacts: tuple[Impact, ...]
-    reversion: Mapping[str, Reversion]
-    learned: frozenset[tuple[str, str]]
+    block: int
+    readings: Mapping[str, Sequence[Reading]]
+    snapshot: Snapshot
+    market: Market
+    doubts: Mapping[str, str]  # feeds that are not to be trusted, and why
+    tripped: Mapping[str, str]  # breakers that are not closed, and why
+
+
+class Forecast(msgspec.Struct, frozen=True, kw_only=True):
+    """When a dependent was predicted to be free, because of which trades, and when."""
+
+    verdicts: tuple[str, ...]
+    made_at: int
+    until_block: int
+
+
+class Lesson(msgspec.Struct, frozen=True, kw_only=True):
+    """What own fills have taught of one price, and which of those that still matter did."""
+
+    reversion: Reversion
+    taught: tuple[tuple[str, str], ...] = ()  # (verdict, agent)
+
+
+class Followed(msgspec.Struct, frozen=True, kw_only=True):
+    """A dependent's signal; `mark` tells whether it is still the same signal's."""
+
+    mark: str
+    track: Track = Track()
+    forecast: Forecast | None = None
+
+
+class WatchMemory(msgspec.Struct, frozen=True, kw_only=True):
+    """What outlives a run: impacts that still matter, what was learned, signals as they stood."""
+
+    impacts: tuple[Impact, ...] = ()
+    lessons: dict[str, Lesson] = {}
+    signals: dict[str, Followed] = {}
 
 
 class ImpactWatch:
     """Assesses every dependent each block.
 
-    Raises:
-        ConfigError: a dependent that declares no linear signal, whose pause could never be
-            known to have ended.
+    Dependents with a linear signal are assessed by it. Others are asked twice while an own trade
+    that counts is younger than the horizon: see `asked_twice`.
     """
 
     def __init__(self, pauses: Mapping[str, tuple[Pause, ...]], agents: Sequence[Agent]) -> None:
@@ -51,22 +99,20 @@ class ImpactWatch:
         self._signals: dict[str, LinearSignal] = {}
         for name in self._pauses:
             agent = by_name[name]
-            if not isinstance(agent, LinearSignal):
-                raise ConfigError(
-                    f"a pause names {name}, which declares no signal_key, threshold_sds and "
-                    "kernel(): when its pause ends could not be computed"
-                )
-            self._signals[name] = agent
+            if isinstance(agent, LinearSignal):
+                self._signals[name] = agent
         self._impacts: tuple[Impact, ...] = ()
-        self._reversion: dict[str, Reversion] = {}
-        self._learned: set[tuple[str, str]] = set()
+        self._lessons: dict[str, Lesson] = {}
+        self._followed = {
+            name: Followed(mark=_mark(agent)) for name, agent in self._signals.items()
+        }
+        self._tables: dict[tuple[str, Impact], Table] = {}
+        self._subtraction = Subtraction()
 
     def memory(self) -> WatchMemory:
         """Return what the next run has to know."""
         return WatchMemory(
-            impacts=self._impacts,
-            reversion=dict(self._reversion),
-            learned=frozenset(self._learned),
+            impacts=self._impacts, lessons=dict(self._lessons), signals=dict(self._followed)
         )
 
     def resume(self, memory: WatchMemory) -> None:
@@ -74,10 +120,17 @@ class ImpactWatch:
         self._impacts = tuple(
             i for i in memory.impacts if self._matters(i.agent, i.key, i.log_move)
         )
-        self._reversion = dict(memory.reversion)
-        self._learned = set(memory.learned)
+        self._lessons = dict(memory.lessons)
+        for name, mine in self._followed.items():
+            theirs = memory.signals.get(name)
+            if theirs is not None and theirs.mark == mine.mark:
+                same = self._impacts == memory.impacts
+                track = theirs.track if same else _emptied(theirs.track)
+                self._followed[name] = msgspec.structs.replace(theirs, track=track)
 
-    def landed(self, fill: Fill, log_moves: Mapping[str, float]) -> tuple[Impact, ...]:
+    def landed(
+        self, fill: Fill, log_moves: Mapping[str, float], world: World
+    ) -> tuple[Impact, ...]:
         """Note the moves of a landed plan that some pause waits for, and return them."""
         news = tuple(
             Impact(
@@ -86,110 +139,316 @@ class ImpactWatch:
                 verdict_id=fill.verdict_id,
                 block_number=fill.block_number,
                 log_move=move,
+                decay=self._decay(key, world),
             )
             for agent in fill.agents
             for key, move in sorted(log_moves.items())
             if self._matters(agent, key, move)
         )
         self._impacts = (*self._impacts, *news)[-MAX_IMPACTS:]
+        if news:
+            self._look_again(fill.block_number)
         return news
 
     def forget(self, verdicts: Collection[str]) -> None:
         """Drop the impacts of fills whose blocks were reverted."""
-        self._impacts = tuple(i for i in self._impacts if i.verdict_id not in verdicts)
+        gone = [impact for impact in self._impacts if impact.verdict_id in verdicts]
+        if gone:
+            self._impacts = tuple(i for i in self._impacts if i.verdict_id not in verdicts)
+            self._look_again(min(impact.block_number for impact in gone))
 
-    def assess(
-        self,
-        readings: Mapping[str, Sequence[Reading]],
-        snapshot: Snapshot,
-        block: int,
-        market: Market,
+    def assess(self, world: World) -> tuple[Assessment, ...]:
+        """Assess every dependent that some trade, feed or breaker concerns."""
+        self._impacts = tuple(i for i in self._impacts if world.block - i.block_number < HORIZON)
+        self._tables = {key: one for key, one in self._tables.items() if key[1] in self._impacts}
+        for key in sorted({impact.key for impact in self._impacts}):
+            self._learn(key, world)
+        twice = self.asked_twice()
+        made = {
+            name: (*self._outside(name, world), *self._by_impact(name, world))
+            for name in sorted(self._pauses)
+            if name not in twice
+        }
+        return tuple(composed(name, parts) for name, parts in made.items() if parts)
+
+    def asked_twice(self) -> tuple[str, ...]:
+        """Name those that own trades concern and that have no linear signal."""
+        return tuple(
+            name
+            for name in sorted(self._pauses)
+            if name not in self._signals and self._counting(name, DELAYING)
+        )
+
+    def compared(
+        self, name: str, given: Sequence[object], without: Sequence[object] | None, world: World
     ) -> tuple[Assessment, ...]:
-        """Assess every dependent that some impact concerns, and drop what no longer does."""
-        decays: dict[str, Decay] = {}
-        for key in self._keys():
-            band = _band(key, snapshot, market)
-            self._learn(key, readings.get(key, ()), band)
-            decays[key] = self._decay(key, readings.get(key, ()), band)
-        found: list[Assessment] = []
-        matter: set[Impact] = set()
-        for name, pauses in self._pauses.items():
-            signal = self._signals[name]
-            mine = tuple(i for i in self._impacts if i.key == signal.signal_key)
-            if not mine:
-                continue
-            decay = decays[signal.signal_key]
-            kernel = signal.kernel()
-            assessment = assess(
-                pauses,
-                mine,
-                kernel=kernel,
-                density=_density(signal, kernel, readings, mine, decay),
-                block=block,
-                decay=decay,
-            )
-            found.append(assessment)
-            if assessment.until_block > block:
-                matter.update(mine)
-        self._impacts = tuple(i for i in self._impacts if i in matter)
-        return tuple(found)
+        """Assess one that was asked twice, by its answers; None is an answer that did not come.
 
-    def _keys(self) -> list[str]:
-        return sorted({impact.key for impact in self._impacts})
+        Nothing is said of one that would do the same.
+        """
+        counting = self._counting(name, DELAYING)
+        verdicts = tuple(sorted({one.verdict_id for one in counting}))
+        if without is None:
+            differs, said = 1.0, "its answer without it did not come"
+        else:
+            differs = disagreement(given, without)
+            said = f"asked again without it, {differs:.1%} comes out otherwise"
+        parts = [*self._outside(name, world), *self._taken_out(name, world)]
+        parts += [
+            Part(
+                because=verdicts,
+                effect=pause.effect,
+                differs=differs,
+                tolerance=pause.tolerance,
+                until_block=world.block + 1,
+                why=f"own impact of {', '.join(verdicts)}: {said}, tolerated {pause.tolerance}",
+            )
+            for pause in self._pauses[name]
+            if differs and pause.effect in DELAYING and any(i.agent == pause.on for i in counting)
+        ]
+        return (composed(name, parts),) if parts else ()
+
+    def as_given(
+        self, name: str, readings: Mapping[str, tuple[Reading, ...]]
+    ) -> Mapping[str, tuple[Reading, ...]]:
+        """Return what an agent reads: own trades are taken out where it declared that."""
+        return self._subtraction.of(name, readings, self._subtracted(name))
+
+    def without(
+        self, name: str, readings: Mapping[str, tuple[Reading, ...]]
+    ) -> Mapping[str, tuple[Reading, ...]]:
+        """Return what an agent would read if no own trade that counts had happened."""
+        counting = self._counting(name, EFFECTS)
+        return self._subtraction.of(f"{name} without", readings, counting)
+
+    def _outside(self, name: str, world: World) -> Iterator[Part]:
+        """Tell which of its feeds and breakers stop a dependent."""
+        for pause in self._pauses[name]:
+            why = _trouble(pause, world)
+            if why:
+                yield Part(
+                    because=(pause.trigger,),
+                    effect=pause.effect,
+                    differs=1.0,
+                    tolerance=pause.tolerance,
+                    until_block=world.block + 1,
+                    why=why,
+                )
+
+    def _taken_out(self, name: str, world: World) -> Iterator[Part]:
+        """Tell which own trades are taken out of what a dependent reads."""
+        agent = self._signals.get(name)
+        reach = HORIZON if agent is None else memory_of(agent)
+        recent = [i for i in self._subtracted(name) if world.block - i.block_number < reach]
+        if not recent:
+            return
+        verdicts = tuple(sorted({impact.verdict_id for impact in recent}))
+        yield Part(
+            because=verdicts,
+            effect="subtract",
+            differs=0.0,
+            tolerance=min(p.tolerance for p in self._pauses[name] if p.effect == "subtract"),
+            until_block=max(impact.block_number for impact in recent) + reach,
+            why=f"own impact of {', '.join(verdicts)} is taken out of what it reads",
+        )
+
+    def _by_impact(self, name: str, world: World) -> Iterator[Part]:
+        """Tell what own trades do to a dependent's linear signal: each pause's, and all of them."""
+        agent = self._signals.get(name)
+        yield from self._taken_out(name, world)
+        if agent is None:
+            return
+        track = self._follow(name, agent, world)
+        now = state(track, agent)
+        counting = self._counting(name, DELAYING)
+        if now is None or not counting:
+            return
+        until = self._until(name, now, world.block)
+        waiting = [p for p in self._pauses[name] if any(i.agent == p.on for i in counting)]
+        least = min(waiting, key=lambda pause: (pause.effect != "pause", pause.tolerance))
+        joint = msgspec.structs.replace(least, tolerance=min(p.tolerance for p in waiting))
+        parts = [_impact_part(joint, counting, now.flip_probability, now, until)]
+        if len(waiting) > 1:
+            for pause in waiting:
+                mine = [impact for impact in counting if impact.agent == pause.on]
+                shift = sum(self._table(name, i)[world.block - i.block_number] for i in mine)
+                parts.append(
+                    _impact_part(pause, mine, now.flips(float(shift), now.spread), now, until)
+                )
+        if until > world.block or any(part.exceeds for part in parts):
+            yield from parts
+
+    def _follow(self, name: str, agent: LinearSignal, world: World) -> Track:
+        mine = self._followed[name]
+        track = followed(
+            mine.track,
+            agent,
+            world.readings.get(agent.signal_key, ()),
+            impacts=self._counting(name, DELAYING),
+            subtracted=[i for i in self._subtracted(name) if i.key == agent.signal_key],
+        )
+        self._followed[name] = msgspec.structs.replace(mine, track=track)
+        return track
+
+    def _until(self, name: str, now: State, block: int) -> int:
+        """Predict the first block from which no tolerance is exceeded any more."""
+        mine, counting = self._followed[name], self._counting(name, DELAYING)
+        verdicts = tuple(sorted({impact.verdict_id for impact in counting}))
+        least = min(pause.tolerance for pause in self._pauses[name])
+        known = mine.forecast
+        paused = now.flip_probability > least
+        if (
+            known is not None
+            and known.verdicts == verdicts
+            and block < known.made_at + FORECAST_BLOCKS
+            and (block < known.until_block or not paused)
+        ):
+            return max(known.until_block, block)
+        tables = [(block - one.block_number, self._table(name, one)) for one in counting]
+        exceeding = (ahead(mine.track, now, tables) > least).nonzero()[0]
+        until = block + (int(exceeding[-1]) + 2 if exceeding.size else int(paused))
+        forecast = Forecast(verdicts=verdicts, made_at=block, until_block=until)
+        self._followed[name] = msgspec.structs.replace(mine, forecast=forecast)
+        return until
+
+    def _table(self, name: str, impact: Impact) -> Table:
+        key = (name, impact)
+        if key not in self._tables:
+            self._tables[key] = response(self._signals[name].kernel(), impact)
+        return self._tables[key]
+
+    def _counting(self, name: str, effects: Collection[str]) -> tuple[Impact, ...]:
+        """Return the impacts that reach the threshold of one of a dependent's pauses."""
+        least = {
+            pause.on: pause.impact_bps for pause in self._pauses[name] if pause.effect in effects
+        }
+        agent = self._signals.get(name)
+        return tuple(
+            impact
+            for impact in self._impacts
+            if impact.agent in least
+            and abs(impact.log_move) * BPS >= least[impact.agent]
+            and (agent is None or impact.key == agent.signal_key)
+        )
+
+    def _subtracted(self, name: str) -> tuple[Impact, ...]:
+        if name not in self._pauses:
+            return ()
+        return self._counting(name, ("subtract",))
 
     def _matters(self, agent: str, key: str, move: float) -> bool:
         return any(
             pause.on == agent
-            and self._signals[name].signal_key == key
             and abs(move) * BPS >= pause.impact_bps
+            and (name not in self._signals or self._signals[name].signal_key == key)
             for name, pauses in self._pauses.items()
             for pause in pauses
         )
 
-    def _decay(self, key: str, series: Sequence[Reading], band: float) -> Decay:
+    def _look_again(self, since_block: int) -> None:
+        """Take in anew what was taken in without knowing of a trade, or knowing too much."""
+        for name, mine in self._followed.items():
+            samples = mine.track.samples
+            if samples and samples[-1].block >= since_block:
+                track = _emptied(mine.track)
+                self._followed[name] = msgspec.structs.replace(mine, track=track)
+
+    def _decay(self, key: str, world: World) -> Decay:
         """What own fills and the price's own past have shown so far."""
-        past = [math.log(float(r.value)) for r in series[-MEMORY:] if float(r.value) > 0]
-        learned = self._reversion.get(key, Reversion.prior(band=band))
-        return learned.decay(most_band=band, drift=drift_time(band, past))
+        band = _band(key, world)
+        series = world.readings.get(key, ())[-MEMORY:]
+        past = [math.log(float(r.value)) for r in series if float(r.value) > 0]
+        lesson = self._lessons.get(key, Lesson(reversion=Reversion.prior(band=band)))
+        return lesson.reversion.decay(most_band=band, drift=drift_time(band, past))
 
-    def _learn(self, key: str, series: Sequence[Reading], band: float) -> None:
+    def _learn(self, key: str, world: World) -> None:
         """Take the first step after each impact once, when both of its readings exist."""
-        value_at = {reading.block_number: float(reading.value) for reading in series[-HORIZON:]}
-        for impact in self._impacts:
-            name = (impact.verdict_id, impact.agent)
+        lesson = self._lessons.get(key)
+        if lesson is None:
+            lesson = Lesson(reversion=Reversion.prior(band=_band(key, world)))
+        least = TEACHES * _band(key, world)
+        live = [impact for impact in self._impacts if impact.key == key]
+        names = {(impact.verdict_id, impact.agent) for impact in live}
+        taught = {name for name in lesson.taught if name in names}
+        fresh = [
+            impact
+            for impact in live
+            if abs(impact.log_move) >= least and (impact.verdict_id, impact.agent) not in taught
+        ]
+        reversion = lesson.reversion
+        value_at: dict[int, float] = {}
+        if fresh:
+            oldest = min(impact.block_number for impact in fresh)
+            value_at = _values_since(world.readings.get(key, ()), oldest)
+        for impact in fresh:
             here, after = value_at.get(impact.block_number), value_at.get(impact.block_number + 1)
-            if impact.key != key or name in self._learned or not here or not after:
+            if not here or not after:
                 continue
-            own = sum(
-                other.log_move
-                for other in self._impacts
-                if other.key == key and other.block_number == impact.block_number + 1
-            )
-            before = self._reversion.get(key, Reversion.prior(band=band))
-            step = math.log(after / here) - own
-            self._reversion[key] = before.observed(impact.log_move, step)
-            self._learned.add(name)
+            own = sum(i.log_move for i in live if i.block_number == impact.block_number + 1)
+            reversion = reversion.observed(impact.log_move, math.log(after / here) - own)
+            taught.add((impact.verdict_id, impact.agent))
+        self._lessons[key] = Lesson(reversion=reversion, taught=tuple(sorted(taught)))
 
 
-def _band(key: str, snapshot: Snapshot, market: Market) -> float:
+def _values_since(series: Sequence[Reading], block: int) -> dict[int, float]:
+    found: dict[int, float] = {}
+    for reading in reversed(series):
+        if reading.block_number < block:
+            break
+        found.setdefault(reading.block_number, float(reading.value))
+    return found
+
+
+def _impact_part(
+    pause: Pause, impacts: Sequence[Impact], differs: float, now: State, until: int
+) -> Part:
+    because = tuple(sorted({impact.verdict_id for impact in impacts}))
+    return Part(
+        because=because,
+        effect=pause.effect,
+        differs=differs,
+        tolerance=pause.tolerance,
+        until_block=until,
+        contamination=now.shift,
+        why=(
+            f"own impact of {', '.join(because)} still shifts the signal by {now.shift:+.3e}: "
+            f"decides otherwise with probability {differs:.3f}, tolerated {pause.tolerance}; "
+            f"free from block {until}"
+        ),
+    )
+
+
+def _trouble(pause: Pause, world: World) -> str:
+    """Say why a pause's feed or breaker stops its agent; "" if it does not."""
+    if isinstance(pause.on, Breaker):
+        why = world.tripped.get(pause.on.name)
+        return "" if why is None else f"breaker {pause.on.name} is not closed: {why}"
+    if not isinstance(pause.on, Feed):
+        return ""
+    key = pause.on.key
+    series = world.readings.get(key, ())
+    if not series:
+        return f"feed {key} has given nothing"
+    newest = series[-1]
+    age = world.block - newest.block_number
+    if age > newest.max_age_blocks:
+        return f"feed {key} is {age} blocks old; at most {newest.max_age_blocks} allowed"
+    doubt = world.doubts.get(key)
+    return "" if doubt is None else f"feed {key} is in doubt: {doubt}"
+
+
+def _band(key: str, world: World) -> float:
     """Return the fee of the pool a price is read from: within it nobody need correct."""
-    source = next((source for source in market.prices if source.key == key), None)
-    pool = snapshot.pools.get(source.pool) if source is not None else None
+    source = next((source for source in world.market.prices if source.key == key), None)
+    pool = world.snapshot.pools.get(source.pool) if source is not None else None
     return Decay().band if pool is None else pool.fee_ppm * (1 / PPM)
 
 
-def _density(
-    signal: LinearSignal,
-    kernel: tuple[float, ...],
-    readings: Mapping[str, Sequence[Reading]],
-    impacts: Iterable[Impact],
-    decay: Decay,
-) -> float:
-    """Return the density at the threshold of the signal as it would be without own impact."""
-    series = [r for r in readings.get(signal.signal_key, ())[-MEMORY:] if float(r.value) > 0]
-    if not series:
-        return 0.0
-    first, last = series[0].block_number, series[-1].block_number
-    own = residues(tuple(impacts), range(first, last + 1), decay)
-    clean = tuple(math.log(float(r.value)) - own[r.block_number - first] for r in series)
-    return threshold_density(filtered(kernel, clean), signal.threshold_sds)
+def _mark(agent: LinearSignal) -> str:
+    shape = (agent.signal_key, agent.threshold_sds, memory_of(agent), agent.kernel())
+    return blake2b(msgspec.json.encode(shape), digest_size=8).hexdigest()
+
+
+def _emptied(track: Track) -> Track:
+    """Return a track that is begun anew at its next sample, with what it has learned."""
+    return msgspec.structs.replace(track, samples=(), seen=(), shifts=())

@@ -1,14 +1,14 @@
 """Trend following on one price: the crossing of a fast and a slow average of its logarithm."""
 
-import math
 from collections.abc import Iterable
 
 import msgspec
 
 from toolkit.model.chain import Address
-from toolkit.model.decision import Intent, Leg
+from toolkit.model.decision import Intent
 from toolkit.model.errors import ConfigError
-from toolkit.reasoning.agent import View, filtered
+from toolkit.reasoning.agent import View
+from toolkit.reasoning.steering import clip_towards, scored, share_wei, steered
 
 
 class Momentum(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,40 +55,25 @@ class Momentum(msgspec.Struct, frozen=True, kw_only=True):
 
     def on_block(self, view: View) -> Iterable[Intent]:
         """Return the next clip towards the position that the signal asks for, if any."""
-        prices = [price for price in view.history(self.signal_key, self.memory) if price > 0]
-        # The weights sum to 0, so the level does not matter; a price that stands still is then
-        # exactly 0 instead of rounding noise.
-        logs = tuple(math.log(price / prices[-1]) for price in prices)
-        signal = filtered(self.kernel(), logs)
-        spread = math.sqrt(sum(value * value for value in signal) / max(len(signal), 1))
-        if spread == 0.0:
+        found = scored(self.kernel(), view.history(self.signal_key, self.memory))
+        if found is None:
             return ()
-        score = signal[-1] / spread
-        gap = self._target(score) - view.positions.get(self.base, 0)
-        if abs(gap) * 4 < self.clip_wei:
-            return ()
-        size = min(abs(gap), self.clip_wei)
-        if gap > 0:
-            paid = view.convert(size, self.signal_key, base=self.base, quote=self.quote)
-            leg = Leg(token_in=self.quote, token_out=self.base, amount_in=paid)
-        else:
-            leg = Leg(token_in=self.base, token_out=self.quote, amount_in=size)
-        edge_ppm = round(abs(signal[-1]) * 10**6)
-        return (
-            Intent(
-                agent=self.name,
-                legs=(leg,),
-                edge_wei=size * edge_ppm // 10**6,
-                inputs=(self.signal_key,),
-                reason=f"signal at {score:+.3f} sd, {gap:+d} wei from its target",
-            ),
+        signal, score = found
+        target = share_wei(
+            score,
+            threshold=self.threshold_sds,
+            full=self.full_sds,
+            most_wei=self.max_position_wei,
         )
-
-    def _target(self, score: float) -> int:
-        if abs(score) < self.threshold_sds:
-            return 0
-        share_ppm = round(max(-1.0, min(1.0, score / self.full_sds)) * 10**6)
-        return self.max_position_wei * share_ppm // 10**6
+        trade = clip_towards(
+            target,
+            view,
+            key=self.signal_key,
+            base=self.base,
+            quote=self.quote,
+            clip_wei=self.clip_wei,
+        )
+        return (steered(self.name, self.signal_key, signal, score, trade),) if trade else ()
 
 
 def _ema_weights(span: int, window: int) -> tuple[float, ...]:

@@ -1,0 +1,60 @@
+"""What agents that hold a position by a score have in common."""
+
+import math
+from collections.abc import Iterable
+
+from toolkit.model.chain import Address
+from toolkit.model.decision import Intent, Leg
+from toolkit.reasoning.agent import View, filtered
+
+
+def scored(kernel: tuple[float, ...], prices: Iterable[float]) -> tuple[float, float] | None:
+    """Return a linear signal of the log price now, and in standard deviations of its values.
+
+    None where it does not vary. The kernel's weights have to sum to 0: the level then does not
+    matter, and a price that stands still gives exactly 0 instead of rounding noise.
+    """
+    usable = [price for price in prices if price > 0]
+    signal = filtered(kernel, tuple(math.log(price / usable[-1]) for price in usable))
+    spread = math.sqrt(sum(value * value for value in signal) / max(len(signal), 1))
+    return (signal[-1], signal[-1] / spread) if spread else None
+
+
+def share_wei(score: float, *, threshold: float, full: float, most_wei: int) -> int:
+    """Return the position a score asks for: none below the threshold, all of it from `full` on."""
+    if abs(score) < threshold:
+        return 0
+    share_ppm = round(max(-1.0, min(1.0, score / full)) * 10**6)
+    return most_wei * share_ppm // 10**6
+
+
+def clip_towards(
+    target_wei: int, view: View, *, key: str, base: Address, quote: Address, clip_wei: int
+) -> tuple[Leg, int, int] | None:
+    """Return the next trade towards a position, its size in base units, and the whole gap.
+
+    None where less than a quarter of a clip is missing.
+    """
+    gap = target_wei - view.positions.get(base, 0)
+    if abs(gap) * 4 < clip_wei:
+        return None
+    size = min(abs(gap), clip_wei)
+    if gap > 0:
+        paid = view.convert(size, key, base=base, quote=quote)
+        return Leg(token_in=quote, token_out=base, amount_in=paid), size, gap
+    return Leg(token_in=base, token_out=quote, amount_in=size), size, gap
+
+
+def steered(
+    agent: str, key: str, signal: float, score: float, trade: tuple[Leg, int, int]
+) -> Intent:
+    """Return the intent of one clip; it expects to gain what the signal says of the price."""
+    leg, size, gap = trade
+    edge_ppm = round(abs(signal) * 10**6)
+    return Intent(
+        agent=agent,
+        legs=(leg,),
+        edge_wei=size * edge_ppm // 10**6,
+        inputs=(key,),
+        reason=f"signal at {score:+.3f} sd, {gap:+d} wei from its target",
+    )
