@@ -1,6 +1,7 @@
 """Plain exchanges: sized, netted within their class, and ranked for the market."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from toolkit.model.chain import Address
 from toolkit.model.decision import VetoCause
@@ -8,7 +9,8 @@ from toolkit.orchestrator.context import Candidate, Context
 from toolkit.orchestrator.drafts import Draft, Raising
 from toolkit.orchestrator.grants import Grant, grants
 from toolkit.orchestrator.market import Side
-from toolkit.orchestrator.netting import Wish, net
+from toolkit.orchestrator.netting import NetLeg, Wish, net
+from toolkit.orchestrator.waste import Crossed
 
 
 def exchanges(candidates: Sequence[Candidate], context: Context, raising: Raising) -> list[Draft]:
@@ -38,82 +40,79 @@ def _wish(grant: Grant, context: Context) -> Wish:
 def _netted(name: str, granted: Sequence[Grant], context: Context) -> list[Draft]:
     """Turn one class into drafts; the first of a conflict names everybody in it."""
     wishes = [_wish(grant, context) for grant in granted]
-    hits = _hits(granted)
-    reasons = {grant.candidate.intent_id: grant.candidate.intent.reason for grant in granted}
-    everybody = tuple(sorted({wish.intent for wish in wishes}))
-    agents = tuple(sorted({wish.agent for wish in wishes}))
     result = net(wishes, market=context.market, readings=context.readings)
+    whole = Draft(
+        intents=tuple(sorted({wish.intent for wish in wishes})),
+        agents=tuple(sorted({wish.agent for wish in wishes})),
+        limits_hit=_hits(granted),
+    )
     if result is None:
         why = f"opposed in {name}, and there is no price to net at"
-        return [Draft(intents=everybody, agents=agents, cause=VetoCause.LOST_CONFLICT, why=why)]
-    least = context.limits.min_trade_wei
-    worth = [
-        context.market.value_wei(leg.leg.token_in, leg.leg.amount_in, context.readings)
-        for leg in result.legs
-    ]
-    legs = [
-        leg
-        for leg, value in zip(result.legs, worth, strict=True)
-        if value is None or value >= least
-    ]
+        return [replace(whole, cause=VetoCause.LOST_CONFLICT, why=why)]
     story = _conflict_story(wishes, result.crossed) if result.crossed else ""
-    told = tuple(sorted({hit for wish in wishes for hit in hits[wish.intent]}))
+    legs = [leg for leg in result.legs if _is_worth_it(leg, context)]
     if not legs:
         return [
-            Draft(
-                intents=everybody,
-                agents=agents,
+            replace(
+                whole,
                 cause=VetoCause.NETTED_OUT,
                 why=f"{story}; nothing is left to trade",
                 transfers=result.transfers,
                 inside=result.inside,
                 netted_in=result.crossed,
-                limits_hit=told,
             )
         ]
-    drafts: list[Draft] = []
     pairs = [(leg.leg.token_in, leg.leg.token_out) for leg in legs]
+    drafts: list[Draft] = []
     for index, leg in enumerate(legs):
-        names_all = index == 0 and bool(story)
-        mine = everybody if names_all else tuple(sorted({share.intent for share in leg.shares}))
-        owners = agents if names_all else tuple(sorted({share.agent for share in leg.shares}))
-        drafts.append(
-            Draft(
-                intents=mine,
-                agents=owners,
-                why=story if names_all else "; ".join(reasons[intent] for intent in mine),
-                leg=leg,
-                transfers=result.transfers if index == 0 else (),
-                inside=tuple(
-                    part
-                    for part in result.inside
-                    if _settled_with((part.token_in, part.token_out), pairs) == index
-                ),
-                netted_in=leg.netted_in,
-                edges_ppb={grant.candidate.intent_id: grant.edge_ppb for grant in granted},
-                back_wei=sum(
-                    grant.size.value_wei - grant.size.raised_wei
-                    for grant in granted
-                    if (grant.leg.token_in, grant.leg.token_out) == pairs[index]
-                ),
-                limits_hit=told
-                if names_all
-                else tuple(sorted({hit for intent in mine for hit in hits[intent]})),
-                rank=(1, _turn(owners, context), f"{index}/{name}"),
+        inside = tuple(part for part in result.inside if _settled_with(part, pairs) == index)
+        draft = _of_leg(leg, granted, inside)
+        if index == 0 and story:
+            draft = replace(
+                draft,
+                intents=whole.intents,
+                agents=whole.agents,
+                why=story,
+                limits_hit=whole.limits_hit,
+                transfers=result.transfers,
             )
-        )
+        rank = (1, _turn(draft.agents, context), f"{index}/{name}")
+        drafts.append(replace(draft, rank=rank))
     return drafts
 
 
-def _hits(granted: Sequence[Grant]) -> dict[str, set[str]]:
-    hits: dict[str, set[str]] = {}
-    for grant in granted:
-        hits.setdefault(grant.candidate.intent_id, set()).update(grant.size.limits_hit)
-    return hits
+def _of_leg(leg: NetLeg, granted: Sequence[Grant], inside: tuple[Crossed, ...]) -> Draft:
+    """Draft one leg as if nobody but those who share it had wished for anything."""
+    pair = leg.leg.token_in, leg.leg.token_out
+    mine = {share.intent for share in leg.shares}
+    taking = [grant for grant in granted if grant.candidate.intent_id in mine]
+    reasons = {grant.candidate.intent_id: grant.candidate.intent.reason for grant in taking}
+    same = [grant for grant in taking if (grant.leg.token_in, grant.leg.token_out) == pair]
+    return Draft(
+        intents=tuple(sorted(mine)),
+        agents=tuple(sorted({share.agent for share in leg.shares})),
+        why="; ".join(reason for _, reason in sorted(reasons.items())),
+        leg=leg,
+        inside=inside,
+        netted_in=leg.netted_in,
+        limits_hit=_hits(taking),
+        edges_ppb={grant.candidate.intent_id: grant.edge_ppb for grant in taking},
+        back_wei=sum(grant.size.value_wei - grant.size.raised_wei for grant in same),
+    )
 
 
-def _settled_with(pair: tuple[Address, Address], pairs: Sequence[tuple[Address, Address]]) -> int:
+def _is_worth_it(leg: NetLeg, context: Context) -> bool:
+    value = context.market.value_wei(leg.leg.token_in, leg.leg.amount_in, context.readings)
+    return value is None or value >= context.limits.min_trade_wei
+
+
+def _hits(granted: Sequence[Grant]) -> tuple[str, ...]:
+    return tuple(sorted({hit for grant in granted for hit in grant.size.limits_hit}))
+
+
+def _settled_with(part: Crossed, pairs: Sequence[tuple[Address, Address]]) -> int:
     """Return the place of the leg that a trade inside is counted with: its own, else the first."""
+    pair = part.token_in, part.token_out
     return pairs.index(pair) if pair in pairs else 0
 
 

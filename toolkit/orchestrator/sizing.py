@@ -87,14 +87,12 @@ def sized(
     if value is None or unpriced:
         return Size(amount_in=0, why=f"no price to size {(*unpriced, leg.token_in)[0]} by")
     back = way_back(leg, standing, market, readings)
-    bounds = [("max_trade_wei", limits.max_trade_wei)]
     rooms = _rooms(leg, standing, market, limits, readings)
-    bounds += [
+    risk = risk_room(leg, back, standing, market, limits, covariance, readings)
+    bounds = [
+        ("max_trade_wei", limits.max_trade_wei),
         ("max_position_wei", max(min(rooms, default=value), back)),
-        (
-            "agent_risk_wei",
-            back + risk_room(leg, back, standing, market, limits, covariance, readings),
-        ),
+        ("agent_risk_wei", back + risk),
     ]
     if raise_wei is not None:
         bounds.append(("exposure", back + raise_wei))

@@ -118,9 +118,9 @@ def world(rng: random.Random) -> GivenBlock:
 
 
 def agents_of(rng: random.Random) -> list[Scripted]:
-    """Two to five agents of one wish each: mostly opposed."""
+    """Two to five wishes of as many agents or fewer: mostly opposed."""
     count = rng.choices([2, 3, 4, 5], weights=[8, 7, 4, 1])[0]
-    made = []
+    wishes: dict[str, list[tuple[str, str, int, float, int]]] = {}
     for n in range(count):
         quote = rng.choice([USDC, USDT]).address
         buys = n == 0 or (n > 1 and rng.random() < 0.5)
@@ -128,10 +128,9 @@ def agents_of(rng: random.Random) -> list[Scripted]:
         amount = rng.randrange(1, 10**10) if buys else rng.randrange(10**12, 5 * 10**18)
         confidence = rng.choice([1.0, 1.0, 0.5, 1 / 3, 0.123456])
         edge = rng.choice([0, 0, 10**15, 10**30])
-        made.append(
-            Scripted(name=f"agent{n}", wishes=((token_in, token_out, amount, confidence, edge),))
-        )
-    return made
+        mine = wishes.setdefault(f"agent{rng.randrange(count)}", [])
+        mine.append((token_in, token_out, amount, confidence, edge))
+    return [Scripted(name=name, wishes=tuple(mine)) for name, mine in wishes.items()]
 
 
 def check(seed: int) -> None:
@@ -139,7 +138,9 @@ def check(seed: int) -> None:
     rng = random.Random(seed)
     block, agents = world(rng), agents_of(rng)
     weights = {agent.name: rng.choice([1.0, 1.0, 0.5, 0.3, 0.0]) for agent in agents}
+    scales = {agent.name: rng.choice([1.0, 1.0, 0.7]) for agent in agents}
     context, price = priced(block, weights)
+    context = dataclasses.replace(context, scales=scales)
     proposals = proposed(block, *(wish for agent in agents for wish in wishes_of(agent)))
 
     result = arbitrate(context, proposals)
@@ -147,7 +148,8 @@ def check(seed: int) -> None:
     whole = msgspec.json.encode(result)
     for order in itertools.permutations(proposals):
         assert whole == msgspec.json.encode(arbitrate(context, order)), "the order mattered"
-    granted = granted_of(agents, weights)
+    assert len(proposals) == len(result.candidates), "an intent got lost"
+    granted = granted_of(result, weights, scales)
     one_way_only(result)
     granted_to_the_wei(result, granted)
     crossed_at_the_price(result, granted, price)
@@ -171,15 +173,18 @@ def wishes_of(agent: Scripted) -> list[tk.Intent]:
     return [msgspec.structs.replace(wish, inputs=(PRICE_KEY,)) for wish in agent.on_block(Blind())]
 
 
-def granted_of(agents: Sequence[Scripted], weights: dict[str, float]) -> dict[str, Granted]:
-    """What weight and confidence leave of each wish, by its intent's name."""
+def granted_of(
+    result: Arbitration, weights: dict[str, float], scales: dict[str, float]
+) -> dict[str, Granted]:
+    """What weight, discount and confidence leave of each wish, by its intent's name."""
     found = {}
-    for agent in agents:
-        for token_in, token_out, amount, confidence, _ in agent.wishes:
-            left = amount * round(weights[agent.name] * PPM) // PPM
-            left = left * round(confidence * PPM) // PPM
-            if left:
-                found[f"1000/{agent.name}/0"] = Granted(token_in, token_out, left)
+    for one in result.candidates:
+        (leg,), left = one.intent.legs, one.intent.legs[0].amount_in
+        agent = one.intent.agent
+        for share in (weights[agent], scales[agent], one.intent.confidence):
+            left = left * round(share * PPM) // PPM
+        if left:
+            found[one.intent_id] = Granted(leg.token_in, leg.token_out, left)
     return found
 
 
@@ -227,11 +232,9 @@ def crossed_at_the_price(result: Arbitration, granted: dict[str, Granted], price
 
 def one_verdict_names_all(result: Arbitration, granted: dict[str, Granted]) -> None:
     """A conflict has one record, which names every intent in it; every other intent has its own."""
-    opposed = {one.buys for one in granted.values()} == {True, False}
-    records = [ruling for ruling in result.rulings if ruling.transfers]
-    assert len(records) == int(opposed), "a conflict has one record"
-    for ruling in records:
-        assert set(granted) == set(ruling.verdict.intents), "the record does not name everybody"
+    if {one.buys for one in granted.values()} == {True, False}:
+        records = [one for one in result.rulings if set(granted) == set(one.verdict.intents)]
+        assert len(records) == 1, "a conflict has not one record that names everybody"
     named = {name for ruling in result.rulings for name in ruling.verdict.intents}
     assert {candidate.intent_id for candidate in result.candidates} <= named
 
