@@ -75,7 +75,7 @@ class Followed(msgspec.Struct, frozen=True, kw_only=True):
 
     mark: str
     track: Track = Track()
-    forecast: Forecast | None = None
+    forecasts: dict[str, Forecast] = {}  # by trigger; all of them together without a name
 
 
 class WatchMemory(msgspec.Struct, frozen=True, kw_only=True):
@@ -263,20 +263,44 @@ class ImpactWatch:
         counting = self._counting(name, DELAYING)
         if now is None or not counting:
             return
-        until = self._until(name, now, world.block)
         waiting = [p for p in self._pauses[name] if any(i.agent == p.on for i in counting)]
         least = min(waiting, key=lambda pause: (pause.effect != "pause", pause.tolerance))
         joint = msgspec.structs.replace(least, tolerance=min(p.tolerance for p in waiting))
-        parts = [_impact_part(joint, counting, now.flip_probability, now, until)]
+        parts = [self._part(name, "", joint, counting, now, world.block)]
         if len(waiting) > 1:
             for pause in waiting:
                 mine = [impact for impact in counting if impact.agent == pause.on]
                 shift = sum(self._table(name, i)[world.block - i.block_number] for i in mine)
-                parts.append(
-                    _impact_part(pause, mine, now.flips(float(shift), now.spread), now, until)
-                )
-        if until > world.block or any(part.exceeds for part in parts):
+                alone = msgspec.structs.replace(now, shift=float(shift), spread_seen=now.spread)
+                parts.append(self._part(name, pause.trigger, pause, mine, alone, world.block))
+        if any(part.exceeds or part.until_block > world.block for part in parts):
             yield from parts
+
+    def _part(
+        self,
+        name: str,
+        label: str,
+        pause: Pause,
+        impacts: Sequence[Impact],
+        now: State,
+        block: int,
+    ) -> Part:
+        verdicts = tuple(sorted({impact.verdict_id for impact in impacts}))
+        differs = now.flip_probability
+        until = self._until(name, label, pause.tolerance, impacts, now, block)
+        return Part(
+            because=verdicts,
+            effect=pause.effect,
+            differs=differs,
+            tolerance=pause.tolerance,
+            until_block=until,
+            contamination=now.shift,
+            why=(
+                f"own impact of {', '.join(verdicts)} still shifts the signal by "
+                f"{now.shift:+.3e}: decides otherwise with probability {differs:.3f}, tolerated "
+                f"{pause.tolerance}; free from block {until}"
+            ),
+        )
 
     def _follow(self, name: str, agent: LinearSignal, world: World) -> Track:
         mine = self._followed[name]
@@ -290,13 +314,19 @@ class ImpactWatch:
         self._followed[name] = msgspec.structs.replace(mine, track=track)
         return track
 
-    def _until(self, name: str, now: State, block: int) -> int:
-        """Predict the first block from which no tolerance is exceeded any more."""
-        mine, counting = self._followed[name], self._counting(name, DELAYING)
-        verdicts = tuple(sorted({impact.verdict_id for impact in counting}))
-        least = min(pause.tolerance for pause in self._pauses[name])
-        known = mine.forecast
-        paused = now.flip_probability > least
+    def _until(
+        self,
+        name: str,
+        label: str,
+        tolerance: float,
+        impacts: Sequence[Impact],
+        now: State,
+        block: int,
+    ) -> int:
+        """Predict the first block from which the tolerance is not exceeded any more."""
+        mine = self._followed[name]
+        verdicts = tuple(sorted({impact.verdict_id for impact in impacts}))
+        known, paused = mine.forecasts.get(label), now.flip_probability > tolerance
         if (
             known is not None
             and known.verdicts == verdicts
@@ -304,11 +334,12 @@ class ImpactWatch:
             and (block < known.until_block or not paused)
         ):
             return max(known.until_block, block)
-        tables = [(block - one.block_number, self._table(name, one)) for one in counting]
-        exceeding = (ahead(mine.track, now, tables) > least).nonzero()[0]
+        tables = [(block - one.block_number, self._table(name, one)) for one in impacts]
+        exceeding = (ahead(mine.track, now, tables) > tolerance).nonzero()[0]
         until = block + (int(exceeding[-1]) + 2 if exceeding.size else int(paused))
         forecast = Forecast(verdicts=verdicts, made_at=block, until_block=until)
-        self._followed[name] = msgspec.structs.replace(mine, forecast=forecast)
+        forecasts = {**mine.forecasts, label: forecast}
+        self._followed[name] = msgspec.structs.replace(mine, forecasts=forecasts)
         return until
 
     def _table(self, name: str, impact: Impact) -> Table:
@@ -397,25 +428,6 @@ def _values_since(series: Sequence[Reading], block: int) -> dict[int, float]:
             break
         found.setdefault(reading.block_number, float(reading.value))
     return found
-
-
-def _impact_part(
-    pause: Pause, impacts: Sequence[Impact], differs: float, now: State, until: int
-) -> Part:
-    because = tuple(sorted({impact.verdict_id for impact in impacts}))
-    return Part(
-        because=because,
-        effect=pause.effect,
-        differs=differs,
-        tolerance=pause.tolerance,
-        until_block=until,
-        contamination=now.shift,
-        why=(
-            f"own impact of {', '.join(because)} still shifts the signal by {now.shift:+.3e}: "
-            f"decides otherwise with probability {differs:.3f}, tolerated {pause.tolerance}; "
-            f"free from block {until}"
-        ),
-    )
 
 
 def _trouble(pause: Pause, world: World) -> str:
