@@ -189,7 +189,7 @@ def test_a_reset_closes_and_measures_anew() -> None:
     one = breakers()
     one.observe(facts(1, gain_wei=0, capital_wei=100))
     one.observe(facts(2, gain_wei=-50, capital_wei=100))
-    (change,) = one.reset("drawdown")
+    (change,) = one.reset("drawdown", block=2)
     later = one.observe(facts(3, gain_wei=-50, capital_wei=100))
 
     assert (Phase.CLOSED, "command", TradingState.ACTIVE) == (
@@ -203,19 +203,19 @@ def test_a_reset_closes_and_measures_anew() -> None:
 def test_a_reset_of_one_leaves_the_others() -> None:
     """Each breaker is reset by its name; "all" is all of them."""
     one = breakers()
-    one.halt("enough")
+    one.halt("enough", block=0)
     one.observe(facts(1, messages=10**6, reverted=9))
-    one.reset("reorg")
+    one.reset("reorg", block=1)
 
     assert {Hazard.HALT, Hazard.MESSAGES} == {each.hazard for each in one.tripped}
-    one.reset("all")
+    one.reset("all", block=1)
     assert TradingState.ACTIVE is one.state
 
 
 def test_a_halt_is_ended_by_a_person_only() -> None:
     """A person's halt says that person's reason, and no calm ends it."""
     one = breakers()
-    one.halt("enough")
+    one.halt("enough", block=0)
     for block in range(1, 100):
         one.observe(facts(block))
 
@@ -236,7 +236,7 @@ def test_what_is_off_never_opens_by_evidence() -> None:
     one = breakers(off=(Hazard.CLOCK, Hazard.HALT))
     one.observe(facts(1, clock_skew_s=999))
     before = one.state
-    one.halt("enough")
+    one.halt("enough", block=0)
 
     assert (TradingState.ACTIVE, TradingState.HALTED) == (before, one.state)
 

@@ -1,5 +1,7 @@
 """Each gauge finds its evidence at its bound and not one unit before it."""
 
+from typing import Any
+
 import pytest
 
 from toolkit.model.units import PPM
@@ -170,7 +172,7 @@ def test_a_shortfall_counts_what_is_missing() -> None:
         ({"dropped": {"command": 1}}, True),
     ],
 )
-def test_messages(changes: dict[str, object], is_found: bool) -> None:  # noqa: FBT001
+def test_messages(changes: dict[str, Any], is_found: bool) -> None:  # noqa: FBT001
     """A flood is evidence, and so is one lost message of a class that loses none."""
     assert is_found == (Hazard.MESSAGES in gauges().read(facts(**changes)))
 

@@ -107,7 +107,8 @@ class Breakers:
     def observe(self, facts: Facts) -> tuple[BreakerChange, ...]:
         """Fold one block in; its evidence binds already what is decided in it."""
         self._block = facts.block_number
-        found = self._gauges.read(facts)
+        read = self._gauges.read(facts)
+        found = {hazard: one for hazard, one in read.items() if hazard not in self._limits.off}
         changes = [*self._probed(facts.settled, found)]
         for hazard, evidence in found.items():
             changes += self._opened(hazard, evidence)
@@ -117,19 +118,23 @@ class Breakers:
     def bury(self, dead: Collection[str], lost: Collection[str]) -> tuple[BreakerChange, ...]:
         """Take note of which agents are dead, and of whose answers did not come."""
         evidence = self._gauges.bury(dead, lost)
-        return () if evidence is None else tuple(self._opened(Hazard.AGENTS, evidence))
+        if evidence is None or Hazard.AGENTS in self._limits.off:
+            return ()
+        return tuple(self._opened(Hazard.AGENTS, evidence))
 
     def probe(self, targets: Mapping[str, int]) -> None:
         """Take plans for probes if they were made under a half-open breaker."""
         if self.probe_wei is not None:
             self._probing = dict(targets)
 
-    def halt(self, why: str) -> tuple[BreakerChange, ...]:
+    def halt(self, why: str, *, block: int) -> tuple[BreakerChange, ...]:
         """Open the breaker that only people open."""
+        self._block = block
         return tuple(self._opened(Hazard.HALT, Evidence(why=why, measured=1, bound=1)))
 
-    def reset(self, name: str) -> tuple[BreakerChange, ...]:
+    def reset(self, name: str, *, block: int) -> tuple[BreakerChange, ...]:
         """Close one breaker by a person's order, or "all"; what it measures begins anew."""
+        self._block = block
         hazards = [one for one in self._tripped if name in {one.value, "all"}]
         changes: list[BreakerChange] = []
         for hazard in sorted(hazards, key=_name):
@@ -152,9 +157,6 @@ class Breakers:
         self._gauges.memory = memory.gauges
 
     def _opened(self, hazard: Hazard, evidence: Evidence) -> list[BreakerChange]:
-        by_person = hazard is Hazard.HALT
-        if hazard in self._limits.off and not by_person:
-            return []
         before = self._tripped.get(hazard)
         is_news = before is None or before.phase is not Phase.OPEN
         self._tripped[hazard] = Tripped(
@@ -164,7 +166,7 @@ class Breakers:
             seen_block=self._block,
             evidence=evidence,
         )
-        by = "command" if by_person else "evidence"
+        by = "command" if hazard is Hazard.HALT else "evidence"
         return [self._change(self._tripped[hazard], by)] if is_news else []
 
     def _calmed(self) -> list[BreakerChange]:

@@ -262,12 +262,17 @@ class Core:
         if released:
             now.note(records.RELEASED, records.Released(verdicts=released))
         for command in inputs.commands:
-            self._noted(self._obey(command), now)
+            self._noted(self._obey(command, block), now)
         self._elsewhere.update((one.chain, one) for one in inputs.elsewhere)
         if changed := self._doubts.judge(now.readings, block):
             now.note(records.DOUBT, changed)
-        opening, doubts = self.ledger.state().initial, self._doubts.doubts
-        facts = facts_of(now, self.setup.market, opening, doubts=doubts)
+        facts = facts_of(
+            now,
+            self.setup.market,
+            self.ledger.state().initial,
+            doubts=self._doubts.doubts,
+            elsewhere=self._elsewhere.values(),
+        )
         self._noted(self.breakers.observe(facts), now)
         self._appraisal.observe(now.readings, block)
         self._assessed(self._watch.assess(self._world(now)), now)
@@ -308,12 +313,12 @@ class Core:
             other = second.intents if second is not None and came else None
             self._assessed(self._watch.compared(name, first.intents, other, world), now)
 
-    def _obey(self, command: Command) -> tuple[BreakerChange, ...]:
+    def _obey(self, command: Command, block: int) -> tuple[BreakerChange, ...]:
         """Do what a person ordered; the shell has refused what makes no sense."""
         if command.verb == "halt":
-            return self.breakers.halt(command.why)
+            return self.breakers.halt(command.why, block=block)
         if command.verb == "reset":
-            return self.breakers.reset(command.target)
+            return self.breakers.reset(command.target, block=block)
         if command.verb == "pause":
             self._stopped = {**self._stopped, command.target: command.why}
         else:

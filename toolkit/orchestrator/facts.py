@@ -7,6 +7,7 @@ from toolkit.model.chain import ZERO_ADDRESS, Address
 from toolkit.model.decision import Fill, Reading
 from toolkit.model.units import BPS
 from toolkit.orchestrator.block import Sitting
+from toolkit.orchestrator.elsewhere import Elsewhere
 from toolkit.orchestrator.gauges import Facts, Settled, shortfall_bps
 from toolkit.orchestrator.market import Market, exact
 from toolkit.orchestrator.records import Planned
@@ -18,17 +19,24 @@ def facts_of(
     opening: Mapping[Address, int],
     *,
     doubts: Mapping[str, str] | None = None,
+    elsewhere: Iterable[Elsewhere] = (),
 ) -> Facts:
-    """Measure a block that has been taken in; `opening` is what the accounts began with."""
+    """Measure a block that has been taken in; `opening` is what the accounts began with.
+
+    Of the doubts those count that concern the market's own prices, by which everything is valued
+    and netted: what rests on any other fact in doubt is refused by itself.
+    """
     head, vitals = now.seen.head, now.inputs.vitals
+    priced = {source.key for source in market.prices}
     readings = fresh(now.newest, block=head.number)
     return Facts(
         block_number=head.number,
         base_fee_wei=head.base_fee_per_gas,
         gain_wei=gain_wei(market, readings, opening=opening, balances=now.seen.balances),
         capital_wei=capital_wei(market, readings, opening),
+        elsewhere={one.chain: (one.pnl_wei, one.capital_wei) for one in elsewhere},
         deviation=deviation(market, readings),
-        doubts=doubts or {},
+        doubts={key: why for key, why in (doubts or {}).items() if key in priced},
         reverted=len(now.seen.reverted),
         settled=settled(now.settled),
         messages=vitals.messages,

@@ -8,7 +8,7 @@ import msgspec
 from toolkit.model.units import BPS, PPM, WEI_PER_ETHER
 from toolkit.orchestrator.hazards import BreakerLimits, Evidence, Hazard
 
-MIN_FEES = 16
+MIN_FEES = 8
 """Base fees from which a usual one can be told."""
 NEVER_DROPPED = ("command", "money")
 """Classes of messages of which none may be lost."""
@@ -30,13 +30,15 @@ class Settled:
 class Facts:
     """What one block shows. `gain_wei` is None where something held has no price.
 
-    `deviation` is the largest between two sources of one price, in bps, with its name.
+    `deviation` is the largest between two sources of one price, in bps, with its name;
+    `elsewhere` gain and capital on each other chain, in wei of this one's native token.
     """
 
     block_number: int
     base_fee_wei: int
     gain_wei: int | None = 0
     capital_wei: int = 0
+    elsewhere: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     deviation: tuple[int, str] = (0, "")
     doubts: Mapping[str, str] = field(default_factory=dict)
     reverted: int = 0
@@ -50,6 +52,8 @@ class GaugeMemory(msgspec.Struct, frozen=True, kw_only=True):
     """What the gauges remember from block to block."""
 
     peak_wei: int | None = None  # None: the next gain is the first
+    total_peak_wei: int | None = None  # on all chains together
+    chains: tuple[str, ...] = ()  # the others that it counts
     fees: tuple[int, ...] = ()
     reorgs: tuple[tuple[int, int], ...] = ()  # (block, blocks taken back)
     mined: tuple[bool, ...] = ()  # of the last mined plans, which were reverted
@@ -100,7 +104,7 @@ class Gauges:
     def forget(self, hazard: Hazard) -> None:
         """Measure from here on: a person has seen what there was."""
         if hazard is Hazard.DRAWDOWN:
-            self._keep(peak_wei=None)
+            self._keep(peak_wei=None, total_peak_wei=None)
         elif hazard is Hazard.GAS:
             self._keep(fees=())
         elif hazard is Hazard.REORG:
@@ -114,18 +118,33 @@ class Gauges:
         self.memory = msgspec.structs.replace(self.memory, **changes)
 
     def _drawdown(self, facts: Facts) -> Evidence | None:
+        if facts.gain_wei is None:
+            return None
         gain, peak = facts.gain_wei, self.memory.peak_wei
-        if gain is None:
+        self._keep(peak_wei=gain if peak is None else max(peak, gain))
+        return self._fallen(peak, gain, facts.capital_wei, "") or self._total(facts, gain)
+
+    def _total(self, facts: Facts, gain: int) -> Evidence | None:
+        """The same over all chains, once each that is counted has been heard of in this run."""
+        others, known = facts.elsewhere, self.memory.chains
+        if not others or not set(known).issubset(others):
             return None
-        if peak is None or gain >= peak:
-            self._keep(peak_wei=gain)
+        gain += sum(there for there, _ in others.values())
+        peak = self.memory.total_peak_wei
+        if peak is not None:  # who comes in brings its gain along, and is no loss or gain by that
+            peak += sum(there for name, (there, _) in others.items() if name not in known)
+        self._keep(
+            total_peak_wei=gain if peak is None else max(peak, gain), chains=tuple(sorted(others))
+        )
+        capital = facts.capital_wei + sum(there for _, there in others.values())
+        return self._fallen(peak, gain, capital, " on all chains together")
+
+    def _fallen(self, peak: int | None, gain: int, capital: int, where: str) -> Evidence | None:
+        bound, whole = self._limits.drawdown_ppm, max(capital, 1)
+        if peak is None or gain >= peak or (peak - gain) * PPM < bound * whole:
             return None
-        fall, bound = (peak - gain) * PPM, self._limits.drawdown_ppm
-        capital = max(facts.capital_wei, 1)
-        if fall < bound * capital:
-            return None
-        why = f"{_ether(peak - gain)} ETH below its best, of {_ether(capital)} ETH capital (ppm)"
-        return Evidence(why=why, measured=fall // capital, bound=bound)
+        why = f"{_ether(peak - gain)} ETH below its best{where}, of {_ether(whole)} ETH (ppm)"
+        return Evidence(why=why, measured=(peak - gain) * PPM // whole, bound=bound)
 
     def _oracle(self, facts: Facts) -> Evidence | None:
         bound = self._limits.deviation_bps

@@ -71,7 +71,6 @@ class BreakerLimits(msgspec.Struct, frozen=True, kw_only=True):
     probe_wei: int = 5 * 10**16
     probes: int = 2
     halting: tuple[Hazard, ...] = (
-        Hazard.ORACLE,
         Hazard.REORG,
         Hazard.SIMULATION,
         Hazard.CLOCK,
