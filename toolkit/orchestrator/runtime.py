@@ -154,7 +154,7 @@ class Orchestrator:
         self.setup = Setup(
             agents=tuple(agent_setup(agent) for agent in agents),
             limits=limits or Limits(),
-            pauses=tuple(sorted(pauses, key=lambda pause: (pause.agent, pause.on))),
+            pauses=tuple(sorted(pauses, key=lambda pause: (pause.agent, pause.trigger))),
             market=market,
             tip=tip or TipPolicy(),
             plan_limits=plan_limits or PlanLimits(),
