@@ -90,11 +90,14 @@ def together(
     groups: list[list[Plan]] = []
     for plan in plans:
         open_to = (group for group in groups if len(group) < most)
-        fitting = next((group for group in open_to if _fits(plan, group, fee, max_gas)), None)
+        fitting = next((group for group in open_to if _fits(plan, group, max_gas)), None)
         if fitting is None:
             groups.append([plan])
         else:
             fitting.append(plan)
+    for group in groups:
+        reserved = sum(worst_gas_wei(plan, fee) for plan in group)
+        assert len(group) == 1 or merged_worst_gas_wei(group, fee) <= reserved
     return tuple(tuple(group) for group in groups)
 
 
@@ -153,14 +156,13 @@ def _swaps_own_capital(plan: Plan) -> bool:
     return plan.funding.kind is FundingKind.OWN and not plan.route.is_cycle
 
 
-def _fits(plan: Plan, group: Sequence[Plan], fee: FeeQuote, max_gas: int) -> bool:
+def _fits(plan: Plan, group: Sequence[Plan], max_gas: int) -> bool:
     whole = [*group, plan]
     try:
         require_mergeable(whole)
     except ConfigError:
         return False
-    reserved = sum(worst_gas_wei(one, fee) for one in whole)
-    return merged_gas_limit(whole) <= max_gas and merged_worst_gas_wei(whole, fee) <= reserved
+    return merged_gas_limit(whole) <= max_gas
 
 
 def _beside(changes: Mapping[str, int], books: Sequence[Mapping[str, int]]) -> dict[str, int]:

@@ -337,7 +337,7 @@ class Floor:
             self.left[agent] -= 1
             self.serial += 1
             name = f"{agent}-{self.serial}"
-            if self.rng.random() < 0.25:
+            if self.rng.random() < 0.15:
                 self.payments[name] = self.serial
                 await self.pay(name, self.serial)
             else:
