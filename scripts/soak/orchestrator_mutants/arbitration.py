@@ -7,6 +7,7 @@ ARBITRATION = "tests/orchestrator/test_arbitration.py"
 GRANTS = "tests/orchestrator/test_grants.py"
 KELLY = "tests/orchestrator/test_kelly.py"
 CLAIMS = "tests/orchestrator/test_claims.py"
+APPRAISAL = "tests/orchestrator/test_appraisal.py"
 COVARIANCE = "tests/orchestrator/test_covariance.py"
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -20,7 +21,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "an agent's intents are named by what they are",
         "orchestrator/arbitration.py",
-        '    made.sort(key=lambda candidate: msgspec.json.encode(candidate, order="sorted"))\n',
+        "    made.sort(key=_order)\n",
         "",
         F01,
     ),
@@ -233,5 +234,26 @@ MUTANTS: tuple[Mutant, ...] = (
         "if weight is None or type(weight) not in {int, float} or not 0 <= weight <= 1:",
         "if weight is None:",
         "tests/orchestrator/test_policy.py",
+    ),
+    Mutant(
+        "claims are judged as blocks come",
+        "orchestrator/core.py",
+        "        self._appraisal.observe(now.readings, block)\n",
+        "",
+        APPRAISAL,
+    ),
+    Mutant(
+        "what an earlier run learned is gone on from",
+        "orchestrator/core.py",
+        "        self._appraisal.resume(memory.claims)\n",
+        "",
+        APPRAISAL,
+    ),
+    Mutant(
+        "claims of blocks decided before are recalled",
+        "orchestrator/core.py",
+        "            self._appraisal.planned(name, claims[name])\n",
+        "",
+        APPRAISAL,
     ),
 )
