@@ -143,7 +143,9 @@ def test_json_is_one_document_and_nothing_else(paused: Run) -> None:
         document[key] for key in ("version", "mode", "seed", "blocks", "market")
     )
     assert dict.fromkeys(INVARIANTS, True) == document["invariants"]
-    assert {"arbitrage", "momentum", "rebalancing", "treasury"} == set(document["agents"])
+    assert {"arbitrage", "momentum", "rebalancing", "reserve", "treasury"} == set(
+        document["agents"]
+    )
     assert document["counts"]["landed_arbitrage_bundles"] > 0
 
 

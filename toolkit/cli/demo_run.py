@@ -1,4 +1,4 @@
-"""The main job: four agents trade under the orchestrator on the embedded devnet."""
+"""The main job: five agents trade under the orchestrator on the embedded devnet."""
 
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -24,7 +24,13 @@ from toolkit.session import Session, connect
 from toolkit.testing.invariants import check_run, journal_verdict
 
 PRICE_KEY = "price/WETH-USDC"
-FUNDING: Mapping[str, int] = {"ETH": 100, "WETH": 20, "USDC": 34_000, "USDT": 34_000}
+FUNDING: Mapping[str, int] = {
+    "ETH": 100,
+    "WETH": 20,
+    "USDC": 34_000,
+    "USDT": 34_000,
+    "DAI": 34_000,
+}
 """Whole units of each of our two accounts: one trades own capital, one races for arbitrage."""
 
 
@@ -130,12 +136,15 @@ async def _deploy(devnet: Devnet, session: Session) -> dict[Address, Address]:
 def _orchestrator(
     devnet: Devnet, session: Session, executors: Mapping[Address, Address], *, pauses: bool
 ) -> Orchestrator:
-    weth, usdc, usdt = (devnet.tokens[name].address for name in ("WETH", "USDC", "USDT"))
+    weth, usdc, usdt, dai = (
+        devnet.tokens[name].address for name in ("WETH", "USDC", "USDT", "DAI")
+    )
     agents: tuple[Agent, ...] = (
         CyclicArbitrage(),
         Momentum(base=weth, quote=usdc, max_position_wei=6 * 10**18, clip_wei=15 * 10**17),
-        Rebalancer(base=weth, quote=usdc, band_bps=150),
-        Rebalancer(name="treasury", base=weth, quote=usdt, band_bps=150),
+        Rebalancer(base=weth, quote=usdc, band_bps=50),
+        Rebalancer(name="treasury", base=weth, quote=usdt, band_bps=50),
+        Rebalancer(name="reserve", base=weth, quote=dai, band_bps=50),
     )
     declared = (Pause("momentum", on="arbitrage", impact_bps=1.0, tolerance=0.02),)
     return Orchestrator(
