@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-from scripts.bench import clone, evm, journal, rpc, run, scheduler, signing, startup
+from scripts.bench import clone, evm, journal, merging, rpc, run, scheduler, signing, startup
 from scripts.bench.checkout import ROOT, commit
 from scripts.bench.figures import AreaResult, Figure, Measured, load, render, store
 from toolkit.model.errors import DataError
@@ -24,6 +24,7 @@ SEED = 1
 AREA_TIMEOUT_S = {
     "clone": clone.TIMEOUT_S,
     "journal": journal.TIMEOUT_S,
+    "merging": merging.TIMEOUT_S,
     "scheduler": scheduler.TIMEOUT_S,
 }
 DEFAULT_TIMEOUT_S = 60
@@ -31,6 +32,7 @@ AREAS: dict[str, Callable[[int], Awaitable[Measured]]] = {
     "clone": clone.measure,
     "evm": evm.measure,
     "journal": journal.measure,
+    "merging": merging.measure,
     "rpc": rpc.measure,
     "run": run.measure,
     "scheduler": scheduler.measure,
