@@ -33,10 +33,11 @@ class Covariance:
 
     def of(self, one: Address, other: Address) -> int:
         """Return the covariance of two assets, of one block, in ppb squared."""
-        prior = PRIOR_VARIANCE
-        if one != other:
-            prior = prior * PRIOR_CORRELATION_PERCENT // 100
-        return self.moments.get((min(one, other), max(one, other)), prior)
+        known = self.moments.get((one, other) if one <= other else (other, one))
+        if known is not None:
+            return known
+        alike = 100 if one == other else PRIOR_CORRELATION_PERCENT
+        return PRIOR_VARIANCE * alike // 100
 
     def sd_ppb(self, asset: Address, blocks: int) -> int:
         """Return one standard deviation of an asset's return over some blocks, in ppb."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from enum import Enum
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import msgspec
 
@@ -21,7 +21,7 @@ class Side(Enum):
     SELL = "sell"
 
 
-class Market(msgspec.Struct, frozen=True, kw_only=True):
+class Market(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The tokens of one chain that agents may touch.
 
     `stables` count as one quote currency: buys and sells of a base against any of them oppose
@@ -49,10 +49,10 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             ConfigError: not a token of this market.
         """
-        for known in self.tokens:
-            if known.address == token:
-                return known.decimals
-        raise ConfigError(f"token {token} is not in this market")
+        digits = self._digits.get(token)
+        if digits is None:
+            raise ConfigError(f"token {token} is not in this market")
+        return digits
 
     def netting_class(self, token_in: Address, token_out: Address) -> tuple[str, Side]:
         """Return what a trade moves: its base asset against stables, else its own pair."""
@@ -66,10 +66,18 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
 
     def price_key(self, base: Address) -> str | None:
         """Return the key of the reading that prices `base` in a stable, or None."""
-        for source in self.prices:
-            if source.base == base and source.quote in self.stables:
-                return source.key
-        return None
+        return self._keys.get(base)
+
+    # Looked up many times a decision.
+    @cached_property
+    def _digits(self) -> dict[Address, int]:
+        return {token.address: token.decimals for token in reversed(self.tokens)}
+
+    @cached_property
+    def _keys(self) -> dict[Address, str]:
+        """The first source that prices each base in a stable."""
+        sources = (source for source in reversed(self.prices) if source.quote in self.stables)
+        return {source.base: source.key for source in sources}
 
     def rate(
         self, base: Address, quote: Address, readings: Mapping[str, Reading]

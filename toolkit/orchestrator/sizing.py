@@ -1,6 +1,6 @@
 """How much of a wish is granted: weight, one trade's bound, one agent's position, its way back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from toolkit.model.chain import ZERO_ADDRESS, Address
@@ -83,15 +83,17 @@ def sized(
         amount = scaled(amount, ppm, PPM)
     hits = [name for name, ppm in shares if ppm < PPM]
     value = market.value_wei(leg.token_in, amount, readings)
-    unpriced = [t for t, _ in moves(leg, market) if market.value_wei(t, 0, readings) is None]
+    moved = moves(leg, market)
+    unpriced = [token for token, _ in moved if market.value_wei(token, 0, readings) is None]
     if value is None or unpriced:
         return Size(amount_in=0, why=f"no price to size {(*unpriced, leg.token_in)[0]} by")
-    back = way_back(leg, standing, market, readings)
-    rooms = _rooms(leg, standing, market, limits, readings)
-    risk = risk_room(leg, back, standing, market, limits, covariance, readings)
+    back = way_back(moved, standing, market, readings)
+    held = {move: _held(move, standing, market, readings) for move in moved}
+    rooms = [max(limits.max_position_wei - already, back) for already in held.values()]
+    risk = risk_room(held, back, standing, market, limits, covariance, readings)
     bounds = [
         ("max_trade_wei", limits.max_trade_wei),
-        ("max_position_wei", max(min(rooms, default=value), back)),
+        ("max_position_wei", min(rooms, default=value)),
         ("agent_risk_wei", back + risk),
     ]
     if raise_wei is not None:
@@ -119,25 +121,22 @@ def moves(leg: Leg, market: Market) -> tuple[tuple[Address, int], ...]:
     return tuple((token, sign) for token, sign in sides if token not in market.stables)
 
 
-def way_back(leg: Leg, standing: Standing, market: Market, readings: Mapping[str, Reading]) -> int:
-    """Return how much of a leg, in wei, only takes its agent back towards having no position.
+def way_back(
+    moved: Sequence[tuple[Address, int]],
+    standing: Standing,
+    market: Market,
+    readings: Mapping[str, Reading],
+) -> int:
+    """Return how much of these moves, in wei, only takes their agent back towards no position.
 
     A trade of one base asset for another goes back only as far as it does in both.
     """
     ways: list[int] = []
-    for token, sign in moves(leg, market):
+    for token, sign in moved:
         held = market.value_wei(token, standing.book.get(token, 0), readings)
         done = standing.granted.get((token, sign), 0)
         ways.append(0 if held is None else max(-sign * held - done, 0))
     return min(ways, default=0)
-
-
-def _rooms(
-    leg: Leg, standing: Standing, market: Market, limits: Limits, readings: Mapping[str, Reading]
-) -> list[int]:
-    """Return what the agent's position in each asset leaves for a leg, in wei."""
-    held = {move: _held(move, standing, market, readings) for move in moves(leg, market)}
-    return [max(limits.max_position_wei - held_wei, 0) for held_wei in held.values()]
 
 
 def _held(
@@ -157,7 +156,7 @@ def _held(
 
 
 def risk_room(
-    leg: Leg,
+    held: Mapping[tuple[Address, int], int],
     back: int,
     standing: Standing,
     market: Market,
@@ -167,19 +166,19 @@ def risk_room(
 ) -> int:
     """Return how much more than its way back an agent's risk budget leaves for a leg, in wei.
 
+    `held` is how far the agent is already where each of the leg's moves takes it, in wei.
     Its risk is added up over its assets, each at the larger of where purchases alone and sales
     alone would take it: an upper bound of what it is, whatever is executed.
     """
-    moved = moves(leg, market)
     others = {*standing.book, *(token for token, _ in standing.granted)}
-    others -= {token for token, _ in moved} | {*market.stables, ZERO_ADDRESS}
+    others -= {*(token for token, _ in held), *market.stables, ZERO_ADDRESS}
     risk = 0
     for token in sorted(others):
         furthest = max(_held((token, sign), standing, market, readings) for sign in (1, -1))
         risk += max(furthest, 0) * covariance.sd_ppb(token, limits.risk_horizon_blocks)
     slope = 0
-    for token, sign in moved:
+    for (token, _), already in held.items():
         deviation = covariance.sd_ppb(token, limits.risk_horizon_blocks)
-        risk += abs(_held((token, sign), standing, market, readings) + back) * deviation
+        risk += abs(already + back) * deviation
         slope += deviation
     return max(limits.agent_risk_wei * PPB - risk, 0) // max(slope, 1)
