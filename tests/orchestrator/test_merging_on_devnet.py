@@ -10,7 +10,8 @@ import toolkit as tk
 from toolkit.chain.signer import LocalSigner
 from toolkit.devnet.devnet import Devnet, DevnetConfig
 from toolkit.model.chain import ZERO_ADDRESS, HeadChange
-from toolkit.testing.invariants import check_run, journal_verdict
+from toolkit.orchestrator.audit import why
+from toolkit.testing.invariants import check_run, journal_entries, journal_verdict
 
 ETHER = 10**18
 
@@ -73,6 +74,7 @@ async def test_two_agents_swaps_land_in_one_transaction(tmp_path: Path) -> None:
             fills = [fill for report in reports for fill in report.fills]
             receipts = [await session.node.receipt(one) for one in fills[0].tx_hashes]
     verified, replayed = journal_verdict(journal)
+    told = why(journal_entries(journal), fills[0].tx_hashes[-1])
 
     assert [True] * 4 == [fill.landed for fill in fills]
     assert [("dollars",), ("tethers",)] == sorted(fill.agents for fill in fills[:2])
@@ -84,6 +86,9 @@ async def test_two_agents_swaps_land_in_one_transaction(tmp_path: Path) -> None:
     assert spent == -sum(fill.changes[ZERO_ADDRESS] for fill in fills[:2])
     assert [-ETHER, -ETHER] == [fill.changes[weth] for fill in fills[:2]]
     assert dict.fromkeys(invariants, True) == invariants
+    assert "one transaction carried 2 verdicts" in told.text
+    assert [fill.verdict_id for fill in fills[:2]] == [one.text.split()[1] for one in told.because]
+    assert any("in one transaction with" in fact for fact in told.because[0].facts)
     assert verified
     assert replayed is not None
     assert replayed.identical

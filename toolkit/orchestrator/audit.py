@@ -95,7 +95,8 @@ class _Audit:
         """Find what is called `name` and build its tree."""
         verdict_id = self.verdict_of(name)
         if verdict_id in self._fills:
-            return self._fill(verdict_id)
+            named = name in self._rulings or name in self._deciding
+            return self._fill(verdict_id) if named else self._carried(verdict_id)
         if verdict_id in self._plans:
             return self._plan(verdict_id)
         return self._ruling(verdict_id)
@@ -146,6 +147,21 @@ class _Audit:
                 return verdict_id
         return None
 
+    def _carried(self, verdict_id: str) -> Cause:
+        """Explain a transaction by the verdict it carried, or by all of them."""
+        entry, fill = self._fills[verdict_id]
+        parts = [one for one in fill.together if one in self._fills]
+        if len(parts) < 2:  # noqa: PLR2004 - several
+            return self._fill(verdict_id)
+        gas = sum(self._fills[one][1].gas_fee_wei for one in parts)
+        return Cause(
+            seq=entry.seq,
+            kind="transaction",
+            text=f"one transaction carried {len(parts)} verdicts in block {fill.block_number}",
+            facts=(f"gas {ether(gas)}, shared by what each would have used alone",),
+            because=tuple(self._fill(one) for one in parts),
+        )
+
     def _fill(self, verdict_id: str) -> Cause:
         entry, fill = self._fills[verdict_id]
         because = (self._plan(verdict_id),) if verdict_id in self._plans else ()
@@ -161,6 +177,9 @@ class _Audit:
             f"predicted {fill.predicted_out}, realised {fill.realised_out}; gas "
             f"{ether(fill.gas_fee_wei)}, tip {ether(fill.tip_wei)}"
         )
+        others = [one for one in fill.together if one != verdict_id]
+        if others:
+            facts.append(f"in one transaction with {', '.join(others)}; gas is its own share")
         text = f"trade {verdict_id} landed in block {fill.block_number} {fill.block_hash}"
         return Cause(seq=entry.seq, kind="fill", text=text, facts=tuple(facts), because=because)
 
