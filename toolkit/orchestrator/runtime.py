@@ -15,7 +15,7 @@ from toolkit.execution.gateway import Gateway as ChainGateway
 from toolkit.execution.planner import FlashSource, PlanLimits, TipPolicy
 from toolkit.journal.log import Journal
 from toolkit.logs import log_of
-from toolkit.model.chain import Address, HeadChange, Mode
+from toolkit.model.chain import Address, Head, HeadChange, Mode
 from toolkit.model.decision import Fill, Plan
 from toolkit.model.errors import ConfigError
 from toolkit.model.market import FundingKind, PoolKind
@@ -332,7 +332,10 @@ class Orchestrator:
             await self._host.dismiss(name)
         for group in decision.sendings:
             if self._orders.halts:
-                self._known.extend(_kept_back(plan) for plan in group)
+                self._known.extend(_kept_back(plan, "halted by a person") for plan in group)
+            elif group[0].target_block <= (newest := _newest_block(self._session)):
+                why = f"block {newest} was there"
+                self._known.extend(_kept_back(plan, why) for plan in group)
             else:
                 self._known.extend(await self._outbox.submit(group, seen.fee))
         return decision.report
@@ -387,14 +390,20 @@ class Orchestrator:
         self._sequence = known
 
 
-def _kept_back(plan: Plan) -> Fill:
+def _newest_block(session: Session) -> int:
+    """Return the newest head there is by now; where nobody follows a chain, none is newer."""
+    head = getattr(session, "head", None)
+    return head.number if isinstance(head, Head) else -1
+
+
+def _kept_back(plan: Plan, why: str) -> Fill:
     return Fill(
         verdict_id=plan.verdict_id,
         agents=plan.agents,
         landed=False,
         block_number=plan.target_block,
         predicted_out=plan.minimum_profit,
-        missed="not sent: halted by a person before it was",
+        missed=f"not sent: {why} before it was",
     )
 
 

@@ -8,7 +8,7 @@ import threading
 from toolkit.orchestrator.asking import Question, Thought, ask
 
 
-class _Stopped(SystemExit):
+class Stopped(SystemExit):
     """Raised inside a thread whose answer nobody waits for any more."""
 
 
@@ -54,17 +54,17 @@ class ThreadHost:
     async def stop(self) -> None:
         """Tell a late thread once more; it ends with the process at the latest."""
         if self._busy is not None:
-            _interrupt(self._busy)
+            interrupt(self._busy)
 
     def _abandon(self, thread: threading.Thread, question: Question) -> None:
         self._busy, self._busy_with = thread, question.view.block.number
-        _interrupt(thread)
+        interrupt(thread)
 
 
 def _think(
     question: Question, loop: asyncio.AbstractEventLoop, answer: asyncio.Future[Thought]
 ) -> None:
-    with contextlib.suppress(_Stopped):  # safe because its question was given up
+    with contextlib.suppress(Stopped):  # safe because its question was given up
         thought = ask(question)
         with contextlib.suppress(RuntimeError):  # safe because a closed loop waits for nothing
             loop.call_soon_threadsafe(_tell, answer, thought)
@@ -75,9 +75,9 @@ def _tell(answer: asyncio.Future[Thought], thought: Thought) -> None:
         answer.set_result(thought)
 
 
-def _interrupt(thread: threading.Thread) -> None:
-    """Raise `_Stopped` inside a thread that still runs."""
+def interrupt(thread: threading.Thread) -> None:
+    """Raise `Stopped` inside a thread that still runs."""
     if thread.is_alive() and thread.ident is not None:
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(thread.ident), ctypes.py_object(_Stopped)
+            ctypes.c_ulong(thread.ident), ctypes.py_object(Stopped)
         )
