@@ -1,0 +1,113 @@
+"""Guards of breakers, of people's orders and of the socket they come through."""
+
+from scripts.soak.mutants import Mutant
+
+F08 = "property:f08_breakers"
+GAUGES = "orchestrator/gauges.py"
+BREAKERS = "orchestrator/breakers.py"
+CORE = "orchestrator/core.py"
+OWN = "tests/orchestrator/test_breakers.py"
+
+MUTANTS: tuple[Mutant, ...] = (
+    *(
+        Mutant(
+            f"there is a breaker of {hazard}",
+            GAUGES,
+            f"            (Hazard.{hazard.upper()}, self._{hazard}(facts)),\n",
+            "",
+            F08,
+        )
+        for hazard in ("drawdown", "oracle", "gas", "reorg", "messages", "clock")
+    ),
+    Mutant(
+        "there is a breaker of simulation",
+        GAUGES,
+        "            (Hazard.SIMULATION, self._simulation(facts.settled)),\n",
+        "",
+        F08,
+    ),
+    Mutant(
+        "there is a breaker of agents",
+        GAUGES,
+        "        if len(news) >= MIN_DEAD and ",
+        "        if not news and ",
+        F08,
+    ),
+    Mutant(
+        "a person's halt halts",
+        CORE,
+        "            return self.breakers.halt(command.why, block=block)\n",
+        "            return ()\n",
+        F08,
+    ),
+    Mutant(
+        "what has just been learned of agents binds this block already",
+        CORE,
+        "        if changed:  # what has just been learned binds this block already\n",
+        "        if False:\n",
+        F08,
+    ),
+    Mutant(
+        "an open breaker reduces",
+        BREAKERS,
+        "        return TradingState.REDUCING if self._tripped else TradingState.ACTIVE\n",
+        "        return TradingState.ACTIVE\n",
+        F08,
+    ),
+    Mutant(
+        "some breakers halt",
+        BREAKERS,
+        "        if opened.intersection(self._limits.halting):\n",
+        "        if False:\n",
+        F08,
+    ),
+    Mutant(
+        "a probe is as large as declared",
+        BREAKERS,
+        "        return self._limits.probe_wei\n",
+        "        return self._limits.probe_wei * 2\n",
+        F08,
+    ),
+    Mutant(
+        "half-open comes after calm",
+        BREAKERS,
+        "            calm = self._block - one.seen_block >= self._limits.cooldown_blocks\n",
+        "            calm = True\n",
+        F08,
+    ),
+    Mutant(
+        "some breakers wait for a person",
+        BREAKERS,
+        "and one.hazard not in self._limits.manual:",
+        "and one.hazard is not None:",
+        F08,
+    ),
+    Mutant(
+        "probes close",
+        BREAKERS,
+        "            if one.landed + landed >= self._limits.probes:\n",
+        "            if False:\n",
+        F08,
+    ),
+    Mutant(
+        "one probe at a time",
+        BREAKERS,
+        " or self._probing:\n",
+        ":\n",
+        OWN,
+    ),
+    Mutant(
+        "a probe among evidence proves nothing",
+        BREAKERS,
+        "        if not landed or found:\n",
+        "        if not landed:\n",
+        OWN,
+    ),
+    Mutant(
+        "a reset measures from there on",
+        BREAKERS,
+        "            self._gauges.forget(hazard)\n",
+        "",
+        OWN,
+    ),
+)
