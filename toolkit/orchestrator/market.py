@@ -74,6 +74,24 @@ class Market(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return {token.address: token.decimals for token in reversed(self.tokens)}
 
     @cached_property
+    def _valued(self) -> dict[Address, tuple[str | None, int, int]]:
+        """The key of each token's price, None for a stable, and how to shift it and the native's.
+
+        A shift is how many digits the stable that a price is in has more than what it is of.
+        """
+        found: dict[Address, tuple[str | None, int, int]] = {}
+        for token in self.tokens:
+            is_stable = token.address in self.stables
+            if not is_stable and token.address not in self._keys:
+                continue
+            stable = token.address if is_stable else self.stables[0]
+            shift = self.decimals(stable) - token.decimals
+            native_shift = self.decimals(stable) - self.decimals(self.wrapped)
+            key = None if is_stable else self._keys[token.address]
+            found[token.address] = key, shift, native_shift
+        return found
+
+    @cached_property
     def _keys(self) -> dict[Address, str]:
         """The first source that prices each base in a stable."""
         sources = (source for source in reversed(self.prices) if source.quote in self.stables)
@@ -108,19 +126,14 @@ class Market(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """Return what one smallest unit of a token is worth in wei, exactly; None if unpriced."""
         if token in {self.wrapped, ZERO_ADDRESS}:
             return Fraction(1)
-        stable = token if token in self.stables else self.stables[0]
-        native = readings.get(self.price_key(self.wrapped) or "")
-        if native is None:
-            return None
-        stable_digits = self.decimals(stable)
-        per_native = native.value, stable_digits - self.decimals(self.wrapped)
-        if token in self.stables:
-            return _quotient(None, per_native)
-        key = self.price_key(token)
+        key, digits, native_digits = self._valued.get(token, ("", 0, 0))
+        native = readings.get(self._keys[self.wrapped])
         priced = readings.get(key) if key else None
-        if priced is None:
+        if native is None or (priced is None and key is not None):
             return None
-        return _quotient((priced.value, stable_digits - self.decimals(token)), per_native)
+        return _quotient(
+            None if priced is None else priced.value, digits, native.value, native_digits
+        )
 
     def value_wei(self, token: Address, amount: int, readings: Mapping[str, Reading]) -> int | None:
         """Return what a signed amount is worth in wei, rounded towards 0; None where unpriced."""
@@ -133,10 +146,6 @@ class Market(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return size if amount >= 0 else -size
 
 
-Quoted = tuple[float | str, int]
-"""A reading's value, and how many digits the quote's smallest unit has more than the base's."""
-
-
 # Every decision asks for the same few prices many times.
 @lru_cache(maxsize=1024, typed=True)
 def _rate(value: float | str, shift: int) -> Fraction | None:
@@ -145,9 +154,12 @@ def _rate(value: float | str, shift: int) -> Fraction | None:
 
 
 @lru_cache(maxsize=1024, typed=True)
-def _quotient(one: Quoted | None, other: Quoted) -> Fraction | None:
+def _quotient(
+    value: float | str | None, shift: int, other: float | str, other_shift: int
+) -> Fraction | None:
     """Divide one price by another, 1 where there is none; None where either is no price."""
-    above, below = Fraction(1) if one is None else _rate(*one), _rate(*other)
+    above = Fraction(1) if value is None else _rate(value, shift)
+    below = _rate(other, other_shift)
     return None if above is None or below is None else above / below
 
 
