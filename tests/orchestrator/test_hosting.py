@@ -38,7 +38,8 @@ from toolkit.perception.pools import pools_reading
 from toolkit.perception.prices import price_readings
 from toolkit.pools.snapshot import Snapshot
 from toolkit.reasoning.agent import Agent
-from toolkit.testing.decide import MAIN_POOL, OFFLINE_MARKET, GivenBlock, given, price_series
+from toolkit.testing.decide import MAIN_POOL, OFFLINE_MARKET, given, price_series
+from toolkit.testing.paper import GivenBlock
 
 ROOT = Path(__file__).resolve().parents[2]
 CAPITAL = {WETH.address: 50 * 10**18, USDC.address: 10**11, ZERO_ADDRESS: 10**20}

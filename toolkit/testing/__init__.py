@@ -2,4 +2,5 @@
 
 # Not lazily: once loaded, the module of this name would stand where the function is expected.
 from toolkit.testing.decide import decide as decide
+from toolkit.testing.fuzz import fuzz as fuzz
 from toolkit.testing.simulation import run_many as run_many

@@ -1,4 +1,4 @@
-"""However slowly agents think, nothing is sent after its deadline, and late answers are not used."""
+"""However slowly agents think, nothing is sent after its deadline, and no late answer is used."""
 
 import random
 
@@ -19,7 +19,7 @@ def check(seed: int) -> None:
     slowness = {"fast": (-2.0, -1.5), "slow": (-1.0, 2.08)}  # exponents of ten
 
     def delay(name: str) -> float:
-        return 10.0 ** rng.uniform(*slowness[name])
+        return float(10.0 ** rng.uniform(*slowness[name]))
 
     clock = Clocked(delay, budget_s=block_s * rng.choice([0.25, 0.9, 3.0]))
     agents = [Taker("fast"), Taker("slow", amount=700 * 10**6)]

@@ -18,9 +18,9 @@ from toolkit.orchestrator.mainnet import USDC, WETH
 from toolkit.orchestrator.records import BlockReport
 from toolkit.orchestrator.runtime import Orchestrator
 from toolkit.pools.constant_product import ConstantProduct
-from toolkit.testing.decide import MAIN_POOL, OFFLINE_MARKET, VAULT_LENDS, given, price_series
+from toolkit.testing.decide import MAIN_POOL, OFFLINE_MARKET, given, price_series
 from toolkit.testing.fakes import InlineJournal
-from toolkit.testing.paper import GivenBlock, PaperChain, PaperSession, _Paper
+from toolkit.testing.paper import VAULT_LENDS, GivenBlock, PaperChain, PaperSession, _Paper
 
 PRICE = OFFLINE_MARKET.prices[0].key
 CAPITAL = {WETH.address: 50 * 10**18, USDC.address: 10**11, ZERO_ADDRESS: 10**20}
