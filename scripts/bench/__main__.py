@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-from scripts.bench import clone, evm, journal, merging, rpc, run, scheduler, signing, startup
+from scripts.bench import bus, clone, evm, journal, merging, rpc, run, scheduler, signing, startup
 from scripts.bench.checkout import ROOT, commit
 from scripts.bench.figures import AreaResult, Figure, Measured, load, render, store
 from toolkit.model.errors import DataError
@@ -22,6 +22,7 @@ RESULTS = ROOT / "scripts" / "bench" / "results"
 FIGURES = ROOT / "docs" / "FIGURES.md"
 SEED = 1
 AREA_TIMEOUT_S = {
+    "bus": bus.TIMEOUT_S,
     "clone": clone.TIMEOUT_S,
     "journal": journal.TIMEOUT_S,
     "merging": merging.TIMEOUT_S,
@@ -29,6 +30,7 @@ AREA_TIMEOUT_S = {
 }
 DEFAULT_TIMEOUT_S = 60
 AREAS: dict[str, Callable[[int], Awaitable[Measured]]] = {
+    "bus": bus.measure,
     "clone": clone.measure,
     "evm": evm.measure,
     "journal": journal.measure,
