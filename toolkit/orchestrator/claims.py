@@ -12,9 +12,9 @@ from toolkit.orchestrator.covariance import PPB, Covariance
 from toolkit.orchestrator.market import Market
 from toolkit.orchestrator.sizing import moves
 
-RECORD = 256
+RECORD = 128
 """Outcomes kept per agent; older ones are forgotten."""
-OPEN = 1024
+OPEN = 512
 """Claims that still wait for their fill or their horizon."""
 
 
@@ -38,10 +38,12 @@ class Maturing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What one claim taught: how much it weighs against the prior, and what it said, in ppm."""
+    """What one claim taught: how much it weighs against the prior, and what it said, in ppm.
+
+    `block_number` is where its trade landed.
+    """
 
     verdict_id: str
-    agent: str
     block_number: int
     weight_ppm: int
     found_ppm: int
@@ -59,7 +61,7 @@ class ClaimsMemory(msgspec.Struct, frozen=True, kw_only=True):
 
     opened: tuple[Opened, ...] = ()
     maturing: tuple[Maturing, ...] = ()
-    outcomes: tuple[Outcome, ...] = ()
+    outcomes: dict[str, tuple[Outcome, ...]] = {}  # by agent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +96,7 @@ class Claims:
         self._market = market
         self._opened: tuple[Opened, ...] = ()
         self._maturing: tuple[Maturing, ...] = ()
-        self._outcomes: tuple[Outcome, ...] = ()
+        self._outcomes: dict[str, tuple[Outcome, ...]] = {}
         self._beliefs: dict[str, Belief] = {}
 
     def memory(self) -> ClaimsMemory:
@@ -105,8 +107,8 @@ class Claims:
         """Go on from an earlier run."""
         self._opened = memory.opened
         self._maturing = memory.maturing
-        self._outcomes = memory.outcomes
-        self._believe()
+        self._outcomes = dict(memory.outcomes)
+        self._beliefs = {agent: _believed(mine) for agent, mine in self._outcomes.items()}
 
     def opened(self, verdict_id: str, claims: Sequence[Claim]) -> None:
         """Note what is claimed for a plan that is sent."""
@@ -149,55 +151,61 @@ class Claims:
         if not verdicts:
             return
         self._maturing = tuple(one for one in self._maturing if one.verdict_id not in verdicts)
-        self._outcomes = tuple(one for one in self._outcomes if one.verdict_id not in verdicts)
-        self._believe()
+        for agent, mine in self._outcomes.items():
+            kept = tuple(one for one in mine if one.verdict_id not in verdicts)
+            if kept != mine:
+                self._outcomes = {**self._outcomes, agent: kept}
+                self._beliefs = {**self._beliefs, agent: _believed(kept)}
 
     def mature(
         self, block: int, readings: Mapping[str, Reading], covariance: Covariance
     ) -> Mapping[str, Belief]:
         """Judge every claim whose horizon is over at this block's prices; return all beliefs."""
         due = [one for one in self._maturing if one.block_number + self._horizon <= block]
+        for one, overlap in [(one, self._overlap(one)) for one in due]:
+            noise = variance(one.leg, self._market, covariance) * self._horizon * overlap
+            self._judge(one, readings, max(noise, 1))
         if due:
             self._maturing = tuple(one for one in self._maturing if one not in due)
-            found = (self._outcome(one, block, readings, covariance) for one in due)
-            self._outcomes = (*self._outcomes, *(one for one in found if one is not None))
-            self._believe()
         return self._beliefs
 
-    def _outcome(
-        self,
-        one: Maturing,
-        block: int,
-        readings: Mapping[str, Reading],
-        covariance: Covariance,
-    ) -> Outcome | None:
-        """Compare a claim with what its trade is worth now; None where that has no price."""
+    def _judge(self, one: Maturing, readings: Mapping[str, Reading], noise: int) -> None:
+        """Compare a claim with what its trade is worth now; not where that has no price.
+
+        `noise` is the variance of what chance alone makes of it, in ppb squared.
+        """
         values = [
             self._market.value_wei(token, change, readings)
             for token, change in sorted(one.changes.items())
         ]
         gained = sum(value for value in values if value is not None)
         if None in values or one.claim.staked_wei <= 0:
-            return None
-        noise = variance(one.leg, self._market, covariance) * self._horizon
+            return
         claimed, came = one.claim.edge_ppb, gained * PPB // one.claim.staked_wei
-        return Outcome(
+        news = Outcome(
             verdict_id=one.verdict_id,
-            agent=one.claim.agent,
-            block_number=block,
-            weight_ppm=claimed**2 * PPM // max(noise, 1),
-            found_ppm=claimed * came * PPM // max(noise, 1),
+            block_number=one.block_number,
+            weight_ppm=claimed**2 * PPM // noise,
+            found_ppm=claimed * came * PPM // noise,
         )
+        agent = one.claim.agent
+        mine = (*self._outcomes.get(agent, ()), news)[-RECORD:]
+        self._outcomes = {**self._outcomes, agent: mine}
+        self._beliefs = {**self._beliefs, agent: _believed(mine)}
 
-    def _believe(self) -> None:
-        """Weigh each agent's outcomes against the prior."""
-        by_agent: dict[str, list[Outcome]] = {}
-        for one in self._outcomes:
-            by_agent.setdefault(one.agent, []).append(one)
-        recent = {agent: mine[-RECORD:] for agent, mine in sorted(by_agent.items())}
-        if any(len(mine) > RECORD for mine in by_agent.values()):
-            self._outcomes = tuple(one for mine in recent.values() for one in mine)
-        self._beliefs = {agent: _believed(mine) for agent, mine in recent.items()}
+    def _overlap(self, one: Maturing) -> int:
+        """Count the agent's trades whose time overlaps this one's: one price moved them all.
+
+        Each of them counts for as much less, so that together they are not taken for more proof
+        than one.
+        """
+        agent, first = one.claim.agent, one.block_number - self._horizon
+        judged = sum(first < done.block_number for done in self._outcomes.get(agent, ()))
+        last = one.block_number + self._horizon
+        waiting = sum(
+            other.claim.agent == agent and other.block_number < last for other in self._maturing
+        )
+        return max(judged + waiting, 1)
 
 
 def _believed(outcomes: Sequence[Outcome]) -> Belief:

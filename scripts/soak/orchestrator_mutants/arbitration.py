@@ -208,6 +208,13 @@ MUTANTS: tuple[Mutant, ...] = (
         CLAIMS,
     ),
     Mutant(
+        "trades of the same time teach no more than one",
+        "orchestrator/claims.py",
+        "        return max(judged + waiting, 1)\n",
+        "        return 1\n",
+        CLAIMS,
+    ),
+    Mutant(
         "gas is not counted against a claim",
         "orchestrator/claims.py",
         "                    if token != ZERO_ADDRESS\n",
@@ -217,8 +224,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a reorg takes back what was learned",
         "orchestrator/claims.py",
-        "tuple(one for one in self._outcomes if one.verdict_id not in verdicts)",
-        "self._outcomes",
+        "            kept = tuple(one for one in mine if one.verdict_id not in verdicts)\n",
+        "            kept = mine\n",
         CLAIMS,
     ),
     Mutant(
