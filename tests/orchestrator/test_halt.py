@@ -1,16 +1,25 @@
-"""A halted orchestrator settles what is on its way and begins nothing new; replays agree."""
+"""What people and breakers stop stays stopped, over restarts too, until it is taken back."""
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
+import toolkit as tk
 from tests.orchestrator.worlds import DAI_CAPITAL, DAI_MARKET, random_market, shipped
 from toolkit.journal.log import Journal
 from toolkit.journal.memory import MemoryBackend
 from toolkit.model.chain import HeadChange, Mode
-from toolkit.model.decision import VetoCause
+from toolkit.model.decision import Fill, Plan, TradingState, VetoCause
+from toolkit.model.tx import FeeQuote
 from toolkit.orchestrator import records
+from toolkit.orchestrator.breakers import BreakerChange
+from toolkit.orchestrator.hazards import Hazard
+from toolkit.orchestrator.records import BlockReport, Command, Vitals
 from toolkit.orchestrator.replay import decoded, replay
 from toolkit.orchestrator.runtime import Orchestrator
-from toolkit.perception.perceived import Perceived
+from toolkit.perception.perceived import Perceived, perceived, rebuilt
+from toolkit.pools.snapshot import Snapshot
+from toolkit.reasoning.agent import Agent
 from toolkit.testing.decide import decide
 
 
@@ -31,18 +40,106 @@ class Recorded:
         return next(one for one in self.blocks if one.head == change.added[-1])
 
 
+@dataclass
+class Carrier:
+    """Takes every plan and loses it."""
+
+    sent: list[Plan] = field(default_factory=list)
+
+    async def submit(self, plan: Plan, *, fee: FeeQuote | None = None) -> Plan:  # noqa: ARG002 - as Gateway
+        """Take a plan."""
+        self.sent.append(plan)
+        return plan
+
+    async def submit_merged(
+        self,
+        plans: Sequence[Plan],  # noqa: ARG002 - as Gateway
+        *,
+        fee: FeeQuote | None = None,  # noqa: ARG002 - as Gateway
+    ) -> tuple[Plan, ...] | None:
+        """Take them one by one."""
+        return None
+
+    async def settle(self, in_flight: Plan, change: HeadChange) -> Fill:  # noqa: ARG002 - as Gateway
+        """Lose it."""
+        return Fill(
+            verdict_id=in_flight.verdict_id,
+            agents=in_flight.agents,
+            landed=False,
+            block_number=in_flight.target_block,
+            missed="lost",
+        )
+
+    async def recover(
+        self,
+        plans: Sequence[Plan],  # noqa: ARG002 - as Gateway
+        change: HeadChange,  # noqa: ARG002 - as Gateway
+    ) -> tuple[Fill, ...]:
+        """Know nothing of an earlier process's plans."""
+        return ()
+
+
+@dataclass
+class Startled:
+    """Calls somebody in one block while it is asked, and wishes nothing."""
+
+    call: Callable[[], None]
+    block: int
+    name: str = "startled"
+
+    def on_block(self, view: tk.View) -> Iterable[tk.Intent]:
+        """Call."""
+        if view.block.number == self.block:
+            self.call()
+        return ()
+
+
+@cache
+def seen_blocks() -> tuple[Perceived, ...]:
+    """Thirty blocks in which the shipped agents want something."""
+    blocks = random_market(3, blocks=30, gap=8e-3)
+    first = decide(shipped(), blocks, capital=DAI_CAPITAL, market=DAI_MARKET)
+    found: list[Perceived] = []
+    snapshot: Snapshot | None = None
+    for entry in first.journal:
+        if entry.kind == records.PERCEIVED:
+            seen = decoded(entry, Perceived)
+            snapshot = rebuilt(seen, since=snapshot)
+            found.append(_whole(seen, snapshot))
+    return tuple(found)
+
+
+def _whole(seen: Perceived, snapshot: Snapshot) -> Perceived:
+    """The block as an observer sees it that has just begun."""
+    return perceived(
+        snapshot, since=None, fee=seen.fee, balances=seen.balances, readings=seen.readings
+    )
+
+
+def orchestrator_of(world: Recorded, *more: Agent) -> Orchestrator:
+    """The shipped agents over recorded blocks; nothing is sent."""
+    return Orchestrator(world, agents=[*shipped(), *more], market=DAI_MARKET, perception=world)
+
+
+async def steps(orchestrator: Orchestrator, blocks: Sequence[Perceived]) -> list[BlockReport]:
+    """Decide blocks one after the other."""
+    return [await orchestrator.step(HeadChange(added=(one.head,))) for one in blocks]
+
+
+def causes(reports: Sequence[BlockReport]) -> set[tuple[VetoCause | None, str]]:
+    """Why nothing was done, of everything that somebody wanted."""
+    return {(v.cause, v.why) for report in reports for v in report.verdicts}
+
+
 async def test_a_halt_vetoes_everything_from_then_on_and_replays() -> None:
     """After `halt` each intent is vetoed with the reason, and a replay halts at the same place."""
-    first = decide(
-        shipped(), random_market(3, blocks=30, gap=8e-3), capital=DAI_CAPITAL, market=DAI_MARKET
-    )
-    seen = [decoded(entry, Perceived) for entry in first.journal if entry.kind == records.PERCEIVED]
-    world = Recorded(seen)
-    orchestrator = Orchestrator(world, agents=shipped(), market=DAI_MARKET, perception=world)
+    seen = seen_blocks()
+    world = Recorded(list(seen))
+    orchestrator = orchestrator_of(world)
     async with orchestrator:
-        before = [await orchestrator.step(HeadChange(added=(one.head,))) for one in seen[:15]]
+        before = await steps(orchestrator, seen[:15])
         orchestrator.halt("enough")
-        after = [await orchestrator.step(HeadChange(added=(one.head,))) for one in seen[15:]]
+        after = await steps(orchestrator, seen[15:])
     verdicts = [verdict for report in after for verdict in report.verdicts]
 
     assert any(verdict.approved for report in before for verdict in report.verdicts)
@@ -50,3 +147,118 @@ async def test_a_halt_vetoes_everything_from_then_on_and_replays() -> None:
     assert {(VetoCause.HALTED, "enough")} == {(v.cause, v.why) for v in verdicts}
     assert [] == [plan for report in after for plan in report.plans]
     assert replay(world.journal.entries()).identical
+
+
+async def test_a_halt_outlives_its_process_until_it_is_reset() -> None:
+    """The next orchestrator on the journal is halted from its first block; `reset` ends that."""
+    seen = seen_blocks()
+    world = Recorded(list(seen))
+    async with orchestrator_of(world) as first:
+        await steps(first, seen[:8])
+        first.halt("enough")
+        await steps(first, seen[8:10])
+    async with orchestrator_of(world) as second:
+        halted = await steps(second, seen[10:20])
+        second.reset("halt")
+        free = await steps(second, seen[20:])
+
+    assert {(VetoCause.HALTED, "enough")} == causes(halted)
+    assert [TradingState.HALTED] * 10 == [report.state for report in halted]
+    assert any(verdict.approved for report in free for verdict in report.verdicts)
+    assert replay(world.journal.entries()).identical
+
+
+async def test_an_order_outlives_a_process_that_could_not_act_on_it() -> None:
+    """What was journalled after the last block binds the next process's first."""
+    seen = seen_blocks()
+    world = Recorded(list(seen))
+    async with orchestrator_of(world) as first:
+        await steps(first, seen[:8])
+        await first.order(Command(verb="halt", why="enough"))
+    async with orchestrator_of(world) as second:
+        waiting = second.status().waiting
+        halted = await steps(second, seen[8:])
+    async with orchestrator_of(world) as third:
+        later = await steps(third, seen[29:])
+
+    assert (Command(verb="halt", why="enough"),) == waiting
+    assert {(VetoCause.HALTED, "enough")} == causes(halted)
+    assert [TradingState.HALTED] == [report.state for report in later]
+    assert replay(world.journal.entries()).identical
+
+
+async def test_a_paused_agent_is_paused_alone_and_over_a_restart() -> None:
+    """Others go on; `resume` lets it act again."""
+    seen = seen_blocks()
+    world = Recorded(list(seen))
+    async with orchestrator_of(world) as first:
+        first.pause("momentum", "look at it")
+        await steps(first, seen[:5])
+    async with orchestrator_of(world) as second:
+        paused = await steps(second, seen[5:20])
+        told = [one for one in second.status().agents if one.name == "momentum"]
+        second.resume("momentum")
+        free = await steps(second, seen[20:])
+
+    by_agent = [(v.agents, v.cause) for report in paused for v in report.verdicts]
+    assert {VetoCause.PAUSED} == {cause for agents, cause in by_agent if agents == ("momentum",)}
+    assert any(cause is None for agents, cause in by_agent if "momentum" not in agents)
+    assert [("paused", "look at it")] == [(one.state, one.why) for one in told]
+    assert any(v.approved and "momentum" in v.agents for r in free for v in r.verdicts)
+    assert replay(world.journal.entries()).identical
+
+
+async def test_what_is_decided_while_somebody_halts_is_not_sent() -> None:
+    """A halt that comes in the middle of a block keeps back that block's plans."""
+    seen = seen_blocks()
+    world, carrier = Recorded(list(seen)), Carrier()
+    startled = Startled(lambda: orchestrator.halt("stop"), seen[12].head.number)
+    orchestrator = Orchestrator(
+        world,
+        agents=[*shipped(), startled],
+        market=DAI_MARKET,
+        perception=world,
+        gateway=carrier,
+    )
+    async with orchestrator:
+        reports = await steps(orchestrator, seen[:15])
+
+    plans = [plan for report in reports[:12] for plan in report.plans]
+    assert plans == carrier.sent
+    assert reports[12].plans
+    assert {"not sent: halted by a person before it was"} == {
+        fill.missed for fill in reports[13].fills
+    }
+    assert [TradingState.HALTED] * 2 == [report.state for report in reports[13:]]
+    found = replay(world.journal.entries(), agents=[Startled(lambda: None, 0)])
+    assert found.identical
+
+
+async def test_a_wrong_clock_is_an_input_and_trips() -> None:
+    """The shell holds each head against the clock it was given; a replay reads what it found."""
+    seen = seen_blocks()
+    world = Recorded(list(seen))
+    skews = iter([0] * 5 + [61] + [0] * 24)
+    times = iter([one.head.timestamp for one in seen])
+    orchestrator = Orchestrator(
+        world,
+        agents=shipped(),
+        market=DAI_MARKET,
+        perception=world,
+        clock=lambda: next(times) - next(skews) + 0.25,
+    )
+    async with orchestrator:
+        reports = await steps(orchestrator, seen[:10])
+    entries = list(world.journal.entries())
+
+    assert [61] == [
+        decoded(one, Vitals).clock_skew_s for one in entries if one.kind == records.VITALS
+    ]
+    assert [TradingState.ACTIVE] * 5 + [TradingState.HALTED] * 5 == [r.state for r in reports]
+    (change,) = [decoded(one, BreakerChange) for one in entries if one.kind == records.BREAKER]
+    assert (Hazard.CLOCK, seen[5].head.number, 61) == (
+        change.hazard,
+        change.block_number,
+        change.evidence.measured,
+    )
+    assert replay(entries).identical
