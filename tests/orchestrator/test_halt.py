@@ -2,13 +2,11 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 
 import toolkit as tk
-from tests.orchestrator.worlds import DAI_CAPITAL, DAI_MARKET, random_market, shipped
-from toolkit.journal.log import Journal
-from toolkit.journal.memory import MemoryBackend
-from toolkit.model.chain import HeadChange, Mode
+from tests.orchestrator.recorded import Recorded, seen_blocks
+from tests.orchestrator.worlds import DAI_MARKET, shipped
+from toolkit.model.chain import HeadChange
 from toolkit.model.decision import Fill, Plan, TradingState, VetoCause
 from toolkit.model.tx import FeeQuote
 from toolkit.orchestrator import records
@@ -17,27 +15,8 @@ from toolkit.orchestrator.hazards import Hazard
 from toolkit.orchestrator.records import BlockReport, Command, Vitals
 from toolkit.orchestrator.replay import decoded, replay
 from toolkit.orchestrator.runtime import Orchestrator
-from toolkit.perception.perceived import Perceived, perceived, rebuilt
-from toolkit.pools.snapshot import Snapshot
+from toolkit.perception.perceived import Perceived
 from toolkit.reasoning.agent import Agent
-from toolkit.testing.decide import decide
-
-
-@dataclass
-class Recorded:
-    """Session and perception in one: blocks that were perceived once are perceived again."""
-
-    blocks: list[Perceived]
-    journal: Journal = field(default_factory=lambda: Journal(MemoryBackend()))
-    mode: Mode = Mode.DEV
-
-    async def advance(self) -> HeadChange | None:
-        """Give the next block's head."""
-        return HeadChange(added=(self.blocks[0].head,)) if self.blocks else None
-
-    async def observe(self, change: HeadChange) -> Perceived:
-        """Look at the block of the change."""
-        return next(one for one in self.blocks if one.head == change.added[-1])
 
 
 @dataclass
@@ -92,28 +71,6 @@ class Startled:
         if view.block.number == self.block:
             self.call()
         return ()
-
-
-@cache
-def seen_blocks() -> tuple[Perceived, ...]:
-    """Thirty blocks in which the shipped agents want something."""
-    blocks = random_market(3, blocks=30, gap=8e-3)
-    first = decide(shipped(), blocks, capital=DAI_CAPITAL, market=DAI_MARKET)
-    found: list[Perceived] = []
-    snapshot: Snapshot | None = None
-    for entry in first.journal:
-        if entry.kind == records.PERCEIVED:
-            seen = decoded(entry, Perceived)
-            snapshot = rebuilt(seen, since=snapshot)
-            found.append(_whole(seen, snapshot))
-    return tuple(found)
-
-
-def _whole(seen: Perceived, snapshot: Snapshot) -> Perceived:
-    """The block as an observer sees it that has just begun."""
-    return perceived(
-        snapshot, since=None, fee=seen.fee, balances=seen.balances, readings=seen.readings
-    )
 
 
 def orchestrator_of(world: Recorded, *more: Agent) -> Orchestrator:

@@ -99,13 +99,17 @@ def _socket(journal: Path | None, named: Path | None) -> Path:
 
 def _lines(answer: "Answer") -> list[str]:
     from toolkit.orchestrator.breakers import told
+    from toolkit.orchestrator.hazards import Hazard
 
     status = answer.status
     if status is None:
         return []
     at = "no block yet" if status.block_number is None else f"block {status.block_number}"
     lines = [f"[{status.mode}] {status.state.value} as of {at}; {status.underway} plans under way"]
-    lines += [f"  {told(one)}" for one in status.breakers]
+    lines += [
+        f"  {told(one)}" if one.hazard is not Hazard.HALT else f"  halt: {told(one)}"
+        for one in status.breakers
+    ]
     lines += [
         f"  {agent.name}: {agent.state}{f', {agent.why}' if agent.why else ''}"
         for agent in status.agents

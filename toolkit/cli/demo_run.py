@@ -13,6 +13,7 @@ from toolkit.devnet.devnet import Devnet, DevnetConfig
 from toolkit.execution.executor import deploy_executor
 from toolkit.model.chain import Address, HeadChange
 from toolkit.model.errors import DevnetError, ToolkitError
+from toolkit.orchestrator.control import has_room, socket_path
 from toolkit.orchestrator.pauses import Pause
 from toolkit.orchestrator.records import BlockReport
 from toolkit.orchestrator.runtime import Orchestrator
@@ -66,7 +67,7 @@ async def trade(
             devnet.rpc_url, signer=signers, relays=devnet.relays, journal=config.journal
         ) as session:
             executors = await _deploy(devnet, session)
-            orchestrator = _orchestrator(devnet, session, executors, pauses=config.pauses)
+            orchestrator = _orchestrator(devnet, session, executors, config)
             wording = Wording({token.address: token for token in devnet.tokens.values()})
             reports: list[BlockReport] = []
             async with orchestrator:
@@ -134,7 +135,10 @@ async def _deploy(devnet: Devnet, session: Session) -> dict[Address, Address]:
 
 
 def _orchestrator(
-    devnet: Devnet, session: Session, executors: Mapping[Address, Address], *, pauses: bool
+    devnet: Devnet,
+    session: Session,
+    executors: Mapping[Address, Address],
+    config: DemoConfig,
 ) -> Orchestrator:
     weth, usdc, usdt, dai = (
         devnet.tokens[name].address for name in ("WETH", "USDC", "USDT", "DAI")
@@ -146,11 +150,14 @@ def _orchestrator(
         Rebalancer(name="treasury", base=weth, quote=usdt, band_bps=50),
         Rebalancer(name="reserve", base=weth, quote=dai, band_bps=50),
     )
+    door = socket_path(config.journal)
     declared = (Pause("momentum", on="arbitrage", impact_bps=1.0, tolerance=0.02),)
     return Orchestrator(
         session,
         agents=agents,
         executors=executors,
         history={PRICE_KEY: devnet.history},
-        pauses=declared if pauses else (),
+        pauses=declared if config.pauses else (),
+        # A folder deep in the tree leaves no room for a socket's name; the demo runs all the same.
+        control=door if has_room(door) else None,
     )

@@ -117,6 +117,11 @@ def socket_path(journal: Path) -> Path:
     return journal.with_name(journal.name + SUFFIX)
 
 
+def has_room(path: Path) -> bool:
+    """Whether the system takes a socket of this name."""
+    return len(os.fsencode(path)) <= MAX_PATH
+
+
 @asynccontextmanager
 async def listening(path: Path, controlled: Controlled) -> AsyncGenerator[None, None]:
     """Answer at `path` for as long as the block runs; only this user may connect.
@@ -178,7 +183,7 @@ async def _answered(controlled: Controlled, line: bytes) -> Answer:
 
 def _bound(path: Path) -> socket.socket:
     """Bind a socket that nobody else may even connect to, from its first moment on."""
-    if len(os.fsencode(path)) > MAX_PATH:
+    if not has_room(path):
         raise ConfigError(
             f"the control socket {path} has a name of more than {MAX_PATH} bytes, which the "
             "system refuses: put the journal into a folder nearer to the root"

@@ -1,0 +1,167 @@
+"""`toolkit ctl` on an orchestrator that runs, over its real socket."""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.orchestrator.recorded import Recorded, seen_blocks
+from tests.orchestrator.worlds import DAI_MARKET, shipped
+from toolkit.cli.main import EXIT_BAD_INPUT, main
+from toolkit.model.chain import HeadChange
+from toolkit.model.decision import TradingState, VetoCause
+from toolkit.orchestrator import records
+from toolkit.orchestrator.control import socket_path
+from toolkit.orchestrator.records import Command
+from toolkit.orchestrator.replay import decoded, replay
+from toolkit.orchestrator.runtime import Orchestrator
+
+
+@asynccontextmanager
+async def running(journal: Path) -> AsyncGenerator[tuple[Recorded, Orchestrator], None]:
+    """An orchestrator that listens beside `journal`, its first block decided."""
+    world = Recorded(list(seen_blocks()))
+    orchestrator = Orchestrator(
+        world,
+        agents=shipped(),
+        market=DAI_MARKET,
+        perception=world,
+        control=socket_path(journal),
+    )
+    async with orchestrator:
+        await orchestrator.step(HeadChange(added=(world.blocks[0].head,)))
+        yield world, orchestrator
+
+
+async def ctl(*words: str | Path) -> int:
+    """Run the command beside the orchestrator."""
+    return await asyncio.to_thread(main, ["ctl", *map(str, words)])
+
+
+async def test_status_says_what_may_be_done_and_by_whom(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line for all, one for each agent."""
+    journal = tmp_path / "journal.db"
+    async with running(journal) as (world, _):
+        code = await ctl("status", "--journal", journal)
+    first, *agents = capsys.readouterr().out.splitlines()
+
+    assert 0 == code
+    assert first.startswith(f"[DEV] active as of block {world.blocks[0].head.number}; ")
+    assert ["  arbitrage: active", "  momentum: active", "  rebalancing: active"] == agents
+
+
+async def test_a_halt_stops_the_next_block_and_reset_lets_it_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A command is journalled when the command line returns, and in force from the next block."""
+    where = ("--socket", socket_path(tmp_path / "journal.db"))
+    async with running(tmp_path / "journal.db") as (world, orchestrator):
+        codes = [await ctl("halt", "--why", "enough", *where)]
+        entry = [one for one in world.journal.entries() if one.kind == records.COMMAND][-1]
+        halted = await orchestrator.step(HeadChange(added=(world.blocks[1].head,)))
+        codes.append(await ctl("status", *where))
+        codes.append(await ctl("reset", "halt", *where))
+        after = await orchestrator.step(HeadChange(added=(world.blocks[2].head,)))
+        entries = list(world.journal.entries())
+    said = capsys.readouterr().out
+
+    assert [0, 0, 0] == codes
+    assert Command(verb="halt", why="enough") == decoded(entry, Command)
+    assert world.journal.is_durable(entry.seq)
+    assert {(VetoCause.HALTED, "enough")} == {(v.cause, v.why) for v in halted.verdicts}
+    assert "from the next block on: halt (enough)" in said
+    assert "halt: enough" in said
+    assert TradingState.ACTIVE is after.state
+    assert replay(entries).identical
+
+
+async def test_json_is_one_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A program reads what people read."""
+    journal = tmp_path / "journal.db"
+    async with running(journal):
+        code = await ctl("pause", "momentum", "--journal", journal, "--json")
+    document = json.loads(capsys.readouterr().out)
+
+    assert 0 == code
+    assert [("pause", "momentum")] == [
+        (one["verb"], one["target"]) for one in document["status"]["waiting"]
+    ]
+    assert 3 == len(document["status"]["agents"])
+
+
+async def test_cancel_pending_says_what_became_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a chain there are no requests; plans that are out may still land."""
+    journal = tmp_path / "journal.db"
+    async with running(journal):
+        await ctl("halt", "--cancel-pending", "--journal", journal)
+
+    assert "0 requests asked to be cancelled" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("pause", "momentun"), "there is no agent 'momentun'; there are arbitrage, momentum,"),
+        (("resume", "momentum"), "momentum was not paused by anybody"),
+        (("reset", "gas"), "breaker gas is not open; open: none"),
+        (("reset", "gass"), "there is no breaker 'gass'; there are agents, clock,"),
+    ],
+)
+async def test_a_refusal_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str
+) -> None:
+    """What makes no sense is refused with what there is, and nothing is journalled."""
+    journal = tmp_path / "journal.db"
+    async with running(journal) as (world, _):
+        code = await ctl(*words, "--journal", journal)
+        kinds = [one.kind for one in world.journal.entries()]
+    (line,) = capsys.readouterr().err.splitlines()
+
+    assert EXIT_BAD_INPUT == code
+    assert line.startswith(f"toolkit: {said}")
+    assert records.COMMAND not in kinds
+
+
+async def test_the_one_orchestrator_below_is_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a name the socket below the working folder is meant; of two, neither."""
+    (tmp_path / "runs" / "1").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    async with running(Path("runs/1/journal.db")):
+        code = await ctl("status")
+        async with running(Path("other.db")):
+            several = await ctl("status")
+    said = capsys.readouterr()
+
+    assert (0, EXIT_BAD_INPUT) == (code, several)
+    assert said.out.startswith("[DEV] active")
+    assert "other.db.ctl, runs/1/journal.db.ctl" in said.err
+
+
+def test_nothing_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no orchestrator is there is one line that says so, for each way to name one."""
+    monkeypatch.chdir(tmp_path)
+    codes = [
+        main(["ctl", "status"]),
+        main(["ctl", "status", "--journal", "journal.db"]),
+        main(["ctl", "halt", "--socket", os.fspath(tmp_path / "x.ctl")]),
+        main(["ctl", "reset"]),
+    ]
+    lines = capsys.readouterr().err.splitlines()
+
+    assert [EXIT_BAD_INPUT] * 4 == codes
+    assert 4 == len(lines)
+    assert "no orchestrator runs below" in lines[0]
+    assert "no orchestrator answers at journal.db.ctl" in lines[1]
+    assert "BREAKER" in lines[3]
