@@ -24,6 +24,8 @@ from toolkit.orchestrator.merging import merged, sendings
 from toolkit.orchestrator.pauses import Assessment, compile_pauses
 from toolkit.orchestrator.planning import Planner
 from toolkit.orchestrator.policy import EqualWeights, Policy, checked
+from toolkit.orchestrator.position import Position, standing
+from toolkit.orchestrator.profit import profits_wei
 from toolkit.orchestrator.reasons import asked_agent, without
 from toolkit.orchestrator.records import BlockReport, Command, Inputs, Planned, Setup
 from toolkit.orchestrator.roster import roster
@@ -243,6 +245,14 @@ class Core:
             plans=tuple(one.plan for one in planned),
             sendings=sent,
             report=self._report(now, arbitration.candidates, rulings, planned),
+        )
+
+    def position(self) -> Position:
+        """Return where this chain stands after its last block, for those run beside it."""
+        block = max(self._canonical, default=0)
+        newest = {key: series[-1] for key, series in self._board.as_of(block).items()}
+        return standing(
+            self.ledger, self.setup.market, newest, state=self.breakers.state, block=block
         )
 
     def advance(self, inputs: Inputs) -> Decision:
@@ -559,10 +569,7 @@ class Core:
             quarantined=dict(self._quarantined),
             balances=dict(now.seen.balances),
             books=books,
-            pnl_wei={
-                name: sum(market.value_wei(t, a, newest) or 0 for t, a in sorted(book.items()))
-                for name, book in books.items()
-            },
+            pnl_wei=profits_wei(books, market, newest),
             discrepancies={
                 token: (expected.get(token, 0), found)
                 for token, found in sorted(now.seen.balances.items())

@@ -7,6 +7,7 @@ from fractions import Fraction
 from toolkit.model.chain import ZERO_ADDRESS, Address
 from toolkit.model.decision import Reading, TradingState
 from toolkit.orchestrator.elsewhere import Elsewhere, Link
+from toolkit.orchestrator.ledger import Ledger
 from toolkit.orchestrator.market import Market, exact
 from toolkit.orchestrator.profit import account_wei
 
@@ -26,6 +27,27 @@ class Position:
     initial: Mapping[Address, int]
     books: Mapping[str, Mapping[Address, int]]
     balances: Mapping[Address, int]
+
+
+def standing(
+    ledger: Ledger,
+    market: Market,
+    readings: Mapping[str, Reading],
+    *,
+    state: TradingState,
+    block: int,
+) -> Position:
+    """Say where a chain stands, also before it has decided a block of its run: by its journal."""
+    return Position(
+        block_number=block,
+        observed_at=max((one.observed_at for one in readings.values()), default=0),
+        state=state,
+        market=market,
+        readings=readings,
+        initial=ledger.state().initial,
+        books={name: ledger.book(name) for name in ledger.agents},
+        balances=ledger.expected(),
+    )
 
 
 def seen_from(there: Position, here: Position, *, chain: str, same: Same, link: Link) -> Elsewhere:

@@ -26,6 +26,7 @@ from toolkit.orchestrator.containment import Dependence
 from toolkit.orchestrator.control import Status, Withdrawn, listening, status_of
 from toolkit.orchestrator.core import Core
 from toolkit.orchestrator.doubts import FactRule
+from toolkit.orchestrator.elsewhere import Elsewhere
 from toolkit.orchestrator.hazards import BreakerLimits
 from toolkit.orchestrator.hosting import Budget, Hosting, Hosts
 from toolkit.orchestrator.ledger import LedgerState
@@ -36,6 +37,7 @@ from toolkit.orchestrator.orders import Orders
 from toolkit.orchestrator.outbox import Gateway, GatewayOutbox, NoOutbox, Outbox
 from toolkit.orchestrator.pauses import Pause
 from toolkit.orchestrator.policy import Policy
+from toolkit.orchestrator.position import Position
 from toolkit.orchestrator.records import (
     AgentSetup,
     BlockReport,
@@ -185,6 +187,7 @@ class Orchestrator:
         self._doors = AsyncExitStack()
         self._last: BlockReport | None = None
         self._host: Host = Hosts(agents, market=market, hosting=hosting, budgets=budgets)
+        self._news: Callable[[], tuple[Elsewhere, ...]] = tuple
         self._started = False
 
     async def __aenter__(self) -> Self:
@@ -316,6 +319,7 @@ class Orchestrator:
             fills=tuple(self._known),
             commands=self._orders.take(),
             vitals=self._vitals(seen),
+            elsewhere=self._news(),
         )
         self._known = []
         thoughts = await self._host.ask(self._core.begin(inputs))
@@ -348,6 +352,19 @@ class Orchestrator:
                 await asyncio.sleep(POLL_S)
                 continue
             yield await self.step(change)
+
+    def beside(self, news: Callable[[], tuple[Elsewhere, ...]]) -> None:
+        """Ask before each block what has changed on the chains that are run beside this one."""
+        self._news = news
+
+    @property
+    def journal(self) -> Journal:
+        """Where every decision is written before it has an effect."""
+        return self._session.journal
+
+    def position(self) -> Position:
+        """Return where this chain stands after its last block."""
+        return self._core.position()
 
     def ledger(self) -> LedgerState:
         """Return a copy of the ledger."""

@@ -99,6 +99,7 @@ class Schedule:
             assert (balance.in_flight, balance.reserved) == (in_flight, held - in_flight), event
             assert ledger.total(token) == self.chain[token], f"{event}: not what the chain has"
             assert ledger.free(token) == self.chain[token] - held, event
+            assert ledger.promised(token) == held, f"{event}: {held} promised"
             assert self.over_spent or ledger.free(token) >= 0, f"{event}: promised twice"
         for agent, gains in self.gains.items():
             assert ledger.book(agent) == {t: g for t, g in gains.items() if g}, f"{event}: {agent}"
