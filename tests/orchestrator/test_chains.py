@@ -1,4 +1,4 @@
-"""Two chains under one roof: what agents hold on one counts on the other, and each replays alone."""
+"""Two chains under one roof: what is held on one counts on the other, and each replays alone."""
 
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,8 +23,10 @@ from toolkit.model.errors import ConfigError
 from toolkit.model.market import Token
 from toolkit.model.units import PPM
 from toolkit.orchestrator import records
+from toolkit.orchestrator.breakers import BreakerChange
 from toolkit.orchestrator.chains import Chains
 from toolkit.orchestrator.elsewhere import Elsewhere, Link
+from toolkit.orchestrator.hazards import BreakerLimits, Hazard
 from toolkit.orchestrator.limits import Limits
 from toolkit.orchestrator.mainnet import DAI, WETH
 from toolkit.orchestrator.market import Market
@@ -91,10 +93,12 @@ def side_pair(price: float, depth: int = 5_000) -> ConstantProduct:
     )
 
 
-def main_blocks(count: int) -> list[GivenBlock]:
-    """Quiet blocks of the main chain at 2000."""
-    pools = [dai_pair(MAIN_POOL, 2000.0, 5_000)]
-    return [given(1_000 + n, pools=pools, tokens=DAI_MARKET.tokens) for n in range(count)]
+def main_blocks(*prices: float) -> list[GivenBlock]:
+    """Blocks of the main chain."""
+    return [
+        given(1_000 + n, pools=[dai_pair(MAIN_POOL, price, 5_000)], tokens=DAI_MARKET.tokens)
+        for n, price in enumerate(prices)
+    ]
 
 
 def side_blocks(count: int, price: float = 2000.0) -> list[GivenBlock]:
@@ -121,6 +125,11 @@ class Run:
         entries = self.journal.entries(records.ELSEWHERE)
         return [decoded(entry, Elsewhere) for entry in entries]
 
+    def tripped(self) -> list[BreakerChange]:
+        """What its breakers did."""
+        entries = self.journal.entries(records.BREAKER)
+        return [decoded(entry, BreakerChange) for entry in entries]
+
 
 def chain(
     blocks: Sequence[GivenBlock],
@@ -129,6 +138,7 @@ def chain(
     market: Market,
     capital: Mapping[Address, int],
     journal: Journal | None = None,
+    breakers: BreakerLimits | None = None,
 ) -> Run:
     """Set one chain up."""
     world = PaperChain(blocks, {ZERO_ADDRESS: 100 * ETHER, **capital}, market=market)
@@ -140,6 +150,7 @@ def chain(
         perception=world,
         gateway=world,
         limits=LIMITS,
+        breakers=breakers,
         lenders=(VAULT_LENDS,),
     )
     return Run(world, log, orchestrator, agents)
@@ -147,7 +158,7 @@ def chain(
 
 def main(count: int, *agents: tk.Agent, journal: Journal | None = None) -> Run:
     """The main chain, quiet."""
-    blocks = main_blocks(count)
+    blocks = main_blocks(*[2000.0] * count)
     return chain(blocks, agents, market=DAI_MARKET, capital=DAI_CAPITAL, journal=journal)
 
 
@@ -173,7 +184,7 @@ def bought(report: BlockReport) -> int:
 
 
 async def test_a_position_on_one_chain_fills_the_room_on_the_other() -> None:
-    """An agent that is as long as it may be on one chain buys nothing on the other; alone it does."""
+    """An agent as long as it may be on one chain buys nothing on the other; alone it does."""
     runs = {"main": main(3, BUYS_MAIN), "side": side(3, BUYS_SIDE)}
     alone = side(3, BUYS_SIDE)
     async with (
@@ -258,6 +269,30 @@ async def test_gains_and_state_of_all_chains_are_told_in_the_terms_of_each() -> 
     assert before.books["mine"][SIDE_DAI.address] == last.books["mine"][DAI.address] // 10**12
     assert total.pnl_wei == other.pnl_wei
     assert [one.state for one in runs["side"].told()] == [TradingState.HALTED]
+    assert all(run.replays() for run in runs.values())
+
+
+async def test_a_loss_on_one_chain_opens_the_breaker_of_all() -> None:
+    """What one chain loses is a drawdown of all: the other, which lost nothing, may only reduce."""
+    limits = BreakerLimits(drawdown_ppm=1_000)
+    blocks = main_blocks(2000.0, 2000.0, 1000.0)
+    runs = {
+        "main": chain(blocks, [BUYS_MAIN], market=DAI_MARKET, capital=DAI_CAPITAL, breakers=limits),
+        "side": chain(
+            side_blocks(3), [BUYS_SIDE], market=SIDE_MARKET, capital=SIDE_CAPITAL, breakers=limits
+        ),
+    }
+    far = Link(transfer_blocks=0, haircut_ppm=0, max_age_s=10**9)
+    async with Chains({n: r.orchestrator for n, r in runs.items()}, links=far) as chains:
+        await step(chains, runs, "main", "main", "side", "main")
+        before = runs["side"].tripped()
+        (report,) = await step(chains, runs, "side")
+
+    (tripped,) = runs["side"].tripped()
+    assert [] == before
+    assert Hazard.DRAWDOWN == tripped.hazard
+    assert "on all chains together" in tripped.evidence.why
+    assert [VetoCause.REDUCING] == [one.cause for one in report.verdicts]
     assert all(run.replays() for run in runs.values())
 
 
