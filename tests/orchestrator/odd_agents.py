@@ -196,6 +196,20 @@ class Sleeper:
 
 
 @dataclass
+class SlowOnce:
+    """Is late at block 1000, and says of which block it speaks."""
+
+    name: str = "slow-once"
+    seconds: float = 0.8
+
+    def on_block(self, view: tk.View) -> Iterable[tk.Intent]:
+        """Sleep first, once."""
+        if view.block.number == 1000:
+            time.sleep(self.seconds)
+        return (wish(self.name, reason=f"of block {view.block.number}"),)
+
+
+@dataclass
 class Glutton:
     """Keeps a hundred megabytes more each block."""
 

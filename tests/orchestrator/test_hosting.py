@@ -1,11 +1,11 @@
 """Where agents run changes nothing of what is decided; what goes wrong there stays there."""
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import pytest
 
@@ -17,6 +17,7 @@ from tests.orchestrator.odd_agents import (
     Loop,
     Misfit,
     Sleeper,
+    SlowOnce,
     Teller,
     Unready,
 )
@@ -26,7 +27,7 @@ from toolkit.journal.memory import MemoryBackend
 from toolkit.model.chain import ZERO_ADDRESS, HeadChange, Mode
 from toolkit.model.errors import ConfigError
 from toolkit.orchestrator import records
-from toolkit.orchestrator.asking import Question, ask, fresh_view
+from toolkit.orchestrator.asking import Question, Thought, ask, fresh_view
 from toolkit.orchestrator.containment import Dependence
 from toolkit.orchestrator.hosting import MEBIBYTE, Budget, Hosting, Hosts
 from toolkit.orchestrator.mainnet import USDC, WETH
@@ -41,7 +42,6 @@ from toolkit.reasoning.agent import Agent
 from toolkit.testing.decide import MAIN_POOL, OFFLINE_MARKET, given, price_series
 from toolkit.testing.paper import GivenBlock
 
-ROOT = Path(__file__).resolve().parents[2]
 CAPITAL = {WETH.address: 50 * 10**18, USDC.address: 10**11, ZERO_ADDRESS: 10**20}
 SHORT = Budget(seconds=0.4)
 PROCESS, THREAD, INLINE = Hosting.PROCESS, Hosting.THREAD, Hosting.INLINE
@@ -210,6 +210,28 @@ async def test_an_agent_whose_process_died_gets_a_new_one() -> None:
     assert {} == reports[-1].quarantined
 
 
+@pytest.mark.parametrize("where", [PROCESS, THREAD])
+async def test_a_late_answer_is_never_taken_for_a_later_one(where: Hosting) -> None:
+    """Who is late once is asked about the next block, and it is that which it answers."""
+    hosts = Hosts(
+        [SlowOnce(seconds=0.8)],
+        market=OFFLINE_MARKET,
+        hosting={"slow-once": where},
+        budgets={"slow-once": SHORT},
+    )
+    await hosts.start()
+    late = await hosts.ask([question(SlowOnce(), number=1000)])
+    for thread in threading.enumerate():
+        if thread.name == "agent slow-once":
+            await asyncio.to_thread(thread.join)  # it cannot be stopped while it sleeps
+    answer = await hosts.ask([question(SlowOnce(), number=1001)])
+    await hosts.stop()
+
+    assert Thought(lost="late: no answer within 0.4 s") == late["slow-once"]
+    (intent,) = answer["slow-once"].intents
+    assert "of block 1001" == getattr(intent, "reason", "")
+
+
 async def test_an_agent_that_hoards_memory_is_given_up() -> None:
     """Its address space is bounded; the orchestrator's is not touched."""
     reports, entries = await run(
@@ -313,7 +335,10 @@ asyncio.run(main())
 def test_a_process_ends_with_its_parent_even_if_that_is_killed() -> None:
     """SIGKILL of the parent reaches an agent whose machine code holds its interpreter."""
     parent = subprocess.Popen(
-        [sys.executable, "-c", ORPHAN], cwd=ROOT, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-P", "-c", ORPHAN],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert parent.stderr is not None
     with parent.stderr:

@@ -116,6 +116,7 @@ class Orchestrator:
         hosting: where agents run, by name: inline unless told. Decisions are the same everywhere.
         budgets: what an agent may use for one answer, by name.
         dependences: who relies on whom, and what it does when that one fails.
+        host: what asks the agents, instead of `hosting` and `budgets`.
         clock: seconds since 1970, to hold heads against; the system's on a real chain. None
             elsewhere: the time of a development node is its own.
         control: where `toolkit ctl` finds this orchestrator; nowhere unless given.
@@ -147,6 +148,7 @@ class Orchestrator:
         hosting: Mapping[str, Hosting] | None = None,
         budgets: Mapping[str, Budget] | None = None,
         dependences: Sequence[Dependence] = (),
+        host: Host | None = None,
         clock: Callable[[], float] | None = None,
         control: Path | None = None,
     ) -> None:
@@ -186,7 +188,7 @@ class Orchestrator:
         self._control = control
         self._doors = AsyncExitStack()
         self._last: BlockReport | None = None
-        self._host: Host = Hosts(agents, market=market, hosting=hosting, budgets=budgets)
+        self._host = host or Hosts(agents, market=market, hosting=hosting, budgets=budgets)
         self._news: Callable[[], tuple[Elsewhere, ...]] = tuple
         self._started = False
 

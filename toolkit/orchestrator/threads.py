@@ -52,9 +52,7 @@ class ThreadHost:
             raise
 
     async def stop(self) -> None:
-        """Tell a late thread once more; it ends with the process at the latest."""
-        if self._busy is not None:
-            interrupt(self._busy)
+        """Nothing to end: a late thread has been told, and goes with the process at the latest."""
 
     def _abandon(self, thread: threading.Thread, question: Question) -> None:
         self._busy, self._busy_with = thread, question.view.block.number

@@ -174,9 +174,8 @@ def play(
             gateway=world,
             lenders=(VAULT_LENDS,),
             dependences=dependences,
+            host=clock,
         )
-        if clock is not None:
-            orchestrator._host = clock
         reports: list[BlockReport] = []
         async with orchestrator:
             while (change := await world.advance()) is not None:
