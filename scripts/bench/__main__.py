@@ -13,7 +13,19 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-from scripts.bench import bus, clone, evm, journal, merging, rpc, run, scheduler, signing, startup
+from scripts.bench import (
+    bus,
+    clone,
+    decisions,
+    evm,
+    journal,
+    merging,
+    rpc,
+    run,
+    scheduler,
+    signing,
+    startup,
+)
 from scripts.bench.checkout import ROOT, commit
 from scripts.bench.figures import AreaResult, Figure, Measured, load, render, store
 from toolkit.model.errors import DataError
@@ -24,6 +36,7 @@ SEED = 1
 AREA_TIMEOUT_S = {
     "bus": bus.TIMEOUT_S,
     "clone": clone.TIMEOUT_S,
+    "decisions": decisions.TIMEOUT_S,
     "journal": journal.TIMEOUT_S,
     "merging": merging.TIMEOUT_S,
     "scheduler": scheduler.TIMEOUT_S,
@@ -32,6 +45,7 @@ DEFAULT_TIMEOUT_S = 60
 AREAS: dict[str, Callable[[int], Awaitable[Measured]]] = {
     "bus": bus.measure,
     "clone": clone.measure,
+    "decisions": decisions.measure,
     "evm": evm.measure,
     "journal": journal.measure,
     "merging": merging.measure,
@@ -41,6 +55,8 @@ AREAS: dict[str, Callable[[int], Awaitable[Measured]]] = {
     "signing": signing.measure,
     "startup": startup.measure,
 }
+GROUPS = {"orchestrator": ("bus", "decisions", "merging")}
+"""Areas that belong together, by the name of what they are about."""
 
 
 def measure(area: str, seed: int) -> AreaResult:
@@ -81,11 +97,14 @@ def line(figure: Figure) -> str:
 def main() -> int:
     """Measure the areas asked for (default: all) and write what was found."""
     parser = argparse.ArgumentParser(prog="python -m scripts.bench", description=__doc__)
-    parser.add_argument("--area", choices=sorted(AREAS), action="append", help="only this one")
+    parser.add_argument(
+        "--area", choices=sorted({*AREAS, *GROUPS}), action="append", help="only this one"
+    )
     parser.add_argument("--seed", type=int, default=SEED, help=f"of what is drawn ({SEED})")
     arguments = parser.parse_args()
     failed = 0
-    for area in arguments.area or sorted(AREAS):
+    asked = arguments.area or sorted(AREAS)
+    for area in [one for name in asked for one in GROUPS.get(name, (name,))]:
         print(f"{area} (seed {arguments.seed})", flush=True)
         try:
             result = measure(area, arguments.seed)

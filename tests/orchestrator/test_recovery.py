@@ -11,6 +11,7 @@ from tests.orchestrator.worlds import (
     DAI_MARKET,
     DAI_PRICE,
     fresh_seeds,
+    held,
     random_market,
     shipped,
 )
@@ -85,15 +86,6 @@ def run(
         limits=limits,
         journal=journal,
     )
-
-
-def held(decided: Decided) -> dict[Address, int]:
-    """What the accounts hold after a run."""
-    total = dict(decided.ledger.initial)
-    for book in decided.ledger.books.values():
-        for token, change in book.items():
-            total[token] = total.get(token, 0) + change
-    return total
 
 
 def of_kind(decided: Decided, kind: str) -> list[Entry]:

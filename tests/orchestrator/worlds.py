@@ -21,6 +21,7 @@ from toolkit.reasoning.rebalancing import Rebalancer
 from toolkit.testing.decide import (
     MAIN_POOL,
     OFFLINE_MARKET,
+    Decided,
     GivenBlock,
     given,
     main_pool,
@@ -183,6 +184,15 @@ def proposed(block: GivenBlock, *intents: object) -> list[Proposal]:
 def quiet_block(number: int = 1000) -> GivenBlock:
     """One quiet block at 2000 USDC."""
     return given(number, pools=[main_pool("2000")])
+
+
+def held(decided: Decided) -> dict[Address, int]:
+    """What the accounts hold after a run."""
+    total = dict(decided.ledger.initial)
+    for book in decided.ledger.books.values():
+        for token, change in book.items():
+            total[token] = total.get(token, 0) + change
+    return total
 
 
 def fresh_seeds(count: int) -> range:

@@ -33,12 +33,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Replay a journal; 1 where a comparison was asked for and a decision differs."""
-    from toolkit.journal.log import verified
-    from toolkit.journal.sqlite import read_entries
+    from toolkit.journal.verification import verified_entries
     from toolkit.orchestrator.audit import verdicts
     from toolkit.orchestrator.replay import Divergence, replay
 
-    entries = tuple(verified(read_entries(args.journal)))
+    entries = tuple(verified_entries(args.journal))
     result = replay(entries)
     found: Divergence | None = result.divergence
     listed = (
@@ -89,11 +88,10 @@ def run(args: argparse.Namespace) -> int:
 
 def run_why(args: argparse.Namespace) -> int:
     """Print the tree of causes of one id."""
-    from toolkit.journal.log import verified
-    from toolkit.journal.sqlite import read_entries
+    from toolkit.journal.verification import verified_entries
     from toolkit.orchestrator.audit import lines, why
 
-    cause = why(verified(read_entries(args.journal)), args.id)
+    cause = why(verified_entries(args.journal), args.id)
     if args.json:
         import msgspec
 
@@ -106,11 +104,10 @@ def run_why(args: argparse.Namespace) -> int:
 
 def run_whatif(args: argparse.Namespace) -> int:
     """Print what one block's decision was, and what it would have been without an agent."""
-    from toolkit.journal.log import verified
-    from toolkit.journal.sqlite import read_entries
+    from toolkit.journal.verification import verified_entries
     from toolkit.orchestrator.whatif import lines, whatif
 
-    answer = whatif(verified(read_entries(args.journal)), args.id, without=args.without)
+    answer = whatif(verified_entries(args.journal), args.id, without=args.without)
     if args.json:
         import msgspec
 

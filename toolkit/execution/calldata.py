@@ -1,6 +1,6 @@
 """Calldata of the on-chain executor, and what it says when it refuses."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -11,6 +11,7 @@ from eth_abi.exceptions import DecodingError
 from toolkit.chain.hashing import selector
 from toolkit.chain.reverts import decode_revert
 from toolkit.execution.merging import assets, require_mergeable
+from toolkit.execution.words import account, bytes32, number, of_arrays
 from toolkit.model.chain import ZERO_ADDRESS, Address, address
 from toolkit.model.decision import Plan
 from toolkit.model.errors import ConfigError
@@ -32,6 +33,8 @@ _PLAN_TYPE = (
     f"(uint256,bytes32,uint8,address,address,uint256,address,uint256,uint256,{_HOP_TYPE}[])"
 )
 _BATCH_TYPE = f"(uint256,bytes32,uint256,(address,uint256,uint256)[],{_HOP_TYPE}[])"
+
+HOP_WORDS, ASSET_WORDS = 6, 3
 
 EXECUTE = selector(f"execute({_PLAN_TYPE})")
 EXECUTE_BATCH = selector(f"executeBatch({_BATCH_TYPE})")
@@ -120,19 +123,18 @@ def encode_plan(plan: Plan, executor: Address) -> str:
     """
     _check(plan, executor)
     route, funding = plan.route, plan.funding
-    values = (
-        plan.target_block,
-        bytes.fromhex(plan.parent_hash[2:]),
-        _FUNDING[funding.kind],
-        funding.lender or ZERO_ADDRESS,
-        route.token_in,
-        route.amount_in,
-        route.token_out,
-        plan.minimum_profit,
-        plan.tip_wei,
-        [_hop(hop) for hop in route.hops],
+    static = (
+        number(plan.target_block),
+        bytes32(plan.parent_hash),
+        number(_FUNDING[funding.kind]),
+        account(funding.lender or ZERO_ADDRESS),
+        account(route.token_in),
+        number(route.amount_in),
+        account(route.token_out),
+        number(plan.minimum_profit),
+        number(plan.tip_wei),
     )
-    return EXECUTE + encode([_PLAN_TYPE], [values]).hex()
+    return EXECUTE + of_arrays(static, [_hops(route.hops)], [HOP_WORDS])
 
 
 def encode_batch(plans: Sequence[Plan], executor: Address) -> str:
@@ -148,19 +150,35 @@ def encode_batch(plans: Sequence[Plan], executor: Address) -> str:
     for asset in touched:
         _uint256(asset.pull, f"input of {asset.token}")
         _uint256(asset.minimum, f"output of {asset.token}")
-    values = (
-        plans[0].target_block,
-        bytes.fromhex(plans[0].parent_hash[2:]),
-        _uint256(sum(plan.tip_wei for plan in plans), "tip"),
-        [(asset.token, asset.pull, asset.minimum) for asset in touched],
-        [_hop(hop) for plan in plans for hop in plan.route.hops],
+    static = (
+        number(plans[0].target_block),
+        bytes32(plans[0].parent_hash),
+        number(_uint256(sum(plan.tip_wei for plan in plans), "tip")),
     )
-    return EXECUTE_BATCH + encode([_BATCH_TYPE], [values]).hex()
+    arrays = (
+        [
+            word
+            for asset in touched
+            for word in (account(asset.token), number(asset.pull), number(asset.minimum))
+        ],
+        _hops(hop for plan in plans for hop in plan.route.hops),
+    )
+    return EXECUTE_BATCH + of_arrays(static, arrays, [ASSET_WORDS, HOP_WORDS])
 
 
-def _hop(hop: Hop) -> tuple[object, ...]:
-    kind = _HOP[hop.kind]
-    return hop.pool, kind, hop.token_in, hop.token_out, hop.amount_in, hop.amount_out
+def _hops(hops: Iterable[Hop]) -> list[str]:
+    return [
+        word
+        for hop in hops
+        for word in (
+            account(hop.pool),
+            number(_HOP[hop.kind]),
+            account(hop.token_in),
+            account(hop.token_out),
+            number(hop.amount_in),
+            number(hop.amount_out),
+        )
+    ]
 
 
 def _check(plan: Plan, executor: Address) -> None:

@@ -1,7 +1,7 @@
 """Checks a whole journal file: every entry, both ends of the chain, what a compaction kept."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from hashlib import blake2b
 from pathlib import Path
@@ -17,7 +17,7 @@ from toolkit.journal.layout import (
     require_journal,
     unreadable,
 )
-from toolkit.journal.sqlite import open_to_read, rows_of
+from toolkit.journal.sqlite import open_to_read, read_entries, rows_of
 from toolkit.model.errors import JournalCorrupt
 
 COMPACTED, COMPACTED_KEY = "journal.compacted", "journal:compacted"
@@ -74,6 +74,17 @@ def verify_file(path: Path) -> Verification:
     return Verification(
         entries=count, bounds=holder.bounds, kept=kept, is_archive=holder.is_archive
     )
+
+
+def verified_entries(path: Path) -> Iterator[Entry]:
+    """Pass a journal file's entries through, from its base on, while its chain holds.
+
+    Raises:
+        ConfigError: no such file, or it is no journal.
+        JournalCorrupt: names the first bad entry; nothing is passed on if it was there before.
+    """
+    base = verify_file(path).bounds.base
+    return verified(read_entries(path, after=base.seq), after=base)
 
 
 def kept_entries(database: sqlite3.Connection, path: Path, base: Point) -> Iterable[Entry]:

@@ -1,7 +1,7 @@
 """The deciding fold: what was perceived goes in, verdicts and plans come out. No I/O, no clock."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from typing import TypeVar
 
 from toolkit.model.chain import Address, Hash, Head
 from toolkit.model.decision import Fill, Plan, Reading
@@ -12,14 +12,14 @@ from toolkit.orchestrator.arbitration import Candidate, Context, Ruling, arbitra
 from toolkit.orchestrator.asking import Question, Thought, ask, fresh_view
 from toolkit.orchestrator.blackboard import Blackboard
 from toolkit.orchestrator.block import Decision, Record, Sitting
-from toolkit.orchestrator.breakers import BreakerChange, BreakerMemory, Breakers
-from toolkit.orchestrator.claims import ClaimsMemory
-from toolkit.orchestrator.containment import Containment, ContainmentMemory
-from toolkit.orchestrator.doubts import DoubtMemory, DoubtWatch, with_defaults
+from toolkit.orchestrator.breakers import BreakerChange, Breakers
+from toolkit.orchestrator.containment import Containment
+from toolkit.orchestrator.doubts import DoubtWatch, with_defaults
 from toolkit.orchestrator.elsewhere import Elsewhere
 from toolkit.orchestrator.facts import facts_of
 from toolkit.orchestrator.hazards import Hazard
 from toolkit.orchestrator.ledger import Ledger, Share
+from toolkit.orchestrator.memory import Market, Memory, Underway
 from toolkit.orchestrator.merging import merged, sendings
 from toolkit.orchestrator.pauses import Assessment, compile_pauses
 from toolkit.orchestrator.planning import Planner
@@ -30,41 +30,15 @@ from toolkit.orchestrator.reasons import asked_agent, without
 from toolkit.orchestrator.records import BlockReport, Command, Inputs, Planned, Setup
 from toolkit.orchestrator.roster import roster
 from toolkit.orchestrator.validation import Proposal
-from toolkit.orchestrator.watch import ImpactWatch, WatchMemory, World
+from toolkit.orchestrator.watch import ImpactWatch, World
 from toolkit.perception.perceived import rebuilt
 from toolkit.pools.snapshot import Snapshot
 from toolkit.reasoning.agent import Agent, View
 
+T = TypeVar("T")
+
 CANONICAL_MEMORY = 256  # blocks
 OPEN_MEMORY = 256  # plans whose outcome is not known
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Underway:
-    """A plan whose outcome is not known, and whose it is."""
-
-    planned: Planned
-    shares: tuple[Share, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
-    """What outlives a run. Handed on, not shared: whoever gave it must not go on."""
-
-    setup: Setup
-    ledger: Ledger
-    board: Blackboard
-    watch: WatchMemory
-    claims: ClaimsMemory
-    canonical: Mapping[int, Hash]
-    decided: Mapping[int, int]
-    underway: Mapping[str, Underway]
-    quarantined: Mapping[str, str]
-    stopped: Mapping[str, str]
-    breakers: BreakerMemory
-    doubts: DoubtMemory
-    contained: ContainmentMemory
-    ordered: tuple[Command, ...] = ()  # journalled, but no block was decided with them
 
 
 class Core:
@@ -126,19 +100,31 @@ class Core:
         """Return what the next run has to know."""
         return Memory(
             setup=self.setup,
-            ledger=self.ledger,
-            board=self._board,
+            ledger=self.ledger.memory(),
+            board=self._board.memory(),
+            market=None if self._snapshot is None else Market.of(self._snapshot),
             watch=self._watch.memory(),
             claims=self._appraisal.memory(),
-            canonical=self._canonical,
-            decided=self._decided,
-            underway=self._open,
+            canonical=tuple(self._canonical.items()),
+            decided=tuple(self._decided.items()),
+            underway=tuple(self._open.items()),
             quarantined=self._quarantined,
             stopped=self._stopped,
             breakers=self.breakers.memory(),
             doubts=self._doubts.memory(),
             contained=self._contained.memory(),
+            elsewhere=self._elsewhere,
+            unwatched_until=self._unwatched_until,
         )
+
+    def restore(self, memory: Memory) -> None:
+        """Become what a core of this set-up was, in the middle of its run."""
+        self.resume(memory)
+        self._quarantined = dict(memory.quarantined)
+        self._snapshot = None if memory.market is None else memory.market.snapshot()
+        self._elsewhere = dict(memory.elsewhere)
+        self._unwatched_until = memory.unwatched_until
+        self._resuming = False
 
     def resume(self, memory: Memory) -> None:
         """Go on where an earlier run ended, by this set-up's rules from the next block on.
@@ -148,8 +134,9 @@ class Core:
         their capital until their block is past; nobody asks any more what became of them.
         """
         before, now = ({a.name: a for a in s.agents} for s in (memory.setup, self.setup))
-        self.ledger = memory.ledger
-        self._board = memory.board
+        self.ledger = Ledger()
+        self.ledger.resume(memory.ledger)
+        self._board = Blackboard.remembered(memory.board)
         self._watch.resume(memory.watch)
         self._appraisal.resume(memory.claims)
         self._canonical = dict(memory.canonical)
@@ -368,14 +355,16 @@ class Core:
         seen = inputs.seen
         head, reverted = seen.head, seen.reverted
         if self._resuming:
-            reverted = tuple({*reverted, *self._orphans(head)})
+            reverted = tuple(sorted({*reverted, *self._orphans(head)}))
             targets = (one.planned.plan.target_block for one in self._open.values())
             self._unwatched_until = max((head.number, *targets))
-        self._canonical = {
-            number: hash_
-            for number, hash_ in self._canonical.items()
-            if hash_ not in reverted and head.number - CANONICAL_MEMORY < number < head.number
-        }
+        if reverted or head.number <= next(reversed(self._canonical), -1):
+            self._canonical = {
+                number: hash_
+                for number, hash_ in self._canonical.items()
+                if number < head.number and hash_ not in reverted
+            }
+        _forget_oldest(self._canonical, CANONICAL_MEMORY - 1)
         self._canonical[head.number] = head.hash
         self._board.retract(reverted)
         if self._resuming:
@@ -387,9 +376,7 @@ class Core:
         if not self.ledger.is_open:
             self.ledger.open(seen.balances)
         times = self._decided.get(head.number, 0)
-        self._decided = {
-            n: t for n, t in self._decided.items() if n > head.number - CANONICAL_MEMORY
-        }
+        _forget_oldest(self._decided, CANONICAL_MEMORY - 1)
         self._decided[head.number] = times + 1
         now = Sitting(
             inputs=inputs,
@@ -580,3 +567,9 @@ class Core:
             breakers=self.breakers.tripped,
             stopped=dict(self._stopped),
         )
+
+
+def _forget_oldest(by_block: dict[int, T], most: int) -> None:
+    """Keep as many of the blocks that were noted last."""
+    while len(by_block) > most:
+        del by_block[next(iter(by_block))]

@@ -145,7 +145,8 @@ def residue(log_move: float, n: int, decay: Decay) -> float:
 
 def left_over(impacts: Iterable[Impact], block: int) -> float:
     """Return what all impacts together leave in the log price at a block."""
-    return sum(residue(one.log_move, block - one.block_number, one.decay) for one in impacts)
+    left = (residue(one.log_move, block - one.block_number, one.decay) for one in impacts)
+    return sum(left, 0.0)  # of none it is 0.0 too: 0 would be another number in a journal
 
 
 def response(kernel: Sequence[float], impact: Impact) -> Table:

@@ -1,15 +1,15 @@
 """Where an earlier orchestrator ended, folded from its journal without deciding anything again."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 import msgspec
 
-from toolkit.journal.log import Entry
+from toolkit.journal.log import Entry, Journal
 from toolkit.model.errors import ConfigError, JournalCorrupt
 from toolkit.orchestrator import records
 from toolkit.orchestrator.arbitration import Ruling
-from toolkit.orchestrator.core import Core, Memory
+from toolkit.orchestrator.core import Core
+from toolkit.orchestrator.memory import CHECKPOINT, Memory
 from toolkit.orchestrator.records import AgentSetup, Command, Planned, Quarantined, Setup
 from toolkit.orchestrator.replay import RecordedAgent, decoded, remade
 from toolkit.perception.perceived import Perceived
@@ -25,11 +25,39 @@ KINDS = (
 """Entries that a state rests on."""
 
 
-def recovered(entries: Iterable[Entry], setup: Setup, agents: Sequence[Agent]) -> Memory | None:
+def checkpoint(journal: Journal, memory: Memory) -> None:
+    """Journal what the entries up to here add up to, so that nobody need fold them again.
+
+    Raises:
+        JournalUnavailable, LeaseLost: the journal takes nothing more.
+    """
+    journal.checkpoint(CHECKPOINT, memory)
+
+
+def resumed(journal: Journal, setup: Setup, agents: Sequence[Agent]) -> Memory | None:
+    """Fold what orchestrators wrote into a journal since their last checkpoint; see `recovered`.
+
+    Raises:
+        JournalCorrupt, ConfigError: as `recovered` does.
+    """
+    last = journal.last_checkpoint(CHECKPOINT)
+    start = None if last is None else decoded(last, Memory)
+    entries = journal.entries(*KINDS, after=0 if last is None else last.seq)
+    return recovered(entries, setup, agents, start=start)
+
+
+def recovered(
+    entries: Iterable[Entry],
+    setup: Setup,
+    agents: Sequence[Agent],
+    *,
+    start: Memory | None = None,
+) -> Memory | None:
     """Fold what orchestrators wrote, run after run; None if there was none.
 
     Args:
         entries: a journal's, oldest first, of `KINDS`.
+        start: what everything before these entries adds up to.
         setup: of the run that is about to begin.
         agents: its agents; an earlier run's are made from them or from its own set-up.
 
@@ -39,20 +67,25 @@ def recovered(entries: Iterable[Entry], setup: Setup, agents: Sequence[Agent]) -
     """
     by_name = {agent.name: agent for agent in agents}
     at_hand = {one.name: (one, by_name[one.name]) for one in setup.agents}
-    fold = Fold(at_hand)
+    fold = Fold(at_hand, start=start)
     for entry in entries:
         fold.take(entry)
     memory = fold.memory()
-    return None if memory is None else replace(memory, ordered=fold.ordered)
+    return None if memory is None else msgspec.structs.replace(memory, ordered=fold.ordered)
 
 
 class Fold:
     """One pass; a block is folded in when the next one, or the next run, begins."""
 
-    def __init__(self, at_hand: Mapping[str, tuple[AgentSetup, Agent]]) -> None:
+    def __init__(
+        self, at_hand: Mapping[str, tuple[AgentSetup, Agent]], *, start: Memory | None = None
+    ) -> None:
         """Say which agents' code is at hand, by name, each as it is configured now."""
         self._at_hand = at_hand
         self._core: Core | None = None
+        if start is not None:
+            self._core = Core(start.setup, self._agents(start.setup))
+            self._core.restore(start)
         self._inputs: records.Inputs | None = None  # of the block that is being read
         self._news: list[msgspec.Struct] = []  # of the next one
         self._quarantined: list[Quarantined] = []

@@ -14,6 +14,7 @@ from toolkit.orchestrator.arbitration import Candidate
 from toolkit.orchestrator.asking import Question, Thought, ask
 from toolkit.orchestrator.block import Record
 from toolkit.orchestrator.core import Core
+from toolkit.orchestrator.memory import CHECKPOINT, Memory
 from toolkit.orchestrator.policy import Policy
 from toolkit.orchestrator.records import AgentSetup, Command, Quarantined, Setup
 from toolkit.reasoning.agent import Agent, View
@@ -24,6 +25,7 @@ from toolkit.reasoning.rebalancing import Rebalancer
 
 T = TypeVar("T")
 
+CHECKPOINT_KIND = f"checkpoint.{CHECKPOINT}"
 SHOWN = 400
 """Characters of a record that a divergence shows."""
 
@@ -102,9 +104,13 @@ def replay(
         JournalCorrupt: an entry cannot be read.
         ConfigError: the journal holds no orchestrator.
     """
-    kinds = {records.SETUP, *records.INPUTS, *OUTPUTS}
+    kinds = {records.SETUP, CHECKPOINT_KIND, *records.INPUTS, *OUTPUTS}
     run = [entry for entry in entries if entry.kind in kinds]
-    if not any(entry.kind == records.SETUP for entry in run):
+    # What a compacted journal has left begins anywhere; its first checkpoint stands for the rest.
+    begins = (records.SETUP, CHECKPOINT_KIND)
+    first = next((place for place, entry in enumerate(run) if entry.kind in begins), None)
+    run = run[first:]
+    if first is None:
         raise ConfigError("the journal holds no orchestrator's set-up: nothing to replay")
     return _Replayer(run, agents, policy).result()
 
@@ -147,6 +153,8 @@ class _Replayer:
             return self._compare(entry)
         if self._expected:
             return self._differs(None, self._expected[0])  # decided then, missing here
+        if entry.kind == CHECKPOINT_KIND:
+            return self._remember(entry)
         if entry.kind == records.SETUP:
             self._begin(decoded(entry, Setup))
             return None
@@ -155,6 +163,16 @@ class _Replayer:
             self._decide(records.gathered(self._inputs), index)
             self._inputs = []
         return None
+
+    def _remember(self, entry: Entry) -> Divergence | None:
+        """Begin from a checkpoint, or hold it against what was folded up to it."""
+        if self._core is None:
+            memory = decoded(entry, Memory)
+            self._begin(memory.setup)
+            self._ready().restore(memory)
+            return None
+        known = Record(kind=entry.kind, data=self._core.memory())
+        return None if encoded(known.data) == entry.data else self._differs(entry, known)
 
     def _begin(self, setup: Setup) -> None:
         agents = [self._agent(one) for one in setup.agents]
@@ -268,6 +286,8 @@ def decoded(entry: Entry, type: type[T]) -> T:  # noqa: A002 - reads as msgspec'
 
 def _author(kind: str, data: bytes) -> tuple[int, str]:
     """Return where in a block's work a record stands, and whose it is."""
+    if kind == CHECKPOINT_KIND:
+        return len(OUTPUTS), ""
     return OUTPUTS.index(kind), _agent_in(msgspec.json.decode(data))
 
 

@@ -33,6 +33,7 @@ from toolkit.orchestrator.ledger import LedgerState
 from toolkit.orchestrator.limits import Limits
 from toolkit.orchestrator.mainnet import MAINNET, POOLS
 from toolkit.orchestrator.market import Market
+from toolkit.orchestrator.memory import CHECKPOINT_BLOCKS
 from toolkit.orchestrator.orders import Orders
 from toolkit.orchestrator.outbox import Gateway, GatewayOutbox, NoOutbox, Outbox
 from toolkit.orchestrator.pauses import Pause
@@ -47,7 +48,7 @@ from toolkit.orchestrator.records import (
     Setup,
     Vitals,
 )
-from toolkit.orchestrator.recovery import KINDS, recovered
+from toolkit.orchestrator.recovery import checkpoint, resumed
 from toolkit.orchestrator.roster import roster
 from toolkit.perception.observer import Observer
 from toolkit.perception.perceived import Perceived
@@ -155,7 +156,7 @@ class Orchestrator:
         agents = roster(agents)
         if lenders is None:
             lenders = flash_lenders(pools, market.wrapped, vault=BALANCER_VAULT)
-        self.setup = Setup(
+        setup = Setup(
             agents=tuple(agent_setup(agent) for agent in agents),
             limits=limits or Limits(),
             pauses=tuple(sorted(pauses, key=lambda pause: (pause.agent, pause.trigger))),
@@ -168,6 +169,8 @@ class Orchestrator:
             facts=tuple(sorted(facts, key=lambda fact: fact.key)),
             dependences=tuple(sorted(dependences, key=lambda one: (one.agent, one.on))),
         )
+        # As a journal gives it back: a 5 for 5.0 would make a checkpoint another's.
+        self.setup = msgspec.json.decode(msgspec.json.encode(setup), type=Setup)
         self._session = session
         self._log = log_of(__name__, session.mode)
         self._perception = perception or _observer(
@@ -183,6 +186,7 @@ class Orchestrator:
         self._core = Core(self.setup, agents, policy=policy)
         self._sequence: dict[str, int] = {}
         self._known: list[Fill] = []  # outcomes not yet journalled
+        self._blocks = 0
         self._orders = Orders(self._core, session.journal.append)
         self._clock = clock or _chain_clock(session)
         self._control = control
@@ -223,7 +227,7 @@ class Orchestrator:
         """
         if self._started:
             raise ConfigError("the orchestrator has been started already")
-        earlier = recovered(self._session.journal.entries(*KINDS), self.setup, self._agents)
+        earlier = resumed(self._session.journal, self.setup, self._agents)
         if earlier is not None:
             self._core.resume(earlier)
             self._outbox.resume(self._core.plans_underway)
@@ -330,6 +334,9 @@ class Orchestrator:
         )
         decision = self._core.decide(thoughts)
         self._write(msgspec.structs.replace(inputs, lost=lost), decision)
+        self._blocks += 1
+        if self._blocks % CHECKPOINT_BLOCKS == 0:
+            checkpoint(self._session.journal, self._core.memory())
         self._orders.reopen()
         self._last = decision.report
         await self._session.journal.commit()

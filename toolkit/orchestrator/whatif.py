@@ -1,6 +1,7 @@
 """What a block's decision would have been, had one agent said nothing."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -12,10 +13,11 @@ from toolkit.orchestrator.arbitration import Candidate, Ruling
 from toolkit.orchestrator.asking import Thought
 from toolkit.orchestrator.audit import verdict_of
 from toolkit.orchestrator.block import Decision
+from toolkit.orchestrator.memory import Memory
 from toolkit.orchestrator.naming import Names
 from toolkit.orchestrator.records import Quarantined, Setup
 from toolkit.orchestrator.recovery import KINDS, Fold
-from toolkit.orchestrator.replay import decoded
+from toolkit.orchestrator.replay import CHECKPOINT_KIND, decoded
 from toolkit.reasoning.agent import Agent
 
 
@@ -67,13 +69,16 @@ def whatif(
     every = tuple(entries)
     verdict_id = verdict_of(every, name)
     place = _perceived_before(every, verdict_id)
-    setup = _setup_before(every, place)
+    start, earlier = _since_checkpoint(every, place)
+    setup = _setup_before(earlier, start)
     known = sorted(one.name for one in setup.agents)
     if without not in known:
         raise ConfigError(f"no agent {without!r} in that run; there were {', '.join(known)}")
     thoughts = _said(every, place)
     intents = len(thoughts.get(without, Thought()).intents)
-    decided = _outcome(_decision(every, place, thoughts, setup, agents))
+    at_hand = [agent for agent in agents if agent.name in known]
+    sitting = _Sitting(start, earlier, every[place], setup, at_hand)
+    decided = _outcome(sitting.decision(thoughts))
     recorded = tuple(
         decoded(entry, Ruling).verdict
         for entry in _outputs(every, place)
@@ -85,7 +90,7 @@ def whatif(
             "`toolkit replay --verify` names the agent or the entry"
         )
     thoughts.pop(without, None)
-    left = _outcome(_decision(every, place, thoughts, setup, agents))
+    left = _outcome(sitting.decision(thoughts))
     tokens = sorted({*decided.promised, *left.promised})
     return WhatIf(
         verdict_id=verdict_id,
@@ -141,11 +146,23 @@ def _perceived_before(entries: Sequence[Entry], verdict_id: str) -> int:
     raise ConfigError(f"the journal holds no verdict {verdict_id}")
 
 
-def _setup_before(entries: Sequence[Entry], place: int) -> Setup:
-    setups = [entry for entry in entries[:place] if entry.kind == records.SETUP]
-    if not setups:
+def _since_checkpoint(
+    entries: Sequence[Entry], place: int
+) -> tuple[Memory | None, Sequence[Entry]]:
+    """Return the newest checkpoint before a place, and what follows it up to there."""
+    for at in reversed(range(place)):
+        if entries[at].kind == CHECKPOINT_KIND:
+            return decoded(entries[at], Memory), entries[at + 1 : place]
+    return None, entries[:place]
+
+
+def _setup_before(entries: Sequence[Entry], start: Memory | None) -> Setup:
+    setups = [entry for entry in entries if entry.kind == records.SETUP]
+    if setups:
+        return decoded(setups[-1], Setup)
+    if start is None:
         raise JournalCorrupt("the journal goes on before it sets an orchestrator up")
-    return decoded(setups[-1], Setup)
+    return start.setup
 
 
 def _outputs(entries: Sequence[Entry], place: int) -> Iterator[Entry]:
@@ -173,22 +190,26 @@ def _said(entries: Sequence[Entry], place: int) -> dict[str, Thought]:
     return said
 
 
-def _decision(
-    entries: Sequence[Entry],
-    place: int,
-    thoughts: dict[str, Thought],
-    setup: Setup,
-    agents: Sequence[Agent],
-) -> Decision:
-    """Fold everything before a block in, and decide it from what was said."""
-    by_name = {agent.name: agent for agent in agents}
-    fold = Fold({one.name: (one, by_name[one.name]) for one in setup.agents if one.name in by_name})
-    for entry in entries[:place]:
-        if entry.kind in KINDS:
-            fold.take(entry)
-    core, inputs = fold.before(entries[place])
-    core.begin(inputs)
-    return core.decide(thoughts)
+class _Sitting(NamedTuple):
+    """One block, to be decided as often as there are answers to try."""
+
+    start: Memory | None
+    earlier: Sequence[Entry]
+    perceived: Entry
+    setup: Setup
+    agents: Sequence[Agent]
+
+    def decision(self, thoughts: dict[str, Thought]) -> Decision:
+        """Fold everything before the block in, and decide it from what was said."""
+        by_name = {agent.name: agent for agent in self.agents}
+        at_hand = {s.name: (s, by_name[s.name]) for s in self.setup.agents if s.name in by_name}
+        fold = Fold(at_hand, start=self.start)
+        for entry in self.earlier:
+            if entry.kind in KINDS:
+                fold.take(entry)
+        core, inputs = fold.before(self.perceived)
+        core.begin(inputs)
+        return core.decide(thoughts)
 
 
 def _outcome(decision: Decision) -> Decided:

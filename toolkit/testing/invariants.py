@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from toolkit.chain.node import Node
-from toolkit.journal.log import Entry, verified
-from toolkit.journal.sqlite import read_entries
+from toolkit.journal.log import Entry
+from toolkit.journal.verification import verified_entries
 from toolkit.model.decision import Fill
 from toolkit.model.errors import JournalCorrupt
 from toolkit.orchestrator.records import BlockReport
@@ -38,7 +38,7 @@ def journal_entries(path: Path) -> tuple[Entry, ...]:
         ConfigError: no such file, or it is no journal.
         JournalCorrupt: names the first bad entry.
     """
-    return tuple(verified(read_entries(path)))
+    return tuple(verified_entries(path))
 
 
 def journal_verdict(path: Path) -> tuple[bool, ReplayResult | None]:

@@ -1,7 +1,6 @@
 """A chain on paper: given blocks one after the other, and plans filled exactly as predicted."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
@@ -47,6 +46,20 @@ class GivenBlock(msgspec.Struct, frozen=True, kw_only=True):
         return self.snapshot.block
 
 
+class Paper(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan that will be filled on paper; all of `plans` land, or none."""
+
+    plan: Plan
+    plans: tuple[Plan, ...]
+    gas_wei: int
+
+    @property
+    def together(self) -> tuple[str, ...]:
+        """The verdicts of all that share a transaction, where several do."""
+        several = len(self.plans) > 1
+        return tuple(plan.verdict_id for plan in self.plans) if several else ()
+
+
 class PaperSession:
     """The session of a world without a chain."""
 
@@ -65,6 +78,7 @@ class PaperChain:
         capital: smallest units per token; native under ZERO_ADDRESS.
         market: which tokens and prices there are.
         lands: whether a plan makes it into the chain; each does unless given.
+        start: how many of the blocks are past; `capital` is what there is after them.
     """
 
     def __init__(
@@ -74,12 +88,13 @@ class PaperChain:
         *,
         market: Market,
         lands: Callable[[Plan], bool] | None = None,
+        start: int = 0,
     ) -> None:
         self._blocks = tuple(blocks)
         self._balances = {token.address: 0 for token in market.tokens} | dict(capital)
         self._market = market
         self._lands = lands or (lambda _: True)
-        self._next = 0
+        self._next = start
         self._last: Snapshot | None = None
         self._filled: dict[Hash, list[Mapping[str, int]]] = {}
 
@@ -116,16 +131,16 @@ class PaperChain:
         self._last = block.snapshot
         return seen
 
-    async def submit(self, plan: Plan, *, fee: FeeQuote | None = None) -> "_Paper | Fill":
+    async def submit(self, plan: Plan, *, fee: FeeQuote | None = None) -> Paper:
         """Note a plan for the next block, with the gas that it will pay."""
-        return _Paper(plan=plan, plans=(plan,), gas_wei=_gas_wei(plan, fee))
+        return Paper(plan=plan, plans=(plan,), gas_wei=_gas_wei(plan, fee))
 
     async def submit_merged(
         self, plans: Sequence[Plan], *, fee: FeeQuote | None = None
-    ) -> "tuple[_Paper | Fill, ...] | None":
+    ) -> tuple[Paper, ...]:
         """Note plans that land together or not at all."""
         whole = tuple(plans)
-        return tuple(_Paper(plan=one, plans=whole, gas_wei=_gas_wei(one, fee)) for one in whole)
+        return tuple(Paper(plan=one, plans=whole, gas_wei=_gas_wei(one, fee)) for one in whole)
 
     async def recover(
         self,
@@ -136,7 +151,7 @@ class PaperChain:
         why = "never sent: the process that planned it ended first"
         return tuple(missed(plan, why) for plan in plans)
 
-    async def settle(self, in_flight: "_Paper", change: HeadChange) -> Fill:
+    async def settle(self, in_flight: Paper, change: HeadChange) -> Fill:
         """Fill a plan exactly as predicted, or lose it."""
         plan, gas_wei = in_flight.plan, in_flight.gas_wei
         head = change.added[-1]
@@ -163,20 +178,6 @@ class PaperChain:
         for token, change in changes.items():
             known = Address(token)
             self._balances[known] = self._balances.get(known, 0) + sign * change
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Paper:
-    """A plan that will be filled on paper; all of `plans` land, or none."""
-
-    plan: Plan
-    plans: tuple[Plan, ...]
-    gas_wei: int
-
-    @property
-    def together(self) -> tuple[str, ...]:
-        several = len(self.plans) > 1
-        return tuple(plan.verdict_id for plan in self.plans) if several else ()
 
 
 def _gas_wei(plan: Plan, fee: FeeQuote | None) -> int:

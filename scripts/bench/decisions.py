@@ -1,0 +1,261 @@
+"""Decisions: from what was perceived to a signed transaction, and a run's journal folded again."""
+
+import gc
+import math
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import MappingProxyType
+
+import msgspec
+
+from scripts.bench.figures import Figure, Measured
+from toolkit.chain.signer import LocalSigner
+from toolkit.cli.demo_run import DemoConfig, trade
+from toolkit.execution.calldata import encode_plan
+from toolkit.journal.log import Journal, verified
+from toolkit.journal.sqlite import SqliteBackend, read_entries
+from toolkit.model.chain import ZERO_ADDRESS, Address
+from toolkit.model.decision import Intent, Leg, Plan
+from toolkit.model.errors import ConfigError
+from toolkit.model.market import Hop, Route
+from toolkit.model.tx import FeeQuote, UnsignedTransaction
+from toolkit.orchestrator import records
+from toolkit.orchestrator.asking import ask
+from toolkit.orchestrator.core import Core
+from toolkit.orchestrator.limits import Limits
+from toolkit.orchestrator.mainnet import DAI, WETH
+from toolkit.orchestrator.market import Market
+from toolkit.orchestrator.records import Inputs, Setup
+from toolkit.orchestrator.recovery import KINDS, recovered
+from toolkit.orchestrator.replay import decoded, remade, replay
+from toolkit.orchestrator.runtime import agent_setup
+from toolkit.perception.prices import PriceSource
+from toolkit.pools.constant_product import ConstantProduct
+from toolkit.reasoning.agent import Agent, View
+from toolkit.testing.decide import given, price_series
+from toolkit.testing.paper import VAULT_LENDS, PaperChain
+
+TIMEOUT_S = 300
+BLOCKS = 2_000
+WARM = 300
+ROUNDS = 9
+SLOT_S = 12
+TARGET_US = 250.0
+EVENTS_PER_S = 100_000
+REAL_TIME = 20
+US = 1e6
+MAIN, SIDE = (Address("0x" + f"{n:02x}" * 20) for n in (17, 34))
+EXECUTOR = Address("0x" + "ee" * 20)
+PRICE = PriceSource(key="price/WETH-DAI", pool=MAIN, base=WETH.address, quote=DAI.address)
+MARKET = Market(wrapped=WETH.address, tokens=(DAI, WETH), stables=(DAI.address,), prices=(PRICE,))
+CAPITAL = MappingProxyType({ZERO_ADDRESS: 10**20, DAI.address: 10**23, WETH.address: 10**20})
+
+
+class Cycle(msgspec.Struct, frozen=True, kw_only=True):
+    """Sells one whole token where it is dear and buys it back where it is cheap, each block."""
+
+    name: str = "cycle"
+    amount: int = 10**18
+
+    def on_block(self, view: View) -> Iterable[Intent]:
+        """Return the cycle with its exact amounts."""
+        view.price(PRICE.key)
+        dear, cheap = view.snapshot.pools[SIDE], view.snapshot.pools[MAIN]
+        out, _ = dear.swap_in(WETH.address, self.amount)
+        back, _ = cheap.swap_in(DAI.address, out)
+        amounts = ((dear, WETH, DAI, self.amount, out), (cheap, DAI, WETH, out, back))
+        route = Route(
+            token_in=WETH.address,
+            token_out=WETH.address,
+            amount_in=self.amount,
+            amount_out=back,
+            hops=tuple(
+                Hop(
+                    pool=pool.id,
+                    kind=pool.kind,
+                    token_in=token_in.address,
+                    token_out=token_out.address,
+                    amount_in=given_in,
+                    amount_out=given_out,
+                    fee_ppm=pool.fee_ppm,
+                )
+                for pool, token_in, token_out, given_in, given_out in amounts
+            ),
+            block_hash=view.block.hash,
+            block_number=view.block.number,
+        )
+        leg = Leg(token_in=WETH.address, token_out=WETH.address, amount_in=self.amount, route=route)
+        return (Intent(agent=self.name, legs=(leg,), edge_wei=route.profit),)
+
+
+def _pair(pool: Address, price: float, depth: int) -> ConstantProduct:
+    return ConstantProduct(
+        id=pool,
+        token0=DAI.address,
+        token1=WETH.address,
+        reserve0=int(price * depth * 10**6) * 10**12,
+        reserve1=depth * 10**18,
+    )
+
+
+async def perceived_blocks(seed: int, count: int) -> list[Inputs]:
+    """Blocks whose two pools differ by 4 %, as perception hands them over, one by one."""
+    rng, price = random.Random(seed), 2000.0  # noqa: S311 - a market, no secret
+    blocks = []
+    for number in range(1000, 1000 + count):
+        price *= math.exp(rng.gauss(0, 1e-4))
+        pools = (_pair(MAIN, price, 5000), _pair(SIDE, price * 1.04, 1000))
+        past = price_series([2000.0] * 512, before=1000, source=PRICE) if not blocks else ()
+        blocks.append(given(number, pools=pools, tokens=MARKET.tokens, readings=past))
+    chain = PaperChain(blocks, CAPITAL, market=MARKET)
+    seen = []
+    while (change := await chain.advance()) is not None:
+        seen.append(Inputs(seen=await chain.observe(change)))
+    return seen
+
+
+class _Path:
+    """One core with its journal and signer; each block timed piece by piece."""
+
+    def __init__(self, journal: Journal) -> None:
+        agent = Cycle()
+        setup = Setup(
+            agents=(agent_setup(agent),),
+            limits=Limits(),
+            pauses=(),
+            market=MARKET,
+            lenders=(VAULT_LENDS,),
+        )
+        self._core, self._journal = Core(setup, [agent]), journal
+        self._signer = LocalSigner("0x" + "11" * 32)
+        self.decided: list[float] = []  # seconds, without the agent's own
+        self.durable: list[float] = []
+
+    async def block(self, inputs: Inputs) -> None:
+        """Decide a block, journal it, sign what is to be sent; then make it durable."""
+        start = time.perf_counter()
+        questions = self._core.begin(inputs)
+        asked = time.perf_counter()
+        thoughts = {one.name: ask(one) for one in questions}
+        answered = time.perf_counter()
+        decision = self._core.decide(thoughts)
+        for kind, data in records.written(inputs):
+            self._journal.append(kind, data)
+        for record in decision.records:
+            self._journal.append(record.kind, record.data)
+        for plan in decision.plans:
+            self._signer.sign_transaction_now(_unsigned(plan, decision.report.fee))
+        ready = time.perf_counter()
+        await self._journal.commit()
+        self.durable.append(time.perf_counter() - ready)
+        self.decided.append(ready - answered + asked - start)
+        if not decision.plans:
+            raise ConfigError(f"block {inputs.seen.head.number} led to no plan: nothing to measure")
+
+
+def _unsigned(plan: Plan, fee: FeeQuote) -> UnsignedTransaction:
+    return UnsignedTransaction(
+        type=2,
+        chain_id=1,
+        nonce=plan.target_block,
+        to=EXECUTOR,
+        value=0,
+        data=encode_plan(plan, EXECUTOR),
+        gas=plan.gas_limit,
+        max_fee_per_gas=fee.max_fee_per_gas,
+        max_priority_fee_per_gas=fee.max_priority_fee_per_gas,
+    )
+
+
+async def _path(seed: int) -> tuple[Figure, ...]:
+    blocks = await perceived_blocks(seed, WARM + BLOCKS)
+    with tempfile.TemporaryDirectory() as folder:
+        journal = Journal(SqliteBackend(Path(folder) / "journal.db"))
+        path = _Path(journal)
+        for inputs in blocks[:WARM]:
+            await path.block(inputs)
+        gc.collect()
+        gc.freeze()  # what was there before is not what a decision costs
+        try:
+            for inputs in blocks[WARM:]:
+                await path.block(inputs)
+        finally:
+            gc.unfreeze()
+            await journal.close()
+    decided, durable = sorted(path.decided[WARM:]), sorted(path.durable[WARM:])
+    name = "decision path, reading to signed transaction, journal on"
+    return (
+        Figure(name=f"{name}, median", unit="µs", ours=US * statistics.median(decided)),
+        Figure(
+            name=f"{name}, 99th percentile",
+            unit="µs",
+            target=TARGET_US,
+            ours=US * decided[int(len(decided) * 0.99)],
+        ),
+        Figure(name="its durable commit, median", unit="µs", ours=US * statistics.median(durable)),
+        Figure(
+            name="its durable commit, 99th percentile",
+            unit="µs",
+            ours=US * durable[int(len(durable) * 0.99)],
+        ),
+    )
+
+
+def _fastest(work: Callable[[], object]) -> float:
+    """Return the median seconds of a few rounds, after one to warm up."""
+    work()
+    times = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+async def _journal(seed: int) -> tuple[Figure, ...]:
+    """Fold and decide again what one demo run journalled."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "journal.db"
+        await trade(DemoConfig(journal=path, seed=seed), lambda _: None)
+        entries = tuple(read_entries(path))
+        setup = decoded(next(one for one in entries if one.kind == records.SETUP), Setup)
+        agents: list[Agent] = [one for one in map(remade, setup.agents) if one is not None]
+
+        def fold() -> object:
+            every = tuple(verified(read_entries(path)))
+            return recovered((one for one in every if one.kind in KINDS), setup, agents)
+
+        folded = _fastest(fold)
+        again = _fastest(lambda: replay(entries))
+    blocks = sum(one.kind == records.PERCEIVED for one in entries)
+    return (
+        Figure(
+            name=f"an event of the demo's journal, read, checked and folded ({EVENTS_PER_S:,}/s)",
+            unit="µs",
+            target=US / EVENTS_PER_S,
+            ours=US * folded / len(entries),
+        ),
+        Figure(
+            name=f"decisions of the demo recomputed, in percent of real time ({REAL_TIME} x)",
+            unit="%",
+            target=100 / REAL_TIME,
+            ours=100 * again / (blocks * SLOT_S),
+        ),
+    )
+
+
+async def measure(seed: int) -> Measured:
+    """Time single decisions, then folds and replays of a demo run."""
+    decided = await _path(seed)
+    return Measured(
+        figures=(*decided, *await _journal(seed)),
+        not_covered=(
+            "the agent's own time, and routing of swaps with own capital",
+            "more than one agent and one plan a block; pools that are not V2 pairs",
+            "reading the chain and sending: see rpc and run",
+        ),
+    )
