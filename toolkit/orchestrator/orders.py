@@ -6,14 +6,15 @@ import msgspec
 
 from toolkit.model.errors import ConfigError
 from toolkit.orchestrator import records
+from toolkit.orchestrator.bus import Channel
 from toolkit.orchestrator.core import Core
 from toolkit.orchestrator.hazards import Hazard
+from toolkit.orchestrator.intake import MOST_COMMANDS
 from toolkit.orchestrator.records import Command
 
 EVERY = "all"
 """Names every breaker that is open, where one is to be reset."""
 MAX_WHY = 500
-MAX_WAITING = 64
 
 
 class Orders:
@@ -23,18 +24,24 @@ class Orders:
     it follows behind that block's entries, for it belongs to the next one.
     """
 
-    def __init__(self, core: Core, write: Callable[[str, msgspec.Struct], object]) -> None:
-        """Say whose commands these are, and how an entry is appended to the journal."""
+    def __init__(
+        self,
+        core: Core,
+        write: Callable[[str, msgspec.Struct], object],
+        channel: Channel[Command],
+    ) -> None:
+        """Say whose commands these are, how an entry is journalled, and where commands queue."""
         self._core = core
         self._write = write
-        self._waiting: list[Command] = []
+        self._channel = channel
+        self._inbox = channel.inbox()
         self._unwritten: list[Command] = []
         self._is_open = False
 
     @property
     def waiting(self) -> tuple[Command, ...]:
         """Commands that no block has been decided with."""
-        return tuple(self._waiting)
+        return tuple(message.payload for message in self._inbox.waiting)
 
     def give(self, command: Command) -> None:
         """Take a command.
@@ -44,9 +51,11 @@ class Orders:
         """
         if wrong := self._senseless(command):
             raise ConfigError(wrong)
-        if len(self._waiting) >= MAX_WAITING:
-            raise ConfigError(f"{MAX_WAITING} commands wait for the next block: give this one then")
-        self._waiting.append(command)
+        if len(self._inbox) >= MOST_COMMANDS:
+            raise ConfigError(
+                f"{MOST_COMMANDS} commands wait for the next block: give this one then"
+            )
+        self._channel.publish(command)
         if self._is_open:
             self._write(records.COMMAND, command)
         else:
@@ -54,13 +63,13 @@ class Orders:
 
     def again(self, commands: tuple[Command, ...]) -> None:
         """Take over what an earlier run had journalled and could not act on any more."""
-        self._waiting = [*commands, *self._waiting]
+        for command in (*commands, *(message.payload for message in self._inbox.take())):
+            self._channel.publish(command)
 
     def take(self) -> tuple[Command, ...]:
         """Return what the block that is decided now has to obey; the journal is closed to more."""
-        taken, self._waiting = tuple(self._waiting), []
         self._is_open = False
-        return taken
+        return tuple(message.payload for message in self._inbox.take())
 
     def reopen(self) -> None:
         """Let commands into the journal again, first those that had to wait."""
@@ -77,7 +86,7 @@ class Orders:
     def stopped(self) -> Mapping[str, str]:
         """Which agents are paused by a person once all that waits is obeyed, and why."""
         stopped = dict(self._core.stopped)
-        for command in self._waiting:
+        for command in self.waiting:
             if command.verb == "pause":
                 stopped[command.target] = command.why
             elif command.verb == "resume":
@@ -86,7 +95,7 @@ class Orders:
 
     def _open_breakers(self) -> set[str]:
         opened = _tripped(self._core)
-        for command in self._waiting:
+        for command in self.waiting:
             if command.verb == "halt":
                 opened.add(Hazard.HALT.value)
             elif command.verb == "reset":

@@ -29,6 +29,7 @@ from toolkit.orchestrator.doubts import FactRule
 from toolkit.orchestrator.elsewhere import Elsewhere
 from toolkit.orchestrator.hazards import BreakerLimits
 from toolkit.orchestrator.hosting import Budget, Hosting, Hosts
+from toolkit.orchestrator.intake import Intake
 from toolkit.orchestrator.ledger import LedgerState
 from toolkit.orchestrator.limits import Limits
 from toolkit.orchestrator.mainnet import MAINNET, POOLS
@@ -185,9 +186,14 @@ class Orchestrator:
         self._agents = tuple(agents)
         self._core = Core(self.setup, agents, policy=policy)
         self._sequence: dict[str, int] = {}
+<<<<<<< HEAD
         self._known: list[Fill] = []  # outcomes not yet journalled
         self._blocks = 0
         self._orders = Orders(self._core, session.journal.append)
+=======
+        self._intake = Intake()
+        self._orders = Orders(self._core, session.journal.append, self._intake.commands)
+>>>>>>> a4e0ca9 (wip)
         self._clock = clock or _chain_clock(session)
         self._control = control
         self._doors = AsyncExitStack()
@@ -308,26 +314,30 @@ class Orchestrator:
                     requests += 1
         return Withdrawn(requests=requests, at_large=self.status().underway)
 
-    async def step(self, change: HeadChange) -> BlockReport:
-        """Settle, perceive, decide, make durable, send; one call per change of heads.
+    def hear(self, change: HeadChange) -> None:
+        """Note a change of heads, to be decided on with the next `step`.
+
+        However many come before it, the step decides once, on the newest, and forgets none.
+
+        Raises:
+            BusOverflow: thousands came and no step was taken.
+        """
+        self._intake.heads.publish(change)
+
+    async def step(self, change: HeadChange | None = None) -> BlockReport:
+        """Settle, perceive, decide, make durable, send; for a change, and what was heard before.
 
         Raises:
             NodeError: the world could not be looked at; nothing was decided, call again later.
             JournalUnavailable: nothing was sent, and nothing will be.
+            ConfigError: no new head has been heard of, or this was not started.
         """
         if not self._started:
             raise ConfigError("start the orchestrator first: async with Orchestrator(...)")
-        # Kept until they are journalled: an outcome is told once, even if the look then fails.
-        self._known.extend(await self._outbox.settle(change))
-        seen = await self._perception.observe(change)
-        inputs = Inputs(
-            seen=seen,
-            fills=tuple(self._known),
-            commands=self._orders.take(),
-            vitals=self._vitals(seen),
-            elsewhere=self._news(),
-        )
-        self._known = []
+        if change is not None:
+            self.hear(change)
+        inputs = await self._look()
+        seen = inputs.seen
         thoughts = await self._host.ask(self._core.begin(inputs))
         lost = tuple(
             Lost(agent=name, why=one.lost) for name, one in sorted(thoughts.items()) if one.lost
@@ -345,22 +355,49 @@ class Orchestrator:
             await self._host.dismiss(name)
         for group in decision.sendings:
             if self._orders.halts:
-                self._known.extend(_kept_back(plan, "halted by a person") for plan in group)
+                known = tuple(_kept_back(plan, "halted by a person") for plan in group)
             elif group[0].target_block <= (newest := _newest_block(self._session)):
                 why = f"block {newest} was there"
-                self._known.extend(_kept_back(plan, why) for plan in group)
+                known = tuple(_kept_back(plan, why) for plan in group)
             else:
-                self._known.extend(await self._outbox.submit(group, seen.fee))
+                known = await self._outbox.submit(group, seen.fee)
+            self._learn(known)
         return decision.report
+
+    async def _look(self) -> Inputs:
+        """Settle and perceive; what fails leaves everything to be looked at again."""
+        if not self._intake.has_head:
+            raise ConfigError("no new head has been heard of: there is no block to decide on")
+        change = self._intake.change()
+        try:
+            # Queued until they are journalled: an outcome is told once, if the look fails too.
+            self._learn(await self._outbox.settle(change))
+            seen = await self._perception.observe(change)
+        except BaseException:
+            self._intake.again(change)
+            raise
+        return Inputs(
+            seen=seen,
+            fills=self._intake.outcomes(),
+            commands=self._orders.take(),
+            vitals=self._vitals(seen),
+            elsewhere=self._news(),
+        )
+
+    def _learn(self, fills: Sequence[Fill]) -> None:
+        for fill in fills:
+            self._intake.fills.publish(fill)
 
     async def events(self) -> AsyncIterator[BlockReport]:
         """Follow the session's heads, and yield what was decided at each."""
         while True:
             change = await self._session.advance()
-            if change is None or not change.added:
+            if change is not None:
+                self.hear(change)
+            if self._intake.has_head:
+                yield await self.step()
+            else:
                 await asyncio.sleep(POLL_S)
-                continue
-            yield await self.step(change)
 
     def beside(self, news: Callable[[], tuple[Elsewhere, ...]]) -> None:
         """Ask before each block what has changed on the chains that are run beside this one."""
@@ -380,9 +417,9 @@ class Orchestrator:
         return self._core.ledger.state()
 
     def _vitals(self, seen: Perceived) -> Vitals:
-        if self._clock is None:
-            return Vitals()
-        return Vitals(clock_skew_s=seen.head.timestamp - int(self._clock()))
+        came = self._intake.traffic()
+        skew = 0 if self._clock is None else seen.head.timestamp - int(self._clock())
+        return Vitals(clock_skew_s=skew, messages=came.messages, dropped=came.conflated)
 
     def _tell(self, decision: Decision) -> None:
         report = decision.report

@@ -3,9 +3,13 @@
 from scripts.soak.mutants import Mutant
 
 F02 = "property:f02_state_drift"
+F11 = "property:f11_backpressure"
 F12 = "property:f12_adversarial_perception"
 AGENT = "reasoning/agent.py"
+BUS = "orchestrator/bus.py"
 BOARD = "orchestrator/blackboard.py"
+INTAKE = "orchestrator/intake.py"
+RUNTIME = "orchestrator/runtime.py"
 DOUBTS = "orchestrator/doubts.py"
 FRESHNESS = "orchestrator/freshness.py"
 ORIGINS = "orchestrator/origins.py"
@@ -144,5 +148,54 @@ MUTANTS: tuple[Mutant, ...] = (
         '    bare = msgspec.structs.replace(candidate.intent, reason="")\n',
         "    bare = msgspec.structs.replace(candidate.intent, agent=candidate.intent.reason)\n",
         F12,
+    ),
+    Mutant(
+        "a full queue refuses",
+        BUS,
+        "            if not one.has_room(key):\n",
+        "            if not one.has_room(key) and key == 'a':\n",
+        F11,
+    ),
+    Mutant(
+        "a state that waits makes room for its newer one",
+        BUS,
+        "        older = self._states.pop(message.key, None)\n",
+        "        older = self._states.get(message.key)\n",
+        F11,
+    ),
+    Mutant(
+        "what stands in a newer state is counted",
+        BUS,
+        "            self._conflated += 1\n",
+        "",
+        F11,
+    ),
+    Mutant(
+        "money is never conflated",
+        BUS,
+        "        if self._topic.delivery is not Delivery.STATE:\n",
+        "        if self._topic.delivery is Delivery.COMMAND:\n",
+        F11,
+    ),
+    Mutant(
+        "a failed look forgets no head",
+        RUNTIME,
+        "            self._intake.again(change)\n",
+        "            pass\n",
+        F11,
+    ),
+    Mutant(
+        "an outcome waits until it is journalled",
+        RUNTIME,
+        "            self._learn(await self._outbox.settle(change))\n",
+        "            learned = await self._outbox.settle(change)\n",
+        F11,
+    ),
+    Mutant(
+        "a newer change of heads does not hide an older one",
+        INTAKE,
+        "capacity=1, merge=both)",
+        "capacity=1)",
+        "tests/orchestrator/test_intake.py",
     ),
 )
