@@ -186,14 +186,9 @@ class Orchestrator:
         self._agents = tuple(agents)
         self._core = Core(self.setup, agents, policy=policy)
         self._sequence: dict[str, int] = {}
-<<<<<<< HEAD
-        self._known: list[Fill] = []  # outcomes not yet journalled
         self._blocks = 0
-        self._orders = Orders(self._core, session.journal.append)
-=======
         self._intake = Intake()
         self._orders = Orders(self._core, session.journal.append, self._intake.commands)
->>>>>>> a4e0ca9 (wip)
         self._clock = clock or _chain_clock(session)
         self._control = control
         self._doors = AsyncExitStack()
