@@ -20,6 +20,7 @@ from scripts.bench import (
     evm,
     journal,
     merging,
+    pauses,
     rpc,
     run,
     scheduler,
@@ -39,6 +40,7 @@ AREA_TIMEOUT_S = {
     "decisions": decisions.TIMEOUT_S,
     "journal": journal.TIMEOUT_S,
     "merging": merging.TIMEOUT_S,
+    "pauses": pauses.TIMEOUT_S,
     "scheduler": scheduler.TIMEOUT_S,
 }
 DEFAULT_TIMEOUT_S = 60
@@ -49,6 +51,7 @@ AREAS: dict[str, Callable[[int], Awaitable[Measured]]] = {
     "evm": evm.measure,
     "journal": journal.measure,
     "merging": merging.measure,
+    "pauses": pauses.measure,
     "rpc": rpc.measure,
     "run": run.measure,
     "scheduler": scheduler.measure,
