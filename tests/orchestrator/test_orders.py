@@ -7,8 +7,9 @@ from tests.orchestrator.worlds import DAI_MARKET, shipped
 from toolkit.model.errors import ConfigError
 from toolkit.orchestrator import records
 from toolkit.orchestrator.core import Core
+from toolkit.orchestrator.intake import MOST_COMMANDS, Intake
 from toolkit.orchestrator.limits import Limits
-from toolkit.orchestrator.orders import MAX_WAITING, MAX_WHY, Orders
+from toolkit.orchestrator.orders import MAX_WHY, Orders
 from toolkit.orchestrator.records import Command, Setup
 from toolkit.orchestrator.runtime import agent_setup
 
@@ -31,7 +32,7 @@ def orders() -> tuple[Orders, list[Command]]:
         assert isinstance(data, Command)
         written.append(data)
 
-    return Orders(Core(setup, agents), write), written
+    return Orders(Core(setup, agents), write, Intake().commands), written
 
 
 def test_a_command_is_journalled_when_it_is_given() -> None:
@@ -118,7 +119,7 @@ def test_a_halt_that_waits_is_known() -> None:
 def test_too_many_are_refused() -> None:
     """Commands that nobody can act on do not fill the memory."""
     given, _ = orders()
-    for _ in range(MAX_WAITING):
+    for _ in range(MOST_COMMANDS):
         given.give(HALT)
 
     with pytest.raises(ConfigError, match="64 commands wait for the next block"):

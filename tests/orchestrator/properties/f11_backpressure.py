@@ -34,7 +34,7 @@ def check(seed: int) -> None:
     """Try one seed."""
     rng = random.Random(seed)
     _queues(rng)
-    if seed % 8 == 0:
+    if seed % 4 == 0:
         asyncio.run(_running(rng))
 
 
@@ -142,12 +142,14 @@ async def _running(rng: random.Random) -> None:
     work = Orchestrator(
         world, agents=[buyer], market=OFFLINE_MARKET, perception=world, gateway=world, limits=limits
     )
-    heads = orders = steps = 0
+    heads = orders = looks = 0
+    failed = False  # what was heard then is still to be decided on
     decided: list[tuple[int, int, int]] = []
     due: list[str] = []
     async with work:
         for _ in range(6):
-            for _ in range(rng.randrange(1, 11)):
+            before = heads
+            for _ in range(0 if failed and rng.random() < 0.5 else rng.randrange(1, 11)):
                 block = given(1000 + heads, pools=[main_pool("2000")])
                 world.blocks[block.head.hash] = block
                 work.hear(HeadChange(added=(block.head,)))
@@ -156,13 +158,15 @@ async def _running(rng: random.Random) -> None:
                 work.pause("buyer")
                 work.resume("buyer")
                 orders += 2
-            sent, steps = list(world.sent), steps + 1
+            sent, looks = list(world.sent), looks + (heads > before)
             try:
                 report = await work.step()
             except NodeError:
+                failed = True
                 continue
+            failed = False
             assert 999 + heads == report.head.number, "a newer head was there"
-            decided.append((heads, orders, steps))
+            decided.append((heads, orders, looks))
             due = sent
         entries = list(world.journal.entries())
     await world.journal.close()
@@ -177,11 +181,11 @@ def _journalled(
     kinds = Counter(entry.kind for entry in entries)
     vitals = [decoded(entry, Vitals) for entry in entries if entry.kind == records.VITALS]
     told = [decoded(entry, Fill).verdict_id for entry in entries if entry.kind == records.FILL]
-    heads, ordered, steps = decided[-1]
+    heads, ordered, looks = decided[-1]
     came = sum(one.messages for one in vitals)
     conflated = sum(one.dropped.get("state", 0) for one in vitals)
     assert len(decided) == kinds[records.PERCEIVED]
     assert orders == kinds[records.COMMAND], f"{orders} given, {kinds[records.COMMAND]} kept"
     assert due == told, f"{due} were sent, {told} have an outcome"
     assert came == heads + ordered + len(told), f"{came} counted, {heads} + {ordered} + {len(told)}"
-    assert conflated == heads - steps, f"{conflated} counted as conflated, not {heads - steps}"
+    assert conflated == heads - looks, f"{conflated} counted as conflated, not {heads - looks}"
