@@ -178,7 +178,7 @@ class Stuck:
 
     def on_block(self, view: tk.View) -> Iterable[tk.Intent]:
         """Compute for hours."""
-        print("stuck now", flush=True)
+        print("stuck now", os.getpid(), flush=True)
         return (wish(self.name, pow(3, 2 ** (10**6), 2**100_000 + 1)),)
 
 

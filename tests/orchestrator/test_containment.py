@@ -1,15 +1,19 @@
 """Who is given up, who falls back because of it, and what is refused at the start."""
 
 import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
 from tests.orchestrator.odd_agents import ODDITIES, Follower, Misfit
-from tests.orchestrator.properties.stage import Taker, blocks, play
+from tests.orchestrator.properties.stage import Clocked, Taker, blocks, play
 from tests.orchestrator.worlds import fresh_seeds
 from toolkit.model.decision import VetoCause
 from toolkit.model.errors import ConfigError
+from toolkit.orchestrator.asking import Question, Thought, ask
 from toolkit.orchestrator.containment import Containment, Dependence, fallen_back
+from toolkit.orchestrator.replay import replay
 from toolkit.orchestrator.roster import roster
 from toolkit.reasoning.agent import Agent
 from toolkit.testing.decide import decide
@@ -100,6 +104,23 @@ def test_a_dependent_stops_in_the_very_block() -> None:
     assert any("reader" in plan.agents for plan in played.reports[0].plans)
 
 
+class _TwoTongues(Clocked):
+    """Says that an answer is lost, and hands it over."""
+
+    async def ask(self, questions: Sequence[Question]) -> Mapping[str, Thought]:
+        """Ask, and lose what was said."""
+        return {one.name: replace(ask(one), lost="late") for one in questions}
+
+
+def test_a_lost_answer_proposes_nothing() -> None:
+    """What a replay could not know, because nobody was asked, is not used."""
+    market = blocks(random.Random(1), 2)
+    played = play([Taker("reader")], market, clock=_TwoTongues(lambda _: 0.0, budget_s=1.0))
+
+    assert [(), ()] == [report.intents for report in played.reports]
+    assert replay(played.entries, agents=[Taker("reader")]).identical
+
+
 @pytest.mark.parametrize("what", sorted(ODDITIES))
 def test_every_oddity_is_told_and_contained(what: str) -> None:
     """One line says what is wrong; the agent is out, and the other decides as if it were alone."""
@@ -129,7 +150,7 @@ class _NoMethod:
 
 class _Moody(Follower):
     @property
-    def name(self) -> str:  # type: ignore[override]
+    def name(self) -> str:
         """Another one each time."""
         raise OSError("no name today")
 

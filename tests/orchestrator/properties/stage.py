@@ -9,7 +9,7 @@ import toolkit as tk
 from toolkit.journal.log import Entry, Journal
 from toolkit.journal.memory import MemoryBackend
 from toolkit.model.chain import ZERO_ADDRESS, Head, HeadChange
-from toolkit.model.decision import Fill, Plan
+from toolkit.model.decision import Plan
 from toolkit.model.tx import FeeQuote
 from toolkit.orchestrator.asking import Question, Thought, ask
 from toolkit.orchestrator.containment import Dependence
@@ -20,7 +20,7 @@ from toolkit.orchestrator.runtime import Orchestrator
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.testing.decide import MAIN_POOL, OFFLINE_MARKET, given, price_series
 from toolkit.testing.fakes import InlineJournal
-from toolkit.testing.paper import VAULT_LENDS, GivenBlock, PaperChain, PaperSession, _Paper
+from toolkit.testing.paper import VAULT_LENDS, GivenBlock, Paper, PaperChain, PaperSession
 
 PRICE = OFFLINE_MARKET.prices[0].key
 CAPITAL = {WETH.address: 50 * 10**18, USDC.address: 10**11, ZERO_ADDRESS: 10**20}
@@ -139,11 +139,11 @@ class _Counting(PaperChain):
 
     async def submit_merged(
         self, plans: Sequence[Plan], *, fee: FeeQuote | None = None
-    ) -> "tuple[_Paper | Fill, ...] | None":
+    ) -> tuple[Paper, ...]:
         self.sent += [(plan, self._newest().number) for plan in plans]
         return await super().submit_merged(plans, fee=fee)
 
-    async def submit(self, plan: Plan, *, fee: FeeQuote | None = None) -> "_Paper | Fill":
+    async def submit(self, plan: Plan, *, fee: FeeQuote | None = None) -> Paper:
         self.sent.append((plan, self._newest().number))
         return await super().submit(plan, fee=fee)
 
