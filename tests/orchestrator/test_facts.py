@@ -5,7 +5,7 @@ import pytest
 from tests.orchestrator.worlds import TETHER_MARKET
 from toolkit.model.chain import ZERO_ADDRESS, ZERO_HASH, Address, Hash
 from toolkit.model.decision import Fill, Reading
-from toolkit.orchestrator.facts import capital_wei, deviation, fresh, gain_wei, settled
+from toolkit.orchestrator.facts import deviation, fresh, settled, worth_wei
 from toolkit.orchestrator.mainnet import DAI, USDC, USDT, WBTC, WETH
 from toolkit.orchestrator.market import Market
 from toolkit.perception.prices import PriceSource
@@ -50,7 +50,7 @@ def test_a_gain_is_what_the_accounts_hold_more() -> None:
         ZERO_ADDRESS: ETHER - ETHER // 100,
     }
 
-    assert ETHER // 25 == gain_wei(MARKET, PRICED, opening=opening, balances=now)
+    assert (ETHER // 25, 11 * ETHER) == worth_wei(MARKET, PRICED, opening=opening, balances=now)
 
 
 @pytest.mark.parametrize(("change", "expected"), [(1, 0), (-1, None)])
@@ -58,21 +58,21 @@ def test_a_token_without_a_price_can_be_given_but_not_lost(change: int, expected
     """What anybody may send us changes nothing; that it is gone cannot be valued."""
     opening, now = {WBTC.address: 5}, {WBTC.address: 5 + change}
 
-    assert expected == gain_wei(MARKET, PRICED, opening=opening, balances=now)
+    assert (expected, 0) == worth_wei(MARKET, PRICED, opening=opening, balances=now)
 
 
 def test_without_the_price_that_there_should_be_nothing_is_known() -> None:
     """A missing reading makes the gain unknown, not zero."""
     now = {USDC.address: 5 * 10**6}
 
-    assert gain_wei(MARKET, {}, opening={}, balances=now) is None
+    assert (None, 0) == worth_wei(MARKET, {}, opening={}, balances=now)
 
 
 def test_capital_is_the_opening_at_these_prices() -> None:
     """10,000 USDC at 2,000 are 5 ether; what has no price counts for nothing."""
     opening = {WETH.address: ETHER, USDC.address: 10_000 * 10**6, WBTC.address: 7}
 
-    assert 6 * ETHER == capital_wei(MARKET, PRICED, opening)
+    assert (0, 6 * ETHER) == worth_wei(MARKET, PRICED, opening=opening, balances=opening)
 
 
 def test_old_readings_are_left_out() -> None:

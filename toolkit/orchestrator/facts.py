@@ -1,6 +1,6 @@
 """What one block shows of the things that breakers watch, measured in integers. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
 from toolkit.model.chain import ZERO_ADDRESS, Address
@@ -29,11 +29,12 @@ def facts_of(
     head, vitals = now.seen.head, now.inputs.vitals
     priced = {source.key for source in market.prices}
     readings = fresh(now.newest, block=head.number)
+    gain, capital = worth_wei(market, readings, opening=opening, balances=now.seen.balances)
     return Facts(
         block_number=head.number,
         base_fee_wei=head.base_fee_per_gas,
-        gain_wei=gain_wei(market, readings, opening=opening, balances=now.seen.balances),
-        capital_wei=capital_wei(market, readings, opening),
+        gain_wei=gain,
+        capital_wei=capital,
         elsewhere={one.chain: (one.pnl_wei, one.capital_wei) for one in elsewhere},
         deviation=deviation(market, readings),
         doubts={key: why for key, why in (doubts or {}).items() if key in priced},
@@ -45,36 +46,42 @@ def facts_of(
     )
 
 
-def gain_wei(
+def worth_wei(
     market: Market,
     readings: Mapping[str, Reading],
     *,
     opening: Mapping[Address, int],
     balances: Mapping[Address, int],
-) -> int | None:
-    """Return what the accounts hold more than at the opening, worth in wei; None if unknown.
+) -> tuple[int | None, int]:
+    """Return what the accounts have gained since the opening, and what that was, both in wei.
 
-    By the chain's own balances, so that also a loss which no fill explains is one. A token of no
-    known price counts for nothing when there is more of it, for anybody can send us some; that
-    there is less of it cannot be valued.
+    At these prices, and by the chain's own balances, so that also a loss which no fill explains
+    is one. A token of no known price counts for nothing when there is more of it, for anybody can
+    send us some; where there is less of it, or a price is missing, the gain is None.
     """
-    total = 0
+    gain, capital, is_known = 0, 0, True
     for token in sorted(set(opening) | set(balances)):
-        change = balances.get(token, 0) - opening.get(token, 0)
-        if change == 0 or (change > 0 and not _has_source(market, token)):
+        began = opening.get(token, 0)
+        change = balances.get(token, 0) - began
+        if began == 0 and change == 0:
             continue
-        worth = market.value_wei(token, change, readings)
-        if worth is None:
-            return None
-        total += worth
-    return total
+        unit = _unit_wei(market, token, readings)
+        if unit is not None:
+            gain += int(change * unit)
+            capital += int(began * unit)
+        elif change < 0 or (change > 0 and _has_source(market, token)):
+            is_known = False
+    return (gain if is_known else None), capital
 
 
-def capital_wei(
-    market: Market, readings: Mapping[str, Reading], opening: Mapping[Address, int]
-) -> int:
-    """Return the opening balances' worth in wei at these prices; without a price, nothing."""
-    return sum(market.value_wei(t, n, readings) or 0 for t, n in sorted(opening.items()))
+def _unit_wei(market: Market, token: Address, readings: Mapping[str, Reading]) -> Fraction | None:
+    """Return what one smallest unit is worth; None where it has no price."""
+    if token in {market.wrapped, ZERO_ADDRESS}:
+        return Fraction(1)
+    stable = token if token in market.stables else market.stables[0]
+    native = market.rate(market.wrapped, stable, readings)
+    own = Fraction(1) if token in market.stables else market.rate(token, stable, readings)
+    return None if native is None or own is None else own / native
 
 
 def fresh(readings: Mapping[str, Reading], *, block: int) -> dict[str, Reading]:
@@ -86,18 +93,22 @@ def fresh(readings: Mapping[str, Reading], *, block: int) -> dict[str, Reading]:
 
 def deviation(market: Market, readings: Mapping[str, Reading]) -> tuple[int, str]:
     """Return the widest gap, in bps of the lowest, between prices of one token in stables."""
-    by_base: dict[Address, list[Fraction]] = {}
+    by_base: dict[Address, list[Reading]] = {}
     for source in market.prices:
-        reading = readings.get(source.key)
-        price = Fraction(0) if reading is None else exact(reading.value)
-        if source.quote in market.stables and price > 0:
-            by_base.setdefault(source.base, []).append(price)
+        if source.quote in market.stables and source.key in readings:
+            by_base.setdefault(source.base, []).append(readings[source.key])
     gaps = [
-        (int((max(prices) - min(prices)) * BPS / min(prices)), f"the price of {base}")
-        for base, prices in sorted(by_base.items())
-        if len(prices) > 1
+        (_gap_bps([exact(reading.value) for reading in told]), f"the price of {base}")
+        for base, told in sorted(by_base.items())
+        if len(told) > 1
     ]
     return max(gaps, default=(0, ""))
+
+
+def _gap_bps(prices: Sequence[Fraction]) -> int:
+    """Return how far apart the positive ones are, in bps of the lowest, rounded down."""
+    known = [price for price in prices if price > 0]
+    return int((max(known) - min(known)) * BPS / min(known)) if known else 0
 
 
 def settled(fills: Iterable[tuple[Fill, Planned | None]]) -> tuple[Settled, ...]:
@@ -122,5 +133,4 @@ def _gas_over_wei(fill: Fill, planned: Planned | None) -> int:
 
 
 def _has_source(market: Market, token: Address) -> bool:
-    own = {market.wrapped, ZERO_ADDRESS, *market.stables}
-    return token in own or market.price_key(token) is not None
+    return token in market.stables or market.price_key(token) is not None

@@ -159,11 +159,12 @@ class Gauges:
         return Evidence(why=f"sources of {what} differ (bps)", measured=measured, bound=bound)
 
     def _gas(self, facts: Facts) -> Evidence | None:
-        usual, factor = sorted(self.memory.fees), self._limits.gas_factor
-        self._keep(fees=(*self.memory.fees, facts.base_fee_wei)[-self._limits.gas_window :])
-        if len(usual) < MIN_FEES:
+        fees, factor = self.memory.fees, self._limits.gas_factor
+        self._keep(fees=(*fees, facts.base_fee_wei)[-self._limits.gas_window :])
+        # What is not even that many times the least cannot be that of the median: no sorting.
+        if len(fees) < MIN_FEES or facts.base_fee_wei < factor * min(fees):
             return None
-        median = max(usual[len(usual) // 2], 1)
+        median = max(sorted(fees)[len(fees) // 2], 1)
         if facts.base_fee_wei < factor * median:
             return None
         why = f"base fee {facts.base_fee_wei} wei, usual is {median} wei (times)"
