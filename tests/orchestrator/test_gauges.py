@@ -58,6 +58,35 @@ def test_a_drawdown_without_capital_is_any_loss() -> None:
     assert Hazard.DRAWDOWN in one.read(facts(gain_wei=9))
 
 
+def test_a_loss_on_all_chains_together_is_evidence_on_each() -> None:
+    """3 of 100 ether lost here and 8 of 100 there are more than 5 % of 200, and not of 100 here."""
+    one = gauges(drawdown_ppm=50_000)
+    one.read(facts(capital_wei=100 * ETHER, elsewhere={"b": (0, 100 * ETHER)}))
+    found = one.read(
+        facts(
+            gain_wei=-3 * ETHER, capital_wei=100 * ETHER, elsewhere={"b": (-8 * ETHER, 100 * ETHER)}
+        )
+    )
+
+    assert "on all chains together" in found[Hazard.DRAWDOWN].why
+    assert 55_000 == found[Hazard.DRAWDOWN].measured
+
+
+def test_a_chain_that_comes_in_or_is_not_heard_of_is_no_loss() -> None:
+    """Another chain brings its loss along; until all are heard of again nothing is compared."""
+    one = gauges(drawdown_ppm=50_000)
+    rich = {"b": (20 * ETHER, 0)}
+    seen = [
+        one.read(facts(capital_wei=100 * ETHER, elsewhere=rich)),
+        one.read(facts(capital_wei=100 * ETHER, elsewhere={**rich, "c": (-50 * ETHER, 0)})),
+        one.read(facts(capital_wei=100 * ETHER, elsewhere={"c": (-50 * ETHER, 0)})),
+        one.read(facts(capital_wei=100 * ETHER, elsewhere={**rich, "c": (-54 * ETHER, 0)})),
+        one.read(facts(capital_wei=100 * ETHER, elsewhere={**rich, "c": (-55 * ETHER, 0)})),
+    ]
+
+    assert [False] * 4 + [True] == [Hazard.DRAWDOWN in found for found in seen]
+
+
 @pytest.mark.parametrize(("bps", "is_found"), [(199, False), (200, True)])
 def test_sources_that_differ_are_evidence(bps: int, is_found: bool) -> None:  # noqa: FBT001
     """Two prices of one token may differ by less than the bound."""
