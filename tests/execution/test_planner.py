@@ -368,6 +368,7 @@ def test_worst_gas_of_own_capital_counts_approvals_and_tip() -> None:
         lambda: PlanLimits(max_gas=1 << 25),
         lambda: PlanLimits(max_hops=0),
         lambda: PlanLimits(gas_margin_percent=-1),
+        lambda: PlanLimits(max_merged=0),
     ],
 )
 def test_settings_out_of_range_are_refused(make: Any) -> None:
