@@ -5,13 +5,16 @@ import pytest
 from eth_abi.abi import decode, encode
 from msgspec.structs import replace
 
+from tests.execution.swaps import TOKENS, swap
 from toolkit.chain.hashing import selector
 from toolkit.execution import calldata
 from toolkit.execution.calldata import (
     EXECUTE,
+    EXECUTE_BATCH,
     creation_code,
     encode_approvals,
     encode_approve,
+    encode_batch,
     encode_plan,
     encode_withdraw,
     explain_revert,
@@ -321,3 +324,38 @@ def test_every_error_of_the_contract_has_words() -> None:
         for argument in arguments:
             shown = argument.hex() if isinstance(argument, bytes) else str(argument)
             assert shown in reason
+
+
+def test_batch_carries_every_asset_once_and_all_hops_in_order() -> None:
+    """What the contract reads is what the plans say: guards, the sum of the tips, each token with
+    what is taken and returned, and the hops one after the other."""
+    plans = (
+        swap([(TOKENS[0], 10), (TOKENS[1], 100)], tip_wei=3),
+        swap([(TOKENS[0], 5), (TOKENS[2], 7)], name="100-1", first_pool=1, tip_wei=4),
+    )
+
+    data = encode_batch(plans, EXECUTOR)
+
+    hop = "(address,uint8,address,address,uint256,uint256)[]"
+    kind = f"(uint256,bytes32,uint256,(address,uint256,uint256)[],{hop})"
+    (batch,) = decode([kind], bytes.fromhex(data[10:]))
+    block, parent, tip, touched, hops = batch
+    assert EXECUTE_BATCH == data[:10]
+    assert (101, plans[0].parent_hash, 7) == (block, f"0x{parent.hex()}", tip)
+    assert ((TOKENS[0], 15, 0), (TOKENS[1], 0, 100), (TOKENS[2], 0, 7)) == touched
+    assert [(hop.pool, hop.amount_in, hop.amount_out) for p in plans for hop in p.route.hops] == [
+        (hop[0], hop[4], hop[5]) for hop in hops
+    ]
+
+
+def test_batch_with_what_cannot_be_encoded_is_refused() -> None:
+    """A plan that trades with the executor itself, and a sum that no token can hold."""
+    fine = swap([(TOKENS[0], 10), (TOKENS[1], 100)])
+    inside = swap([(TOKENS[2], 5), (TOKENS[3], 7)], name="100-1", first_pool=1)
+    executor = inside.route.hops[0].pool
+    big = swap([(TOKENS[0], 2**256 - 5), (TOKENS[1], 1)], name="100-2", first_pool=2)
+
+    with pytest.raises(ConfigError, match="trades with the executor"):
+        encode_batch((fine, inside), executor)
+    with pytest.raises(ConfigError, match="does not fit"):
+        encode_batch((fine, big), EXECUTOR)
