@@ -1,16 +1,55 @@
-from tests.orchestrator.test_halt import Recorded
+"""What the deciding fold does with capital, block after block."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from tests.orchestrator.recorded import Recorded
 from tests.orchestrator.test_recovery import Once
 from tests.orchestrator.worlds import DAI_CAPITAL, DAI_MARKET, random_market, shipped
 from toolkit.execution.planner import worst_gas_wei
-from toolkit.model.chain import HeadChange
-from toolkit.model.market import FundingKind
+from toolkit.journal.log import Journal
+from toolkit.journal.memory import MemoryBackend
+from toolkit.model.chain import Address, HeadChange
+from toolkit.model.decision import Intent, Leg, Reading, VetoCause
+from toolkit.model.market import FundingKind, Token
 from toolkit.orchestrator import records
-from toolkit.orchestrator.mainnet import WETH
+from toolkit.orchestrator.mainnet import USDC, WETH
+from toolkit.orchestrator.market import Market
 from toolkit.orchestrator.records import Planned
-from toolkit.orchestrator.replay import decoded
+from toolkit.orchestrator.replay import decoded, replay
 from toolkit.orchestrator.runtime import Orchestrator
 from toolkit.perception.perceived import Perceived
-from toolkit.testing.decide import decide
+from toolkit.perception.prices import PriceSource
+from toolkit.reasoning.agent import View
+from toolkit.testing.decide import OFFLINE_MARKET, PRICE_KEY, decide, given, main_pool
+from toolkit.testing.paper import GivenBlock
+
+ODD = Token(address=Address(f"0x{0xA0:040x}"), symbol="ODD", decimals=18)
+ODD_PRICE = PriceSource(
+    key="price/ODD-USDC", pool=Address("0x" + "0d" * 20), base=ODD.address, quote=USDC.address
+)
+ODD_MARKET = Market(
+    wrapped=WETH.address,
+    tokens=(ODD, USDC, WETH),
+    stables=(USDC.address,),
+    prices=(*OFFLINE_MARKET.prices, ODD_PRICE),
+)
+
+
+def odd_block(number: int) -> GivenBlock:
+    """A block with a token that has a price and no pool."""
+    block = given(number, pools=[main_pool("2000")], tokens=ODD_MARKET.tokens)
+    price = Reading(
+        key=ODD_PRICE.key,
+        value=2000.0,
+        source="somebody",
+        block_number=number,
+        block_hash=block.head.hash,
+        observed_at=block.head.timestamp,
+        max_age_blocks=0,
+    )
+    return msgspec.structs.replace(block, readings=(price,))
 
 
 def test_reserved_gas_covers_every_transaction_of_a_plan() -> None:
@@ -48,3 +87,32 @@ async def test_a_plan_is_in_flight_from_the_next_block_on() -> None:
     in_flight = [state.in_flight.get(WETH.address, 0) for state in states]
     assert [5 * 10**17, 5 * 10**17, 0] == promised
     assert [0, 5 * 10**17, 0] == in_flight
+
+
+class Wants(msgspec.Struct, frozen=True, kw_only=True):
+    """Wants all the quote currency there is for one asset, in every block."""
+
+    name: str
+    asset: Address
+
+    def on_block(self, view: View) -> Iterable[Intent]:
+        """Return the one wish."""
+        view.price(PRICE_KEY)
+        leg = Leg(token_in=USDC.address, token_out=self.asset, amount_in=4_000 * 10**6)
+        return (Intent(agent=self.name, legs=(leg,), edge_wei=0),)
+
+
+def test_a_wish_that_never_finds_a_route_starves_nobody() -> None:
+    """Who was tried and declined has had its turn, also after a restart: the next one is served."""
+    agents = [Wants(name="hopeless", asset=ODD.address), Wants(name="sound", asset=WETH.address)]
+    blocks = [odd_block(1_000 + n) for n in range(4)]
+    log = Journal(MemoryBackend())
+    capital = {USDC.address: 4_000 * 10**6}
+
+    first = decide(agents, blocks[:1], capital=capital, market=ODD_MARKET, journal=log)
+    second = decide(agents, blocks[1:], capital=capital, market=ODD_MARKET, journal=log)
+
+    causes = {one.agents: one.cause for one in first.verdicts}
+    assert {("hopeless",): VetoCause.NO_ROUTE, ("sound",): VetoCause.NO_CAPITAL} == causes
+    assert second.reports[0].plans
+    assert replay(second.journal, agents=agents).identical

@@ -310,14 +310,17 @@ def test_old_fills_are_final_by_blocks_not_by_their_number() -> None:
 
 
 def test_who_waits_longest_is_known() -> None:
-    """Each promise is a turn; who never had one is not named, and a refusal is no turn."""
+    """Each promise is a turn, a try too; who never had one is not named; a refusal is none."""
     ledger = Ledger()
     ledger.open({A: 10, ZERO_ADDRESS: 0})
+    ledger.dispatch()
     assert ledger.reserve(reservation("v", A, 5), [share("p", 1), share("q", 1)])
+    ledger.dispatch()
     assert ledger.reserve(reservation("w", A, 5), [share("p", 1)])
     assert not ledger.reserve(reservation("x", A, 5), [share("r", 1)])
+    ledger.take_turn(["s"])
 
-    assert {"p": 2, "q": 1} == ledger.served
+    assert {"p": 2, "q": 1, "s": 2} == ledger.served
 
 
 def test_a_ledger_goes_on_from_its_memory() -> None:

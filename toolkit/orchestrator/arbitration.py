@@ -29,7 +29,8 @@ class Ruling(msgspec.Struct, frozen=True, kw_only=True):
     """A verdict with whose it is: shares of its leg, and what changed hands inside.
 
     `inside` is how much of each wish that was, where it is settled with this verdict's leg;
-    `claims` what its intents expect to gain on the market.
+    `claims` what its intents expect to gain on the market; `tried` whose turn it was, where it
+    was approved and could not be planned.
     """
 
     verdict: Verdict
@@ -37,6 +38,7 @@ class Ruling(msgspec.Struct, frozen=True, kw_only=True):
     transfers: tuple[Transfer, ...] = ()
     inside: tuple[Crossed, ...] = ()
     claims: tuple[Claim, ...] = ()
+    tried: tuple[str, ...] = ()
 
 
 class Arbitration(msgspec.Struct, frozen=True, kw_only=True):

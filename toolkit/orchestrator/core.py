@@ -174,6 +174,7 @@ class Core:
         claims = {ruling.verdict.verdict_id: ruling.claims for ruling in rulings}
         for ruling in rulings:
             self.ledger.transfer(ruling.transfers)
+            self.ledger.take_turn(ruling.tried)
         for planned in plans:
             name = planned.plan.verdict_id
             held = name in shares and self.ledger.reserve(planned.reservation, shares[name])
@@ -498,6 +499,7 @@ class Core:
                 ruling = unsent(
                     ruling, snapshot=now.snapshot, market=self.setup.market, readings=now.newest
                 )
+            self.ledger.take_turn(ruling.tried)
             final.append(ruling)
             verdict_id, first = ruling.verdict.verdict_id, ruling.verdict.intents[0]
             label = f"ruling/{verdict_id}"

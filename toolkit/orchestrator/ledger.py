@@ -202,7 +202,7 @@ class Ledger:
 
     @property
     def served(self) -> dict[str, int]:
-        """When each agent was last promised anything: the least was served longest ago."""
+        """When each agent last had its turn: the least waits longest."""
         return dict(sorted(self._served.items()))
 
     def reserve(self, reservation: Reservation, shares: Sequence[Share] = ()) -> bool:
@@ -226,13 +226,17 @@ class Ledger:
             return False
         parts = _divided(asked, shares)
         self._keep(Held(reservation=reservation, parts=parts))
-        self._turns += 1
-        self._served.update((share.agent, self._turns) for share in shares)
+        self.take_turn(share.agent for share in shares)
         return True
 
+    def take_turn(self, agents: Iterable[str]) -> None:
+        """Let agents have had their turn in this block, whatever came of it."""
+        self._served.update((agent, self._turns) for agent in agents)
+
     def dispatch(self) -> tuple[str, ...]:
-        """Count every reservation as sent: from now on only its end tells whether it was used."""
+        """Begin a block: what is reserved counts as sent; its end tells what became of it."""
         waiting = tuple(sorted(name for name, held in self._held.items() if not held.sent))
+        self._turns += 1
         for name in waiting:
             held = self._release(name)
             self._keep(msgspec.structs.replace(held, sent=True))

@@ -115,4 +115,5 @@ def declined(ruling: Ruling, answer: Declined) -> Ruling:
             verdict, approved=False, legs=(), cause=answer.cause, why=why
         ),
         shares=(),
+        tried=tuple(sorted({share.agent for share in ruling.shares})),
     )

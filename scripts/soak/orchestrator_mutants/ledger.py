@@ -113,7 +113,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "each promise is a turn",
         LEDGER,
-        "        self._served.update((share.agent, self._turns) for share in shares)\n",
+        "        self.take_turn(share.agent for share in shares)\n",
         "",
         F03,
     ),

@@ -85,6 +85,7 @@ def check_turns(seed: int) -> None:
     waited = dict.fromkeys((buyer.name for buyer in buyers), 0)
     for turn in range(ROUNDS):
         rng.shuffle(buyers)
+        ledger.dispatch()
         context = context_of(
             BLOCK,
             market=MARKET,
