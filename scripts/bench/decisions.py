@@ -37,7 +37,7 @@ from toolkit.perception.prices import PriceSource
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.reasoning.agent import Agent, View
 from toolkit.testing.decide import given, price_series
-from toolkit.testing.paper import VAULT_LENDS, PaperChain
+from toolkit.testing.paper import VAULT_LENDS, GivenBlock, PaperChain
 
 TIMEOUT_S = 300
 BLOCKS = 2_000
@@ -105,7 +105,7 @@ def _pair(pool: Address, price: float, depth: int) -> ConstantProduct:
 async def perceived_blocks(seed: int, count: int) -> list[Inputs]:
     """Blocks whose two pools differ by 4 %, as perception hands them over, one by one."""
     rng, price = random.Random(seed), 2000.0  # noqa: S311 - a market, no secret
-    blocks = []
+    blocks: list[GivenBlock] = []
     for number in range(1000, 1000 + count):
         price *= math.exp(rng.gauss(0, 1e-4))
         pools = (_pair(MAIN, price, 5000), _pair(SIDE, price * 1.04, 1000))

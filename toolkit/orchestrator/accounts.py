@@ -1,7 +1,7 @@
 """Double entry: money is moved between accounts, never made. Integers only."""
 
 from collections.abc import Mapping
-from enum import Enum
+from enum import IntEnum, auto
 
 import msgspec
 
@@ -11,13 +11,13 @@ OWNER = ""
 """Holds what is promised to nobody."""
 
 
-class Bucket(Enum):
+class Bucket(IntEnum):  # an integer's hash is ready, an Enum's is worked out in Python each time
     """Where capital is. What agents' fills took out of it is posted; below 0, they put in more."""
 
-    FREE = "free"
-    RESERVED = "reserved"
-    IN_FLIGHT = "in_flight"
-    POSTED = "posted"
+    FREE = auto()
+    RESERVED = auto()
+    IN_FLIGHT = auto()
+    POSTED = auto()
 
 
 Account = tuple[Bucket, str]

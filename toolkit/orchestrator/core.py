@@ -35,6 +35,7 @@ from toolkit.perception.perceived import rebuilt
 from toolkit.pools.snapshot import Snapshot
 from toolkit.reasoning.agent import Agent, View
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 CANONICAL_MEMORY = 256  # blocks
@@ -528,9 +529,8 @@ class Core:
         return groups
 
     def _under_way(self, planned: Planned, shares: tuple[Share, ...]) -> None:
-        recent = list(self._open.items())[-OPEN_MEMORY + 1 :]
-        this = Underway(planned=planned, shares=shares)
-        self._open = {**dict(recent), planned.plan.verdict_id: this}
+        _forget_oldest(self._open, OPEN_MEMORY - 1)
+        self._open[planned.plan.verdict_id] = Underway(planned=planned, shares=shares)
 
     def _report(
         self,
@@ -571,7 +571,7 @@ class Core:
         )
 
 
-def _forget_oldest(by_block: dict[int, T], most: int) -> None:
-    """Keep as many of the blocks that were noted last."""
-    while len(by_block) > most:
-        del by_block[next(iter(by_block))]
+def _forget_oldest(noted: dict[K, T], most: int) -> None:
+    """Keep as many as were noted last."""
+    while len(noted) > most:
+        del noted[next(iter(noted))]
