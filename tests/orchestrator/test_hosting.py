@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -290,6 +291,36 @@ def test_a_budget_is_finite(seconds: float) -> None:
     """Unlimited is not expressible where a budget is given."""
     with pytest.raises(ConfigError, match="positive and finite"):
         Budget(seconds=seconds)
+
+
+SCRIPT = """
+from toolkit.orchestrator.hosting import Hosting
+from tests.orchestrator.test_hosting import CAPITAL, market
+from tests.orchestrator.odd_agents import Follower
+from toolkit.testing.decide import decide
+
+class Mine(Follower):
+    pass
+
+if __name__ == "__main__":
+    run = decide([Mine()], market(3), capital=CAPITAL, hosting={"follower": Hosting.PROCESS})
+    print(run.journal[-1].hash == decide([Mine()], market(3), capital=CAPITAL).journal[-1].hash)
+"""
+
+
+def test_an_agent_of_the_script_that_runs_has_a_process_too(tmp_path: Path) -> None:
+    """Its class lives in `__main__`; the other process finds it in the same file."""
+    script = tmp_path / "bot.py"
+    script.write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, script],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ("True\n", "", 0) == (done.stdout, done.stderr, done.returncode)
 
 
 async def test_two_questions_to_one_agent_are_both_answered() -> None:

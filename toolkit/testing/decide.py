@@ -17,8 +17,10 @@ from toolkit.model.errors import ConfigError
 from toolkit.model.market import Token
 from toolkit.model.tx import FeeQuote
 from toolkit.model.units import parse_units
+from toolkit.orchestrator.containment import Dependence
 from toolkit.orchestrator.doubts import FactRule
 from toolkit.orchestrator.hazards import BreakerLimits
+from toolkit.orchestrator.hosting import Budget, Hosting
 from toolkit.orchestrator.ledger import LedgerState
 from toolkit.orchestrator.limits import Limits
 from toolkit.orchestrator.mainnet import USDC, WETH
@@ -147,6 +149,9 @@ def decide(
     lands: Callable[[Plan], bool] | None = None,
     breakers: BreakerLimits | None = None,
     facts: Sequence[FactRule] = (),
+    hosting: Mapping[str, Hosting] | None = None,
+    budgets: Mapping[str, Budget] | None = None,
+    dependences: Sequence[Dependence] = (),
 ) -> Decided:
     """Run the orchestrator over given blocks and return all that it decided.
 
@@ -168,6 +173,9 @@ def decide(
         lands: whether a plan makes it into the chain.
         breakers: as for the orchestrator.
         facts: as for the orchestrator.
+        hosting: as for the orchestrator; what is decided is the same.
+        budgets: as for the orchestrator.
+        dependences: as for the orchestrator.
 
     Raises:
         ConfigError: no blocks, or anything the orchestrator refuses at its start.
@@ -179,7 +187,23 @@ def decide(
     async def run() -> Decided:
         log, mine = _opened(journal)
         try:
-            return await _run(world, log, agents, market, limits, pauses, policy, breakers, facts)
+            orchestrator = Orchestrator(
+                PaperSession(log, world),
+                agents=agents,
+                market=market,
+                perception=world,
+                gateway=world,
+                limits=limits,
+                pauses=pauses,
+                lenders=(VAULT_LENDS,),
+                policy=policy,
+                breakers=breakers,
+                facts=facts,
+                hosting=hosting,
+                budgets=budgets,
+                dependences=dependences,
+            )
+            return await _run(orchestrator, world, log)
         finally:
             if mine:
                 await log.close()
@@ -188,30 +212,7 @@ def decide(
         return thread.submit(lambda: asyncio.run(run())).result()
 
 
-async def _run(
-    world: PaperChain,
-    log: Journal,
-    agents: Sequence[Agent],
-    market: Market,
-    limits: Limits | None,
-    pauses: Sequence[Pause],
-    policy: Policy | None,
-    breakers: BreakerLimits | None,
-    facts: Sequence[FactRule],
-) -> Decided:
-    orchestrator = Orchestrator(
-        PaperSession(log, world),
-        agents=agents,
-        market=market,
-        perception=world,
-        gateway=world,
-        limits=limits,
-        pauses=pauses,
-        lenders=(VAULT_LENDS,),
-        policy=policy,
-        breakers=breakers,
-        facts=facts,
-    )
+async def _run(orchestrator: Orchestrator, world: PaperChain, log: Journal) -> Decided:
     reports: list[BlockReport] = []
     async with orchestrator:
         while (change := await world.advance()) is not None:

@@ -13,7 +13,7 @@ from toolkit.orchestrator.mainnet import USDC, WETH
 from toolkit.orchestrator.records import BlockReport
 from toolkit.orchestrator.replay import replay
 
-BLOCKS = 5
+BLOCKS = 4
 
 
 def wish(amount_in: object = 200 * 10**6, **changes: object) -> tk.Intent:
