@@ -6,7 +6,12 @@ F08 = "property:f08_breakers"
 GAUGES = "orchestrator/gauges.py"
 BREAKERS = "orchestrator/breakers.py"
 CORE = "orchestrator/core.py"
+ORDERS = "orchestrator/orders.py"
+CONTROL = "orchestrator/control.py"
 OWN = "tests/orchestrator/test_breakers.py"
+HALTING = "tests/orchestrator/test_halt.py"
+SOCKET = "tests/orchestrator/test_control.py"
+FACTS = "tests/orchestrator/test_facts.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     *(
@@ -109,5 +114,68 @@ MUTANTS: tuple[Mutant, ...] = (
         "            self._gauges.forget(hazard)\n",
         "",
         OWN,
+    ),
+    Mutant(
+        "breakers outlive the process",
+        CORE,
+        "        self.breakers.resume(memory.breakers)\n",
+        "",
+        HALTING,
+    ),
+    Mutant(
+        "who is paused by a person stays so over a restart",
+        CORE,
+        "        self._stopped = dict(memory.stopped)\n",
+        "",
+        HALTING,
+    ),
+    Mutant(
+        "an order that no block was decided with outlives the process",
+        "orchestrator/runtime.py",
+        "            self._orders.again(earlier.ordered)\n",
+        "",
+        HALTING,
+    ),
+    Mutant(
+        "a replay carries such an order on",
+        "orchestrator/replay.py",
+        "        self._inputs = [one for one in self._inputs if isinstance(one, Command)]\n",
+        "        self._inputs = []\n",
+        HALTING,
+    ),
+    Mutant(
+        "a halt keeps back what is not sent yet",
+        "orchestrator/runtime.py",
+        "            if self._orders.halts:\n",
+        "            if False:\n",
+        HALTING,
+    ),
+    Mutant(
+        "nobody else may connect",
+        CONTROL,
+        "    before = os.umask(0o177)\n",
+        "    before = os.umask(0o022)\n",
+        SOCKET,
+    ),
+    Mutant(
+        "one that lives keeps its socket",
+        CONTROL,
+        '    raise ConfigError(f"another orchestrator listens at {path}: stop it first")\n',
+        "    path.unlink()\n",
+        SOCKET,
+    ),
+    Mutant(
+        "a gift without a price changes nothing",
+        "orchestrator/facts.py",
+        "        elif change < 0 or (change > 0 and _has_source(market, token)):\n",
+        "        else:\n",
+        FACTS,
+    ),
+    Mutant(
+        "worth is measured by fresh prices only",
+        "orchestrator/facts.py",
+        " for key, one in readings.items() if block - one.block_number <= one.max_age_blocks\n",
+        " for key, one in readings.items()\n",
+        FACTS,
     ),
 )
