@@ -67,6 +67,7 @@ def test_a_subtraction_neither_pauses_nor_discounts() -> None:
         ((buys("a", 1000),), (buys("a", 1000, confidence=0.5),), 0.5),
         ((buys("a", 600), buys("a", 400)), (buys("a", 1000),), 0.0),
         (("noise",), (buys("a", 1000),), 1.0),
+        (("noise",), ("noise",), 1.0),
         ((buys("a", 1000, confidence=float("nan")),), (buys("a", 1000),), 1.0),
     ],
 )
