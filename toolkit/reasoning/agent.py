@@ -164,8 +164,9 @@ class View:
 class Agent(Protocol):
     """Decides, without I/O, clock or client: the same view gives the same intents.
 
-    `on_block` runs inline on the event loop, one agent after the other, so a slow one delays all
-    of them and whatever else the loop does; deadlines per agent come with process agents.
+    `on_block` runs inline on the event loop unless it is hosted elsewhere, one agent after the
+    other, so a slow one delays all of them and whatever else the loop does. Where agents run, on
+    a thread or in a process of their own with a budget, is configuration (`orchestrator.hosting`).
 
     `reads` may name the keys it depends on; without it an agent depends on all of them.
     """
