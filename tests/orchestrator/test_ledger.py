@@ -294,6 +294,9 @@ def test_news_of_a_fill_that_comes_twice_is_booked_once() -> None:
     ledger.revert([Hash(f"0x{1:064x}")])
     ledger.post(fill("v", {A: 5}, block=2), [share("p", 1)])
     assert 105 == ledger.total(A)
+    ledger.revert([Hash(f"0x{2:064x}")])
+    ledger.post(fill("v", {A: 5}, block=1), [share("p", 1)])  # a reorg back to what there was
+    assert 105 == ledger.total(A)
 
 
 def test_old_fills_are_final_by_blocks_not_by_their_number() -> None:

@@ -118,6 +118,20 @@ MUTANTS: tuple[Mutant, ...] = (
         F03,
     ),
     Mutant(
+        "who was tried has had its turn",
+        "orchestrator/core.py",
+        "            self.ledger.take_turn(ruling.tried)\n            final.append(ruling)\n",
+        "            final.append(ruling)\n",
+        OF_CORE,
+    ),
+    Mutant(
+        "a restart remembers who was tried",
+        "orchestrator/core.py",
+        "            self.ledger.take_turn(ruling.tried)\n        for planned in plans:\n",
+        "        for planned in plans:\n",
+        OF_CORE,
+    ),
+    Mutant(
         "what was planned before counts as sent",
         "orchestrator/core.py",
         "        self.ledger.dispatch()  # what was planned before has gone out since\n",
