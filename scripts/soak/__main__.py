@@ -25,16 +25,20 @@ from scripts.soak import (
     mutations,
     properties,
     races,
+    rivals,
     simulation,
+    worlds,
 )
 from scripts.soak.record import RESULTS, Part, area_result, begin
 
 PARTS: dict[str, Part] = {
     "run": demo.PART,
     "scheduler-simulation": simulation.PART,
+    "scheduler-worlds": worlds.PART,
     "scheduler-mutations": mutations.PART,
     "scheduler-bumps": bumps.PART,
     "scheduler-races": races.PART,
+    "scheduler-rivals": rivals.PART,
     "scheduler-kill": kill.PART,
     "scheduler-chaos": chaos.PART,
     "orchestrator-ledger": ledger.PART,
@@ -42,6 +46,7 @@ PARTS: dict[str, Part] = {
 }
 AREAS: dict[str, tuple[str, ...]] = {
     **{name: (name,) for name in PARTS},
+    "scheduler-simulation": ("scheduler-simulation", "scheduler-worlds"),
     **{
         group: tuple(name for name in PARTS if name.startswith(f"{group}-"))
         for group in ("scheduler", "orchestrator")

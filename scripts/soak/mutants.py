@@ -200,7 +200,7 @@ MUTANTS: tuple[Mutant, ...] = (
         SIGNING,
         "    if draft.state.halted:\n        return\n    for job",
         "    for job",
-        "tests/tx/test_lane_guards.py",
+        worlds=("halted",),
     ),
     Mutant(
         "what is handed over counts as exposed",
@@ -297,8 +297,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a final end that is taken back halts the lane",
         SPENT,
-        "    if not job.lost and seen_block - block + 1 >= draft.state.limits.finality_blocks:",
-        "    if False:",
+        "    if deep or job.final:\n",
+        "    if False:\n",
     ),
     Mutant(
         "what a stranger has done is not done again",
@@ -436,6 +436,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "            open_ends.pop(event.request_id, None)\n",
         "",
     ),
+    # An end and what led to it leave in one write: only a journal cut by hand shows it.
     Mutant(
         "an end that a dying process had decided is told",
         RECOVERY,

@@ -1,79 +1,10 @@
-"""Guards that one process on one chain never leans on: each has a test of its own that notices.
+"""Guards that no schedule can lean on: each has a test of its own that notices, and a reason."""
 
-The simulation kills and restarts, but it has no second process, no second chain, no disk and one
-honest node; what guards against those is taken out before the tests that are named here.
-"""
-
-from scripts.soak.mutants import JOB, LANE, SIGNING, SPENT, Mutant
-
-LOG = "journal/log.py"
-CHAIN = "journal/chain.py"
-SQLITE = "journal/sqlite.py"
-LEASES = "tx/leases.py"
-OPENING = "tx/opening.py"
-ACCEPTANCE = "tx/acceptance.py"
-PREFLIGHT = "tx/preflight.py"
-POOL = "tx/key_pool.py"
-QUORUM = "chain/quorum.py"
-POLL = "chain/quorum_poll.py"
+from scripts.soak.mutants import LANE, SPENT, Mutant
+from scripts.soak.mutants_worlds import PREFLIGHT, SQLITE
 
 TESTED: tuple[Mutant, ...] = (
-    Mutant(
-        "an entry follows from the one before it",
-        CHAIN,
-        "        if entry.previous != previous:\n",
-        "        if False:\n",
-        "tests/journal/test_verification.py",
-    ),
-    Mutant(
-        "no entry is missing from the chain",
-        CHAIN,
-        "        if entry.seq != seq:\n",
-        "        if False:\n",
-        "tests/journal/test_log.py",
-    ),
-    Mutant(
-        "an entry's content fits its hash",
-        CHAIN,
-        "    if entry.hash != expected.hash:\n",
-        "    if False:\n",
-        "tests/journal/test_log.py",
-    ),
-    Mutant(
-        "a key is bound by the hash",
-        CHAIN,
-        "_encode_head(bound if key is None else (*bound, key))",
-        "_encode_head(bound)",
-        "tests/journal/test_backends.py",
-    ),
-    Mutant(
-        "a journal ends where its last write did",
-        CHAIN,
-        "    if reached.seq < head.seq:\n",
-        "    if reached.seq <= head.seq:\n        return\n    if False:\n",
-        "tests/journal/test_log.py",
-    ),
-    Mutant(
-        "an overtaken holder of the journal cannot write",
-        SQLITE,
-        "AND (SELECT token FROM holder) = ?",
-        "AND (SELECT token FROM holder) >= ?",
-        "tests/journal/test_fencing.py",
-    ),
-    Mutant(
-        "who takes the journal over has a token of his own",
-        SQLITE,
-        '        database.execute("UPDATE holder SET token = token + 1")\n',
-        "",
-        "tests/journal/test_fencing.py",
-    ),
-    Mutant(
-        "rows that were not written are noticed",
-        SQLITE,
-        "        if written != len(entries):\n",
-        "        if False:\n",
-        "tests/journal/test_fencing.py",
-    ),
+    # Only power that fails shows it: the test counts what was synced before an answer.
     Mutant(
         "a write is on the disk before it counts",
         SQLITE,
@@ -81,139 +12,7 @@ TESTED: tuple[Mutant, ...] = (
         '        database.execute("PRAGMA synchronous=OFF")\n',
         "tests/journal/test_fsync.py",
     ),
-    Mutant(
-        "a commit waits for its write",
-        LOG,
-        "            self._waiting.append((wanted, waiter))\n            await waiter\n",
-        "            self._waiting.append((wanted, waiter))\n            return\n",
-        "tests/journal/test_log.py",
-    ),
-    Mutant(
-        "the first failed write ends the journal",
-        LOG,
-        "            self._failure = error\n        else:",
-        "            pass\n        else:",
-        "tests/journal/test_durability.py",
-    ),
-    Mutant(
-        "a journal asks its guard before it writes",
-        LOG,
-        "            self._guard()\n",
-        "            pass\n",
-        "tests/journal/test_durability.py",
-    ),
-    Mutant(
-        "a lease that somebody holds is not given away",
-        LEASES,
-        "                self._require_free(row, ",
-        "                (lambda *_: None)(row, ",
-        "tests/tx/test_leases.py",
-    ),
-    Mutant(
-        "a lease whose token is old is lost",
-        LEASES,
-        "row is None or row.token != lease.token or row.holder != self._holder",
-        "row is None",
-        "tests/tx/test_leases.py",
-    ),
-    Mutant(
-        "whoever takes a lease gets a higher token",
-        LEASES,
-        "token = 1 if row is None else row.token + 1",
-        "token = 1 if row is None else row.token",
-        "tests/tx/test_leases.py",
-    ),
-    Mutant(
-        "a holder that lives and beats is left alone",
-        LEASES,
-        "if holder is not None and lives and (elsewhere or (beats and not self._takeover)):",
-        "if False:",
-        "tests/tx/test_leases.py",
-    ),
-    Mutant(
-        "a lease goes with its journal",
-        LEASES,
-        "if elsewhere and not self._takeover:",
-        "if False:",
-        "tests/tx/test_leases.py",
-    ),
-    Mutant(
-        "a process id that is used again is another holder",
-        LEASES,
-        "return started_at(holder.pid) == holder.started",
-        "return started_at(holder.pid) is not None",
-        "tests/tx/test_leases.py",
-    ),
-    Mutant(
-        "a journal of another chain is refused",
-        OPENING,
-        "    if not same:\n",
-        "    if False:\n",
-        "tests/tx/test_recovery.py",
-    ),
-    Mutant(
-        "open requests of a missing signer stop the start",
-        OPENING,
-        "if unfinished and lane not in signers:",
-        "if False:",
-        "tests/tx/test_recovery.py",
-    ),
-    Mutant(
-        "open requests for a missing destination stop the start",
-        OPENING,
-        "            if name not in destinations:\n",
-        "            if False:\n",
-        "tests/tx/test_recovery.py",
-    ),
-    Mutant(
-        "an idempotency key with another payload is a conflict",
-        ACCEPTANCE,
-        "if before != fingerprint(request, sender, wish.destinations):",
-        "if False:",
-        "tests/tx/test_scheduler.py",
-    ),
-    Mutant(
-        "a key's answer waits until its request is durable",
-        ACCEPTANCE,
-        "            await self._journal.commit()  # whoever was first",
-        "            pass  # whoever was first",
-        "tests/tx/test_scheduler_order.py",
-    ),
-    Mutant(
-        "of several signers one is named",
-        ACCEPTANCE,
-        "            if len(self._accounts) != 1:\n",
-        "            if False:\n",
-        "tests/tx/test_scheduler.py",
-    ),
-    Mutant(
-        "the queue is bounded",
-        ACCEPTANCE,
-        "if waiting >= self._config.max_queued:",
-        "if False:",
-        "tests/tx/test_scheduler.py",
-    ),
-    Mutant(
-        "worst-case cost is capped before a nonce is used",
-        PREFLIGHT,
-        "    if cost > max_cost_wei:\n",
-        "    if False:\n",
-        "tests/tx/test_scheduler.py",
-    ),
-    Mutant(
-        "gas is capped before a nonce is used",
-        PREFLIGHT,
-        "gas > max_gas:",
-        "gas > 2**256:",
-        "tests/tx/test_scheduler.py",
-    ),
-    Mutant(
-        "funds are checked before a nonce is used",
-        PREFLIGHT,
-        "    if needed_wei > available_wei:\n",
-        "    if False:\n",
-        "tests/tx/test_preflight.py",
-    ),
+    # The next check refuses them too: what is lost is the word that says what to do instead.
     Mutant(
         "blobs are refused",
         PREFLIGHT,
@@ -221,104 +20,15 @@ TESTED: tuple[Mutant, ...] = (
         "    if False:\n",
         "tests/tx/test_preflight.py",
     ),
+    # What is told in vain is taken back when the node speaks again: no truth is lost in between.
     Mutant(
-        "a key that cannot pay is not chosen",
-        POOL,
-        "load.free_balance_wei >= cost_wei]",
-        "True]",
-        "tests/tx/test_key_pool.py",
-    ),
-    Mutant(
-        "a halted key is not chosen",
-        POOL,
-        "running = [load for load in loads if not load.halted]",
-        "running = list(loads)",
-        "tests/tx/test_key_pool.py",
-    ),
-    Mutant(
-        "choices at the same moment see each other",
-        POOL,
-        "        self._busy[sender] += 1\n",
-        "        self._busy[sender] += 0\n",
-        "tests/tx/test_key_pool.py",
-    ),
-    Mutant(
-        "a minority of nodes is not believed",
-        POLL,
-        "return best if len(best) >= self.quorum else []",
-        "return best",
-        "tests/chain/test_quorum.py",
-    ),
-    Mutant(
-        "a quorum is more than half",
-        QUORUM,
-        "if not nodes or not least <= self.quorum <= len(nodes):",
-        "if not nodes:",
-        "tests/chain/test_quorum.py",
-    ),
-    Mutant(
-        "a node has one vote",
-        QUORUM,
-        "        if len(set(self.urls)) < len(self.urls):\n",
+        "silence takes no end back",
+        SPENT,
+        "        if told and job.lost:\n",
         "        if False:\n",
-        "tests/chain/test_quorum.py",
+        "tests/tx/test_lane_silence.py",
     ),
-    Mutant(
-        "a number that one node claims is not reached",
-        QUORUM,
-        "sorted(numbers, reverse=True)[self.quorum - 1]",
-        "sorted(numbers, reverse=True)[0]",
-        "tests/chain/test_quorum.py",
-    ),
-    Mutant(
-        "a head that one node claims is not followed",
-        QUORUM,
-        "        top = heights[self.quorum - 1]\n",
-        "        top = heights[0]\n",
-        "tests/chain/test_quorum.py",
-    ),
-    Mutant(
-        "too few answers are none",
-        QUORUM,
-        "        if len(poll.votes) + len(poll.errors) < self.quorum and",
-        "        if False and",
-        "tests/chain/test_quorum.py",
-    ),
-    Mutant(
-        "what everybody refuses for good is given up",
-        LANE,
-        "elif not attempt.cancels and (attempt.refused or not attempt.exposed):",
-        "elif not attempt.cancels and not attempt.exposed:",
-        "tests/tx/test_lane_stuck.py",
-    ),
-    Mutant(
-        "the nonce of what is given up goes to nothing",
-        LANE,
-        "draft.put(dead, cancel_asked=True, reason=",
-        "draft.put(dead, reason=",
-        "tests/tx/test_lane_stuck.py",
-    ),
-    Mutant(
-        "everybody has to refuse it",
-        JOB,
-        "        return all(\n            known is not",
-        "        return any(\n            known is not",
-        "tests/tx/test_lane_stuck.py",
-    ),
-    Mutant(
-        "who took it once has to insist",
-        JOB,
-        "(REFUSAL_PATIENCE if known > Exposure.UNKNOWN else 1)",
-        "1",
-        "tests/tx/test_lane_stuck.py",
-    ),
-    Mutant(
-        "who takes it again has not refused it",
-        LANE,
-        "refusals={} if event.exposure > Exposure.UNKNOWN else attempt.refusals,",
-        "refusals=attempt.refusals,",
-        "tests/tx/test_lane_stuck.py",
-    ),
+    # A refusal for good on its way while a cancellation cannot be signed: one life in some hundred.
     Mutant(
         "an author's cancellation has no other reason",
         LANE,
@@ -326,109 +36,12 @@ TESTED: tuple[Mutant, ...] = (
         "",
         "tests/tx/test_lane_stuck.py",
     ),
+    # A gap whose filling is refused in a market that stands still: one life in a hundred.
     Mutant(
-        "what is too dear to outbid is sent as it is",
-        SIGNING,
-        "    if quote is None or bid(state, job, quote) is not None:\n",
-        "    if True:\n",
-        "tests/tx/test_lane_stuck.py",
-    ),
-    Mutant(
-        "of the unwanted only what is out is sent",
-        SIGNING,
-        "[one for one in reversed(job.tries) if one.exposed]",
-        "list(reversed(job.tries))",
-        "tests/tx/test_lane_stuck.py",
-    ),
-    Mutant(
-        "the older attempt is sent while a bump cannot be signed",
+        "a gap is filled by other bytes where some were refused",
         LANE,
-        "        hand_out_again(draft, draft.put(job, unsigned=event.message))\n",
-        "        draft.put(job, unsigned=event.message)\n",
+        "            draft.update(fill_floor=above(attempt.signed.unsigned, draft.state.block))\n",
+        "            pass\n",
         "tests/tx/test_lane_stuck.py",
-    ),
-    Mutant(
-        "nothing goes on behind an end that was told",
-        SPENT,
-        "abandoned = job.abandoned or job.lost",
-        "abandoned = False",
-        "tests/tx/test_lane_spent.py",
-    ),
-    Mutant(
-        "an end without a name is not told while one may come",
-        SPENT,
-        "(final or not job.undecided) if job.lost",
-        "True if job.lost",
-        "tests/tx/test_lane_spent.py",
-    ),
-    Mutant(
-        "what may have been mined does not go on without a name",
-        SPENT,
-        "if job.undecided and final and not job.exposed:",
-        "if job.undecided and final:",
-        "tests/tx/test_lane_spent.py",
-    ),
-    Mutant(
-        "what nobody had goes on only when its nonce is final",
-        SPENT,
-        "if job.undecided and final and not job.exposed:",
-        "if job.undecided and not job.exposed:",
-        "tests/tx/test_lane_spent.py",
-    ),
-    Mutant(
-        "who waits for a name still expires",
-        LANE,
-        "if job.requeues or job.undecided]",
-        "if job.requeues]",
-        "tests/tx/test_lane_spent.py",
-    ),
-    Mutant(
-        "what a second life left behind is watched",
-        SPENT,
-        "    if job.exposed:\n        life = FirstLife(",
-        "    if False:\n        life = FirstLife(",
-        "tests/tx/test_lane_lives.py",
-    ),
-    Mutant(
-        "a first attempt that is mined after all halts the lane",
-        SPENT,
-        "elif by in job.hashes() or (job.foreign is not None and by != job.foreign.by):",
-        "elif job.foreign is not None and by not in job.hashes() and by != job.foreign.by:",
-        "tests/tx/test_lane_lives.py",
-    ),
-    Mutant(
-        "another stranger at a nonce that was given up halts the lane",
-        SPENT,
-        "elif by in job.hashes() or (job.foreign is not None and by != job.foreign.by):",
-        "elif by in job.hashes():",
-        "tests/tx/test_lane_lives.py",
-    ),
-    Mutant(
-        "silence about a first life is asked about again",
-        SPENT,
-        "doubted=life.doubted or event.reorged)",
-        "doubted=False)",
-        "tests/tx/test_lane_lives.py",
-    ),
-    Mutant(
-        "what just fits is not refused for its margin",
-        PREFLIGHT,
-        "gas=min(gas + margin, max(gas, max_gas))",
-        "gas=gas + margin",
-        "tests/tx/test_preflight.py",
-    ),
-    Mutant(
-        "an estimate above the cap is not cut down to it",
-        PREFLIGHT,
-        "gas=min(gas + margin, max(gas, max_gas))",
-        "gas=min(gas + margin, max_gas)",
-        "tests/tx/test_preflight.py",
-    ),
-    Mutant(
-        "a contract needs code",
-        PREFLIGHT,
-        '    if request.to is None and request.data == "0x":\n',
-        "    if False:\n",
-        "tests/tx/test_preflight.py",
     ),
 )

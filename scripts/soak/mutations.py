@@ -1,8 +1,8 @@
 """Each guard of the scheduler taken out in turn: 200 schedules, or a test of it, must notice.
 
 A mutant is an exact edit of one source file, applied to a copy of the package. A text that is not
-in the source exactly once is an error: the table follows the code. Where a schedule cannot notice
-(a second process, another chain, a disk, several nodes), the table names the tests that must.
+in the source exactly once is an error: the table follows the code. Each mutant names the kinds of
+world whose schedules must notice; where none can, the table names the tests that must.
 """
 
 import json
@@ -20,11 +20,12 @@ from scripts.bench.figures import Figure
 from scripts.soak.mutants import MUTANTS as SIMULATED
 from scripts.soak.mutants import SIMULATION, Mutant
 from scripts.soak.mutants_tested import TESTED
+from scripts.soak.mutants_worlds import WORLDLY
 from scripts.soak.record import Part, Progress, Run
 from toolkit.model.errors import DataError
 from toolkit.testing.worlds import WORLDS
 
-MUTANTS = (*SIMULATED, *TESTED)
+MUTANTS = (*SIMULATED, *WORLDLY, *TESTED)
 SCHEDULES = 200
 TIMEOUT_S = 300.0
 """Fifty times what 200 schedules take: what has not ended then never will."""

@@ -96,14 +96,20 @@ async def live(errand: Errand) -> Told:
 async def wrongs(node: StrictNode, folder: Path, payments: int) -> list[str]:
     """Compare what was told with the chain: lost, doubled, untrue; and nonces with a gap."""
     ends = Ledger(folder).ends
-    paid = await _paid(node)
+    mined = await paid(node)
     found = [f"payment {number} has no end" for number in range(payments) if number not in ends]
     for number, end in ends.items():
-        times = paid[number + 1]
+        times = mined[number + 1]
         if end == "Confirmed" and times != 1:
             found.append(f"payment {number} was told as confirmed and is mined {times} times")
         if end != "Confirmed" and times:
             found.append(f"payment {number} was told as {end} and is mined {times} times")
+    return found + await unsettled(node)
+
+
+async def unsettled(node: StrictNode) -> list[str]:
+    """Accounts with something in the pool, or with a gap."""
+    found = []
     for account in node.accounts:
         latest = await node.node.nonce(account.address)
         pending = node.pool.pending_nonce(account.address, latest)
@@ -153,16 +159,16 @@ def bytes_figure(run: Run) -> tuple[Figure, ...]:
     )
 
 
-async def _paid(node: StrictNode) -> Counter[int]:
+async def paid(node: StrictNode) -> Counter[int]:
     """How often each amount was paid, over the whole chain."""
     newest = (await node.node.head()).number
-    paid: Counter[int] = Counter()
+    found: Counter[int] = Counter()
     for number in range(newest + 1):
         block = await node.node.rpc.call("eth_getBlockByNumber", [hex(number), True])
         for tx in block["transactions"]:
             if str(tx["to"]).lower() == PAYEE:
-                paid[int(tx["value"], 16)] += 1
-    return paid
+                found[int(tx["value"], 16)] += 1
+    return found
 
 
 @asynccontextmanager

@@ -108,6 +108,36 @@ async def test_a_failure_as_the_block_ends_is_no_cancellation(
     assert 0 == task.cancelling()
 
 
+async def test_a_task_group_that_fails_with_the_following_is_no_cancellation(node: Node) -> None:
+    """A group inside may leave a cancellation uncounted; its own error comes through all the same.
+
+    So a bot whose sends fail because its key was taken over meets that error and may go on.
+    """
+    begun = asyncio.Event()
+
+    async def digest(_: HeadChange) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise JournalUnavailable("not now") from None
+
+    async def fail() -> None:
+        await begun.wait()
+        raise ValueError("its own")
+
+    async def work() -> None:
+        driver = driver_of(node, digest)
+        async with driver.owned():
+            driver.start()
+            async with asyncio.TaskGroup() as group:
+                for _ in range(3):
+                    group.create_task(fail())
+
+    with pytest.raises(ExceptionGroup):
+        await work()
+
+
 async def test_cancelling_the_owner_stays_a_cancellation(node: Node) -> None:
     """A cancellation from outside passes through unchanged."""
     driver = driver_of(node, Digest())

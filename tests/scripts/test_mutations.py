@@ -7,6 +7,7 @@ import pytest
 from scripts.soak.mutants import SIMULATION, Mutant
 from scripts.soak.mutations import MUTANTS, caught_after, failing, mutated, without
 from toolkit.model.errors import DataError
+from toolkit.testing.worlds import WORLDS
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
@@ -44,7 +45,7 @@ def test_a_missing_guard_is_noticed() -> None:
     name = "nothing is sent at once that is not durable"
     mutant = next(one for one in MUTANTS if one.name == name)
 
-    number, why = caught_after(mutant, 0)
+    number, why = caught_after(mutant, 0, mutant.worlds)
 
     assert 1 <= number <= 20
     assert "durable" in why
@@ -56,13 +57,14 @@ def test_every_detector_is_there() -> None:
     files = {mutant.detector for mutant in MUTANTS} - {SIMULATION}
 
     assert [] == [file for file in sorted(files) if not (root / file).is_file()]
+    assert {name for mutant in MUTANTS for name in mutant.worlds} <= WORLDS.keys()
     assert len(MUTANTS) == len({mutant.name for mutant in MUTANTS})
 
 
 @pytest.mark.timeout(120)
 def test_a_missing_guard_is_noticed_by_its_test() -> None:
     """Where no schedule can notice, the named tests do; on the package as it is they pass."""
-    mutant = next(one for one in MUTANTS if one.name == "a key that cannot pay is not chosen")
+    mutant = next(one for one in MUTANTS if one.name == "blobs are refused")
 
     assert "" == failing(None, (mutant.detector,))
-    assert failing(mutant, (mutant.detector,)).startswith("tests/tx/test_key_pool.py::")
+    assert failing(mutant, (mutant.detector,)).startswith("tests/tx/test_preflight.py::")

@@ -31,6 +31,7 @@ class HeadDriver:
         self._owner: asyncio.Task[object] | None = None
         self._failure: BaseException | None = None
         self._cancels = False  # we cancelled the owner, and it has not noticed yet
+        self._before = 0  # its cancellations until then: a task group of its own may leave one
 
     @property
     def by_hand(self) -> bool:
@@ -100,7 +101,7 @@ class HeadDriver:
         if self._owner is None or not self._cancels:
             return False
         self._cancels = False
-        return self._owner.uncancel() == 0
+        return self._owner.uncancel() <= self._before
 
     async def _follow(self) -> None:
         async for change in self._follower.changes():
@@ -118,5 +119,5 @@ class HeadDriver:
             return
         self._failure = task.exception()
         if self._owner is not None:
-            self._cancels = True
+            self._cancels, self._before = True, self._owner.cancelling()
             self._owner.cancel()

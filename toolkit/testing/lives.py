@@ -14,10 +14,11 @@ from typing import Any
 import msgspec
 
 from toolkit.chain.signer import Signer
-from toolkit.model.chain import Address, Hash, Receipt
+from toolkit.model.chain import Address, Hash, Head, Receipt
 from toolkit.model.errors import (
     IdempotencyConflict,
     NodeError,
+    NodeUnavailable,
     RejectedByNode,
     SignerError,
     ToolkitError,
@@ -68,11 +69,12 @@ def stubborn_world(rng: random.Random) -> World:
         rng,
         delay=1.0,
         skip=0.5,
+        refused=0.1,
         lost_before=0.12,
         lost_after=0.12,
         dropped=0.2,
         unreachable=0.002,
-        unsigned=0.03,
+        unsigned=0.15,
     )
 
 
@@ -93,7 +95,10 @@ class Picky(Checked):
 
     async def send(self, attempt: Attempt, *, target_block: int) -> None:
         """Take the bytes, or refuse them in words that mean for good."""
-        tx_hash = attempt.signed.hash
+        tx_hash, dear = attempt.signed.hash, attempt.signed.unsigned.fee_cap > self._dearest
+        if dear and self.world.faults and self.world.rng.random() < 0.4:  # noqa: PLR2004 - often
+            self.world.struck["refused"] += 1
+            raise NodeUnavailable("connection refused", sent=False)
         mood = self._moods.setdefault(tx_hash, self._mood(attempt))
         refuses = mood[0]
         if len(mood) > 1:
@@ -113,9 +118,11 @@ class Picky(Checked):
         if attempt.signed.unsigned.fee_cap > self._dearest:
             return [False]
         rng, mood = self.world.rng, list[bool]()
+        if rng.random() < 0.15:  # noqa: PLR2004 - now and then it never takes it at all
+            return [True]
         for _ in range(rng.randrange(4)):  # of two minds for a while, never to be believed
             mood += [False] * rng.randint(1, 2) + [True] * rng.randint(1, REFUSAL_PATIENCE - 1)
-        return [*mood, *[False] * rng.randint(1, 2), rng.random() < 0.5]  # noqa: PLR2004 - a coin
+        return [*mood, *[False] * rng.randint(1, 2), rng.random() < 0.7]  # noqa: PLR2004 - mostly
 
 
 class Guarded(SlowSigner):
@@ -135,7 +142,7 @@ class Guarded(SlowSigner):
 class Stubborn(Schedule):
     """Destinations that refuse for good, bids too dear to outbid, a signer that will not."""
 
-    config = msgspec.structs.replace(CONFIG, max_cost_wei=150 * GWEI * CANCEL_GAS)
+    config = msgspec.structs.replace(CONFIG, max_cost_wei=40 * GWEI * CANCEL_GAS)
 
     def place(self, name: str, exposure: Exposure) -> Mempool:
         """A destination of its own mind."""
@@ -156,8 +163,40 @@ class Stubborn(Schedule):
             self._replace: 4,
             self._fees: 4,
             self._busy: 2,
+            self._regret: 9,
+            self._hurry: 3,
             self._crash: 1,
         }
+
+    async def _fees(self) -> None:
+        """Mostly low; now and then where nothing can be outbid below the ceiling."""
+        dear = self.rng.random() < 0.25  # noqa: PLR2004 - now and then
+        self.world.base_fee = (self.rng.randint(16, 36) if dear else self.rng.randint(5, 12)) * GWEI
+
+    async def _hurry(self) -> None:
+        """Bid what can hardly be outbid, and think better of it."""
+        if not self.sent:
+            return
+        sent = self.sent[self.rng.choice(sorted(self.sent))]
+        with suppress(ToolkitError):
+            await sent.speed_up(max_fee_per_gas=self.rng.randint(34, 40) * GWEI)
+        if self.rng.random() < 0.5:  # noqa: PLR2004 - a coin
+            await sent.cancel()
+
+    async def _drain(self) -> None:
+        """Nodes begin again with empty pools: whatever is under way has to be handed out anew."""
+        self.world.pool.clear()
+        await super()._drain()
+
+    async def _regret(self) -> None:
+        """Given up while it is being handed out once more."""
+
+        async def cancel() -> None:
+            for _ in range(self.rng.randrange(12)):
+                await asyncio.sleep(0)
+            await self._cancel()
+
+        await asyncio.gather(self._head(), *(cancel() for _ in range(4)))
 
     def wish(self) -> Ask:
         """Often for both destinations, which need not agree."""
@@ -336,6 +375,7 @@ class Hasty(Schedule):
     async def _ask(self, ask: Ask) -> Sent | None:
         sent = await super()._ask(ask)
         if sent is not None:
+            self._asked.setdefault(ask.key, ask)  # the other of two at once may have been refused
             accepted = self.backend.accepted
             assert sent.request_id in accepted, f"{sent.request_id} is told and not durable"
         return sent
@@ -374,6 +414,15 @@ class ForgetfulWorld(World):
 
     blind = False
 
+    def spend_outside(self, request: TransactionRequest | None = None) -> Head:
+        """Of two strangers with the key one is mined; a reorg may prefer the other."""
+        nonce = self.spent
+        twin = TransactionRequest(to=FRIEND, value=nonce + 1, gas=100_000)
+        signed = self.sign(twin, nonce=nonce, fee=self.base_fee + 99 * GWEI)
+        self.foreign[signed.hash] = signed
+        self.known.setdefault(nonce, []).append(signed)
+        return super().spend_outside(request)
+
     async def receipt(self, tx_hash: Hash) -> Receipt | None:
         """None while it is blind."""
         found = await super().receipt(tx_hash)
@@ -408,22 +457,18 @@ class Lives(Schedule):
     deep = 0.3
     steps = 55
 
-    def __init__(self, world: Callable[[random.Random], World], seed: int) -> None:
-        super().__init__(world, seed)
-        self._final: dict[int, Hash] = {}  # by nonce, what spent it when that was told as final
-        self._changed: dict[int, tuple[Hash, Hash]] = {}  # those that something else has spent
-
     def weights(self) -> dict[Action, int]:
         """Strangers, spells of blindness, deep reorgs."""
         return {
-            self._send: 8,
+            self._send: 2,
+            self._send_one: 8,
             self._head: 20,
-            self._outside: 6,
-            self._blind: 3,
-            self._reorg: 3,
+            self._outside: 8,
+            self._blind: 2,
+            self._reorg: 2,
+            self._undo: 3,
             self._crash: 1,
             self._cancel: 1,
-            self._resume: 1,
         }
 
     def wish(self) -> Ask:
@@ -437,41 +482,57 @@ class Lives(Schedule):
         if isinstance(self.world, ForgetfulWorld):
             self.world.blind = not self.world.blind
 
+    async def _undo(self) -> None:
+        """A reorg of whatever depth, of which the node says nothing at first."""
+        if isinstance(self.world, ForgetfulWorld):
+            self.world.blind = True
+            await self._reorg()
+            for _ in range(self.rng.randrange(3)):
+                await self._head()
+            self.world.blind = False
+
     async def _drain(self) -> None:
         if isinstance(self.world, ForgetfulWorld):
             self.world.blind = False
         await super()._drain()
-
-    async def _follow(self) -> None:
-        before = self.seen
-        await super()._follow()
-        if self.seen is not before:
-            self._note_final()
-
-    def _note_final(self) -> None:
-        """Compare who spent each nonce that lies deep enough with who had."""
-        deep = self.seen.number - self.config.finality_blocks + 1
-        for block in self.world.blocks[: max(0, deep + 1)]:
-            for tx in block.transactions:
-                nonce = tx.unsigned.nonce
-                was = self._final.setdefault(nonce, tx.hash)
-                if was != tx.hash:
-                    self._changed[nonce] = was, tx.hash
 
     def excused(self) -> bool:
         """A reorg that took back what was final is no excuse here: the lane must have said so."""
         return False
 
     def check_story(self, story: Story) -> None:
-        """Whoever was told that a nonce is spent for good hears of it when it is not."""
+        """What was once heard of as final is on the chain still, or the lane has halted."""
         super().check_story(story)
-        if story.halted:
-            return
-        for told in story.requests.values():
-            for _, made in told.attempts:
-                was, now = self._changed.get(made.signed.unsigned.nonce, (None, None))
-                silent = was not in story.final
-                assert silent, f"nonce {made.signed.unsigned.nonce}: {was} gave way to {now}"
+        mined, foreign = self.world.mined(), self.world.foreign
+        gone = [
+            f"nonce {nonce} by {tx.hash}"
+            for nonce, txs in self.world.known.items()
+            for tx in txs
+            # Where nothing of ours ever arrived, nobody has to watch who spends the nonce.
+            if tx.hash in story.final and tx.hash not in mined
+            if any(one.hash not in foreign for one in txs)
+        ]
+        assert story.halted or not gone, f"taken back in silence: {', '.join(gone)}"
+
+
+class Halted(Lives):
+    """An account that strangers use more than we do, on a chain that takes back what was final.
+
+    So nonces come free below what is still in flight, while the lane has halted.
+    """
+
+    deep = 0.6
+
+    def weights(self) -> dict[Action, int]:
+        """Few requests of our own."""
+        return {
+            self._send_one: 5,
+            self._head: 10,
+            self._outside: 8,
+            self._reorg: 3,
+            self._cancel: 1,
+            self._crash: 1,
+        }
 
 
 # A load balancer with a backend that lags.

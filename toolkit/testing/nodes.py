@@ -17,6 +17,7 @@ from toolkit.testing.coverage import Coverage
 ACCOUNT = Address("0x" + "aa" * 20)
 _GAS = 21_000
 _LIE = 1_000_000
+_LATE = 5  # blocks that a node may be behind
 
 
 class Chain:
@@ -44,6 +45,7 @@ class Peer:
         self.url = f"http://{name}.example"
         self.behind = 0
         self.dead = self.lies = False
+        self.turns = 0  # of the loop until it answers
         self._chain = chain
 
     async def call(
@@ -53,8 +55,9 @@ class Peer:
         *,
         timeout_s: float | None = None,  # noqa: ARG002 - it has no clock
     ) -> Any:
-        """Answer after a turn of the loop."""
-        await asyncio.sleep(0)
+        """Answer after a few turns of the loop."""
+        for _ in range(1 + self.turns):
+            await asyncio.sleep(0)
         if self.dead:
             raise NodeUnavailable("connection refused", sent=False)
         return self._answer(method, list(params))
@@ -172,27 +175,35 @@ class _NodesLife:
         return self.coverage
 
     async def _step(self, node: Node, nodes: list[Peer], quorum: int) -> None:
-        """Somebody lies, lags or dies: of any kind fewer hosts than half of all."""
+        """Somebody lies, lags or dies: fewer of those that were named than half."""
         for peer in nodes:
             peer.lies, peer.dead, peer.behind = False, False, 0
+            peer.turns = self.rng.randrange(4)
         hosts = sorted({peer.url for peer in nodes})
-        few = self.rng.randint(0, (len(hosts) - 1) // 2)
-        bad = set(self.rng.sample(hosts, few))
+        few = self.rng.randint(0, (len(nodes) - 1) // 2)
+        bad = set(self.rng.sample(hosts, min(few, len(hosts))))
         fault = self.rng.choice(["lies", "lies", "dead", "behind"])
         for peer in nodes:
             if peer.url in bad:
                 self.coverage.faults[fault] += 1
-                setattr(peer, fault, self.rng.randint(1, 5) if fault == "behind" else True)
+                setattr(peer, fault, self.rng.randint(1, _LATE) if fault == "behind" else True)
         most_dead = self.rng.random() < 0.15  # noqa: PLR2004 - now and then most are gone
         if most_dead:
             for peer in self.rng.sample(nodes, len(nodes) - quorum + 1):
                 peer.dead = True
         self.coverage.events += 1
-        await self._ask(node, gone=sum(one.dead for one in nodes) > len(nodes) - quorum)
+        if self.rng.random() < 0.4:  # noqa: PLR2004 - blocks reach nodes one after the other
+            for peer in nodes:
+                peer.behind = peer.behind or self.rng.randint(0, 2)
+        gone = sum(one.dead for one in nodes) > len(nodes) - quorum
+        well = [one for one in nodes if not (one.dead or one.lies)]
+        level = not any(one.behind for one in nodes)
+        await self._ask(node, gone=gone, well=len(well) >= quorum, level=level)
 
-    async def _ask(self, node: Node, *, gone: bool) -> None:
+    async def _ask(self, node: Node, *, gone: bool, well: bool, level: bool) -> None:
         asked = self.rng.choice([self._count, self._height, self._head, self._gas, self._receipt])
         self.coverage.actions[asked.__name__.removeprefix("_")] += 1
+        well = well and (level or asked in {self._height, self._head})
         end = "answered"
         try:
             await asked(node)
@@ -202,6 +213,7 @@ class _NodesLife:
             end = "no agreement"
         self.coverage.ends[end] += 1
         assert not gone or end == "too few answered", f"most nodes are gone, and it says: {end}"
+        assert not well or end == "answered", f"a quorum is well, and it says: {end}"
 
     async def _count(self, node: Node) -> None:
         block = self.rng.randrange(self.chain.height + 1)
@@ -221,7 +233,8 @@ class _NodesLife:
         assert found == _GAS, f"{found} gas"
 
     async def _receipt(self, node: Node) -> None:
-        known = self.rng.choice([*self.chain.mined, _hash("nothing")])
+        old = [tx for tx, block in self.chain.mined.items() if block <= self.chain.height - _LATE]
+        known = self.rng.choice([*old, _hash("nothing")])
         receipt = await node.receipt(known)
         block = self.chain.mined.get(known)
         told = None if receipt is None else receipt.block_number

@@ -172,6 +172,10 @@ class Schedule:
         """Who signs for its account."""
         return SlowSigner(self.world)
 
+    def signers(self) -> list[Signer]:
+        """Everybody whose account its scheduler knows."""
+        return [self.signer()]
+
     async def run(self) -> None:
         """Live it, and check what came of it.
 
@@ -210,7 +214,7 @@ class Schedule:
         self.journal = InlineJournal(self.backend)
         self.scheduler = TransactionScheduler(
             self.world,
-            signers=[self.signer()],
+            signers=self.signers(),
             journal=self.journal,
             oracle=self.world,
             chain_id=1,
@@ -314,12 +318,16 @@ class Schedule:
             self._refused(ask, "unfunded")
         except (FeeLimitReached, LaneHalted, SignerError, NodeError) as error:
             self._refused(ask, type(error).__name__)
-        except RejectedByNode:
-            self.coverage.ends["failed at once"] += 1
+        except RejectedByNode as error:
+            self.rejected(ask, error)
         else:
             self.sent[ask.key] = sent
             return sent
         return None
+
+    def rejected(self, ask: "Ask", error: RejectedByNode) -> None:  # noqa: ARG002 - for a life's own
+        """A request was refused for good, by a pool or before it came there."""
+        self.coverage.ends["failed at once"] += 1
 
     def _refused(self, ask: "Ask", why: str) -> None:
         assert ask.key not in self.sent, f"{ask.key} was accepted and is refused: {why}"

@@ -296,8 +296,8 @@ class Story:
                     job = before.jobs[effect.request_id]
                     patient = job.unexplained >= SPENT_PATIENCE_BLOCKS
                     assert patient, f"entry {seq}: gives up on {job.request_id} at once"
-                    wished = self.state.jobs.get(effect.request_id, job).undecided
-                    hasty = wished and not self._final(job.request_id)
+                    kept = self.state.jobs.get(effect.request_id, job)
+                    hasty = self._may_go_on(kept) and not self._final(job.request_id)
                     assert not hasty, f"entry {seq}: {job.request_id} may yet be named"
                 case Reopen():
                     job, now = before.jobs[effect.request_id], before.block
@@ -305,6 +305,14 @@ class Story:
                     final = now - block + 1 >= before.limits.finality_blocks
                     halts = self.state.halted or not final or job.lost
                     assert halts, f"entry {seq}: the end of {job.request_id} was final"
+
+    def _may_go_on(self, job: Job) -> bool:
+        """Whether a request on its first nonce may yet be tried on a second one."""
+        told = self.requests.get(job.request_id)
+        if told is None or told.given_up or job.cancelling:
+            return False
+        nonces = {made.signed.unsigned.nonce for _, made in told.attempts}
+        return told.accepted.on_external_spend is ExternalSpend.REQUEUE and len(nonces) == 1
 
     def _check_out(self, seq: int, before: LaneState, effect: Send) -> None:
         """Of what nobody wants any more, only what is out already is sent again."""
@@ -334,12 +342,14 @@ class Story:
                 self._check_requeued(seq, event, was)
             unspent = job.nonce is not None and job.nonce >= self.state.nonce
             assert not (job.reported and unspent), f"entry {seq}: {name} is told to have ended"
-            if job.deadline_block is None or job.landed or job.after is not None:
+            over = job.landed and not (job.undecided or job.requeues)
+            if job.deadline_block is None or over or job.after is not None:
                 continue
             late = event.block >= job.deadline_block
             out = any(Exposure.PUBLIC in one.exposures.values() for one in job.tries)
-            early = out and job.tries[0].first_block < event.block and before.block < event.block
-            due = late or (early and event.block >= job.deadline_block - 1)
+            early = out and not job.landed and event.block >= job.deadline_block - 1
+            early = early and max(job.tries[0].first_block, before.block) < event.block
+            due = late or early
             assert job.cancelling or not due, f"entry {seq}: {name} is late"
 
     def _check_replaced(
