@@ -59,7 +59,7 @@ MUTANTS: tuple[Mutant, ...] = (
         WATCH,
         "        if len(waiting) > 1:\n",
         "        if False:\n",
-        F09,
+        OF_WATCH,
     ),
     Mutant(
         "who has no linear signal is asked twice",

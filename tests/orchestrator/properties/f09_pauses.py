@@ -154,11 +154,11 @@ def case(rng: random.Random) -> Case:
             on,
             rng.choice([0.5, 5.0, 20.0]),
             rng.choice([0.02, 0.1, 0.3]),
-            rng.choice(["pause", "pause", "discount", "subtract"]),
+            rng.choice(["pause", "pause", "subtract", "subtract", "discount"]),
         )
         for agent in ("linear", "crooked")
         for on in TRADERS
-        if rng.random() < 0.75
+        if rng.random() < 0.9
     )
     return Case(tuple(logs), traders, pauses)
 
