@@ -23,6 +23,7 @@ from scripts.soak import (
     kill,
     ledger,
     mutations,
+    orchestrator_kill,
     properties,
     races,
     rivals,
@@ -42,6 +43,7 @@ PARTS: dict[str, Part] = {
     "scheduler-kill": kill.PART,
     "scheduler-chaos": chaos.PART,
     "orchestrator-ledger": ledger.PART,
+    "orchestrator-kill": orchestrator_kill.PART,
     **properties.PARTS,
 }
 AREAS: dict[str, tuple[str, ...]] = {
