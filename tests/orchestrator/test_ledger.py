@@ -9,6 +9,7 @@ from tests.orchestrator.worlds import fresh_seeds
 from toolkit.model.chain import ZERO_ADDRESS, Address, Hash
 from toolkit.model.decision import Fill, Reservation
 from toolkit.model.errors import ConfigError
+from toolkit.model.units import split
 from toolkit.orchestrator.accounts import Balance
 from toolkit.orchestrator.ledger import (
     REORG_BLOCKS,
@@ -17,7 +18,6 @@ from toolkit.orchestrator.ledger import (
     Share,
     Transfer,
     attribute,
-    split,
 )
 
 A, B = Address("0x" + "aa" * 20), Address("0x" + "bb" * 20)

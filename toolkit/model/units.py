@@ -81,8 +81,9 @@ def split(amount: int, weights: Sequence[int]) -> tuple[int, ...]:
     size, sign = abs(amount), -1 if amount < 0 else 1
     parts = [size * weight // total for weight in weights]
     left = size - sum(parts)
-    by_remainder = sorted(range(len(weights)), key=lambda i: (-(size * weights[i] % total), i))
-    for index in by_remainder[:left]:
-        parts[index] += 1
+    if left:
+        by_remainder = sorted(range(len(weights)), key=lambda i: (-(size * weights[i] % total), i))
+        for index in by_remainder[:left]:
+            parts[index] += 1
     assert sum(parts) == size
     return tuple(sign * part for part in parts)

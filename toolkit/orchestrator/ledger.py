@@ -8,6 +8,7 @@ import msgspec
 from toolkit.model.chain import ZERO_ADDRESS, Address, Hash
 from toolkit.model.decision import Fill, Reservation
 from toolkit.model.errors import ConfigError
+from toolkit.model.units import split
 from toolkit.orchestrator.accounts import OWNER, Accounts, Balance, Bucket
 
 REORG_BLOCKS = 256
@@ -87,28 +88,6 @@ class LedgerMemory(msgspec.Struct, frozen=True, kw_only=True):
     gas: dict[str, int]
     served: dict[str, int]
     turns: int
-
-
-def split(amount: int, weights: Sequence[int]) -> tuple[int, ...]:
-    """Divide a signed amount in proportion to `weights`, without losing a unit.
-
-    Each part is rounded towards 0; units left over go to the largest remainders, first come
-    first served among equals. A sum of weights of 0 gives everything to the first.
-    """
-    if not weights or min(weights) < 0:
-        raise ConfigError(f"cannot divide {amount} by weights {list(weights)}")
-    total = sum(weights)
-    if total == 0:
-        return (amount, *(0 for _ in weights[1:]))
-    size, sign = abs(amount), -1 if amount < 0 else 1
-    parts = [size * weight // total for weight in weights]
-    left = size - sum(parts)
-    if left:
-        by_remainder = sorted(range(len(weights)), key=lambda i: (-(size * weights[i] % total), i))
-        for index in by_remainder[:left]:
-            parts[index] += 1
-    assert sum(parts) == size
-    return tuple(sign * part for part in parts)
 
 
 def weights_of(shares: Sequence[Share]) -> dict[str, int]:

@@ -6,7 +6,8 @@ from fractions import Fraction
 
 from toolkit.model.chain import Address
 from toolkit.model.decision import Leg, Reading
-from toolkit.orchestrator.ledger import Share, Transfer, split
+from toolkit.model.units import split
+from toolkit.orchestrator.ledger import Share, Transfer
 from toolkit.orchestrator.market import Market, Side
 from toolkit.orchestrator.waste import Crossed
 
