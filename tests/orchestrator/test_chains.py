@@ -365,6 +365,22 @@ def shared() -> dict[str, Orchestrator]:
             ),
             "a link from op to main, but the chains are main, side",
         ),
+        (lambda: Chains(pair() | {"": main(1).orchestrator}, links=FREE), "named ''; give a word"),
+        (
+            lambda: Chains(pair() | {"op": "x"}, links=FREE),  # type: ignore[arg-type]
+            "chain op is 'x'; give an Orchestrator",
+        ),
+        (
+            lambda: Chains(
+                pair(),
+                links={("main", "side"): FREE, ("side", "main"): 5},  # type: ignore[dict-item]
+            ),
+            "the link from side to main is 5; give a Link",
+        ),
+        (
+            lambda: Chains(pair(), links=FREE, assets={"WETH": 1}),  # type: ignore[arg-type]
+            "an asset is 'WETH'; give its token by chain",
+        ),
         (
             lambda: Chains(pair(), links=FREE, assets=[{"op": WETH.address}]),
             "an asset names chain 'op'; known are main, side",

@@ -1,5 +1,7 @@
 """Holdings on another chain count here, less what it takes to bring them."""
 
+from typing import Any
+
 import pytest
 
 from toolkit.model.chain import Address
@@ -92,11 +94,17 @@ def test_chains_and_agents_are_added_up() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("transfer_blocks", -1), ("haircut_ppm", -1), ("haircut_ppm", PPM + 1), ("sigma_ppm", -1)],
+    [
+        ("transfer_blocks", -1),
+        ("haircut_ppm", -1),
+        ("haircut_ppm", 0.5),
+        ("haircut_ppm", PPM + 1),
+        ("sigma_ppm", -1),
+    ],
 )
-def test_a_link_that_cannot_be_is_refused(field: str, value: int) -> None:
-    """Negative times and costs of more than all are refused by name and value."""
-    values = {"transfer_blocks": 1, "haircut_ppm": 1} | {field: value}
+def test_a_link_that_cannot_be_is_refused(field: str, value: float) -> None:
+    """Negative times, fractions and costs of more than all are refused by name and value."""
+    values: dict[str, Any] = {"transfer_blocks": 1, "haircut_ppm": 1} | {field: value}
 
     with pytest.raises(ConfigError, match=f"link.{field} is {value}"):
         Link(**values)

@@ -9,6 +9,7 @@ from typing import Self
 import msgspec
 
 from toolkit.model.chain import ZERO_ADDRESS, Address, HeadChange
+from toolkit.model.checks import shown
 from toolkit.model.errors import ConfigError
 from toolkit.orchestrator.elsewhere import Elsewhere, Link, held_elsewhere, pnl_elsewhere_wei
 from toolkit.orchestrator.market import Market, Side
@@ -61,9 +62,8 @@ class Chains:
         links: Link | Mapping[tuple[str, str], Link],
         assets: Assets | None = None,
     ) -> None:
+        _check_names(orchestrators)
         self._chains = dict(sorted(orchestrators.items()))
-        if len(self._chains) < 2:  # noqa: PLR2004 - one chain needs no roof
-            raise ConfigError("give at least two chains, or run the one orchestrator alone")
         _check_journals(self._chains)
         markets = {name: one.setup.market for name, one in self._chains.items()}
         known = _by_symbol(markets) if assets is None else tuple(assets)
@@ -192,6 +192,16 @@ async def _next(stream: AsyncIterator[BlockReport]) -> BlockReport:
     return await anext(stream)
 
 
+def _check_names(orchestrators: Mapping[str, Orchestrator]) -> None:
+    for name, one in orchestrators.items():
+        if not isinstance(name, str) or not name:
+            raise ConfigError(f"a chain is named {shown(name)}; give a word")
+        if not isinstance(one, Orchestrator):
+            raise ConfigError(f"chain {name} is {shown(one)}; give an Orchestrator")
+    if len(orchestrators) < 2:  # noqa: PLR2004 - one chain needs no roof
+        raise ConfigError("give at least two chains, or run the one orchestrator alone")
+
+
 def _check_journals(chains: Mapping[str, Orchestrator]) -> None:
     for name, one in chains.items():
         for other, second in chains.items():
@@ -213,6 +223,11 @@ def _links(
     if odd := sorted(set(links) - set(pairs)):
         told = ", ".join(f"{there} to {here}" for there, here in odd)
         raise ConfigError(f"a link from {told}, but the chains are {', '.join(chains)}")
+    for there, here in pairs:
+        if not isinstance(links[there, here], Link):
+            raise ConfigError(
+                f"the link from {there} to {here} is {shown(links[there, here])}; give a Link"
+            )
     return {pair: links[pair] for pair in pairs}
 
 
@@ -232,6 +247,8 @@ def _by_symbol(markets: Mapping[str, Market]) -> Assets:
 def _check_assets(assets: Assets, markets: Mapping[str, Market]) -> None:
     taken: set[tuple[str, Address]] = set()
     for asset in assets:
+        if not isinstance(asset, Mapping):
+            raise ConfigError(f"an asset is {shown(asset)}; give its token by chain")
         for chain, token in sorted(asset.items()):
             if chain not in markets:
                 raise ConfigError(f"an asset names chain {chain!r}; known are {', '.join(markets)}")

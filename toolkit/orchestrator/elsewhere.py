@@ -6,8 +6,8 @@ from math import isqrt
 import msgspec
 
 from toolkit.model.chain import Address
+from toolkit.model.checks import require_integer
 from toolkit.model.decision import TradingState
-from toolkit.model.errors import ConfigError
 from toolkit.model.units import PPM
 from toolkit.orchestrator.market import Side
 
@@ -32,10 +32,8 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         """Check each bound."""
         for field in ("transfer_blocks", "sigma_ppm", "max_age_s"):
-            if getattr(self, field) < 0:
-                raise ConfigError(f"link.{field} is {getattr(self, field)}; it cannot be negative")
-        if not 0 <= self.haircut_ppm <= PPM:
-            raise ConfigError(f"link.haircut_ppm is {self.haircut_ppm}; it must be 0..{PPM}")
+            require_integer(f"link.{field}", getattr(self, field))
+        require_integer("link.haircut_ppm", self.haircut_ppm, most=PPM)
 
     @property
     def cost_ppm(self) -> int:
