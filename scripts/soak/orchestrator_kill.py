@@ -29,7 +29,7 @@ from toolkit.journal.verification import verify_file
 from toolkit.model.chain import ZERO_ADDRESS, Address, HeadChange
 from toolkit.model.decision import Fill, Plan
 from toolkit.model.tx import FeeQuote
-from toolkit.orchestrator import records
+from toolkit.orchestrator import memory, records
 from toolkit.orchestrator.pauses import Pause
 from toolkit.orchestrator.recovery import KINDS, recovered
 from toolkit.orchestrator.replay import decoded, encoded, replay
@@ -47,6 +47,8 @@ SIZE = 500
 BATCH = 5
 BLOCKS = 12
 MOST_KILLS = 6
+CHECKPOINT_BLOCKS = 5
+"""Instead of a thousand, so that lives begin from one."""
 JOURNAL, SENT = "journal.db", "sent.jsonl"
 LOST = "lost on paper"
 PAUSES = (Pause("momentum", on="arbitrage", impact_bps=5.0),)
@@ -161,7 +163,8 @@ def _past(path: Path) -> tuple[int, dict[Address, int]]:
 
 
 async def life(journal: Journal, chain: PaperChain) -> None:
-    """Decide every block that is left."""
+    """Decide every block that is left, with a checkpoint now and then."""
+    memory.CHECKPOINT_BLOCKS = CHECKPOINT_BLOCKS
     orchestrator = Orchestrator(
         PaperSession(journal, chain),
         agents=shipped(),
@@ -213,9 +216,9 @@ def events_of(seed: int) -> int:
 def state_of(entries: Sequence[Entry]) -> bytes:
     """Return what the orchestrator's entries add up to, without what only a restart leaves."""
     setup = decoded(next(one for one in entries if one.kind == records.SETUP), records.Setup)
-    memory = recovered([one for one in entries if one.kind in KINDS], setup, shipped())
-    assert memory is not None
-    return encoded(msgspec.structs.replace(memory, unwatched_until=-1))
+    known = recovered([one for one in entries if one.kind in KINDS], setup, shipped())
+    assert known is not None
+    return encoded(msgspec.structs.replace(known, unwatched_until=-1))
 
 
 def reference(seed: int, landed: frozenset[str]) -> tuple[Entry, ...]:

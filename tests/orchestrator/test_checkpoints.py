@@ -18,7 +18,7 @@ from toolkit.journal.compaction import compact
 from toolkit.journal.log import Journal
 from toolkit.journal.memory import MemoryBackend
 from toolkit.journal.sqlite import SqliteBackend
-from toolkit.orchestrator import records, runtime
+from toolkit.orchestrator import memory, records
 from toolkit.orchestrator.audit import Cause, why
 from toolkit.orchestrator.pauses import Pause
 from toolkit.orchestrator.recovery import KINDS, recovered, resumed
@@ -32,7 +32,7 @@ EVERY = 7
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Checkpoints every seven blocks instead of every thousand."""
-    monkeypatch.setattr(runtime, "CHECKPOINT_BLOCKS", EVERY)
+    monkeypatch.setattr(memory, "CHECKPOINT_BLOCKS", EVERY)
 
 
 def run(

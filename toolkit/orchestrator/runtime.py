@@ -19,7 +19,7 @@ from toolkit.model.chain import Address, Head, HeadChange, Mode
 from toolkit.model.decision import Fill, Plan
 from toolkit.model.errors import ConfigError
 from toolkit.model.market import FundingKind, PoolKind
-from toolkit.orchestrator import records
+from toolkit.orchestrator import memory, records
 from toolkit.orchestrator.asking import Host
 from toolkit.orchestrator.block import Decision
 from toolkit.orchestrator.containment import Dependence
@@ -34,7 +34,6 @@ from toolkit.orchestrator.ledger import LedgerState
 from toolkit.orchestrator.limits import Limits
 from toolkit.orchestrator.mainnet import MAINNET, POOLS
 from toolkit.orchestrator.market import Market
-from toolkit.orchestrator.memory import CHECKPOINT_BLOCKS
 from toolkit.orchestrator.orders import Orders
 from toolkit.orchestrator.outbox import Gateway, GatewayOutbox, NoOutbox, Outbox
 from toolkit.orchestrator.pauses import Pause
@@ -340,7 +339,7 @@ class Orchestrator:
         decision = self._core.decide(thoughts)
         self._write(msgspec.structs.replace(inputs, lost=lost), decision)
         self._blocks += 1
-        if self._blocks % CHECKPOINT_BLOCKS == 0:
+        if self._blocks % memory.CHECKPOINT_BLOCKS == 0:
             checkpoint(self._session.journal, self._core.memory())
         self._orders.reopen()
         self._last = decision.report
