@@ -146,9 +146,9 @@ def _orchestrator(
     agents: tuple[Agent, ...] = (
         CyclicArbitrage(),
         Momentum(base=weth, quote=usdc, max_position_wei=6 * 10**18, clip_wei=15 * 10**17),
-        Rebalancer(base=weth, quote=usdc, band_bps=50),
-        Rebalancer(name="treasury", base=weth, quote=usdt, band_bps=50),
-        Rebalancer(name="reserve", base=weth, quote=dai, band_bps=50),
+        Rebalancer(base=weth, quote=usdc, band_bps=30),
+        Rebalancer(name="treasury", base=weth, quote=usdt, band_bps=30),
+        Rebalancer(name="reserve", base=weth, quote=dai, band_bps=30),
     )
     door = socket_path(config.journal)
     declared = (Pause("momentum", on="arbitrage", impact_bps=1.0, tolerance=0.02),)
