@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from toolkit.model.chain import ZERO_HASH
 from toolkit.model.decision import Reading
 from toolkit.orchestrator.decay import Decay, Impact, Reversion, Table, residue, response
-from toolkit.orchestrator.signals import Track, density, followed
+from toolkit.orchestrator.signals import Track, density, followed, shape_of
 
 Matrix = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -100,7 +100,7 @@ def recorded(path: Path) -> Matrix:
 
 def learned_density(agent: Scored, logs: Matrix) -> float:
     """Return what the toolkit knows of the density at the threshold after `LEARNED` minutes."""
-    track, readings = Track(), []
+    track, shape, readings = Track(), shape_of(agent), []
     for minute in range(LEARNED):
         readings.append(
             Reading(
@@ -114,8 +114,8 @@ def learned_density(agent: Scored, logs: Matrix) -> float:
             )
         )
         if minute >= agent.memory:
-            track = followed(track, agent, readings[-agent.memory - 2 :], impacts=())
-    return density(track, agent)
+            track = followed(track, shape, readings[-agent.memory - 2 :], impacts=())
+    return density(track, shape)
 
 
 def learned_decay(cell: Cell, logs: Matrix, seed: int) -> Decay:

@@ -12,6 +12,7 @@ from tests.orchestrator.test_decay import BPS, impact
 from tests.orchestrator.worlds import fresh_seeds
 from toolkit.model.chain import ZERO_HASH
 from toolkit.model.decision import Reading
+from toolkit.model.errors import ConfigError
 from toolkit.orchestrator.decay import HORIZON, Decay, Impact, left_over, response
 from toolkit.orchestrator.mainnet import USDC, WETH
 from toolkit.orchestrator.signals import (
@@ -20,7 +21,7 @@ from toolkit.orchestrator.signals import (
     ahead,
     density,
     followed,
-    memory_of,
+    shape_of,
     state,
 )
 from toolkit.reasoning.agent import LinearSignal, filtered
@@ -76,7 +77,7 @@ def step_by_step(
     """Follow a signal block by block, as the orchestrator does."""
     track = Track()
     for end in range(1, len(readings) + 1):
-        track = followed(track, agent, readings[:end], impacts=impacts)
+        track = followed(track, shape_of(agent), readings[:end], impacts=impacts)
     return track
 
 
@@ -94,7 +95,7 @@ def test_what_own_trades_left_is_taken_out_exactly() -> None:
         decay = Decay(reversion=rng.uniform(0.05, 0.95), drift=rng.uniform(2, 60))
         own = [impact(rng.uniform(-90, 90), block=rng.randrange(30, 60), decay=decay)]
 
-        found = state(step_by_step(agent, series(moved(logs, own)), impacts=own), agent)
+        found = state(step_by_step(agent, series(moved(logs, own)), impacts=own), shape_of(agent))
 
         assert found is not None
         clean, seen = (
@@ -115,7 +116,7 @@ def test_one_look_at_a_past_is_as_many_looks() -> None:
         own = [impact(40, block=40)]
         readings = series(moved(walk(rng, 60), own))
 
-        once = followed(Track(), agent, readings, impacts=own)
+        once = followed(Track(), shape_of(agent), readings, impacts=own)
         often = step_by_step(agent, readings, impacts=own)
 
         assert (once.seen, once.shifts) == (often.seen, often.shifts), f"seed {seed}"
@@ -129,9 +130,9 @@ def test_a_past_that_changed_is_looked_at_again() -> None:
     other = [*logs[:57], *(log + 0.01 for log in logs[57:])]
     before = step_by_step(agent, series(logs))
 
-    after = followed(before, agent, series(other)[:59], impacts=())
+    after = followed(before, shape_of(agent), series(other)[:59], impacts=())
 
-    assert followed(Track(), agent, series(other)[:59], impacts=()).seen == after.seen
+    assert followed(Track(), shape_of(agent), series(other)[:59], impacts=()).seen == after.seen
     assert (before.counted_to, before.scores) == (after.counted_to, after.scores)
 
 
@@ -139,20 +140,20 @@ def test_the_density_is_learned_over_many_samples() -> None:
     """What is believed at first gives way to how often the market is near the threshold."""
     agent = Small()
     normal = 2 * math.exp(-0.125) / math.sqrt(2 * math.pi)
-    assert math.isclose(normal, density(Track(), agent))
+    assert math.isclose(normal, density(Track(), shape_of(agent)))
     (seed,) = fresh_seeds(1)
     readings = series(walk(random.Random(seed), 3_000))
     track = Track()
     scores = []
     for end in range(30, len(readings)):
-        track = followed(track, agent, readings[max(end - 60, 0) : end], impacts=())
-        found = state(track, agent)
+        track = followed(track, shape_of(agent), readings[max(end - 60, 0) : end], impacts=())
+        found = state(track, shape_of(agent))
         assert found is not None
         scores.append(abs(track.seen[-1]) / found.spread)
 
     near = sum(0.4 <= score < 0.6 for score in scores) / len(scores) / 0.2
 
-    assert math.isclose(near, density(track, agent), rel_tol=0.15), f"seed {seed}"
+    assert math.isclose(near, density(track, shape_of(agent)), rel_tol=0.15), f"seed {seed}"
     assert track.scores > 2_500
 
 
@@ -188,7 +189,7 @@ def test_what_is_ahead_comes_true() -> None:
     logs = [*calm, *[calm[-1]] * 30]
     readings = series(moved(logs, own))
     track = step_by_step(agent, readings[:60], impacts=own)
-    now = state(track, agent)
+    now = state(track, shape_of(agent))
     assert now is not None
 
     shifts = response(agent.kernel(), own[0])
@@ -196,7 +197,7 @@ def test_what_is_ahead_comes_true() -> None:
 
     assert HORIZON == len(predicted)
     for n in range(1, 30):
-        track = followed(track, agent, readings[: 60 + n], impacts=own)
+        track = followed(track, shape_of(agent), readings[: 60 + n], impacts=own)
         assert math.isclose(shifts[n], track.shifts[-1], abs_tol=1e-12)
     assert predicted[-1] < 1e-9 < predicted[0]
 
@@ -206,7 +207,7 @@ def test_a_grown_spread_decides_otherwise_too() -> None:
     agent, logs = Small(), walk(random.Random(3), 60)
     own = [impact(150, block=45, decay=Decay(reversion=0.98, band=0.0))]
 
-    found = state(step_by_step(agent, series(moved(logs, own)), impacts=own), agent)
+    found = state(step_by_step(agent, series(moved(logs, own)), impacts=own), shape_of(agent))
 
     assert found is not None
     assert abs(found.shift) < 1e-12
@@ -217,9 +218,9 @@ def test_a_grown_spread_decides_otherwise_too() -> None:
 def test_a_price_that_never_moved_has_no_signal_to_shift() -> None:
     """Without variation nothing is decided, so an own trade decides everything."""
     agent = Small()
-    flat = state(step_by_step(agent, series([0.0] * 30)), agent)
+    flat = state(step_by_step(agent, series([0.0] * 30)), shape_of(agent))
     own = [impact(10, block=29)]
-    hit = state(step_by_step(agent, series(moved([0.0] * 30, own)), impacts=own), agent)
+    hit = state(step_by_step(agent, series(moved([0.0] * 30, own)), impacts=own), shape_of(agent))
 
     assert flat is not None
     assert hit is not None
@@ -233,5 +234,45 @@ def test_a_track_survives_the_journal() -> None:
 
     assert track == msgspec.json.decode(msgspec.json.encode(track), type=Track)
     assert PRIOR > 0
-    assert 24 == memory_of(Small())
+    assert (24, True) == (shape_of(Small()).memory, shape_of(Small()).remembers)
     assert abs(left_over(own, 40)) == pytest.approx(40 * BPS)
+
+
+class Odd(Small):
+    """A signal of somebody else's, of any shape."""
+
+    def __init__(self, kernel: object, **changes: object) -> None:
+        super().__init__()
+        self.__dict__.update(changes)
+        object.__setattr__(self, "given", kernel)
+
+    def kernel(self) -> tuple[float, ...]:
+        """Return what was given."""
+        return self.__dict__["given"]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "changes", "words"),
+    [
+        ((), {}, "needs 1..512 finite weights"),
+        ((1.0, math.nan), {}, "needs 1..512 finite weights"),
+        (("much",), {}, "needs 1..512 finite weights"),
+        ((1.0,) * 513, {}, "needs 1..512 finite weights"),
+        ((1.0, -1.0), {"threshold_sds": math.inf}, "not above 0: inf"),
+        ((1.0, -1.0), {"threshold_sds": "high"}, "not above 0: 'high'"),
+    ],
+)
+def test_a_signal_that_is_none_is_refused(
+    kernel: object, changes: dict[str, object], words: str
+) -> None:
+    """A kernel or threshold that nothing can be computed with is refused with the reason."""
+    with pytest.raises(ConfigError, match=words):
+        shape_of(Odd(kernel, **changes))
+
+
+def test_a_memory_that_means_something_else_is_no_number_of_samples() -> None:
+    """An attribute of that name that is no number of samples is not taken for one."""
+    for memory in ([1, 2], -1, 1, 10**9, None):
+        shape = shape_of(Odd((1.0, -1.0), memory=memory))
+
+        assert (240, False) == (shape.memory, shape.remembers)

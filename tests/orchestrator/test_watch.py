@@ -11,6 +11,7 @@ from tests.orchestrator.test_decay import BPS
 from tests.orchestrator.test_signals import KEY, Small, moved, series, walk
 from tests.orchestrator.worlds import buys, fresh_seeds, sells
 from toolkit.model.decision import Fill, Reading
+from toolkit.model.errors import ConfigError
 from toolkit.orchestrator.decay import HORIZON, Decay
 from toolkit.orchestrator.mainnet import USDC, WETH
 from toolkit.orchestrator.pauses import Breaker, Effect, Feed, Pause, compile_pauses
@@ -330,3 +331,35 @@ def test_a_changed_signal_begins_anew() -> None:
 
     assert 0.0 < memory.signals["small"].track.scores
     assert 0.0 == two.memory().signals["small"].track.scores
+
+
+class Broken(Waiting):
+    """A dependent whose signal cannot be had."""
+
+    def kernel(self) -> tuple[float, ...]:
+        """Fail."""
+        raise ValueError("no weights today")
+
+
+class Weightless(Waiting):
+    """A dependent whose signal is none."""
+
+    def kernel(self) -> tuple[float, ...]:
+        """Return nothing."""
+        return ()
+
+
+@pytest.mark.parametrize(
+    ("agent", "words"),
+    [
+        (Broken(), "pause of small: its signal cannot be had: it raised ValueError: no weights"),
+        (Weightless(), "pause of small: a linear signal's kernel needs 1..512 finite weights"),
+    ],
+)
+def test_a_signal_that_is_none_is_refused_at_the_start(agent: Agent, words: str) -> None:
+    """A dependent whose kernel fails or is none is refused by name, with the reason."""
+    agents = (agent, Other("arbitrage"))
+    pauses = compile_pauses([Pause("small", "arbitrage")], ["small", "arbitrage"])
+
+    with pytest.raises(ConfigError, match=words):
+        ImpactWatch(pauses, agents)

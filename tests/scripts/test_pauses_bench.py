@@ -24,7 +24,7 @@ from tests.orchestrator.worlds import fresh_seeds
 from toolkit.devnet.scenario import RECORDED_MINUTES
 from toolkit.orchestrator.decay import left_over
 from toolkit.orchestrator.mainnet import USDC, WETH
-from toolkit.orchestrator.signals import Track, density, followed, state
+from toolkit.orchestrator.signals import Track, density, followed, shape_of, state
 from toolkit.testing.oscillators import Donchian, RelativeStrength
 
 KNOWN = {"EMA": 0.73, "z-score": 0.45}
@@ -81,9 +81,9 @@ def test_the_density_is_that_of_the_recorded_week(
         track = Track()
         readings = series(list((logs[:3_000] - logs[0]).tolist()))
         for end in range(agent.memory, len(readings), 4):
-            track = followed(track, agent, readings[max(end - 300, 0) : end], impacts=())
+            track = followed(track, shape_of(agent), readings[max(end - 300, 0) : end], impacts=())
 
-        assert KNOWN[name] == pytest.approx(density(track, agent), rel=0.2)
+        assert KNOWN[name] == pytest.approx(density(track, shape_of(agent)), rel=0.2)
     assert LEARNED > len(readings)
 
 
@@ -104,8 +104,8 @@ def test_episodes_are_what_the_toolkit_follows() -> None:
             age = rng.randrange(SPAN)
             seen = [walk[n] + own[n] for n in range(landed + age + 1)]
             placed = [msgspec.structs.replace(impact, block_number=landed)]
-            track = followed(Track(), agent, series(seen), impacts=placed)
-            now = state(track, agent)
+            track = followed(Track(), shape_of(agent), series(seen), impacts=placed)
+            now = state(track, shape_of(agent))
 
             assert now is not None
             shift = episodes.shift(impact)

@@ -14,17 +14,22 @@ samples, where those of one window, which hang together, would give f within hal
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
 
 from toolkit.model.decision import Reading
+from toolkit.model.errors import ConfigError
 from toolkit.orchestrator.decay import HORIZON, Impact, Table, left_over
 from toolkit.reasoning.agent import LinearSignal, filtered
 
 MEMORY = 240
 """Samples of a price that an agent is taken to look at when it does not say."""
+
+MOST_MEMORY = 4096
+"""Samples; an agent's attribute of that name that is no such number means something else."""
 
 LEAST_WIDTH = 0.1
 """Scores; the kernel that counts those near the threshold narrows as they become many."""
@@ -50,6 +55,45 @@ class Remembering(Protocol):
     def memory(self) -> int:
         """Samples of the price that it looks at."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What does not change of an agent's signal, asked for once."""
+
+    key: str
+    kernel: tuple[float, ...]
+    threshold: float  # theta, in scores
+    memory: int  # samples of the price that it looks at
+    remembers: bool  # whether the agent itself counts in the spread of those
+
+    @property
+    def room(self) -> int:
+        """How many signals there are in what it looks at."""
+        return max(self.memory - len(self.kernel) + 1, 1)
+
+
+def shape_of(agent: LinearSignal) -> Shape:
+    """Ask an agent for its signal.
+
+    Raises:
+        ConfigError: it is none: without weights or a threshold that are numbers.
+    """
+    kernel, threshold = tuple(agent.kernel()), agent.threshold_sds
+    numbers = all(type(weight) in {int, float} and math.isfinite(weight) for weight in kernel)
+    if not kernel or not numbers or len(kernel) > HORIZON:
+        raise ConfigError(f"a linear signal's kernel needs 1..{HORIZON} finite weights")
+    if type(threshold) not in {int, float} or not 0 < threshold < math.inf:
+        raise ConfigError(f"a linear signal's threshold_sds is not above 0: {threshold!r:.80}")
+    memory = agent.memory if isinstance(agent, Remembering) else None
+    remembers = type(memory) is int and len(kernel) <= memory <= MOST_MEMORY
+    return Shape(
+        key=agent.signal_key,
+        kernel=kernel,
+        threshold=threshold,
+        memory=memory if remembers and memory is not None else max(MEMORY, 2 * len(kernel)),
+        remembers=remembers,
+    )
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -96,7 +140,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
 def followed(
     track: Track,
-    agent: LinearSignal,
+    shape: Shape,
     series: Sequence[Reading],
     *,
     impacts: Sequence[Impact],
@@ -107,54 +151,53 @@ def followed(
     Args:
         track: as of an earlier block. Begun anew where the series no longer holds what it saw,
             after a reorg or a fill that was told late.
-        agent: whose signal it is.
+        shape: of whose signal it is.
         series: its price, oldest first.
         impacts: own trades that the agent sees in its price.
         subtracted: own trades that are taken out of what it sees.
     """
-    usable = [reading for reading in series if float(reading.value) > 0]
-    since = _continues(track, usable)
+    since = _continues(track, series)
     if since is None:
         track = msgspec.structs.replace(track, samples=(), seen=(), shifts=())
         since = 0
-    depth, kernel = memory_of(agent), agent.kernel()
-    samples = list(track.samples)
-    for reading in usable[max(since, len(usable) - depth) :]:
+    fresh: list[Sample] = []
+    for reading in series[max(since, len(series) - shape.memory) :]:
         block, value = reading.block_number, float(reading.value)
-        log = math.log(value) - left_over(subtracted, block)
-        samples.append(Sample(block, value, log, left_over(impacts, block)))
-    new = len(samples) - len(track.samples)
-    samples = samples[-depth:]
-    reach = samples[-(new + len(kernel) - 1) :]
-    room = max(depth - len(kernel) + 1, 1)
-    seen = (*track.seen, *_quiet(filtered(kernel, tuple(one.log for one in reach))))[-room:]
-    shifts = (*track.shifts, *_filtered_own(kernel, reach))[-room:]
-    grown = msgspec.structs.replace(track, samples=tuple(samples), seen=seen, shifts=shifts)
-    return _counted(grown, agent)
+        if value > 0:
+            log = math.log(value) - left_over(subtracted, block)
+            fresh.append(Sample(block, value, log, left_over(impacts, block)))
+    if not fresh:
+        return track
+    samples = (*track.samples, *fresh)[-shape.memory :]
+    reach = samples[-(len(fresh) + len(shape.kernel) - 1) :]
+    seen = _quiet(filtered(shape.kernel, tuple(one.log for one in reach)))
+    shifts = _filtered_own(shape.kernel, reach)
+    grown = msgspec.structs.replace(
+        track,
+        samples=samples,
+        seen=(*track.seen, *seen)[-shape.room :],
+        shifts=(*track.shifts, *shifts)[-shape.room :],
+    )
+    return _counted(grown, shape)
 
 
-def memory_of(agent: LinearSignal) -> int:
-    """Return how many samples of its price an agent looks at."""
-    return agent.memory if isinstance(agent, Remembering) else MEMORY
-
-
-def state(track: Track, agent: LinearSignal) -> State | None:
+def state(track: Track, shape: Shape) -> State | None:
     """Return where the signal stands, or None while it has too few samples."""
     if not track.seen:
         return None
-    clean = _spread([a - b for a, b in zip(track.seen, track.shifts, strict=True)])
+    clean = _spread(_clean(track))
     return State(
         shift=track.shifts[-1],
         spread=clean,
-        spread_seen=_spread(track.seen) if isinstance(agent, Remembering) else clean,
-        density=density(track, agent),
-        threshold=agent.threshold_sds,
+        spread_seen=_spread(track.seen) if shape.remembers else clean,
+        density=density(track, shape),
+        threshold=shape.threshold,
     )
 
 
-def density(track: Track, agent: LinearSignal) -> float:
+def density(track: Track, shape: Shape) -> float:
     """Return f: the density of the clean |score| at the threshold."""
-    before = PRIOR * 2.0 * _normal(agent.threshold_sds)
+    before = PRIOR * 2.0 * _normal(shape.threshold)
     return (before + track.mass) / (PRIOR + track.scores)
 
 
@@ -198,23 +241,29 @@ def _continues(track: Track, series: Sequence[Reading]) -> int | None:
     return None
 
 
-def _counted(track: Track, agent: LinearSignal) -> Track:
+def _counted(track: Track, shape: Shape) -> Track:
     """Count the scores of blocks that were not counted yet, by the spread there is now."""
-    spread = _spread([a - b for a, b in zip(track.seen, track.shifts, strict=True)])
+    if not track.seen or track.samples[-1].block <= track.counted_to:
+        return track
+    clean = _clean(track)
+    spread = _spread(clean)
     if spread == 0.0:
         return track
-    scores, mass, theta = track.scores, track.mass, agent.threshold_sds
-    fresh = track.samples[-len(track.seen) :]
-    for sample, seen, shift in zip(fresh, track.seen, track.shifts, strict=True):
+    fresh = 0
+    for sample in reversed(track.samples[-len(clean) :]):
         if sample.block <= track.counted_to:
-            continue
-        score = (seen - shift) / spread
+            break
+        fresh += 1
+    scores, mass = track.scores, track.mass
+    for value in clean[-fresh:]:
+        score = value / spread
         width = max(math.pow(scores + PRIOR, -0.25), LEAST_WIDTH)
-        near = _normal((score - theta) / width) + _normal((score + theta) / width)
+        near = _normal((score - shape.threshold) / width)
+        near += _normal((score + shape.threshold) / width)
         keep = 1.0 - 1.0 / LEARNED
         scores, mass = scores * keep + 1.0, mass * keep + near / width
     return msgspec.structs.replace(
-        track, counted_to=max(track.counted_to, fresh[-1].block), scores=scores, mass=mass
+        track, counted_to=track.samples[-1].block, scores=scores, mass=mass
     )
 
 
@@ -230,8 +279,14 @@ def _quiet(values: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(0.0 if abs(value) < NOISE else value for value in values)
 
 
+def _clean(track: Track) -> Sequence[float]:
+    if not any(track.shifts):
+        return track.seen
+    return [seen - shift for seen, shift in zip(track.seen, track.shifts, strict=True)]
+
+
 def _spread(signal: Sequence[float]) -> float:
-    return math.sqrt(sum(value * value for value in signal) / max(len(signal), 1))
+    return math.sqrt(sum([value * value for value in signal]) / max(len(signal), 1))
 
 
 def _normal(score: float) -> float:

@@ -8,7 +8,9 @@ from hashlib import blake2b
 import msgspec
 
 from toolkit.model.decision import Fill, Reading
+from toolkit.model.errors import ConfigError
 from toolkit.model.units import BPS, PPM
+from toolkit.orchestrator.asking import told
 from toolkit.orchestrator.decay import (
     HORIZON,
     Decay,
@@ -23,11 +25,12 @@ from toolkit.orchestrator.pauses import Assessment, Breaker, Effect, Feed, Pause
 from toolkit.orchestrator.reasons import Part, composed, disagreement
 from toolkit.orchestrator.signals import (
     MEMORY,
+    Shape,
     State,
     Track,
     ahead,
     followed,
-    memory_of,
+    shape_of,
     state,
 )
 from toolkit.orchestrator.subtraction import Subtraction
@@ -91,20 +94,23 @@ class ImpactWatch:
 
     Dependents with a linear signal are assessed by it. Others are asked twice while an own trade
     that counts is younger than the horizon: see `asked_twice`.
+
+    Raises:
+        ConfigError: a dependent that declares a linear signal which is none.
     """
 
     def __init__(self, pauses: Mapping[str, tuple[Pause, ...]], agents: Sequence[Agent]) -> None:
         by_name = {agent.name: agent for agent in agents}
         self._pauses = dict(pauses)
-        self._signals: dict[str, LinearSignal] = {}
+        self._signals: dict[str, Shape] = {}
         for name in self._pauses:
             agent = by_name[name]
             if isinstance(agent, LinearSignal):
-                self._signals[name] = agent
+                self._signals[name] = _shape(name, agent)
         self._impacts: tuple[Impact, ...] = ()
         self._lessons: dict[str, Lesson] = {}
         self._followed = {
-            name: Followed(mark=_mark(agent)) for name, agent in self._signals.items()
+            name: Followed(mark=_mark(shape)) for name, shape in self._signals.items()
         }
         self._tables: dict[tuple[str, Impact], Table] = {}
         self._subtraction = Subtraction()
@@ -237,8 +243,8 @@ class ImpactWatch:
 
     def _taken_out(self, name: str, world: World) -> Iterator[Part]:
         """Tell which own trades are taken out of what a dependent reads."""
-        agent = self._signals.get(name)
-        reach = HORIZON if agent is None else memory_of(agent)
+        shape = self._signals.get(name)
+        reach = HORIZON if shape is None else shape.memory
         recent = [i for i in self._subtracted(name) if world.block - i.block_number < reach]
         if not recent:
             return
@@ -254,12 +260,12 @@ class ImpactWatch:
 
     def _by_impact(self, name: str, world: World) -> Iterator[Part]:
         """Tell what own trades do to a dependent's linear signal: each pause's, and all of them."""
-        agent = self._signals.get(name)
+        shape = self._signals.get(name)
         yield from self._taken_out(name, world)
-        if agent is None:
+        if shape is None:
             return
-        track = self._follow(name, agent, world)
-        now = state(track, agent)
+        track = self._follow(name, shape, world)
+        now = state(track, shape)
         counting = self._counting(name, DELAYING)
         if now is None or not counting:
             return
@@ -302,14 +308,14 @@ class ImpactWatch:
             ),
         )
 
-    def _follow(self, name: str, agent: LinearSignal, world: World) -> Track:
+    def _follow(self, name: str, shape: Shape, world: World) -> Track:
         mine = self._followed[name]
         track = followed(
             mine.track,
-            agent,
-            world.readings.get(agent.signal_key, ()),
+            shape,
+            world.readings.get(shape.key, ()),
             impacts=self._counting(name, DELAYING),
-            subtracted=[i for i in self._subtracted(name) if i.key == agent.signal_key],
+            subtracted=[i for i in self._subtracted(name) if i.key == shape.key],
         )
         self._followed[name] = msgspec.structs.replace(mine, track=track)
         return track
@@ -345,7 +351,7 @@ class ImpactWatch:
     def _table(self, name: str, impact: Impact) -> Table:
         key = (name, impact)
         if key not in self._tables:
-            self._tables[key] = response(self._signals[name].kernel(), impact)
+            self._tables[key] = response(self._signals[name].kernel, impact)
         return self._tables[key]
 
     def _counting(self, name: str, effects: Collection[str]) -> tuple[Impact, ...]:
@@ -353,13 +359,13 @@ class ImpactWatch:
         least = {
             pause.on: pause.impact_bps for pause in self._pauses[name] if pause.effect in effects
         }
-        agent = self._signals.get(name)
+        shape = self._signals.get(name)
         return tuple(
             impact
             for impact in self._impacts
             if impact.agent in least
             and abs(impact.log_move) * BPS >= least[impact.agent]
-            and (agent is None or impact.key == agent.signal_key)
+            and (shape is None or impact.key == shape.key)
         )
 
     def _subtracted(self, name: str) -> tuple[Impact, ...]:
@@ -371,7 +377,7 @@ class ImpactWatch:
         return any(
             pause.on == agent
             and abs(move) * BPS >= pause.impact_bps
-            and (name not in self._signals or self._signals[name].signal_key == key)
+            and (name not in self._signals or self._signals[name].key == key)
             for name, pauses in self._pauses.items()
             for pause in pauses
         )
@@ -456,8 +462,16 @@ def _band(key: str, world: World) -> float:
     return Decay().band if pool is None else pool.fee_ppm * (1 / PPM)
 
 
-def _mark(agent: LinearSignal) -> str:
-    shape = (agent.signal_key, agent.threshold_sds, memory_of(agent), agent.kernel())
+def _shape(name: str, agent: LinearSignal) -> Shape:
+    try:
+        return shape_of(agent)
+    except ConfigError as error:
+        raise ConfigError(f"pause of {name}: {error}") from None
+    except Exception as error:  # noqa: BLE001 - kernel() is anybody's code
+        raise ConfigError(f"pause of {name}: its signal cannot be had: it {told(error)}") from None
+
+
+def _mark(shape: Shape) -> str:
     return blake2b(msgspec.json.encode(shape), digest_size=8).hexdigest()
 
 
