@@ -322,3 +322,20 @@ async def test_code_tells_a_delegated_account() -> None:
 
     assert [False, True, False] == answers
     assert not await runs_code(object(), OWNER.address, world.tip)
+
+
+async def test_a_failure_that_used_all_gas_says_so() -> None:
+    """Repeated on the parent block it succeeds, so the reason is what the receipt shows."""
+
+    class Burning(World):
+        async def receipt(self, tx_hash: Hash) -> Receipt | None:
+            found = await super().receipt(tx_hash)
+            return found and msgspec.structs.replace(found, succeeded=False)
+
+    world = Burning(random.Random(1))
+    state = _lane(world)
+    head = world.mine(only=world.known[0])
+
+    observed = await observe(world, state, head=head, quotes={}, reorged=False)
+
+    assert "all of its gas (21000) was used" in observed.receipts[0].reason
