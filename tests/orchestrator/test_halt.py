@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+import pytest
+
 import toolkit as tk
 from tests.orchestrator.recorded import Recorded, seen_blocks
 from tests.orchestrator.worlds import DAI_MARKET, shipped
@@ -191,7 +193,7 @@ async def test_what_is_decided_while_somebody_halts_is_not_sent() -> None:
     assert found.identical
 
 
-async def test_a_wrong_clock_is_an_input_and_trips() -> None:
+async def test_a_wrong_clock_is_an_input_and_trips(caplog: pytest.LogCaptureFixture) -> None:
     """The shell holds each head against the clock it was given; a replay reads what it found."""
     seen = seen_blocks()
     world = Recorded(list(seen))
@@ -219,3 +221,8 @@ async def test_a_wrong_clock_is_an_input_and_trips() -> None:
         change.evidence.measured,
     )
     assert replay(entries).identical
+    assert [("clock", "open", "halted")] == [
+        (one.msg["breaker"], one.msg["phase"], one.msg["state"])
+        for one in caplog.records
+        if isinstance(one.msg, dict) and one.msg["event"] == "breaker_changed"
+    ]

@@ -22,6 +22,7 @@ from toolkit.model.market import FundingKind, PoolKind
 from toolkit.orchestrator import memory, records
 from toolkit.orchestrator.asking import Host
 from toolkit.orchestrator.block import Decision
+from toolkit.orchestrator.breakers import BreakerChange
 from toolkit.orchestrator.containment import Dependence
 from toolkit.orchestrator.control import Status, Withdrawn, listening, status_of
 from toolkit.orchestrator.core import Core
@@ -303,9 +304,11 @@ class Orchestrator:
         if isinstance(self._session, ChainSession):
             scheduler = self._session.scheduler
             for lane in scheduler.statistics().lanes:
-                for name in tuple(scheduler.runner(lane.sender).state.jobs):
+                jobs = scheduler.runner(lane.sender).state.jobs
+                open_now = [name for name, job in jobs.items() if not job.landed]
+                for name in open_now:
                     await scheduler.cancel_request(name, lane.sender)
-                    requests += 1
+                requests += len(open_now)
         return Withdrawn(requests=requests, at_large=self.status().underway)
 
     def hear(self, change: HeadChange) -> None:
@@ -427,6 +430,16 @@ class Orchestrator:
         )
         for name, why in decision.quarantined.items():
             self._log.warning("agent_quarantined", agent=name, why=why)
+        for record in decision.records:
+            if isinstance(record.data, BreakerChange):
+                one = record.data
+                self._log.warning(
+                    "breaker_changed",
+                    breaker=one.hazard.value,
+                    phase=one.phase.value,
+                    state=one.state.value,
+                    why=one.evidence.why,
+                )
 
     def _write(self, inputs: Inputs, decision: Decision) -> None:
         """Journal a block: what came in first, then what it led to, each with its cause."""
