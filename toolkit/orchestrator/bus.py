@@ -335,7 +335,7 @@ def hand(handlers: tuple[Handler[T], ...], message: Message[T]) -> Exception | N
     for handler in handlers:
         try:
             handler(message)
-        except Exception as error:  # noqa: BLE001 - raised by whoever delivers, when all have got it
+        except Exception as error:  # noqa: BLE001 - raised when all have got it
             failed = failed or error
     return failed
 

@@ -111,7 +111,7 @@ class _World:
             reverted=tuple(old.hash for old in change.reverted),
         )
 
-    async def submit(self, plan: Plan, *, fee: FeeQuote | None = None) -> Plan:  # noqa: ARG002 - as Gateway
+    async def submit(self, plan: Plan, *, fee: object = None) -> Plan:  # noqa: ARG002 - seam
         """Note what was sent."""
         self.sent.append(plan.verdict_id)
         return plan
@@ -119,11 +119,11 @@ class _World:
     async def submit_merged(self, plans: object, *, fee: FeeQuote | None = None) -> None:
         """Each goes alone."""
 
-    async def recover(self, *given: object) -> tuple[Fill, ...]:  # noqa: ARG002 - as Gateway
+    async def recover(self, *given: object) -> tuple[Fill, ...]:  # noqa: ARG002 - seam
         """Nothing was there before."""
         return ()
 
-    async def settle(self, in_flight: Plan, change: HeadChange) -> Fill:  # noqa: ARG002 - as Gateway
+    async def settle(self, in_flight: Plan, change: HeadChange) -> Fill:  # noqa: ARG002 - seam
         """Tell the outcome: it never landed."""
         return Fill(
             verdict_id=in_flight.verdict_id,

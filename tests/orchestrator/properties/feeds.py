@@ -7,7 +7,7 @@ import msgspec
 
 import toolkit as tk
 from toolkit.model.chain import ZERO_ADDRESS, Hash, Head
-from toolkit.model.decision import Reading
+from toolkit.model.decision import Fill, Reading
 from toolkit.orchestrator.block import Decision
 from toolkit.orchestrator.core import Core
 from toolkit.orchestrator.doubts import FactRule
@@ -54,7 +54,12 @@ class World:
         self._last: Snapshot | None = None
 
     def step(
-        self, block: GivenBlock, readings: Iterable[Reading] = (), *, reverted: Sequence[Hash] = ()
+        self,
+        block: GivenBlock,
+        readings: Iterable[Reading] = (),
+        *,
+        reverted: Sequence[Hash] = (),
+        fills: Sequence[Fill] = (),
     ) -> Decision:
         """Decide one block with what feeds brought, besides what the block itself shows."""
         usual = (
@@ -72,7 +77,7 @@ class World:
             reverted=tuple(reverted),
         )
         self._last = block.snapshot
-        return self._core.advance(Inputs(seen=seen))
+        return self._core.advance(Inputs(seen=seen, fills=tuple(fills)))
 
 
 def told(key: str, value: float | str, head: Head, *, most: int = 1) -> Reading:
