@@ -119,7 +119,7 @@ def world(rng: random.Random) -> GivenBlock:
 
 def agents_of(rng: random.Random) -> list[Scripted]:
     """Two to five wishes of as many agents or fewer: mostly opposed."""
-    count = rng.choices([2, 3, 4, 5], weights=[8, 7, 4, 1])[0]
+    count = rng.choices([2, 3, 4, 5], weights=[16, 16, 8, 1])[0]
     wishes: dict[str, list[tuple[str, str, int, float, int]]] = {}
     for n in range(count):
         quote = rng.choice([USDC, USDT]).address
