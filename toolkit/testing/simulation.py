@@ -325,7 +325,7 @@ class Schedule:
             return sent
         return None
 
-    def rejected(self, ask: "Ask", error: RejectedByNode) -> None:  # noqa: ARG002 - for a life's own
+    def rejected(self, ask: "Ask", error: RejectedByNode) -> None:  # noqa: ARG002 - for other lives
         """A request was refused for good, by a pool or before it came there."""
         self.coverage.ends["failed at once"] += 1
 
