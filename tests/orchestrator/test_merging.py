@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 import pytest
 
+from tests.execution import swaps as swaps_made_up
 from tests.orchestrator.worlds import (
     SIDE_POOL,
     TETHER_MARKET,
@@ -13,14 +14,16 @@ from tests.orchestrator.worlds import (
     proposed,
     sells,
 )
+from toolkit.execution.planner import PlanLimits
 from toolkit.model.chain import Address
-from toolkit.model.decision import Fill, Intent, Leg, Plan, Verdict
+from toolkit.model.decision import Fill, Intent, Leg, Plan, Reservation, Verdict
 from toolkit.model.errors import ConfigError
+from toolkit.model.market import FundingKind
 from toolkit.orchestrator import records
 from toolkit.orchestrator.arbitration import arbitrate
 from toolkit.orchestrator.limits import Limits
 from toolkit.orchestrator.mainnet import USDC, USDT, WETH
-from toolkit.orchestrator.merging import Merged
+from toolkit.orchestrator.merging import Merged, contested, sendings
 from toolkit.orchestrator.replay import replay
 from toolkit.orchestrator.runtime import known_priority
 from toolkit.pools.constant_product import ConstantProduct
@@ -138,16 +141,20 @@ def test_a_replay_groups_the_same() -> None:
 
 
 def test_they_land_together_or_not_at_all() -> None:
-    """If one cannot land, the other does not either, and all capital is free again."""
+    """If one cannot land, the other does not either; from then on they go apart, and what cannot
+    land holds nobody back. All capital of what missed is free again."""
 
     def lands(plan: Plan) -> bool:
         return plan.agents != ("tethers",)
 
     decided = run(lands=lands)
+    told = [(fill.agents, fill.landed) for fill in fills(decided)]
 
-    assert fills(decided)
-    assert not any(fill.landed for fill in fills(decided))
-    assert CAPITAL[WETH.address] == decided.reports[-1].balances[WETH.address]
+    assert {(("dollars",), False), (("tethers",), False)} == set(told[:2])
+    assert {(("dollars",), True), (("tethers",), False)} == set(told[2:4])
+    assert 1 == len(merged_records(decided))
+    sold = sum(fill.landed for fill in fills(decided)) * ETHER
+    assert CAPITAL[WETH.address] - sold == decided.reports[-1].balances[WETH.address]
 
 
 def test_one_agent_alone_shares_with_nobody() -> None:
@@ -206,3 +213,81 @@ def test_a_veto_never_comes_before_an_approval() -> None:
     rulings = arbitrate(context_of(block, priority={"dollars": 9}), wishes).rulings
 
     assert [True, False] == [ruling.verdict.approved for ruling in rulings]
+
+
+def missed(plan: Plan, *, landed: bool = False) -> tuple[Fill, records.Planned]:
+    """What became of a plan."""
+    fill = Fill(verdict_id=plan.verdict_id, agents=plan.agents, landed=landed, block_number=101)
+    held = Reservation(
+        verdict_id=plan.verdict_id,
+        token=plan.route.token_in,
+        amount=plan.route.amount_in,
+        gas_wei=1,
+        expires_block=101,
+    )
+    return fill, records.Planned(plan=plan, reservation=held, log_moves={})
+
+
+def swaps(count: int) -> list[Plan]:
+    """Swaps in pools of their own."""
+    tokens = swaps_made_up.TOKENS
+    return [
+        swaps_made_up.swap([(tokens[0], 10 + n), (tokens[1], 100)], name=f"100-{n}", first_pool=n)
+        for n in range(count)
+    ]
+
+
+def names(groups: Sequence[Sequence[Plan]]) -> list[list[str]]:
+    """Who goes with whom."""
+    return [[plan.verdict_id for plan in group] for group in groups]
+
+
+def sent(plans: Sequence[Plan], *, pools: frozenset[Address], turn: int = 0) -> list[list[str]]:
+    """How plans are grouped where these pools are contested."""
+    fee, limits = swaps_made_up.FEE, PlanLimits()
+    return names(sendings(plans, fee=fee, limits=limits, pools=pools, turn=turn))
+
+
+def test_a_swap_that_may_be_taken_away_takes_nobody_with_it() -> None:
+    """Through a pool where an own swap has just missed it goes alone, after those that share."""
+    first, second, third = plans = swaps(3)
+
+    pools = contested([missed(first), missed(second, landed=True)])
+
+    assert {first.route.hops[0].pool} == pools
+    assert [["100-1", "100-2"], ["100-0"]] == sent(plans, pools=pools)
+    assert [["100-0", "100-1", "100-2"]] == sent(plans, pools=frozenset())
+    assert third not in (first, second)
+
+
+def test_of_several_contested_each_is_first_at_its_turn() -> None:
+    """A later one stands on the nonces of those before it: none has to wait for ever."""
+    plans = swaps(3)
+    pools = contested(map(missed, plans))
+
+    firsts = {sent(plans, pools=pools, turn=turn)[0][0] for turn in range(3)}
+
+    assert {"100-0", "100-1", "100-2"} == firsts
+
+
+def test_what_is_not_ours_to_lose_contests_nothing() -> None:
+    """A lost flash loan says nothing about own swaps, nor does a fill without a plan."""
+    (plan,) = swaps(1)
+    funding = msgspec.structs.replace(plan.funding, kind=FundingKind.BALANCER)
+    lost, planned = missed(msgspec.structs.replace(plan, funding=funding))
+
+    assert frozenset() == contested([(lost, planned), (lost, None)])
+
+
+def test_after_a_miss_together_each_goes_alone_in_the_next_block() -> None:
+    """Nobody knows which part was taken away: the next block's swaps through these pools go apart,
+    and share again once they have landed."""
+
+    def lands(plan: Plan) -> bool:
+        return plan.target_block != 1001
+
+    decided = run(lands=lands)
+
+    blocks_of = [{name[:4] for name in one.verdicts} for one in merged_records(decided)]
+    assert [{"1000"}, {"1002"}, {"1003"}] == blocks_of
+    assert [False] * 2 + [True] * 4 == [fill.landed for fill in fills(decided)]

@@ -108,7 +108,7 @@ def require_mergeable(plans: Sequence[Plan]) -> None:
         ConfigError: fewer than two plans, borrowed capital, a cycle, another block, a shared pool.
     """
     names = ", ".join(plan.verdict_id for plan in plans)
-    if len(plans) < 2 or not all(map(_swaps_own_capital, plans)):  # noqa: PLR2004 - one is alone
+    if len(plans) < 2 or not all(map(swaps_own_capital, plans)):  # noqa: PLR2004 - one is alone
         raise ConfigError(f"only several swaps with own capital share a transaction, not {names}")
     if len({(plan.target_block, plan.parent_hash) for plan in plans}) > 1:
         raise ConfigError(f"plans {names} are not for one block on one parent")
@@ -152,7 +152,8 @@ def attributed(plans: Sequence[Plan], whole: Fill) -> tuple[Fill, ...]:
     )
 
 
-def _swaps_own_capital(plan: Plan) -> bool:
+def swaps_own_capital(plan: Plan) -> bool:
+    """Whether a plan spends what is ours and cannot be taken away: no loan, and no cycle."""
     return plan.funding.kind is FundingKind.OWN and not plan.route.is_cycle
 
 

@@ -20,7 +20,7 @@ from toolkit.orchestrator.facts import facts_of
 from toolkit.orchestrator.hazards import Hazard
 from toolkit.orchestrator.ledger import Ledger, Share
 from toolkit.orchestrator.memory import Market, Memory, Underway
-from toolkit.orchestrator.merging import merged, sendings
+from toolkit.orchestrator.merging import grouped
 from toolkit.orchestrator.pauses import Assessment, compile_pauses
 from toolkit.orchestrator.planning import Planner
 from toolkit.orchestrator.policy import EqualWeights, Policy, checked
@@ -228,7 +228,7 @@ class Core:
                 )
             )
         rulings, planned = self._plan(arbitration.rulings, now)
-        sent = self._sendings(planned, now)
+        sent = grouped(planned, now, self.setup.plan_limits)
         return Decision(
             records=tuple(now.log),
             plans=tuple(one.plan for one in planned),
@@ -517,16 +517,6 @@ class Core:
             )
         self._probe(made)
         return tuple(final), tuple(made)
-
-    def _sendings(self, planned: Sequence[Planned], now: Sitting) -> tuple[tuple[Plan, ...], ...]:
-        """Group plans into what is sent at once, and journal every group of several."""
-        fee, plans = now.seen.fee, [one.plan for one in planned]
-        groups = sendings(plans, fee=fee, limits=self.setup.plan_limits)
-        for group in groups:
-            if len(group) > 1:
-                cause = f"plan/{group[0].verdict_id}"
-                now.note(records.MERGED, merged(group, fee), cause=cause)
-        return groups
 
     def _under_way(self, planned: Planned, shares: tuple[Share, ...]) -> None:
         _forget_oldest(self._open, OPEN_MEMORY - 1)
