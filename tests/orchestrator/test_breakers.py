@@ -292,3 +292,41 @@ def test_a_probe_that_could_never_be_made_is_refused() -> None:
     """Below the smallest trade no probe could pass."""
     with pytest.raises(ConfigError, match="no probe could ever be made"):
         Breakers(BreakerLimits(probe_wei=9), AGENTS, min_trade_wei=10)
+
+
+WAYS = {
+    (Phase.CLOSED, Phase.OPEN, "evidence"),
+    (Phase.CLOSED, Phase.OPEN, "command"),
+    (Phase.OPEN, Phase.HALF_OPEN, "calm"),
+    (Phase.HALF_OPEN, Phase.OPEN, "evidence"),
+    (Phase.HALF_OPEN, Phase.CLOSED, "probes"),
+    (Phase.OPEN, Phase.CLOSED, "command"),
+    (Phase.HALF_OPEN, Phase.CLOSED, "command"),
+}
+
+
+def test_there_is_no_other_way_than_these() -> None:
+    """Whatever happens, each change goes one of seven ways, and tells the state that follows."""
+    for seed in fresh_seeds(200):
+        rng, one = random.Random(seed), breakers()
+        phases: dict[Hazard, Phase] = {}
+        for block in range(1, 40):
+            changes: list[BreakerChange] = []
+            if rng.random() < 0.05:
+                changes += one.halt("enough", block=block)
+            if rng.random() < 0.1:
+                changes += one.reset(rng.choice(["all", "halt", "drawdown"]), block=block)
+            changes += one.observe(_anything(block, rng))
+            changes += one.bury(rng.sample(AGENTS, rng.randrange(3)), [])
+            one.probe({f"{block}-0": block + 1})
+            for change in changes:
+                before = phases.pop(change.hazard, Phase.CLOSED)
+                assert (before, change.phase, change.by) in WAYS, f"seed {seed}, block {block}"
+                assert change.evidence.measured >= change.evidence.bound
+                if change.phase is not Phase.CLOSED:
+                    phases[change.hazard] = change.phase
+            if changes:
+                assert one.state is changes[-1].state
+            assert phases == {each.hazard: each.phase for each in one.tripped}
+            assert (one.state is TradingState.ACTIVE) == (not phases)
+            assert one.probe_wei is None or set(phases.values()) == {Phase.HALF_OPEN}
