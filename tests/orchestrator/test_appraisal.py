@@ -81,3 +81,39 @@ def test_what_was_learned_outlives_a_restart(tmp_path: Path) -> None:
     assert not any(one.approved for one in again.verdicts[-1:])
     assert "of its claims came true" in again.verdicts[-1].why
     assert replay(again.journal, agents=[Boaster()]).identical
+
+
+class Buyer(msgspec.Struct, frozen=True, kw_only=True):
+    """Buys one WETH a block, and claims nothing."""
+
+    name: str
+
+    def on_block(self, view: tk.View) -> Iterable[tk.Intent]:
+        """Return the wish."""
+        view.price("price/WETH-DAI")
+        leg = tk.Leg(token_in=DAI.address, token_out=WETH.address, amount_in=2000 * 10**18)
+        yield tk.Intent(agent=self.name, legs=(leg,), edge_wei=0)
+
+
+def test_what_a_former_agent_holds_counts_for_all_agents_risk(tmp_path: Path) -> None:
+    """An agent that is not asked any more still has its position, and the account its risk."""
+    path = tmp_path / "journal.db"
+    decide(
+        [Buyer(name="a")],
+        blocks(1000, 3),
+        capital=DAI_CAPITAL,
+        market=DAI_MARKET,
+        journal=path,
+    )
+
+    after = decide(
+        [Buyer(name="b")],
+        blocks(1003, 1),
+        capital=DAI_CAPITAL,
+        market=DAI_MARKET,
+        limits=Limits(class_risk_wei=10**16),
+        journal=path,
+    )
+
+    assert VetoCause.LIMIT == after.verdicts[-1].cause
+    assert "all agents' risk in it leaves 0 wei" in after.verdicts[-1].why

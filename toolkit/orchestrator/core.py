@@ -429,7 +429,7 @@ class Core:
             covariance=self._appraisal.covariance,
             beliefs=self._appraisal.beliefs,
             free={token: self._free(token, now) for token in sorted(now.seen.balances)},
-            books={name: self.ledger.book(name) for name in names},
+            books={n: self.ledger.book(n) for n in sorted({*names, *self.ledger.agents})},
             state=self.breakers.state,
             state_why=self.breakers.why,
             probe_wei=self.breakers.probe_wei,
