@@ -264,3 +264,24 @@ def test_limits_that_cannot_be_are_refused(changes: dict[str, object], words: st
     """A bound that nothing can keep, or that bounds nothing, is named at the start."""
     with pytest.raises(ValueError, match=words):
         Limits(**changes)  # type: ignore[arg-type]
+
+
+def test_honest_claims_of_usual_size_are_not_throttled() -> None:
+    """A basis point of edge on one ether, of a hundred, passes Kelly's defaults whole."""
+    free = {WETH.address: 50 * ETHER, USDC.address: 100_000 * DOLLAR, ZERO_ADDRESS: ETHER}
+
+    found = verdict(context_of(BLOCK, free=free), claiming(sells("a", ETHER), ETHER // 10_000))
+
+    assert (ETHER, ()) == (amount(found), found.limits_hit)
+
+
+def test_wealth_on_another_chain_counts_as_far_as_it_can_be_brought() -> None:
+    """What Kelly may stake grows with holdings elsewhere, less what it takes to bring them."""
+    poor = {**POOR, ZERO_ADDRESS: ETHER}
+    there = (msgspec.structs.replace(elsewhere(0)[0], balances={WETH.address: 10 * ETHER}),)
+    wish = claiming(sells("a", 4 * ETHER), 4 * 10**12)
+
+    alone = amount(verdict(context_of(BLOCK, free=poor), wish))
+    together = amount(verdict(context_of(BLOCK, free=poor, elsewhere=there), wish))
+
+    assert together == pytest.approx(alone * 2, rel=1e-6)

@@ -263,4 +263,11 @@ MUTANTS: tuple[Mutant, ...] = (
         "",
         APPRAISAL,
     ),
+    Mutant(
+        "what former agents hold is part of the common risk",
+        "orchestrator/core.py",
+        "for n in sorted({*names, *self.ledger.agents})}",
+        "for n in names}",
+        APPRAISAL,
+    ),
 )
