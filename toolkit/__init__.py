@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from toolkit.model.decision import Intent as Intent
     from toolkit.model.decision import Leg as Leg
     from toolkit.model.decision import Reading as Reading
+    from toolkit.model.decision import TradingState as TradingState
     from toolkit.model.decision import Verdict as Verdict
     from toolkit.model.errors import ConfigError as ConfigError
     from toolkit.model.errors import ToolkitError as ToolkitError
@@ -47,13 +48,24 @@ if TYPE_CHECKING:
     from toolkit.model.units import format_units as format_units
     from toolkit.model.units import gwei as gwei
     from toolkit.model.units import parse_units as parse_units
+    from toolkit.orchestrator.chains import Chains as Chains
+    from toolkit.orchestrator.containment import Dependence as Dependence
+    from toolkit.orchestrator.doubts import FactRule as FactRule
+    from toolkit.orchestrator.elsewhere import Link as Link
+    from toolkit.orchestrator.hazards import BreakerLimits as BreakerLimits
+    from toolkit.orchestrator.hazards import Hazard as Hazard
+    from toolkit.orchestrator.hosting import Budget as Budget
+    from toolkit.orchestrator.hosting import Hosting as Hosting
     from toolkit.orchestrator.limits import Limits as Limits
+    from toolkit.orchestrator.pauses import Breaker as Breaker
+    from toolkit.orchestrator.pauses import Feed as Feed
     from toolkit.orchestrator.pauses import Pause as Pause
     from toolkit.orchestrator.runtime import Orchestrator as Orchestrator
     from toolkit.pools.snapshot import Snapshot as Snapshot
     from toolkit.reasoning.agent import Agent as Agent
     from toolkit.reasoning.agent import View as View
     from toolkit.reasoning.arbitrage import CyclicArbitrage as CyclicArbitrage
+    from toolkit.reasoning.mean_reversion import MeanReversion as MeanReversion
     from toolkit.reasoning.momentum import Momentum as Momentum
     from toolkit.reasoning.rebalancing import Rebalancer as Rebalancer
     from toolkit.routing.router import Router as Router
@@ -72,7 +84,7 @@ _HOMES = {
     "toolkit.execution.executor": ("deploy_executor",),
     "toolkit.model.bundle": ("Landed", "Missed"),
     "toolkit.model.chain": ("Address", "Mode", "address"),
-    "toolkit.model.decision": ("Intent", "Leg", "Reading", "Verdict"),
+    "toolkit.model.decision": ("Intent", "Leg", "Reading", "TradingState", "Verdict"),
     "toolkit.model.errors": ("ConfigError", "ToolkitError"),
     "toolkit.model.market": ("Route",),
     "toolkit.model.tx": (
@@ -90,12 +102,19 @@ _HOMES = {
         "Visibility",
     ),
     "toolkit.model.units": ("ether", "format_units", "gwei", "parse_units"),
+    "toolkit.orchestrator.chains": ("Chains",),
+    "toolkit.orchestrator.containment": ("Dependence",),
+    "toolkit.orchestrator.doubts": ("FactRule",),
+    "toolkit.orchestrator.elsewhere": ("Link",),
+    "toolkit.orchestrator.hazards": ("BreakerLimits", "Hazard"),
+    "toolkit.orchestrator.hosting": ("Budget", "Hosting"),
     "toolkit.orchestrator.limits": ("Limits",),
-    "toolkit.orchestrator.pauses": ("Pause",),
+    "toolkit.orchestrator.pauses": ("Breaker", "Feed", "Pause"),
     "toolkit.orchestrator.runtime": ("Orchestrator",),
     "toolkit.pools.snapshot": ("Snapshot",),
     "toolkit.reasoning.agent": ("Agent", "View"),
     "toolkit.reasoning.arbitrage": ("CyclicArbitrage",),
+    "toolkit.reasoning.mean_reversion": ("MeanReversion",),
     "toolkit.reasoning.momentum": ("Momentum",),
     "toolkit.reasoning.rebalancing": ("Rebalancer",),
     "toolkit.routing.router": ("Router",),
