@@ -293,6 +293,55 @@ def test_a_budget_is_finite(seconds: float) -> None:
         Budget(seconds=seconds)
 
 
+async def test_a_start_that_fails_leaves_no_process() -> None:
+    """When something else cannot be opened, what was started for agents is ended."""
+    desk = Desk(market(1))
+    orchestrator = Orchestrator(
+        desk,
+        agents=[Follower()],
+        market=OFFLINE_MARKET,
+        perception=desk,
+        lenders=(),
+        hosting={"follower": PROCESS},
+        control=Path("/nowhere/to/listen"),
+    )
+    hosts = orchestrator._host
+    assert isinstance(hosts, Hosts)
+
+    with pytest.raises(ConfigError):
+        await orchestrator.start()
+    await desk.journal.close()
+
+    assert {} == hosts.pids
+
+
+async def test_who_is_out_has_no_process_in_the_next_run() -> None:
+    """A quarantine of an earlier run costs nothing in the next one; one of nobody is forgotten."""
+    desk = Desk(market(2))
+    agents: list[Agent] = [Misfit("raises"), Misfit("raises", name="gone"), Follower()]
+    first = Orchestrator(desk, agents=agents, market=OFFLINE_MARKET, perception=desk, lenders=())
+    async with first:
+        await first.step(HeadChange(added=(desk.blocks[0].head,)))
+    desk.last = None
+    second = Orchestrator(
+        desk,
+        agents=[agents[0], agents[2]],
+        market=OFFLINE_MARKET,
+        perception=desk,
+        lenders=(),
+        hosting={"misfit": PROCESS},
+    )
+    hosts = second._host
+    assert isinstance(hosts, Hosts)
+    async with second:
+        pids = hosts.pids
+        report = await second.step(HeadChange(added=(desk.blocks[1].head,)))
+    await desk.journal.close()
+
+    assert {} == pids
+    assert ["misfit"] == sorted(report.quarantined)
+
+
 SCRIPT = """
 from toolkit.orchestrator.hosting import Hosting
 from tests.orchestrator.test_hosting import CAPITAL, market

@@ -210,7 +210,6 @@ class Orchestrator:
     ) -> None:
         """Make everything decided so far durable; the session closes the journal."""
         await self._doors.aclose()
-        await self._host.stop()
         await self._session.journal.commit()
 
     async def start(self) -> None:
@@ -234,6 +233,16 @@ class Orchestrator:
             self._outbox.resume(self._core.plans_underway)
             self._orders.again(earlier.ordered)
         await self._host.start()
+        self._doors.push_async_callback(self._host.stop)
+        try:
+            await self._begin()
+        except BaseException:
+            await self._doors.aclose()  # who cannot start leaves nothing running
+            raise
+
+    async def _begin(self) -> None:
+        for name in self._core.quarantined:
+            await self._host.dismiss(name)
         self._started = True
         self._session.journal.append(records.SETUP, self.setup)
         self._orders.reopen()
