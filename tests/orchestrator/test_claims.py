@@ -151,6 +151,17 @@ def test_a_boaster_is_found_out_by_its_first_outcome() -> None:
     assert after.edge(PPB, PPM)[0] < 10 * PPB // PPM
 
 
+def test_a_share_without_a_claim_is_not_counted_to_one_that_has_one() -> None:
+    """An agent's part of a fill belongs to all its shares of the leg, claiming or not."""
+    record = claims()
+    silent = msgspec.structs.replace(CLAIM, intent="1000/a/1", edge_ppb=0)
+    record.opened("1000-0", [CLAIM, silent])
+    both = {token: 2 * change for token, change in bought()["a"].items()}
+    record.landed(fill(), LEG, {"a": both})
+
+    assert judged(landed(), 1990.0) == judged(record, 1990.0)
+
+
 def test_trades_of_the_same_time_teach_no_more_than_one() -> None:
     """Ten purchases that one fall of the price made lose are not ten proofs."""
     once, often = landed(), claims()

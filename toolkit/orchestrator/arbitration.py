@@ -217,16 +217,18 @@ def _ruling(draft: Draft, number: int, context: Context) -> Ruling:
 
 
 def _claims(draft: Draft, leg: NetLeg, context: Context) -> tuple[Claim, ...]:
+    """Say what each share of a leg claims, where any does: all are needed to tell them apart."""
+    if not any(draft.edges_ppb.get(share.intent, 0) for share in leg.shares):
+        return ()
     token = leg.leg.token_in
     return tuple(
         Claim(
             agent=share.agent,
             intent=share.intent,
-            edge_ppb=edge_ppb,
+            edge_ppb=draft.edges_ppb.get(share.intent, 0),
             staked_wei=context.market.value_wei(token, share.amount_in, context.readings) or 0,
         )
         for share in leg.shares
-        if (edge_ppb := draft.edges_ppb.get(share.intent, 0))
     )
 
 

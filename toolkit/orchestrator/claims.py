@@ -19,7 +19,7 @@ OPEN = 512
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """The edge that an intent claims for its share of a leg, per unit staked."""
+    """The edge that an intent claims for its share of a leg, per unit staked; 0 if it does not."""
 
     agent: str
     intent: str
@@ -143,6 +143,7 @@ class Claims:
                 },
             )
             for claim in claims
+            if claim.edge_ppb
         )
         self._maturing = (*self._maturing, *news)[-OPEN:]
 
