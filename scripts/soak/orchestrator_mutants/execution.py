@@ -141,6 +141,27 @@ MUTANTS: tuple[Mutant, ...] = (
         GATEWAY,
     ),
     Mutant(
+        "what may be taken away takes nobody with it",
+        "orchestrator/merging.py",
+        "any(hop.pool in pools for hop in plan.route.hops)",
+        "not plan",
+        RANKED,
+    ),
+    Mutant(
+        "each of those apart is first at its turn",
+        "orchestrator/merging.py",
+        "    first = turn % len(apart) if apart else 0\n",
+        "    first = 0\n",
+        RANKED,
+    ),
+    Mutant(
+        "only an own swap that missed tells of its pools",
+        "orchestrator/merging.py",
+        "        if planned is not None and not fill.landed and swaps_own_capital(planned.plan)\n",
+        "        if planned is not None and not fill.landed\n",
+        RANKED,
+    ),
+    Mutant(
         "who has priority comes first",
         "orchestrator/drafts.py",
         "        return self.cause is not None, -first, self.rank\n",

@@ -286,8 +286,10 @@ class Floor:
             self.build()
             if self.rng.random() < 0.08:
                 self.reorg()
+            if self.rng.random() < 0.1:
+                await self.crash()  # what was sent is mined, and nobody has heard of it
             await self.follow()
-            if self.rng.random() < 0.06:
+            if self.rng.random() < 0.05:
                 await self.crash()
         await self.drain()
 
@@ -306,7 +308,7 @@ class Floor:
         )
         while not await came_through(self.scheduler.start()):
             pass
-        self.seen = self.chain.tip
+        self.seen, self.unheard = self.chain.tip, ()
         self.relays = Relays(self.chain, self.scheduler)
         trading = Trading(
             node=cast("Node", self.chain),
@@ -402,8 +404,9 @@ class Floor:
 
     async def follow(self) -> None:
         """One change of heads, as a session and the runtime feed it on."""
-        added = tuple(block.head for block in self.chain.blocks[self.seen.number + 1 :])
-        change = HeadChange(added=added, reverted=self.unheard)
+        new = tuple(block.head for block in self.chain.blocks[self.seen.number + 1 :])
+        # A process that has just started is told where the chain is, as a session does.
+        change = HeadChange(added=new or (self.chain.tip,), reverted=self.unheard)
         if not await came_through(self.scheduler.on_head(change)):
             return
         self.seen, self.unheard = change.added[-1], ()
