@@ -132,7 +132,8 @@ def learned_decay(cell: Cell, logs: Matrix, seed: int) -> Decay:
         step = float(logs[minute + 1] - logs[minute])
         step += residue(move, 1, cell.true) - residue(move, 0, cell.true)
         reversion = reversion.observed(move, step)
-    return reversion.decay(most_band=BAND, drift=DRIFT)
+    known = reversion.decay(most_band=BAND)
+    return Decay(reversion=float(known.reversion), band=float(known.band), drift=DRIFT)
 
 
 def sides(signal: Matrix, level: Matrix) -> Sides:
@@ -219,15 +220,16 @@ def flip_times(episodes: Episodes, known: float, logs: Matrix, seed: int) -> lis
             FlipTime(
                 cell=cell,
                 tolerance=tolerance,
-                measured=_last(flips > tolerance),
-                predicted=_last(said > tolerance),
+                measured=last_of(flips > tolerance),
+                predicted=last_of(said > tolerance),
             )
             for tolerance in TOLERANCES
         ]
     return found
 
 
-def _last(above: Mask) -> int:
+def last_of(above: Mask) -> int:
+    """Return the first minute after which nothing is above any more."""
     return int(np.max(np.nonzero(above)[0], initial=-1)) + 1
 
 

@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Sequence
 
+from scripts.bench import keepers
 from scripts.bench.episodes import (
     TOLERANCES,
     Episodes,
@@ -53,6 +54,13 @@ async def measure(seed: int) -> Measured:
         figures += _of_times(name, times) + _of_rules(name, rules)
         misses += [f"{name} flip time {_missed(one)}" for one in times if not one.is_near]
         misses += _of_released(name, rules["model"])
+        estimated = keepers.flip_times(agent, known, logs, seed)
+        figures += _of_times(f"{name}, kept by arbitrageurs, all estimated", estimated)
+        misses += [
+            f"{name}, kept by arbitrageurs, flip time {_missed(one)}"
+            for one in estimated
+            if not one.is_near
+        ]
     for name, answer, span in _oscillators():
         asked = asked_twice(name, answer, span, logs, seed)
         figures += _of_asked(name, asked)
@@ -63,8 +71,8 @@ async def measure(seed: int) -> Measured:
             if one.is_false_too_often(min(TOLERANCES))
         ]
     gap = (
-        "pauses are measured on one pool's minutes with planted impacts, whose band and drift are "
-        "given; reversion is learned from 300 own fills"
+        "pauses are measured on one pool's minutes; planted impacts have their band and drift "
+        "given and reversion learned from 300 own fills, those of kept markets have all estimated"
     )
     return Measured(figures=tuple(figures), not_covered=(gap, *misses))
 

@@ -94,7 +94,7 @@ def test_an_own_trade_pauses_until_the_predicted_end() -> None:
     assert 250 == paused[0]
     assert ("249-0",) == first.because
     assert f"free from block {first.until_block}" in first.why
-    assert abs(first.until_block - paused[-1] - 1) <= max(4, len(paused) // 4)
+    assert abs(first.until_block - paused[-1] - 1) <= max(4, len(paused) // 2)
     assert () == found[399]
 
 

@@ -11,8 +11,8 @@ A signal that is a linear filter k of the log price is off by C(n) = sum_j k_j I
 
 b is the pool's fee (below it nobody need correct) unless own fills contradict that, lam starts at
 one half and is estimated from the first step after each own fill. rho comes from the price's own
-history: see `drift_time`. Own fills cannot teach it: within the band a fill is worth 5 bp against
-the 60 bp that a price wanders in half an hour, so 20 % of accuracy would take thousands of them.
+history (`drift_time`) and lam. Own fills cannot teach it: within the band a fill is worth 5 bp
+against the 60 bp that a price wanders in half an hour, so 20 % of accuracy would take thousands.
 An impact keeps the figures of the block it was learned in: what it left behind in past samples is
 then the same number whenever it is asked for.
 """
@@ -97,13 +97,19 @@ class Reversion(msgspec.Struct, frozen=True, kw_only=True):
             returns=self.returns + back * back,
         )
 
-    def decay(self, *, most_band: float, drift: float = Decay().drift) -> Decay:
-        """Return the estimates, kept where the model has a meaning; b at most `most_band`."""
+    def decay(self, *, most_band: float, drift: float = 1.0) -> Decay:
+        """Return the estimates, kept where the model has a meaning; b at most `most_band`.
+
+        What lies within the band is forgotten when the fair price has wandered across it, which
+        takes `drift` samples, and somebody has then corrected, which takes -1 / ln(1 - lam).
+        """
         foot, error = self._foot()
         band = most_band if foot + FOOT_ERRORS * error >= most_band else max(foot, 0.0)
         spread = self.squares - 2 * band * self.sizes + self.count * band * band
         slope = (self.products - band * self.taken_back) / spread
-        return Decay(reversion=min(max(slope, 0.02), 0.98), band=band, drift=drift)
+        rate = min(max(slope, 0.02), 0.98)
+        rho = min(drift - 1.0 / math.log(1.0 - rate), MOST_DRIFT)
+        return Decay(reversion=rate, band=band, drift=rho)
 
     def _foot(self) -> tuple[float, float]:
         """Return where the fills' own line meets zero, and the standard error of that."""
@@ -120,18 +126,18 @@ class Reversion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def drift_time(band: float, log_prices: Sequence[float]) -> float:
-    """Return rho in samples: how long a place within the band +-b is remembered.
+    """Return in samples how long a fair price takes to wander across the band +-b.
 
-    A price that is only kept within b of a fair one forgets where it stood when the fair price
-    has wandered across the band. For a random walk with step variance s^2 that takes about
-    (b / s)^2 + 1 samples (simulated: within 25 % for s from b/5 to 3 b); s^2 is taken from the
-    price's own steps. At most `MOST_DRIFT`.
+    For a random walk with step s that takes about (b / s)^2 + 1 samples (simulated: within 25 %
+    for s from b/5 to 3 b). s is taken from the mean size of the price's own steps, sqrt(pi / 2)
+    times it: their variance is that of the few largest, and most places are forgotten in between.
+    At most `MOST_DRIFT`.
     """
-    steps = [after - before for before, after in pairwise(log_prices)]
-    variance = sum(step * step for step in steps) / max(len(steps), 1)
-    if variance == 0.0:
+    steps = [abs(after - before) for before, after in pairwise(log_prices)]
+    step = math.sqrt(math.pi / 2) * sum(steps) / max(len(steps), 1)
+    if step == 0.0:
         return MOST_DRIFT
-    return min(band * band / variance + 1.0, MOST_DRIFT)
+    return min((band / step) ** 2 + 1.0, MOST_DRIFT)
 
 
 def residue(log_move: float, n: int, decay: Decay) -> float:

@@ -24,7 +24,6 @@ from toolkit.orchestrator.market import Market
 from toolkit.orchestrator.pauses import Assessment, Breaker, Effect, Feed, Pause
 from toolkit.orchestrator.reasons import Part, composed, disagreement
 from toolkit.orchestrator.signals import (
-    MEMORY,
     Shape,
     State,
     Track,
@@ -393,7 +392,7 @@ class ImpactWatch:
     def _decay(self, key: str, world: World) -> Decay:
         """What own fills and the price's own past have shown so far."""
         band = _band(key, world)
-        series = world.readings.get(key, ())[-MEMORY:]
+        series = world.readings.get(key, ())
         past = [math.log(float(r.value)) for r in series if float(r.value) > 0]
         lesson = self._lessons.get(key, Lesson(reversion=Reversion.prior(band=band)))
         return lesson.reversion.decay(most_band=band, drift=drift_time(band, past))
