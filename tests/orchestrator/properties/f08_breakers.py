@@ -49,7 +49,8 @@ LIMITS = Limits(
     agent_risk_wei=10**4 * ETHER,
     class_risk_wei=10**4 * ETHER,
 )
-COOLDOWN = 3
+COOLDOWN = 2
+TRIED = COOLDOWN + 4  # blocks after which a probe has been made, if any is
 PROBE_WEI = ETHER // 10
 PPM = 10**6
 DRAWDOWN_PPM = 500
@@ -287,9 +288,9 @@ def check(seed: int) -> None:
     rng = random.Random(seed)
     hazard = list(Hazard)[seed % len(Hazard)]
     slow = hazard in {Hazard.DRAWDOWN, Hazard.SIMULATION}
-    lasts = 4 if slow else rng.randrange(2, 4)
-    calm = MIN_FEES + 1 if hazard is Hazard.GAS else 5
-    trial = Trial(rng, hazard, onset=1000 + calm + rng.randrange(3), lasts=lasts)
+    lasts = {Hazard.DRAWDOWN: 4, Hazard.SIMULATION: 3}.get(hazard) or rng.randrange(2, 4)
+    calm = MIN_FEES + 1 if hazard is Hazard.GAS else 4
+    trial = Trial(rng, hazard, onset=1000 + calm + rng.randrange(2), lasts=lasts)
     states: dict[int, TradingState] = {}
     for block in range(1000, trial.onset + lasts):
         decision = trial.run(block)
@@ -334,10 +335,10 @@ def _recovers(trial: Trial, start: int, states: dict[int, TradingState]) -> None
     """Calm brings probes of the declared size and then the end; or a person does."""
     manual = trial.hazard in MANUAL
     probes: list[int] = []
-    for block in range(start, start + COOLDOWN + 8):
+    for block in range(start, start + TRIED + 2):
         commands = (
             (Command(verb="reset", target=trial.hazard.value),)
-            if manual and block == start + COOLDOWN + 6
+            if manual and block == start + TRIED
             else ()
         )
         decision = trial.run(block, *commands)
@@ -347,7 +348,7 @@ def _recovers(trial: Trial, start: int, states: dict[int, TradingState]) -> None
             # What the leaver sells to the bull is raised as well, though not on the market.
             inside = sum(verdict.netted_in for verdict in decision.report.verdicts)
             probes += [plan.route.amount_in + inside for plan in decision.plans if raises(plan)]
-        if manual and block < start + COOLDOWN + 6:
+        if manual and block < start + TRIED:
             assert states[block] is not TradingState.ACTIVE, "nobody reset it"
             assert not any(raises(plan) for plan in decision.plans), "nobody let it be tried"
     assert states[block] is TradingState.ACTIVE, f"{trial.hazard.value}: it never closed"
