@@ -2,12 +2,14 @@
 
 import pytest
 
+from tests.orchestrator.properties.feeds import BUY, PRICE, Buyer, World
 from toolkit.model.chain import HeadChange
 from toolkit.model.decision import Fill
 from toolkit.model.errors import BusOverflow
+from toolkit.orchestrator import records
 from toolkit.orchestrator.intake import MOST_HEADS, Intake, both
 from toolkit.orchestrator.records import Command
-from toolkit.testing.decide import given
+from toolkit.testing.decide import given, main_pool
 
 
 def change(*added: str, reverted: tuple[str, ...] = ()) -> HeadChange:
@@ -100,3 +102,25 @@ def test_traffic_is_counted_since_it_was_last_asked() -> None:
     assert (5, {"state": 2}) == (first.messages, first.conflated)
     assert (1, {}) == (second.messages, second.conflated)
     assert ["1-0", "1-1"] == [one.verdict_id for one in intake.outcomes()]
+
+
+def test_an_outcome_whose_block_is_gone_when_it_is_told_is_taken_back() -> None:
+    """It waited while nobody could look, and the books are as if it had never landed."""
+    world = World(Buyer(name="buyer", look=lambda view: view.reading(PRICE)))
+    pools = [main_pool("2000")]
+    (plan,) = world.step(given(1000, pools=pools)).plans
+    gone = given(1001, pools=pools, fork="a").head
+    landed = Fill(
+        verdict_id=plan.verdict_id,
+        agents=plan.agents,
+        landed=True,
+        block_number=gone.number,
+        block_hash=gone.hash,
+        changes={BUY.token_in: -BUY.amount_in, BUY.token_out: 5 * 10**16},
+    )
+    decision = world.step(
+        given(1001, pools=pools, fork="b"), reverted=(gone.hash,), fills=(landed,)
+    )
+
+    assert {} == decision.report.discrepancies
+    assert records.REVERTED in {one.kind for one in decision.records}

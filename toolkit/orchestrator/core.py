@@ -1,6 +1,6 @@
 """The deciding fold: what was perceived goes in, verdicts and plans come out. No I/O, no clock."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from toolkit.model.chain import Address, Hash, Head
@@ -255,6 +255,8 @@ class Core:
         block = now.seen.head.number
         for fill in inputs.fills:
             self._settle(fill, now)
+        # An outcome may have waited, while nobody could look, until its own block was gone.
+        self._undo(now.seen.reverted, now)
         if block <= self._unwatched_until:
             self._rebase(now)
         released = self.ledger.expire(block)
@@ -386,12 +388,16 @@ class Core:
             readings=self._board.as_of(head.number),
             label=f"{head.number}.{times}" if times else str(head.number),
         )
+        self._undo(reverted, now)
+        return now
+
+    def _undo(self, reverted: Collection[Hash], now: Sitting) -> None:
+        """Take back what landed in blocks that are no longer canonical."""
         undone = self.ledger.revert(reverted)
         self._watch.forget(undone)
         self._appraisal.forget(undone)
         if undone:
             now.note(records.REVERTED, records.Released(verdicts=undone))
-        return now
 
     def _settle(self, fill: Fill, now: Sitting) -> None:
         """Book an outcome. One that comes after its timeout still counts, for its agents."""

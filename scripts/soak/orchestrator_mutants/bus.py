@@ -198,4 +198,11 @@ MUTANTS: tuple[Mutant, ...] = (
         "capacity=1)",
         "tests/orchestrator/test_intake.py",
     ),
+    Mutant(
+        "an outcome whose block is gone is taken back",
+        "orchestrator/core.py",
+        "        self._undo(now.seen.reverted, now)\n",
+        "",
+        "tests/orchestrator/test_intake.py",
+    ),
 )
