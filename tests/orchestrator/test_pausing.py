@@ -9,8 +9,11 @@ import pytest
 from tests.orchestrator.worlds import DAI_CAPITAL, DAI_MARKET, DAI_PRICE, random_market
 from toolkit.model.decision import Intent, Leg, VetoCause
 from toolkit.orchestrator import records
+from toolkit.orchestrator.asking import Thought, ask
+from toolkit.orchestrator.core import Core
 from toolkit.orchestrator.mainnet import DAI, WETH
 from toolkit.orchestrator.pauses import Assessment, Breaker, Feed, Pause
+from toolkit.orchestrator.reasons import without
 from toolkit.orchestrator.replay import decoded, replay
 from toolkit.reasoning.agent import Agent, View
 from toolkit.reasoning.arbitrage import CyclicArbitrage
@@ -191,3 +194,38 @@ def test_feeds_and_breakers_are_told_in_the_veto(on: Feed | Breaker, words: str)
     assert all(words in why for why in found)
     noted = [decoded(e, Assessment) for e in decided.journal if e.kind == records.PAUSE]
     assert all(one.because == ("feed:oracle/ETH",) for one in noted)
+
+
+def test_a_second_answer_that_is_lost_pauses_and_is_replayed() -> None:
+    """Where the answer without own trades never came, the dependent waits; so says a replay."""
+    pause = Pause("watcher", "arbitrage", 1.0)
+    decided = run(Watcher(), pauses=[pause])
+    agents: list[Agent] = [CyclicArbitrage(), Watcher()]
+    setup = next(decoded(e, records.Setup) for e in decided.journal if e.kind == records.SETUP)
+    given_rows: list[msgspec.Struct] = []
+    blocks: list[records.Inputs] = []
+    for entry in decided.journal:
+        if entry.kind in records.INPUT_TYPES:
+            given_rows.append(decoded(entry, records.INPUT_TYPES[entry.kind]))
+            if entry.kind == records.PERCEIVED:
+                blocks.append(records.gathered(given_rows))
+                given_rows = []
+    lost = records.Lost(agent=without("watcher"), why="too late")
+    blocks[1] = msgspec.structs.replace(blocks[1], lost=(lost,))
+
+    live, again = (Core(setup, agents) for _ in range(2))
+    live.advance(blocks[0])
+    questions = live.begin(msgspec.structs.replace(blocks[1], lost=()))
+    assert without("watcher") in {one.name for one in questions}
+    answers = {one.name: ask(one) for one in questions}
+    answers[without("watcher")] = Thought(lost="too late")
+    decision = live.decide(answers)
+    again.advance(blocks[0])
+    repeated = again.advance(blocks[1])
+
+    (veto,) = [v for v in decision.report.verdicts if v.cause is VetoCause.PAUSED]
+    assert ("watcher",) == veto.agents
+    assert "did not come" in veto.why
+    assert [msgspec.json.encode(one.data) for one in decision.records] == [
+        msgspec.json.encode(one.data) for one in repeated.records
+    ]

@@ -191,7 +191,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a spread that an own trade has grown moves the threshold",
         SIGNALS,
-        "        spread_seen=_spread(track.seen) if isinstance(agent, Remembering) else clean,\n",
+        "        spread_seen=_spread(track.seen) if shape.remembers else clean,\n",
         "        spread_seen=clean,\n",
         OF_SIGNALS,
     ),
@@ -205,8 +205,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a score is counted once",
         SIGNALS,
-        "        if sample.block <= track.counted_to:\n            continue\n",
-        "",
+        "    if not track.seen or track.samples[-1].block <= track.counted_to:\n",
+        "    if not track.seen:\n",
         OF_SIGNALS,
     ),
     Mutant(
