@@ -139,9 +139,12 @@ def chain(
     capital: Mapping[Address, int],
     journal: Journal | None = None,
     breakers: BreakerLimits | None = None,
+    lands: bool = True,
 ) -> Run:
     """Set one chain up."""
-    world = PaperChain(blocks, {ZERO_ADDRESS: 100 * ETHER, **capital}, market=market)
+    world = PaperChain(
+        blocks, {ZERO_ADDRESS: 100 * ETHER, **capital}, market=market, lands=lambda _: lands
+    )
     log = journal or Journal(MemoryBackend())
     orchestrator = Orchestrator(
         PaperSession(log, world),
@@ -156,10 +159,16 @@ def chain(
     return Run(world, log, orchestrator, agents)
 
 
-def main(count: int, *agents: tk.Agent, journal: Journal | None = None) -> Run:
+def main(count: int, *agents: tk.Agent, journal: Journal | None = None, lands: bool = True) -> Run:
     """The main chain, quiet."""
-    blocks = main_blocks(*[2000.0] * count)
-    return chain(blocks, agents, market=DAI_MARKET, capital=DAI_CAPITAL, journal=journal)
+    return chain(
+        main_blocks(*[2000.0] * count),
+        agents,
+        market=DAI_MARKET,
+        capital=DAI_CAPITAL,
+        journal=journal,
+        lands=lands,
+    )
 
 
 def side(count: int, *agents: tk.Agent, journal: Journal | None = None) -> Run:
@@ -206,6 +215,23 @@ async def test_a_position_on_one_chain_fills_the_room_on_the_other() -> None:
     assert total.held == total.long
     assert runs["main"].replays()
     assert runs["side"].replays()
+
+
+async def test_a_plan_underway_on_one_chain_fills_the_room_on_the_other() -> None:
+    """What was decided there and may land counts here; once it is missed it does not any more."""
+    runs = {"main": main(4, BUYS_MAIN, lands=False), "side": side(3, BUYS_SIDE)}
+    async with Chains({n: r.orchestrator for n, r in runs.items()}, links=FREE) as chains:
+        first, waits = await step(chains, runs, "main", "side")
+        total = chains.total("side")
+        runs["main"].orchestrator.halt("no more")
+        _, then = await step(chains, runs, "main", "side")
+
+    assert first.plans
+    assert 0 == bought(waits)
+    assert ETHER == pytest.approx(total.long[SIDE_WETH.address], rel=0.01)
+    assert 0 == total.held.get(SIDE_WETH.address, 0)
+    assert 2_000 * 10**6 == bought(then)
+    assert all(run.replays() for run in runs.values())
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from toolkit.model.chain import Address
@@ -90,6 +91,19 @@ def test_chains_and_agents_are_added_up() -> None:
     assert 1_000 + 500 + 1_000 == capital_elsewhere(others, WETH.address, now_s=NOW)
     assert 750 == pnl_elsewhere_wei(others)
     assert 0 == held_elsewhere(others, Address("0x" + "99" * 20), Side.BUY, now_s=NOW)
+
+
+def test_plans_underway_count_where_they_would_add() -> None:
+    """What may be bought there counts against buying here, and what may be sold against selling."""
+    underway = msgspec.structs.replace(
+        there(100),
+        rising={"a": {WETH.address: 40}, "b": {WETH.address: 1}},
+        falling={"a": {WETH.address: -300}},
+    )
+
+    assert 140 == held(underway, side=Side.BUY)
+    assert 141 == held(underway, side=Side.BUY, agent=None)
+    assert -200 == held(underway, side=Side.SELL)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from toolkit.model.errors import ConfigError
 from toolkit.orchestrator.elsewhere import Elsewhere, Link, held_elsewhere, pnl_elsewhere_wei
 from toolkit.orchestrator.market import Market, Side
 from toolkit.orchestrator.position import Position, seen_from
-from toolkit.orchestrator.profit import account_wei
+from toolkit.orchestrator.profit import Books, account_wei
 from toolkit.orchestrator.records import BlockReport
 from toolkit.orchestrator.runtime import Orchestrator
 
@@ -26,8 +26,8 @@ class Total(msgspec.Struct, frozen=True, kw_only=True):
     """All chains together, in the terms of one: its tokens, wei of its native token.
 
     `held` is what agents hold of each base asset, added up as if a transfer cost nothing; `long`
-    and `short` are what a trade on that side here has to reckon with: what adds up in full, what
-    offsets less haircut and transfer risk.
+    and `short` are what a trade on that side here has to reckon with: what adds up in full, plans
+    underway included, and what offsets less haircut and transfer risk.
     """
 
     chain: str
@@ -134,16 +134,17 @@ class Chains:
         """Add all chains up, in the terms of one of them."""
         here, others = self._named(chain).position(), self.elsewhere(chain)
         market, now_s = here.market, here.observed_at
-        own: dict[Address, int] = {}
-        for book in here.books.values():
-            for token, amount in book.items():
-                name = market.wrapped if token == ZERO_ADDRESS else token
-                own[name] = own.get(name, 0) + amount
-        tokens = {token for one in others for book in one.books.values() for token in book}
-        bases = sorted((tokens | set(own)) - set(market.stables))
+        own = _summed(here.books, market)
+        pending = {Side.BUY: _summed(here.rising, market), Side.SELL: _summed(here.falling, market)}
+        told = [books for one in others for books in (one.books, one.rising, one.falling)]
+        tokens = {token for books in told for book in books.values() for token in book}
+        tokens.update(own, *pending.values())
+        bases = sorted(tokens - set(market.stables))
         counted = {
             side: {
-                token: own.get(token, 0) + held_elsewhere(others, token, side, now_s=now_s)
+                token: own.get(token, 0)
+                + pending[side].get(token, 0)
+                + held_elsewhere(others, token, side, now_s=now_s)
                 for token in bases
             }
             for side in Side
@@ -186,6 +187,16 @@ class Chains:
             return fresh
 
         return news
+
+
+def _summed(books: Books, market: Market) -> dict[Address, int]:
+    """Add up what all agents have of each token, the native one as the wrapped."""
+    summed: dict[Address, int] = {}
+    for book in books.values():
+        for token, amount in book.items():
+            name = market.wrapped if token == ZERO_ADDRESS else token
+            summed[name] = summed.get(name, 0) + amount
+    return summed
 
 
 async def _next(stream: AsyncIterator[BlockReport]) -> BlockReport:

@@ -241,7 +241,12 @@ class Core:
         block = max(self._canonical, default=0)
         newest = {key: series[-1] for key, series in self._board.as_of(block).items()}
         return standing(
-            self.ledger, self.setup.market, newest, state=self.breakers.state, block=block
+            self.ledger,
+            self.setup.market,
+            newest,
+            state=self.breakers.state,
+            block=block,
+            underway=[(one.planned.plan, one.shares) for one in self._open.values()],
         )
 
     def advance(self, inputs: Inputs) -> Decision:

@@ -56,6 +56,8 @@ class Elsewhere(msgspec.Struct, frozen=True, kw_only=True):
     pnl_wei: int
     capital_wei: int = 0
     books: dict[str, dict[Address, int]]  # by agent: signed, what it gained there
+    rising: dict[str, dict[Address, int]] = {}  # by agent: what plans underway may add to them
+    falling: dict[str, dict[Address, int]] = {}  # and what they may take away, below 0
     balances: dict[Address, int]  # what the accounts hold there
     link: Link
 
@@ -74,13 +76,19 @@ def held_elsewhere(
     """Return what is held of a base asset elsewhere, as it counts for a trade on `side` here.
 
     What adds to the exposure that the trade raises counts in full; what offsets it counts less
-    haircut and transfer risk, or not at all where nothing is known of it. In smallest units of
-    this chain's token, signed; of one agent, or of all together.
+    haircut and transfer risk, or not at all where nothing is known of it. Plans underway there
+    count where they would add to it. In smallest units of this chain's token, signed; of one
+    agent, or of all together.
     """
     counted = 0
     for other in others:
-        names = sorted(other.books) if agent is None else [agent]
-        held = sum(other.books.get(name, {}).get(token, 0) for name in names)
+        underway = other.rising if side is Side.BUY else other.falling
+        held = sum(
+            book.get(token, 0)
+            for books in (other.books, underway)
+            for name, book in books.items()
+            if agent in {None, name}
+        )
         if (held > 0) is (side is Side.BUY):
             counted += held
         else:

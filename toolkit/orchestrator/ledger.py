@@ -254,6 +254,10 @@ class Ledger:
             self._remember(entry)
         return parts
 
+    def holds(self, verdict_id: str) -> bool:
+        """Whether anything is promised to a verdict."""
+        return verdict_id in self._held
+
     def void(self, verdict_id: str) -> bool:
         """Release a reservation unused; False if there was none (it was resolved before)."""
         if verdict_id not in self._held:

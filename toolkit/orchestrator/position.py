@@ -1,15 +1,16 @@
 """Where one chain's orchestrator stands, and what that is in another chain's terms."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from toolkit.model.chain import ZERO_ADDRESS, Address
-from toolkit.model.decision import Reading, TradingState
+from toolkit.model.decision import Plan, Reading, TradingState
+from toolkit.model.units import split
 from toolkit.orchestrator.elsewhere import Elsewhere, Link
-from toolkit.orchestrator.ledger import Ledger
+from toolkit.orchestrator.ledger import Ledger, Share, weights_of
 from toolkit.orchestrator.market import Market, exact
-from toolkit.orchestrator.profit import account_wei
+from toolkit.orchestrator.profit import Books, account_wei
 
 Same = Mapping[Address, Address]
 """Token there -> the same asset's here: as the author says, not as contracts call themselves."""
@@ -17,7 +18,10 @@ Same = Mapping[Address, Address]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
-    """One chain after a block, in its own terms; `readings` are the newest of each key."""
+    """One chain after a block, in its own terms; `readings` are the newest of each key.
+
+    `rising` and `falling` are what plans underway may still add to agents' books and take away.
+    """
 
     block_number: int
     observed_at: int  # chain time, seconds
@@ -26,6 +30,8 @@ class Position:
     readings: Mapping[str, Reading]
     initial: Mapping[Address, int]
     books: Mapping[str, Mapping[Address, int]]
+    rising: Mapping[str, Mapping[Address, int]]
+    falling: Mapping[str, Mapping[Address, int]]
     balances: Mapping[Address, int]
 
 
@@ -36,8 +42,13 @@ def standing(
     *,
     state: TradingState,
     block: int,
+    underway: Iterable[tuple[Plan, Sequence[Share]]] = (),
 ) -> Position:
-    """Say where a chain stands, also before it has decided a block of its run: by its journal."""
+    """Say where a chain stands, also before it has decided a block of its run: by its journal.
+
+    Plans of `underway` count as long as capital is held for them.
+    """
+    rising, falling = _pending([one for one in underway if ledger.holds(one[0].verdict_id)])
     return Position(
         block_number=block,
         observed_at=max((one.observed_at for one in readings.values()), default=0),
@@ -46,6 +57,8 @@ def standing(
         readings=readings,
         initial=ledger.state().initial,
         books={name: ledger.book(name) for name in ledger.agents},
+        rising=rising,
+        falling=falling,
         balances=ledger.expected(),
     )
 
@@ -63,11 +76,9 @@ def seen_from(there: Position, here: Position, *, chain: str, same: Same, link: 
         state=there.state,
         pnl_wei=_converted(there.books, there, rate),
         capital_wei=_converted({"": there.initial}, there, rate),
-        books={
-            agent: mine
-            for agent, book in sorted(there.books.items())
-            if (mine := _translated(book, there.market, here.market, same))
-        },
+        books=_named(there.books, there, here, same),
+        rising=_named(there.rising, there, here, same),
+        falling=_named(there.falling, there, here, same),
         balances=_translated(there.balances, there.market, here.market, same),
         link=link,
     )
@@ -87,11 +98,39 @@ def _native_price(position: Position) -> Fraction:
     return exact(reading.value) if reading is not None else Fraction(0)
 
 
-def _converted(
-    books: Mapping[str, Mapping[Address, int]], there: Position, rate: Fraction | None
-) -> int:
+def _converted(books: Books, there: Position, rate: Fraction | None) -> int:
     """Value what is there in wei of here; without a rate it counts as nothing, as elsewhere."""
     return 0 if rate is None else int(account_wei(books, there.market, there.readings) * rate)
+
+
+def _pending(
+    underway: Sequence[tuple[Plan, Sequence[Share]]],
+) -> tuple[Books, Books]:
+    """Divide what exchanges underway would change among whose they are, by its sign."""
+    found: dict[bool, dict[str, dict[Address, int]]] = {True: {}, False: {}}
+    for plan, shares in underway:
+        route, weights = plan.route, weights_of(shares)
+        if route.is_cycle or not weights:
+            continue
+        for token, amount in (
+            (route.token_in, -route.amount_in),
+            (route.token_out, route.amount_out),
+        ):
+            parts = split(amount, tuple(weights.values()))
+            for agent, part in zip(weights, parts, strict=True):
+                book = found[part > 0].setdefault(agent, {})
+                book[token] = book.get(token, 0) + part
+    return found[True], found[False]
+
+
+def _named(
+    books: Books, there: Position, here: Position, same: Same
+) -> dict[str, dict[Address, int]]:
+    return {
+        agent: mine
+        for agent, book in sorted(books.items())
+        if (mine := _translated(book, there.market, here.market, same))
+    }
 
 
 def _translated(

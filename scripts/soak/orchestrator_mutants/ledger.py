@@ -77,7 +77,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "units left over by a division are somebody's",
-        LEDGER,
+        "model/units.py",
         "    if left:\n",
         "    if False:\n",
         F03,
@@ -158,6 +158,20 @@ MUTANTS: tuple[Mutant, ...] = (
         "self.haircut_ppm + isqrt(self.transfer_blocks * self.sigma_ppm**2)",
         "self.haircut_ppm",
         OF_ELSEWHERE,
+    ),
+    Mutant(
+        "plans underway elsewhere count",
+        ELSEWHERE,
+        "            for books in (other.books, underway)\n",
+        "            for books in (other.books,)\n",
+        OF_ELSEWHERE,
+    ),
+    Mutant(
+        "a chain tells its plans underway",
+        "orchestrator/core.py",
+        "            underway=[(one.planned.plan, one.shares) for one in self._open.values()],\n",
+        "",
+        OF_CHAINS,
     ),
     Mutant(
         "what is not known any more offsets nothing",
