@@ -103,7 +103,8 @@ def test_deviation_is_between_prices_in_stables() -> None:
     ],
 )
 def test_a_mined_revert_is_told_from_a_miss(
-    landed: bool,  # noqa: FBT001
+    *,
+    landed: bool,
     hashes: tuple[Hash, ...],
     expected: tuple[bool, bool],
 ) -> None:

@@ -41,7 +41,7 @@ def test_nothing_is_found_in_a_quiet_block() -> None:
 
 
 @pytest.mark.parametrize(("fall_wei", "is_found"), [(5 * ETHER - 1, False), (5 * ETHER, True)])
-def test_a_drawdown_is_measured_from_the_best(fall_wei: int, is_found: bool) -> None:  # noqa: FBT001
+def test_a_drawdown_is_measured_from_the_best(fall_wei: int, *, is_found: bool) -> None:
     """5 % of 100 ETH capital lost from the peak is evidence, whatever was gained before."""
     one = gauges(drawdown_ppm=50_000)
     for gain in (0, 30 * ETHER, 30 * ETHER - fall_wei):
@@ -88,7 +88,7 @@ def test_a_chain_that_comes_in_or_is_not_heard_of_is_no_loss() -> None:
 
 
 @pytest.mark.parametrize(("bps", "is_found"), [(199, False), (200, True)])
-def test_sources_that_differ_are_evidence(bps: int, is_found: bool) -> None:  # noqa: FBT001
+def test_sources_that_differ_are_evidence(bps: int, *, is_found: bool) -> None:
     """Two prices of one token may differ by less than the bound."""
     found = gauges(deviation_bps=200).read(facts(deviation=(bps, "WETH")))
 
@@ -110,7 +110,7 @@ def test_what_cannot_be_valued_is_evidence_and_no_drawdown() -> None:
 
 
 @pytest.mark.parametrize(("times", "is_found"), [(9, False), (10, True), (20, True)])
-def test_gas_is_measured_by_the_usual_fee(times: int, is_found: bool) -> None:  # noqa: FBT001
+def test_gas_is_measured_by_the_usual_fee(times: int, *, is_found: bool) -> None:
     """A base fee of ten times the median of the window is evidence."""
     one = gauges(gas_factor=10)
     for block in range(MIN_FEES):
@@ -141,7 +141,7 @@ def test_a_fee_that_stays_becomes_the_usual() -> None:
 
 
 @pytest.mark.parametrize(("depth", "is_found"), [(2, False), (3, True)])
-def test_a_deep_reorg_is_evidence_at_once(depth: int, is_found: bool) -> None:  # noqa: FBT001
+def test_a_deep_reorg_is_evidence_at_once(depth: int, *, is_found: bool) -> None:
     """Three blocks taken back at once are too many."""
     assert is_found == (Hazard.REORG in gauges(reorg_depth=3).read(facts(reverted=depth)))
 
@@ -167,7 +167,7 @@ def test_many_small_reorgs_are_evidence_within_the_window_only() -> None:
         ([REVERTED, landed(), REVERTED, REVERTED], True),
     ],
 )
-def test_fills_are_held_against_their_plans(settled: list[Settled], is_found: bool) -> None:  # noqa: FBT001
+def test_fills_are_held_against_their_plans(settled: list[Settled], *, is_found: bool) -> None:
     """One fill far short of its prediction, or three mined reverts of sixteen, are evidence."""
     one = gauges(shortfall_bps=100, reverts=3)
 
@@ -201,13 +201,13 @@ def test_a_shortfall_counts_what_is_missing() -> None:
         ({"dropped": {"command": 1}}, True),
     ],
 )
-def test_messages(changes: dict[str, Any], is_found: bool) -> None:  # noqa: FBT001
+def test_messages(changes: dict[str, Any], *, is_found: bool) -> None:
     """A flood is evidence, and so is one lost message of a class that loses none."""
     assert is_found == (Hazard.MESSAGES in gauges().read(facts(**changes)))
 
 
 @pytest.mark.parametrize(("skew", "is_found"), [(59, False), (-59, False), (60, True), (-60, True)])
-def test_a_clock_may_be_wrong_either_way(skew: int, is_found: bool) -> None:  # noqa: FBT001
+def test_a_clock_may_be_wrong_either_way(skew: int, *, is_found: bool) -> None:
     """A minute between the head's time and ours is evidence, before or after."""
     assert is_found == (Hazard.CLOCK in gauges(clock_skew_s=60).read(facts(clock_skew_s=skew)))
 

@@ -27,7 +27,12 @@ class Carrier:
 
     sent: list[Plan] = field(default_factory=list)
 
-    async def submit(self, plan: Plan, *, fee: FeeQuote | None = None) -> Plan:  # noqa: ARG002 - as Gateway
+    async def submit(
+        self,
+        plan: Plan,
+        *,
+        fee: FeeQuote | None = None,  # noqa: ARG002 - as Gateway
+    ) -> Plan:
         """Take a plan."""
         self.sent.append(plan)
         return plan
@@ -41,7 +46,11 @@ class Carrier:
         """Take them one by one."""
         return None
 
-    async def settle(self, in_flight: Plan, change: HeadChange) -> Fill:  # noqa: ARG002 - as Gateway
+    async def settle(
+        self,
+        in_flight: Plan,
+        change: HeadChange,  # noqa: ARG002 - as Gateway
+    ) -> Fill:
         """Lose it."""
         return Fill(
             verdict_id=in_flight.verdict_id,
