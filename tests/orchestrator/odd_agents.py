@@ -16,9 +16,11 @@ USDC = tk.address("0xa0b86991c6218b36c1d19d4a2e9eb0ce3606eb48")
 PRICE = "price/WETH-USDC"
 
 
-def wish(agent: str, amount_in: int = 200 * 10**6, **changes: object) -> tk.Intent:
+def wish(
+    agent: str, amount_in: object = 200 * 10**6, *, token: str = USDC, **changes: object
+) -> tk.Intent:
     """A small purchase of WETH, changed as told."""
-    leg = tk.Leg(token_in=USDC, token_out=WETH, amount_in=amount_in)
+    leg = tk.Leg(token_in=token, token_out=WETH, amount_in=amount_in)  # type: ignore[arg-type]
     fields: dict[str, object] = {
         "agent": agent,
         "legs": (leg,),
@@ -129,15 +131,13 @@ ODDITIES: dict[str, Callable[[Misfit, tk.View], object]] = {
     "nan edge": lambda agent, view: [wish(agent.name, edge_wei=float("nan"))],
     "infinite edge": lambda agent, view: [wish(agent.name, edge_wei=float("inf"))],
     "huge edge": lambda agent, view: [wish(agent.name, edge_wei=10**5000)],
-    "float amount": lambda agent, view: [wish(agent.name, 2e8)],  # type: ignore[arg-type]
-    "decimal amount": lambda agent, view: [wish(agent.name, Decimal(200))],  # type: ignore[arg-type]
+    "float amount": lambda agent, view: [wish(agent.name, 2e8)],
+    "decimal amount": lambda agent, view: [wish(agent.name, Decimal(200))],
     "boolean amount": lambda agent, view: [wish(agent.name, amount_in=True)],
     "negative amount": lambda agent, view: [wish(agent.name, -200)],
     "wrong decimals": lambda agent, view: [wish(agent.name, 200 * 10**18)],
     "a million times": lambda agent, view: [wish(agent.name, 200 * 10**12)],
-    "unknown token": lambda agent, view: [
-        wish(agent.name, legs=(tk.Leg(token_in="0x00", token_out=WETH, amount_in=1),))  # type: ignore[arg-type]
-    ],
+    "unknown token": lambda agent, view: [wish(agent.name, token="0x00")],
     "past block": lambda agent, view: [wish(agent.name, valid_for_blocks=-1)],
     "for ever": lambda agent, view: [wish(agent.name, valid_for_blocks=10**9)],
     "another's name": lambda agent, view: [wish("follower")],

@@ -146,10 +146,11 @@ def test_nonsense_is_refused() -> None:
         fuzz(7)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="markets is 0"):
         fuzz(Flood(), markets=0)
-    kept = Flood()
-    kept.handle = (ROOT / "README.md").open()  # type: ignore[attr-defined]
-    with kept.handle, pytest.raises(ConfigError, match="cannot be copied"):  # type: ignore[attr-defined]
-        fuzz(kept)
+    with (ROOT / "README.md").open() as handle:
+        kept = Flood()
+        kept.__dict__["handle"] = handle
+        with pytest.raises(ConfigError, match="cannot be copied"):
+            fuzz(kept)
 
 
 @pytest.mark.parametrize("mood", Mood, ids=lambda mood: mood.value)

@@ -16,9 +16,12 @@ from toolkit.orchestrator.replay import replay
 BLOCKS = 4
 
 
-def wish(amount_in: object = 200 * 10**6, **changes: object) -> tk.Intent:
+def wish(
+    amount_in: object = 200 * 10**6, *, token: str = USDC.address, **changes: object
+) -> tk.Intent:
     """A small purchase, changed as told."""
-    leg = tk.Leg(token_in=USDC.address, token_out=WETH.address, amount_in=amount_in)  # type: ignore[arg-type]
+    told: dict[str, object] = {"token_in": token, "amount_in": amount_in}
+    leg = tk.Leg(token_out=WETH.address, **told)  # type: ignore[arg-type]
     fields: dict[str, object] = {"agent": "bad", "legs": (leg,), "edge_wei": 10**15}
     return tk.Intent(**(fields | changes))  # type: ignore[arg-type]
 
@@ -46,9 +49,7 @@ FAULTS: dict[str, Callable[[random.Random], object]] = {
     "endless number": lambda rng: [wish(edge_wei=10 ** rng.randrange(400, 9000))],
     "flood": lambda rng: flood(),
     "exception": lambda rng: breaks(),
-    "unknown asset": lambda rng: [
-        wish(legs=(tk.Leg(token_in="0x" + "7" * 40, token_out=WETH.address, amount_in=1),))  # type: ignore[arg-type]
-    ],
+    "unknown asset": lambda rng: [wish(token="0x" + "7" * 40)],
     "past block": lambda rng: [wish(valid_for_blocks=-rng.randrange(1, 9))],
     "another's name": lambda rng: [wish(agent="good")],
     "no intents": lambda rng: rng.choice([7, "buy", None, [object()], {1: 2}]),
