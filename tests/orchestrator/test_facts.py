@@ -5,7 +5,7 @@ import pytest
 from tests.orchestrator.worlds import TETHER_MARKET
 from toolkit.model.chain import ZERO_ADDRESS, ZERO_HASH, Address, Hash
 from toolkit.model.decision import Fill, Reading
-from toolkit.orchestrator.facts import deviation, fresh, settled, worth_wei
+from toolkit.orchestrator.facts import confirmed, deviation, fresh, settled, worth_wei
 from toolkit.orchestrator.mainnet import DAI, USDC, USDT, WBTC, WETH
 from toolkit.orchestrator.market import Market
 from toolkit.perception.prices import PriceSource
@@ -73,6 +73,14 @@ def test_capital_is_the_opening_at_these_prices() -> None:
     opening = {WETH.address: ETHER, USDC.address: 10_000 * 10**6, WBTC.address: 7}
 
     assert (0, 6 * ETHER) == worth_wei(MARKET, PRICED, opening=opening, balances=opening)
+
+
+def test_a_deposit_is_no_gain_and_a_theft_is_a_loss() -> None:
+    """Of what is expected counts what is there; of what nobody expects, nothing."""
+    expected = {WETH.address: 5, USDC.address: 5, ZERO_ADDRESS: 5}
+    balances = {WETH.address: 9, USDC.address: 3, DAI.address: 2}
+
+    assert {WETH.address: 5, USDC.address: 3, DAI.address: 2} == confirmed(balances, expected)
 
 
 def test_old_readings_are_left_out() -> None:

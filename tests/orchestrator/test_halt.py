@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
 import pytest
 
 import toolkit as tk
@@ -235,3 +236,20 @@ async def test_a_wrong_clock_is_an_input_and_trips(caplog: pytest.LogCaptureFixt
         for one in caplog.records
         if isinstance(one.msg, dict) and one.msg["event"] == "breaker_changed"
     ]
+
+
+async def test_a_deposit_before_a_restart_is_no_loss_after_it() -> None:
+    """What comes in while it runs counts for nothing, and the next run takes it over quietly."""
+    seen = seen_blocks()
+    rich = [
+        msgspec.structs.replace(one, balances={t: n + 30 * 10**18 for t, n in one.balances.items()})
+        for one in seen
+    ]
+    world = Recorded([*seen[:5], *rich[5:]])
+    async with orchestrator_of(world) as first:
+        before = await steps(first, world.blocks[:10])
+    async with orchestrator_of(world) as second:
+        after = await steps(second, world.blocks[10:])
+
+    assert before[9].discrepancies
+    assert {TradingState.ACTIVE} == {report.state for report in (*before, *after)}

@@ -278,6 +278,7 @@ class Core:
             self.ledger.state().initial,
             doubts=self._doubts.doubts,
             elsewhere=self._elsewhere.values(),
+            expected=self.ledger.expected(),
         )
         self._noted(self.breakers.observe(facts), now)
         self._appraisal.observe(now.readings, block)

@@ -20,8 +20,12 @@ def facts_of(
     *,
     doubts: Mapping[str, str] | None = None,
     elsewhere: Iterable[Elsewhere] = (),
+    expected: Mapping[Address, int] | None = None,
 ) -> Facts:
     """Measure a block that has been taken in; `opening` is what the accounts began with.
+
+    What they hold beyond what the ledger expects is nobody's gain: a deposit is none, nor is it a
+    loss when the ledger takes it over; what is missing of that is a loss at once.
 
     Of the doubts those count that concern the market's own prices, by which everything is valued
     and netted: what rests on any other fact in doubt is refused by itself.
@@ -29,7 +33,8 @@ def facts_of(
     head, vitals = now.seen.head, now.inputs.vitals
     priced = {source.key for source in market.prices}
     readings = fresh(now.newest, block=head.number)
-    gain, capital = worth_wei(market, readings, opening=opening, balances=now.seen.balances)
+    held = confirmed(now.seen.balances, expected or {})
+    gain, capital = worth_wei(market, readings, opening=opening, balances=held)
     return Facts(
         block_number=head.number,
         base_fee_wei=head.base_fee_per_gas,
@@ -44,6 +49,13 @@ def facts_of(
         dropped=vitals.dropped,
         clock_skew_s=vitals.clock_skew_s,
     )
+
+
+def confirmed(
+    balances: Mapping[Address, int], expected: Mapping[Address, int]
+) -> dict[Address, int]:
+    """Return what the chain shows of what is expected; all of it where nothing is."""
+    return {token: min(held, expected.get(token, held)) for token, held in balances.items()}
 
 
 def worth_wei(
