@@ -4,13 +4,21 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from tests.orchestrator.worlds import DAI_CAPITAL, DAI_MARKET, random_market, shipped
 from toolkit.cli.main import main
-from toolkit.model.decision import VetoCause
+from toolkit.model.decision import TradingState, VetoCause
 from toolkit.model.errors import ConfigError
+from toolkit.orchestrator import records
+from toolkit.orchestrator.arbitration import Candidate
 from toolkit.orchestrator.audit import Cause, lines, why
+from toolkit.orchestrator.breakers import BreakerChange, Phase
+from toolkit.orchestrator.doubts import Doubted
+from toolkit.orchestrator.hazards import Evidence, Hazard
 from toolkit.orchestrator.pauses import Pause
+from toolkit.orchestrator.records import Command
+from toolkit.orchestrator.replay import decoded, encoded
 from toolkit.testing.decide import Decided, decide
 
 
@@ -106,3 +114,52 @@ def test_the_command_line_replays_and_explains(
     assert "fill" == explained["kind"]
     assert "30 blocks" in told
     assert 1 == error.count("\n")
+
+
+def test_what_bound_a_verdict_is_among_its_causes() -> None:
+    """Breakers that are open, facts in doubt and a person's pause are told with what they say."""
+    decided = run()
+    approved = next(v for v in decided.verdicts if v.approved)
+    place = next(
+        n
+        for n, entry in enumerate(decided.journal)
+        if entry.kind == records.RULING and approved.verdict_id.encode() in entry.data
+    )
+    (agent, *_), number = approved.agents, approved.block_number
+    evidence = Evidence(why="the base fee is 12 times the usual", measured=12, bound=10)
+    key = next(
+        key
+        for entry in decided.journal
+        if entry.kind == records.INTENT
+        for key in decoded(entry, Candidate).inputs
+        if approved.intents[0].encode() in entry.data
+    )
+    told = (
+        (
+            records.BREAKER,
+            BreakerChange(
+                hazard=Hazard.GAS,
+                phase=Phase.OPEN,
+                block_number=number,
+                state=TradingState.REDUCING,
+                evidence=evidence,
+                by="evidence",
+            ),
+        ),
+        (records.DOUBT, Doubted(doubts={key: "its sources differ by 900 bps"})),
+        (records.COMMAND, Command(verb="pause", target=agent, why="looks odd")),
+    )
+    # Where they would be: behind what was perceived of earlier blocks.
+    added = [
+        structs.replace(decided.journal[0], seq=0, kind=kind, data=encoded(data))
+        for kind, data in told
+    ]
+
+    tree = why((*added, *decided.journal[: place + 1]), approved.verdict_id)
+
+    text = "\n".join(lines(tree))
+    assert {"breaker", "doubt", "command"} <= kinds(tree)
+    assert "breaker gas is open" in text
+    assert "12 times the usual" in text
+    assert f"{key} is in doubt: its sources differ by 900 bps" in text
+    assert f"{agent} is paused by a person: looks odd" in text

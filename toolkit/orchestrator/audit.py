@@ -10,9 +10,11 @@ from toolkit.model.decision import Fill, Reading, Verdict
 from toolkit.model.errors import ConfigError
 from toolkit.orchestrator import records
 from toolkit.orchestrator.arbitration import Candidate, Ruling
+from toolkit.orchestrator.breakers import BreakerChange, Phase
+from toolkit.orchestrator.doubts import Doubted
 from toolkit.orchestrator.naming import Names, ether, plural
 from toolkit.orchestrator.pauses import Assessment
-from toolkit.orchestrator.records import Planned, Quarantined, Setup
+from toolkit.orchestrator.records import Command, Planned, Quarantined, Setup
 from toolkit.orchestrator.replay import decoded
 from toolkit.perception.perceived import Perceived
 
@@ -86,6 +88,9 @@ class _Audit:
         self._fills: dict[str, tuple[Entry, Fill]] = {}
         self._intents: dict[str, tuple[Entry, Candidate]] = {}
         self._deciding: dict[str, str] = {}
+        self._breakers: list[tuple[Entry, BreakerChange]] = []
+        self._doubts: list[tuple[Entry, Doubted]] = []
+        self._commands: list[tuple[Entry, Command]] = []
         self._readings: dict[str, list[tuple[int, Reading]]] = {}
         self._position = {entry.seq: index for index, entry in enumerate(entries)}
         for entry in entries:
@@ -130,6 +135,12 @@ class _Audit:
         elif entry.kind == records.INTENT:
             candidate = decoded(entry, Candidate)
             self._intents[candidate.intent_id] = entry, candidate
+        elif entry.kind == records.BREAKER:
+            self._breakers.append((entry, decoded(entry, BreakerChange)))
+        elif entry.kind == records.DOUBT:
+            self._doubts.append((entry, decoded(entry, Doubted)))
+        elif entry.kind == records.COMMAND:
+            self._commands.append((entry, decoded(entry, Command)))
         elif entry.kind == records.PERCEIVED:
             for reading in decoded(entry, Perceived).readings:
                 self._readings.setdefault(reading.key, []).append((entry.seq, reading))
@@ -230,12 +241,11 @@ class _Audit:
         if verdict.netted_in:
             token = verdict.legs[0].token_in if verdict.legs else ""
             off = self._names.amount(verdict.netted_in, token) if token else verdict.netted_in
-            yield f"netting kept {off} off the market"
-        if ruling.transfers:
-            yield "changed hands inside: " + "; ".join(
-                f"{one.agent} {self._names.changes({one.token: one.change})}"
-                for one in ruling.transfers
-            )
+            saved = f", {ether(verdict.saved_wei)} of pool fees saved" if verdict.saved_wei else ""
+            yield f"netting kept {off} off the market{saved}"
+        for agent in sorted({one.agent for one in ruling.transfers}):
+            moves = {str(t.token): t.change for t in ruling.transfers if t.agent == agent}
+            yield f"changed hands inside: {agent} {self._names.changes(moves)}"
         if verdict.losers:
             yield f"lost to it: {', '.join(verdict.losers)}"
         if verdict.limits_hit:
@@ -274,8 +284,12 @@ class _Audit:
         )
 
     def _conditions(self, ruling: Entry, verdict: Verdict) -> list[Cause]:
-        """Pauses and quarantines of the verdict's agents that were decided in the same block."""
-        found: list[Cause] = []
+        """What bound the verdict: pauses and quarantines, breakers, doubts, people's orders."""
+        found = [
+            *self._open_breakers(ruling),
+            *self._doubted(ruling, verdict),
+            *self._ordered(ruling, verdict),
+        ]
         for entry in reversed(self._entries[: self._position[ruling.seq]]):
             if entry.kind in records.INPUTS:
                 break
@@ -289,6 +303,42 @@ class _Audit:
                     text = f"{quarantined.agent} was quarantined: {quarantined.why}"
                     found.append(Cause(seq=entry.seq, kind="quarantine", text=text))
         return found
+
+    def _open_breakers(self, ruling: Entry) -> Iterator[Cause]:
+        """Every breaker that was not closed, with the evidence that opened it."""
+        newest = {
+            one.hazard: (entry, one) for entry, one in self._breakers if entry.seq < ruling.seq
+        }
+        for entry, one in newest.values():
+            if one.phase is not Phase.CLOSED:
+                phase = one.phase.value.replace("_", "-")
+                text = f"breaker {one.hazard.value} is {phase} since block {one.block_number}"
+                why = (one.evidence.why, f"trading is {one.state.value}")
+                yield Cause(seq=entry.seq, kind="breaker", text=text, facts=why)
+
+    def _doubted(self, ruling: Entry, verdict: Verdict) -> Iterator[Cause]:
+        """The facts in doubt that the verdict's intents rest on."""
+        known = [(entry, one) for entry, one in self._doubts if entry.seq < ruling.seq]
+        if not known:
+            return
+        entry, newest = known[-1]
+        named = [self._intents[name][1] for name in verdict.intents if name in self._intents]
+        for key in sorted({key for one in named for key in one.inputs} & set(newest.doubts)):
+            text = f"{key} is in doubt: {newest.doubts[key]}"
+            yield Cause(seq=entry.seq, kind="doubt", text=text)
+
+    def _ordered(self, ruling: Entry, verdict: Verdict) -> Iterator[Cause]:
+        """A person's pause of one of its agents that held."""
+        for agent in verdict.agents:
+            orders = [
+                (entry, one)
+                for entry, one in self._commands
+                if one.target == agent and one.verb != "reset" and entry.seq < ruling.seq
+            ]
+            if orders and orders[-1][1].verb == "pause":
+                entry, one = orders[-1]
+                text = f"{agent} is paused by a person: {one.why}"
+                yield Cause(seq=entry.seq, kind="command", text=text)
 
     def _pause(self, entry: Entry, assessment: Assessment) -> Cause:
         because = tuple(

@@ -9,6 +9,7 @@ from toolkit.orchestrator.context import Candidate, Context
 from toolkit.orchestrator.drafts import Draft, Raising
 from toolkit.orchestrator.grants import Grant, grants
 from toolkit.orchestrator.market import Side
+from toolkit.orchestrator.naming import Names
 from toolkit.orchestrator.netting import NetLeg, Wish, net
 from toolkit.orchestrator.waste import Crossed
 
@@ -49,7 +50,7 @@ def _netted(name: str, granted: Sequence[Grant], context: Context) -> list[Draft
     if result is None:
         why = f"opposed in {name}, and there is no price to net at"
         return [replace(whole, cause=VetoCause.LOST_CONFLICT, why=why)]
-    story = _conflict_story(wishes, result.crossed) if result.crossed else ""
+    story = _conflict_story(wishes, result.crossed, context) if result.crossed else ""
     legs = [leg for leg in result.legs if _is_worth_it(leg, context)]
     if not legs:
         return [
@@ -121,11 +122,10 @@ def _turn(agents: Sequence[str], context: Context) -> int:
     return min(context.served.get(agent, -1) for agent in agents)
 
 
-def _conflict_story(wishes: Sequence[Wish], crossed: int) -> str:
-    sides = {
-        side: ", ".join(sorted({wish.intent for wish in wishes if wish.side is side}))
-        for side in Side
-    }
-    return (
-        f"{sides[Side.BUY]} buys what {sides[Side.SELL]} sells: {crossed} units change hands inside"
+def _conflict_story(wishes: Sequence[Wish], crossed: int, context: Context) -> str:
+    buyers, sellers = (
+        [wish for wish in wishes if wish.side is side] for side in (Side.BUY, Side.SELL)
     )
+    inside = Names(context.market).amount(crossed, sellers[0].token_in)
+    named = (", ".join(sorted({wish.intent for wish in some})) for some in (sellers, buyers))
+    return f"{inside} change hands inside: from {' to '.join(named)}"
