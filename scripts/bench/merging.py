@@ -22,14 +22,14 @@ from toolkit.orchestrator.mainnet import MAINNET, POOLS
 from toolkit.orchestrator.merging import sendings
 from toolkit.orchestrator.records import BlockReport
 from toolkit.pools.snapshot import Snapshot
-from toolkit.pools.sync import load
+from toolkit.pools.sync import load, refresh
 from toolkit.routing.router import Router
 from toolkit.session import Session
 
 SEEDS = 3
 BLOCKS = 60
 TARGET = 80.0
-TIMEOUT_S = 400
+TIMEOUT_S = 900
 
 
 @dataclass(slots=True)
@@ -53,11 +53,17 @@ async def measured(seed: int) -> Gas:
         RuntimeError: a form could not be executed, or the run broke an invariant.
     """
     gas = Gas()
+    seen: list[Snapshot] = []
 
     async def watch(
         session: Session, executors: Mapping[Address, Address], report: BlockReport
     ) -> None:
-        await _compare(gas, Gateway(session, executors), session, report)
+        seen[:] = [
+            await refresh(session.node, seen[0], head=report.head)
+            if seen
+            else await load(session.node, POOLS, MAINNET.tokens, head=report.head)
+        ]
+        await _compare(gas, Gateway(session, executors), seen[0], report)
 
     with tempfile.TemporaryDirectory() as folder:
         config = DemoConfig(journal=Path(folder) / "journal.db", blocks=BLOCKS, seed=seed)
@@ -103,8 +109,7 @@ def _figure(name: str, percent: float) -> Figure:
     return Figure(name=name, unit="%", target=TARGET, ours=round(percent, 1))
 
 
-async def _compare(gas: Gas, gateway: Gateway, session: Session, report: BlockReport) -> None:
-    snapshot = await load(session.node, POOLS, MAINNET.tokens, head=report.head)
+async def _compare(gas: Gas, gateway: Gateway, snapshot: Snapshot, report: BlockReport) -> None:
     for plans in sendings(report.plans, fee=report.fee, limits=PlanLimits()):
         kind = "cycle" if plans[0].route.is_cycle else "own"
         gas.sent[kind] += await _used(gateway, plans, report.fee)
