@@ -178,4 +178,11 @@ MUTANTS: tuple[Mutant, ...] = (
         " for key, one in readings.items()\n",
         FACTS,
     ),
+    Mutant(
+        "a deposit is nobody's gain",
+        CORE,
+        "            expected=self.ledger.expected(),\n",
+        "",
+        HALTING,
+    ),
 )
