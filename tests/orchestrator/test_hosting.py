@@ -315,6 +315,28 @@ async def test_a_start_that_fails_leaves_no_process() -> None:
     assert {} == hosts.pids
 
 
+async def test_a_machine_that_has_no_room_for_a_process_loses_answers_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At the start that is refused; later it is one agent's lost answer, as often as it lasts."""
+    hosts = Hosts([Dies(since=1000)], market=OFFLINE_MARKET, hosting={"dies": PROCESS})
+    await hosts.start()
+    with monkeypatch.context() as full:
+        full.setattr(subprocess, "Popen", _no_room)
+        lost_ = [await hosts.ask([question(Dies(), number=1000)]) for _ in range(2)]
+        with pytest.raises(ConfigError, match="follower: no process can be started: no room"):
+            await Hosts([Follower()], market=OFFLINE_MARKET, hosting={"follower": PROCESS}).start()
+    answer = await hosts.ask([question(Dies(), number=1001)])
+    await hosts.stop()
+
+    assert ["dies: no process can be started: no room"] * 2 == [one["dies"].lost for one in lost_]
+    assert 1 == len(answer["dies"].intents)
+
+
+def _no_room(*arguments: object, **options: object) -> None:
+    raise OSError("no room")
+
+
 async def test_who_is_out_has_no_process_in_the_next_run() -> None:
     """A quarantine of an earlier run costs nothing in the next one; one of nobody is forgotten."""
     desk = Desk(market(2))

@@ -170,6 +170,13 @@ class ProcessHost:
 
     def _spawn(self) -> _Life:
         """Start a process; it loads the toolkit by itself, then waits to be told whom to be."""
+        try:
+            self._life = self._born()
+        except OSError as error:
+            raise ConfigError(f"{self._name}: no process can be started: {error}") from None
+        return self._life
+
+    def _born(self) -> _Life:
         ours, theirs = socket.socketpair()
         held, leash = os.pipe()
         try:
@@ -187,9 +194,8 @@ class ProcessHost:
         finally:
             theirs.close()
             os.close(held)
-        self._life = _Life(process=process, line=ours, leash=leash, known=Differences())
         ours.setblocking(False)
-        return self._life
+        return _Life(process=process, line=ours, leash=leash, known=Differences())
 
 
 async def _received(line: socket.socket, kind: type[M]) -> M:
