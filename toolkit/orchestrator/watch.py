@@ -1,6 +1,5 @@
 """Own impacts on the prices that agents read, followed until they no longer matter."""
 
-import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -15,11 +14,10 @@ from toolkit.orchestrator.decay import (
     HORIZON,
     Decay,
     Impact,
-    Reversion,
     Table,
-    drift_time,
     response,
 )
+from toolkit.orchestrator.lessons import Lesson
 from toolkit.orchestrator.market import Market
 from toolkit.orchestrator.pauses import Assessment, Breaker, Effect, Feed, Pause
 from toolkit.orchestrator.reasons import Part, composed, disagreement
@@ -39,8 +37,6 @@ from toolkit.reasoning.agent import Agent, LinearSignal
 MAX_IMPACTS = 256
 DELAYING: tuple[Effect, ...] = ("pause", "discount")
 EFFECTS: tuple[Effect, ...] = (*DELAYING, "subtract")
-TEACHES = 1.5
-"""Times the fee that a move must be for what follows it to say something of reversion."""
 FORECAST_BLOCKS = 16
 """After so many blocks an end is predicted anew, even if no trade came in between."""
 
@@ -63,13 +59,6 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     verdicts: tuple[str, ...]
     made_at: int
     until_block: int
-
-
-class Lesson(msgspec.Struct, frozen=True, kw_only=True):
-    """What own fills have taught of one price, and which of those that still matter did."""
-
-    reversion: Reversion
-    taught: tuple[tuple[str, str], ...] = ()  # (verdict, agent)
 
 
 class Followed(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,7 +133,9 @@ class ImpactWatch:
                 verdict_id=fill.verdict_id,
                 block_number=fill.block_number,
                 log_move=move,
-                decay=self._decay(key, world),
+                decay=self._lesson(key, world).decay(
+                    world.readings.get(key, ()), _band(key, world)
+                ),
             )
             for agent in fill.agents
             for key, move in sorted(log_moves.items())
@@ -167,7 +158,9 @@ class ImpactWatch:
         self._impacts = tuple(i for i in self._impacts if world.block - i.block_number < HORIZON)
         self._tables = {key: one for key, one in self._tables.items() if key[1] in self._impacts}
         for key in sorted({impact.key for impact in self._impacts}):
-            self._learn(key, world)
+            mine = [impact for impact in self._impacts if impact.key == key]
+            series, band = world.readings.get(key, ()), _band(key, world)
+            self._lessons[key] = self._lesson(key, world).learned(mine, series, band)
         twice = self.asked_twice()
         made = {
             name: (*self._outside(name, world), *self._by_impact(name, world))
@@ -381,6 +374,13 @@ class ImpactWatch:
             for pause in pauses
         )
 
+    def _decay(self, key: str, world: World) -> Decay:
+        series, band = world.readings.get(key, ()), _band(key, world)
+        return self._lesson(key, world).decay(series, band)
+
+    def _lesson(self, key: str, world: World) -> Lesson:
+        return self._lessons.get(key) or Lesson.before(_band(key, world))
+
     def _look_again(self, since_block: int) -> None:
         """Take in anew what was taken in without knowing of a trade, or knowing too much."""
         for name, mine in self._followed.items():
@@ -388,51 +388,6 @@ class ImpactWatch:
             if samples and samples[-1].block >= since_block:
                 track = _emptied(mine.track)
                 self._followed[name] = msgspec.structs.replace(mine, track=track)
-
-    def _decay(self, key: str, world: World) -> Decay:
-        """What own fills and the price's own past have shown so far."""
-        band = _band(key, world)
-        series = world.readings.get(key, ())
-        past = [math.log(float(r.value)) for r in series if float(r.value) > 0]
-        lesson = self._lessons.get(key, Lesson(reversion=Reversion.prior(band=band)))
-        return lesson.reversion.decay(most_band=band, drift=drift_time(band, past))
-
-    def _learn(self, key: str, world: World) -> None:
-        """Take the first step after each impact once, when both of its readings exist."""
-        lesson = self._lessons.get(key)
-        if lesson is None:
-            lesson = Lesson(reversion=Reversion.prior(band=_band(key, world)))
-        least = TEACHES * _band(key, world)
-        live = [impact for impact in self._impacts if impact.key == key]
-        names = {(impact.verdict_id, impact.agent) for impact in live}
-        taught = {name for name in lesson.taught if name in names}
-        fresh = [
-            impact
-            for impact in live
-            if abs(impact.log_move) >= least and (impact.verdict_id, impact.agent) not in taught
-        ]
-        reversion = lesson.reversion
-        value_at: dict[int, float] = {}
-        if fresh:
-            oldest = min(impact.block_number for impact in fresh)
-            value_at = _values_since(world.readings.get(key, ()), oldest)
-        for impact in fresh:
-            here, after = value_at.get(impact.block_number), value_at.get(impact.block_number + 1)
-            if not here or not after:
-                continue
-            own = sum(i.log_move for i in live if i.block_number == impact.block_number + 1)
-            reversion = reversion.observed(impact.log_move, math.log(after / here) - own)
-            taught.add((impact.verdict_id, impact.agent))
-        self._lessons[key] = Lesson(reversion=reversion, taught=tuple(sorted(taught)))
-
-
-def _values_since(series: Sequence[Reading], block: int) -> dict[int, float]:
-    found: dict[int, float] = {}
-    for reading in reversed(series):
-        if reading.block_number < block:
-            break
-        found.setdefault(reading.block_number, float(reading.value))
-    return found
 
 
 def _trouble(pause: Pause, world: World) -> str:

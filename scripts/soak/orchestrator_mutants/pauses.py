@@ -8,6 +8,7 @@ PAUSES = "orchestrator/pauses.py"
 REASONS = "orchestrator/reasons.py"
 SIGNALS = "orchestrator/signals.py"
 DECAY = "orchestrator/decay.py"
+LESSONS = "orchestrator/lessons.py"
 SUBTRACTION = "orchestrator/subtraction.py"
 CORE = "orchestrator/core.py"
 ARBITRATION = "orchestrator/arbitration.py"
@@ -112,7 +113,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a fill teaches once",
-        WATCH,
+        LESSONS,
         "            taught.add((impact.verdict_id, impact.agent))\n",
         "",
         OF_WATCH,
