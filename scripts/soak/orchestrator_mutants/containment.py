@@ -137,6 +137,27 @@ MUTANTS: tuple[Mutant, ...] = (
         HOSTING,
     ),
     Mutant(
+        "a process that cannot be started is one agent's misfortune",
+        "orchestrator/processes.py",
+        '        except OSError as error:\n            raise ConfigError(f"{self._name}: no',
+        '        except ZeroDivisionError as error:\n            raise ConfigError(f"{self._name}:',
+        HOSTING,
+    ),
+    Mutant(
+        "a start that fails leaves nothing running",
+        "orchestrator/runtime.py",
+        "            await self._doors.aclose()  # who cannot start leaves nothing running\n",
+        "",
+        HOSTING,
+    ),
+    Mutant(
+        "who is out already gets no process",
+        "orchestrator/runtime.py",
+        "        for name in self._core.quarantined:\n            await self._host.dismiss(name)\n",
+        "",
+        HOSTING,
+    ),
+    Mutant(
         "a process ends with its parent",
         "orchestrator/worker.py",
         "    _die_with(leash)\n",
