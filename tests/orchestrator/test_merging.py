@@ -1,6 +1,6 @@
 """Swaps of several agents in one block: one transaction, a fill for each, and who comes first."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 import pytest
@@ -78,9 +78,11 @@ def blocks(count: int = 4) -> list[GivenBlock]:
     ]
 
 
-def run(agents: Sequence[Agent] = SELLERS, **options: object) -> Decided:
+def run(
+    agents: Sequence[Agent] = SELLERS, *, lands: Callable[[Plan], bool] | None = None
+) -> Decided:
     """Let agents trade."""
-    return decide(agents, blocks(), capital=CAPITAL, market=TETHER_MARKET, **options)  # type: ignore[arg-type]
+    return decide(agents, blocks(), capital=CAPITAL, market=TETHER_MARKET, lands=lands)
 
 
 def merged_records(decided: Decided) -> list[Merged]:

@@ -206,7 +206,7 @@ def _merged_story(report: BlockReport, fill: Fill) -> str:
     """Tell what one transaction did for several verdicts, and how its gas was shared."""
     mine = [one for one in report.fills if one.tx_hashes == fill.tx_hashes]
     parts = ", ".join(
-        f"{'+'.join(one.agents)} {one.gas_fee_wei / WEI_PER_GWEI:,.0f} gwei" for one in mine
+        f"{'+'.join(one.agents)} {one.gas_fee_wei // WEI_PER_GWEI:,} gwei" for one in mine
     )
     return (
         f"block {fill.block_number}: verdicts {' and '.join(fill.together)} in "
