@@ -48,18 +48,18 @@ if TYPE_CHECKING:
     from toolkit.model.units import format_units as format_units
     from toolkit.model.units import gwei as gwei
     from toolkit.model.units import parse_units as parse_units
+    from toolkit.orchestrator.board.doubts import FactRule as FactRule
+    from toolkit.orchestrator.breaking.hazards import BreakerLimits as BreakerLimits
+    from toolkit.orchestrator.breaking.hazards import Hazard as Hazard
+    from toolkit.orchestrator.capital.elsewhere import Link as Link
     from toolkit.orchestrator.chains import Chains as Chains
-    from toolkit.orchestrator.containment import Dependence as Dependence
-    from toolkit.orchestrator.doubts import FactRule as FactRule
-    from toolkit.orchestrator.elsewhere import Link as Link
-    from toolkit.orchestrator.hazards import BreakerLimits as BreakerLimits
-    from toolkit.orchestrator.hazards import Hazard as Hazard
-    from toolkit.orchestrator.hosting import Budget as Budget
-    from toolkit.orchestrator.hosting import Hosting as Hosting
-    from toolkit.orchestrator.limits import Limits as Limits
-    from toolkit.orchestrator.pauses import Breaker as Breaker
-    from toolkit.orchestrator.pauses import Feed as Feed
-    from toolkit.orchestrator.pauses import Pause as Pause
+    from toolkit.orchestrator.deciding.limits import Limits as Limits
+    from toolkit.orchestrator.hosting.containment import Dependence as Dependence
+    from toolkit.orchestrator.hosting.hosting import Budget as Budget
+    from toolkit.orchestrator.hosting.hosting import Hosting as Hosting
+    from toolkit.orchestrator.pausing.pauses import Breaker as Breaker
+    from toolkit.orchestrator.pausing.pauses import Feed as Feed
+    from toolkit.orchestrator.pausing.pauses import Pause as Pause
     from toolkit.orchestrator.runtime import Orchestrator as Orchestrator
     from toolkit.pools.snapshot import Snapshot as Snapshot
     from toolkit.reasoning.agent import Agent as Agent
@@ -103,13 +103,13 @@ _HOMES = {
     ),
     "toolkit.model.units": ("ether", "format_units", "gwei", "parse_units"),
     "toolkit.orchestrator.chains": ("Chains",),
-    "toolkit.orchestrator.containment": ("Dependence",),
-    "toolkit.orchestrator.doubts": ("FactRule",),
-    "toolkit.orchestrator.elsewhere": ("Link",),
-    "toolkit.orchestrator.hazards": ("BreakerLimits", "Hazard"),
-    "toolkit.orchestrator.hosting": ("Budget", "Hosting"),
-    "toolkit.orchestrator.limits": ("Limits",),
-    "toolkit.orchestrator.pauses": ("Breaker", "Feed", "Pause"),
+    "toolkit.orchestrator.hosting.containment": ("Dependence",),
+    "toolkit.orchestrator.board.doubts": ("FactRule",),
+    "toolkit.orchestrator.capital.elsewhere": ("Link",),
+    "toolkit.orchestrator.breaking.hazards": ("BreakerLimits", "Hazard"),
+    "toolkit.orchestrator.hosting.hosting": ("Budget", "Hosting"),
+    "toolkit.orchestrator.deciding.limits": ("Limits",),
+    "toolkit.orchestrator.pausing.pauses": ("Breaker", "Feed", "Pause"),
     "toolkit.orchestrator.runtime": ("Orchestrator",),
     "toolkit.pools.snapshot": ("Snapshot",),
     "toolkit.reasoning.agent": ("Agent", "View"),

@@ -54,7 +54,7 @@ def timed(
 
 def ours(*, queued: bool) -> Callable[[Callable[[object], None]], Callable[[Tick], None]]:
     """Our bus, with or without a queue beside the handler."""
-    from toolkit.orchestrator.bus import Bus, Delivery, Topic  # noqa: PLC0415 - this bus's only
+    from toolkit.orchestrator.board.bus import Bus, Delivery, Topic  # noqa: PLC0415 - ours
 
     def connect(handler: Callable[[object], None]) -> Callable[[Tick], None]:
         topic = Topic(name="ticks", payload=Tick, delivery=Delivery.STATE)

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from toolkit.model.chain import ZERO_HASH
 from toolkit.model.decision import Reading
-from toolkit.orchestrator.decay import Decay, Impact, Reversion, Table, residue, response
-from toolkit.orchestrator.signals import Track, density, followed, shape_of
+from toolkit.orchestrator.pausing.decay import Decay, Impact, Reversion, Table, residue, response
+from toolkit.orchestrator.pausing.signals import Track, density, followed, shape_of
 
 Matrix = NDArray[np.float64]
 Mask = NDArray[np.bool_]

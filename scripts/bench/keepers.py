@@ -27,8 +27,8 @@ from scripts.bench.episodes import (
     last_of,
     sides,
 )
-from toolkit.orchestrator.blackboard import HISTORY
-from toolkit.orchestrator.decay import Decay, Reversion, drift_time, response
+from toolkit.orchestrator.board.blackboard import HISTORY
+from toolkit.orchestrator.pausing.decay import Decay, Reversion, drift_time, response
 
 STRIDE = 5
 Minutes = NDArray[np.int64]

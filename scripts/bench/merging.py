@@ -19,8 +19,8 @@ from toolkit.model.chain import Address
 from toolkit.model.decision import Intent, Leg, Plan, Verdict, VetoCause
 from toolkit.model.tx import FeeQuote
 from toolkit.orchestrator.mainnet import MAINNET, POOLS
-from toolkit.orchestrator.merging import sendings
 from toolkit.orchestrator.records import BlockReport
+from toolkit.orchestrator.sending.merging import sendings
 from toolkit.pools.snapshot import Snapshot
 from toolkit.pools.sync import load, refresh
 from toolkit.routing.router import Router

@@ -18,8 +18,8 @@ from scripts.bench.episodes import (
     share_error,
     way_of,
 )
-from toolkit.orchestrator.decay import Decay, residue
-from toolkit.orchestrator.subtraction import DIGITS
+from toolkit.orchestrator.pausing.decay import Decay, residue
+from toolkit.orchestrator.pausing.subtraction import DIGITS
 
 Answer = Callable[[Matrix], Sides]
 

@@ -9,9 +9,9 @@ from scripts.soak.record import Part, Progress, Run
 from scripts.soak.workers import Batch, in_batches
 from toolkit.model.chain import ZERO_ADDRESS, ZERO_HASH, Address, Hash
 from toolkit.model.decision import Fill, Reading, Reservation
-from toolkit.orchestrator.ledger import Ledger, Share
+from toolkit.orchestrator.capital.ledger import Ledger, Share
+from toolkit.orchestrator.capital.profit import account_wei, profits_wei
 from toolkit.orchestrator.mainnet import USDC, WETH
-from toolkit.orchestrator.profit import account_wei, profits_wei
 from toolkit.testing.decide import OFFLINE_MARKET
 
 SIZE = 1_000_000

@@ -29,10 +29,11 @@ from toolkit.journal.verification import verify_file
 from toolkit.model.chain import ZERO_ADDRESS, Address, HeadChange
 from toolkit.model.decision import Fill, Plan
 from toolkit.model.tx import FeeQuote
-from toolkit.orchestrator import memory, records
-from toolkit.orchestrator.pauses import Pause
-from toolkit.orchestrator.recovery import KINDS, recovered
-from toolkit.orchestrator.replay import decoded, encoded, replay
+from toolkit.orchestrator import records
+from toolkit.orchestrator.audit import memory
+from toolkit.orchestrator.audit.recovery import KINDS, recovered
+from toolkit.orchestrator.audit.replay import decoded, encoded, replay
+from toolkit.orchestrator.pausing.pauses import Pause
 from toolkit.orchestrator.runtime import Orchestrator
 from toolkit.testing.paper import (
     VAULT_LENDS,

@@ -15,9 +15,9 @@ from toolkit.cli.main import EXIT_BAD_INPUT, main
 from toolkit.model.chain import HeadChange
 from toolkit.model.decision import TradingState, VetoCause
 from toolkit.orchestrator import records
-from toolkit.orchestrator.control import socket_path
+from toolkit.orchestrator.audit.replay import decoded, replay
+from toolkit.orchestrator.breaking.control import socket_path
 from toolkit.orchestrator.records import Command
-from toolkit.orchestrator.replay import decoded, replay
 from toolkit.orchestrator.runtime import Orchestrator
 
 

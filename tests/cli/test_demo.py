@@ -24,7 +24,7 @@ from toolkit.journal.log import Entry, verified
 from toolkit.journal.sqlite import read_entries
 from toolkit.model.decision import VetoCause
 from toolkit.orchestrator import records
-from toolkit.orchestrator.audit import verdicts
+from toolkit.orchestrator.audit.audit import verdicts
 
 ROOT = Path(__file__).resolve().parents[2]
 NOWHERE = "/nonexistent"

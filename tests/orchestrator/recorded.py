@@ -8,7 +8,7 @@ from toolkit.journal.log import Journal
 from toolkit.journal.memory import MemoryBackend
 from toolkit.model.chain import HeadChange, Mode
 from toolkit.orchestrator import records
-from toolkit.orchestrator.replay import decoded
+from toolkit.orchestrator.audit.replay import decoded
 from toolkit.perception.perceived import Perceived, perceived, rebuilt
 from toolkit.pools.snapshot import Snapshot
 from toolkit.testing.decide import decide

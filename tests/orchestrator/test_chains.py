@@ -23,15 +23,15 @@ from toolkit.model.errors import ConfigError
 from toolkit.model.market import Token
 from toolkit.model.units import PPM
 from toolkit.orchestrator import records
-from toolkit.orchestrator.breakers import BreakerChange
+from toolkit.orchestrator.audit.replay import decoded, replay
+from toolkit.orchestrator.breaking.breakers import BreakerChange
+from toolkit.orchestrator.breaking.hazards import BreakerLimits, Hazard
+from toolkit.orchestrator.capital.elsewhere import Elsewhere, Link
 from toolkit.orchestrator.chains import Chains
-from toolkit.orchestrator.elsewhere import Elsewhere, Link
-from toolkit.orchestrator.hazards import BreakerLimits, Hazard
-from toolkit.orchestrator.limits import Limits
+from toolkit.orchestrator.deciding.limits import Limits
 from toolkit.orchestrator.mainnet import DAI, WETH
 from toolkit.orchestrator.market import Market
 from toolkit.orchestrator.records import BlockReport
-from toolkit.orchestrator.replay import decoded, replay
 from toolkit.orchestrator.runtime import Orchestrator
 from toolkit.perception.prices import PriceSource
 from toolkit.pools.constant_product import ConstantProduct

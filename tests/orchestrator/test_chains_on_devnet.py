@@ -12,8 +12,8 @@ import toolkit as tk
 from toolkit.chain.signer import LocalSigner
 from toolkit.devnet.devnet import Devnet, DevnetConfig
 from toolkit.model.chain import ZERO_ADDRESS, HeadChange
+from toolkit.orchestrator.capital.elsewhere import Link
 from toolkit.orchestrator.chains import Chains
-from toolkit.orchestrator.elsewhere import Link
 from toolkit.orchestrator.mainnet import USDC, WETH
 from toolkit.orchestrator.records import BlockReport
 from toolkit.orchestrator.runtime import Orchestrator

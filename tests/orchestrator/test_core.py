@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from tests.orchestrator.audit.test_recovery import Once
 from tests.orchestrator.recorded import Recorded
-from tests.orchestrator.test_recovery import Once
 from tests.orchestrator.worlds import DAI_CAPITAL, DAI_MARKET, random_market, shipped
 from toolkit.execution.planner import worst_gas_wei
 from toolkit.journal.log import Journal
@@ -14,10 +14,10 @@ from toolkit.model.chain import Address, HeadChange
 from toolkit.model.decision import Intent, Leg, Reading, VetoCause
 from toolkit.model.market import FundingKind, Token
 from toolkit.orchestrator import records
+from toolkit.orchestrator.audit.replay import decoded, replay
 from toolkit.orchestrator.mainnet import USDC, WETH
 from toolkit.orchestrator.market import Market
 from toolkit.orchestrator.records import Planned
-from toolkit.orchestrator.replay import decoded, replay
 from toolkit.orchestrator.runtime import Orchestrator
 from toolkit.perception.perceived import Perceived
 from toolkit.perception.prices import PriceSource

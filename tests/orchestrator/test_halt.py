@@ -13,10 +13,10 @@ from toolkit.model.chain import HeadChange
 from toolkit.model.decision import Fill, Plan, TradingState, VetoCause
 from toolkit.model.tx import FeeQuote
 from toolkit.orchestrator import records
-from toolkit.orchestrator.breakers import BreakerChange
-from toolkit.orchestrator.hazards import Hazard
+from toolkit.orchestrator.audit.replay import decoded, replay
+from toolkit.orchestrator.breaking.breakers import BreakerChange
+from toolkit.orchestrator.breaking.hazards import Hazard
 from toolkit.orchestrator.records import BlockReport, Command, Vitals
-from toolkit.orchestrator.replay import decoded, replay
 from toolkit.orchestrator.runtime import Orchestrator
 from toolkit.perception.perceived import Perceived
 from toolkit.reasoning.agent import Agent

@@ -9,12 +9,12 @@ import pytest
 from tests.orchestrator.worlds import DAI_CAPITAL, DAI_MARKET, DAI_PRICE, random_market
 from toolkit.model.decision import Intent, Leg, VetoCause
 from toolkit.orchestrator import records
-from toolkit.orchestrator.asking import Thought, ask
+from toolkit.orchestrator.audit.replay import decoded, replay
 from toolkit.orchestrator.core import Core
+from toolkit.orchestrator.hosting.asking import Thought, ask
 from toolkit.orchestrator.mainnet import DAI, WETH
-from toolkit.orchestrator.pauses import Assessment, Breaker, Feed, Pause
-from toolkit.orchestrator.reasons import without
-from toolkit.orchestrator.replay import decoded, replay
+from toolkit.orchestrator.pausing.pauses import Assessment, Breaker, Feed, Pause
+from toolkit.orchestrator.pausing.reasons import without
 from toolkit.reasoning.agent import Agent, View
 from toolkit.reasoning.arbitrage import CyclicArbitrage
 from toolkit.testing.decide import Decided, decide

@@ -18,8 +18,8 @@ from toolkit.model.errors import (
 from toolkit.model.market import FundingKind
 from toolkit.model.tx import FeeQuote
 from toolkit.orchestrator import records
-from toolkit.orchestrator.hazards import BreakerLimits, Hazard
-from toolkit.orchestrator.replay import replay
+from toolkit.orchestrator.audit.replay import replay
+from toolkit.orchestrator.breaking.hazards import BreakerLimits, Hazard
 from toolkit.orchestrator.runtime import Orchestrator
 from toolkit.perception.perceived import Perceived, perceived
 from toolkit.perception.pools import pools_reading

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from toolkit.model.chain import ZERO_ADDRESS, Address
 from toolkit.model.decision import Intent, Leg
-from toolkit.orchestrator.arbitration import Context
-from toolkit.orchestrator.limits import Limits
+from toolkit.orchestrator.deciding.arbitration import Context
+from toolkit.orchestrator.deciding.limits import Limits
+from toolkit.orchestrator.deciding.validation import Proposal
 from toolkit.orchestrator.mainnet import DAI, USDC, USDT, WETH
 from toolkit.orchestrator.market import Market
-from toolkit.orchestrator.validation import Proposal
 from toolkit.perception.prices import PriceSource
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.snapshot import Pool

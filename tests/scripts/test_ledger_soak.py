@@ -7,7 +7,7 @@ import pytest
 
 from scripts.soak.ledger import KINDS_TOLD, life
 from toolkit.model.chain import Hash
-from toolkit.orchestrator.ledger import Ledger
+from toolkit.orchestrator.capital.ledger import Ledger
 
 
 def test_a_short_life_adds_up_and_has_everything_in_it() -> None:

@@ -19,12 +19,12 @@ from scripts.bench.episodes import (
 )
 from scripts.bench.pauses import AGENTS
 from scripts.bench.twice import as_read, breakout, strength
-from tests.orchestrator.test_signals import series
+from tests.orchestrator.pausing.test_signals import series
 from tests.orchestrator.worlds import fresh_seeds
 from toolkit.devnet.scenario import RECORDED_MINUTES
-from toolkit.orchestrator.decay import left_over
 from toolkit.orchestrator.mainnet import USDC, WETH
-from toolkit.orchestrator.signals import Track, density, followed, shape_of, state
+from toolkit.orchestrator.pausing.decay import left_over
+from toolkit.orchestrator.pausing.signals import Track, density, followed, shape_of, state
 from toolkit.testing.oscillators import Donchian, RelativeStrength
 
 KNOWN = {"EMA": 0.73, "z-score": 0.45}

@@ -4,9 +4,9 @@ from toolkit.model.chain import Address, Hash, Head
 from toolkit.model.decision import Fill, Intent, Leg, Verdict
 from toolkit.model.provenance import Provenance
 from toolkit.model.tx import FeeQuote
-from toolkit.orchestrator.arbitration import Candidate
+from toolkit.orchestrator.deciding.arbitration import Candidate
 from toolkit.orchestrator.mainnet import USDC, WETH
-from toolkit.orchestrator.pauses import Assessment
+from toolkit.orchestrator.pausing.pauses import Assessment
 from toolkit.orchestrator.records import BlockReport
 
 PRICE_KEY = "price/WETH-USDC"

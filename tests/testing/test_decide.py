@@ -20,9 +20,9 @@ from toolkit.model.chain import ZERO_ADDRESS, ZERO_HASH, Address
 from toolkit.model.decision import Intent, Leg, Plan, VetoCause
 from toolkit.model.errors import ConfigError
 from toolkit.model.market import Hop, PoolKind, Route
-from toolkit.orchestrator.limits import Limits
+from toolkit.orchestrator.deciding.limits import Limits
 from toolkit.orchestrator.mainnet import DAI, WETH
-from toolkit.orchestrator.pauses import Pause
+from toolkit.orchestrator.pausing.pauses import Pause
 from toolkit.reasoning.agent import Agent, View
 from toolkit.reasoning.arbitrage import CyclicArbitrage
 from toolkit.testing.decide import MAIN_POOL, Decided, decide, given, main_pool

@@ -18,7 +18,7 @@ from toolkit.journal.sqlite import SqliteBackend
 from toolkit.model.chain import Address
 from toolkit.model.errors import ConfigError, JournalCorrupt, RpcError
 from toolkit.orchestrator import records
-from toolkit.orchestrator.arbitration import Ruling
+from toolkit.orchestrator.deciding.arbitration import Ruling
 from toolkit.testing.decide import decide
 from toolkit.testing.invariants import (
     check_run,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from toolkit.orchestrator.control import Answer, Status
+    from toolkit.orchestrator.breaking.control import Answer, Status
 
 _PLACES = ("*.ctl", "*/*.ctl", "runs/*/*.ctl")
 """Where a running orchestrator's socket is looked for when none is named."""
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     import msgspec
 
     from toolkit.model.errors import ConfigError
-    from toolkit.orchestrator.control import Asked, asked_of
+    from toolkit.orchestrator.breaking.control import Asked, asked_of
 
     asked = Asked(
         verb=args.verb,
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _socket(journal: Path | None, named: Path | None) -> Path:
     from toolkit.model.errors import ConfigError
-    from toolkit.orchestrator.control import socket_path
+    from toolkit.orchestrator.breaking.control import socket_path
 
     if named is not None:
         return named
@@ -98,8 +98,8 @@ def _socket(journal: Path | None, named: Path | None) -> Path:
 
 
 def _lines(answer: "Answer") -> list[str]:
-    from toolkit.orchestrator.breakers import told
-    from toolkit.orchestrator.hazards import Hazard
+    from toolkit.orchestrator.breaking.breakers import told
+    from toolkit.orchestrator.breaking.hazards import Hazard
 
     status = answer.status
     if status is None:

@@ -13,8 +13,8 @@ from toolkit.devnet.devnet import Devnet, DevnetConfig
 from toolkit.execution.executor import deploy_executor
 from toolkit.model.chain import Address, HeadChange
 from toolkit.model.errors import DevnetError, ToolkitError
-from toolkit.orchestrator.control import has_room, socket_path
-from toolkit.orchestrator.pauses import Pause
+from toolkit.orchestrator.breaking.control import has_room, socket_path
+from toolkit.orchestrator.pausing.pauses import Pause
 from toolkit.orchestrator.records import BlockReport
 from toolkit.orchestrator.runtime import Orchestrator
 from toolkit.reasoning.agent import Agent

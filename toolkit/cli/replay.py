@@ -34,8 +34,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Replay a journal; 1 where a comparison was asked for and a decision differs."""
     from toolkit.journal.verification import verified_entries
-    from toolkit.orchestrator.audit import verdicts
-    from toolkit.orchestrator.replay import Divergence, replay
+    from toolkit.orchestrator.audit.audit import verdicts
+    from toolkit.orchestrator.audit.replay import Divergence, replay
 
     entries = tuple(verified_entries(args.journal))
     result = replay(entries)
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
 def run_why(args: argparse.Namespace) -> int:
     """Print the tree of causes of one id."""
     from toolkit.journal.verification import verified_entries
-    from toolkit.orchestrator.audit import lines, why
+    from toolkit.orchestrator.audit.audit import lines, why
 
     cause = why(verified_entries(args.journal), args.id)
     if args.json:
@@ -105,7 +105,7 @@ def run_why(args: argparse.Namespace) -> int:
 def run_whatif(args: argparse.Namespace) -> int:
     """Print what one block's decision was, and what it would have been without an agent."""
     from toolkit.journal.verification import verified_entries
-    from toolkit.orchestrator.whatif import lines, whatif
+    from toolkit.orchestrator.audit.whatif import lines, whatif
 
     answer = whatif(verified_entries(args.journal), args.id, without=args.without)
     if args.json:

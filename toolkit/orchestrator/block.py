@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from toolkit.model.decision import Fill, Plan, Reading
-from toolkit.orchestrator.asking import Question
-from toolkit.orchestrator.pauses import Assessment
+from toolkit.orchestrator.hosting.asking import Question
+from toolkit.orchestrator.pausing.pauses import Assessment
 from toolkit.orchestrator.records import BlockReport, Inputs, Planned, Quarantined
 from toolkit.perception.perceived import Perceived
 from toolkit.pools.snapshot import Snapshot

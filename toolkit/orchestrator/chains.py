@@ -11,10 +11,15 @@ import msgspec
 from toolkit.model.chain import ZERO_ADDRESS, Address, HeadChange
 from toolkit.model.checks import shown
 from toolkit.model.errors import ConfigError
-from toolkit.orchestrator.elsewhere import Elsewhere, Link, held_elsewhere, pnl_elsewhere_wei
+from toolkit.orchestrator.capital.elsewhere import (
+    Elsewhere,
+    Link,
+    held_elsewhere,
+    pnl_elsewhere_wei,
+)
+from toolkit.orchestrator.capital.position import Position, seen_from
+from toolkit.orchestrator.capital.profit import Books, account_wei
 from toolkit.orchestrator.market import Market, Side
-from toolkit.orchestrator.position import Position, seen_from
-from toolkit.orchestrator.profit import Books, account_wei
 from toolkit.orchestrator.records import BlockReport
 from toolkit.orchestrator.runtime import Orchestrator
 

@@ -7,30 +7,30 @@ from toolkit.model.chain import Address, Hash, Head
 from toolkit.model.decision import Fill, Plan, Reading
 from toolkit.model.errors import ConfigError, JournalCorrupt
 from toolkit.orchestrator import records
-from toolkit.orchestrator.appraisal import Appraisal
-from toolkit.orchestrator.arbitration import Candidate, Context, Ruling, arbitrate, unsent
-from toolkit.orchestrator.asking import Question, Thought, ask, fresh_view
-from toolkit.orchestrator.blackboard import Blackboard
+from toolkit.orchestrator.audit.memory import Market, Memory, Underway
 from toolkit.orchestrator.block import Decision, Record, Sitting
-from toolkit.orchestrator.breakers import BreakerChange, Breakers
-from toolkit.orchestrator.containment import Containment
-from toolkit.orchestrator.doubts import DoubtWatch, with_defaults
-from toolkit.orchestrator.elsewhere import Elsewhere
-from toolkit.orchestrator.facts import facts_of
-from toolkit.orchestrator.hazards import Hazard
-from toolkit.orchestrator.ledger import Ledger, Share
-from toolkit.orchestrator.memory import Market, Memory, Underway
-from toolkit.orchestrator.merging import grouped
-from toolkit.orchestrator.pauses import Assessment, compile_pauses
-from toolkit.orchestrator.planning import Planner
-from toolkit.orchestrator.policy import EqualWeights, Policy, checked
-from toolkit.orchestrator.position import Position, standing
-from toolkit.orchestrator.profit import profits_wei
-from toolkit.orchestrator.reasons import asked_agent, without
+from toolkit.orchestrator.board.blackboard import Blackboard
+from toolkit.orchestrator.board.doubts import DoubtWatch, with_defaults
+from toolkit.orchestrator.breaking.breakers import BreakerChange, Breakers
+from toolkit.orchestrator.breaking.facts import facts_of
+from toolkit.orchestrator.breaking.hazards import Hazard
+from toolkit.orchestrator.capital.elsewhere import Elsewhere
+from toolkit.orchestrator.capital.ledger import Ledger, Share
+from toolkit.orchestrator.capital.position import Position, standing
+from toolkit.orchestrator.capital.profit import profits_wei
+from toolkit.orchestrator.deciding.appraisal import Appraisal
+from toolkit.orchestrator.deciding.arbitration import Candidate, Context, Ruling, arbitrate, unsent
+from toolkit.orchestrator.deciding.policy import EqualWeights, Policy, checked
+from toolkit.orchestrator.deciding.validation import Proposal
+from toolkit.orchestrator.hosting.asking import Question, Thought, ask, fresh_view
+from toolkit.orchestrator.hosting.containment import Containment
+from toolkit.orchestrator.hosting.roster import roster
+from toolkit.orchestrator.pausing.pauses import Assessment, compile_pauses
+from toolkit.orchestrator.pausing.reasons import asked_agent, without
+from toolkit.orchestrator.pausing.watch import ImpactWatch, World
 from toolkit.orchestrator.records import BlockReport, Command, Inputs, Planned, Setup
-from toolkit.orchestrator.roster import roster
-from toolkit.orchestrator.validation import Proposal
-from toolkit.orchestrator.watch import ImpactWatch, World
+from toolkit.orchestrator.sending.merging import grouped
+from toolkit.orchestrator.sending.planning import Planner
 from toolkit.perception.perceived import rebuilt
 from toolkit.pools.snapshot import Snapshot
 from toolkit.reasoning.agent import Agent, View

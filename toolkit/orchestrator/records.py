@@ -9,15 +9,15 @@ from toolkit.execution.planner import FlashSource, PlanLimits, TipPolicy
 from toolkit.model.chain import Address, Head
 from toolkit.model.decision import Fill, Plan, Reservation, TradingState, Verdict
 from toolkit.model.tx import FeeQuote
-from toolkit.orchestrator.arbitration import Candidate
-from toolkit.orchestrator.breakers import Tripped
-from toolkit.orchestrator.containment import Dependence
-from toolkit.orchestrator.doubts import FactRule
-from toolkit.orchestrator.elsewhere import Elsewhere
-from toolkit.orchestrator.hazards import BreakerLimits
-from toolkit.orchestrator.limits import Limits
+from toolkit.orchestrator.board.doubts import FactRule
+from toolkit.orchestrator.breaking.breakers import Tripped
+from toolkit.orchestrator.breaking.hazards import BreakerLimits
+from toolkit.orchestrator.capital.elsewhere import Elsewhere
+from toolkit.orchestrator.deciding.arbitration import Candidate
+from toolkit.orchestrator.deciding.limits import Limits
+from toolkit.orchestrator.hosting.containment import Dependence
 from toolkit.orchestrator.market import Market
-from toolkit.orchestrator.pauses import Assessment, Pause
+from toolkit.orchestrator.pausing.pauses import Assessment, Pause
 from toolkit.perception.perceived import Perceived
 
 SETUP = "orchestrator.setup"

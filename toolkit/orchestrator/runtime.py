@@ -19,27 +19,29 @@ from toolkit.model.chain import Address, Head, HeadChange, Mode
 from toolkit.model.decision import Fill, Plan
 from toolkit.model.errors import ConfigError
 from toolkit.model.market import FundingKind, PoolKind
-from toolkit.orchestrator import memory, records
-from toolkit.orchestrator.asking import Host
+from toolkit.orchestrator import records
+from toolkit.orchestrator.audit import memory
+from toolkit.orchestrator.audit.recovery import checkpoint, resumed
 from toolkit.orchestrator.block import Decision
-from toolkit.orchestrator.breakers import BreakerChange
-from toolkit.orchestrator.containment import Dependence
-from toolkit.orchestrator.control import Status, Withdrawn, listening, status_of
+from toolkit.orchestrator.board.doubts import FactRule
+from toolkit.orchestrator.board.intake import Intake
+from toolkit.orchestrator.breaking.breakers import BreakerChange
+from toolkit.orchestrator.breaking.control import Status, Withdrawn, listening, status_of
+from toolkit.orchestrator.breaking.hazards import BreakerLimits
+from toolkit.orchestrator.breaking.orders import Orders
+from toolkit.orchestrator.capital.elsewhere import Elsewhere
+from toolkit.orchestrator.capital.ledger import LedgerState
+from toolkit.orchestrator.capital.position import Position
 from toolkit.orchestrator.core import Core
-from toolkit.orchestrator.doubts import FactRule
-from toolkit.orchestrator.elsewhere import Elsewhere
-from toolkit.orchestrator.hazards import BreakerLimits
-from toolkit.orchestrator.hosting import Budget, Hosting, Hosts
-from toolkit.orchestrator.intake import Intake
-from toolkit.orchestrator.ledger import LedgerState
-from toolkit.orchestrator.limits import Limits
+from toolkit.orchestrator.deciding.limits import Limits
+from toolkit.orchestrator.deciding.policy import Policy
+from toolkit.orchestrator.hosting.asking import Host
+from toolkit.orchestrator.hosting.containment import Dependence
+from toolkit.orchestrator.hosting.hosting import Budget, Hosting, Hosts
+from toolkit.orchestrator.hosting.roster import roster
 from toolkit.orchestrator.mainnet import MAINNET, POOLS
 from toolkit.orchestrator.market import Market
-from toolkit.orchestrator.orders import Orders
-from toolkit.orchestrator.outbox import Gateway, GatewayOutbox, NoOutbox, Outbox
-from toolkit.orchestrator.pauses import Pause
-from toolkit.orchestrator.policy import Policy
-from toolkit.orchestrator.position import Position
+from toolkit.orchestrator.pausing.pauses import Pause
 from toolkit.orchestrator.records import (
     AgentSetup,
     BlockReport,
@@ -49,8 +51,7 @@ from toolkit.orchestrator.records import (
     Setup,
     Vitals,
 )
-from toolkit.orchestrator.recovery import checkpoint, resumed
-from toolkit.orchestrator.roster import roster
+from toolkit.orchestrator.sending.outbox import Gateway, GatewayOutbox, NoOutbox, Outbox
 from toolkit.perception.observer import Observer
 from toolkit.perception.perceived import Perceived
 from toolkit.perception.prices import PricePoint

@@ -17,16 +17,16 @@ from toolkit.model.errors import ConfigError
 from toolkit.model.market import Token
 from toolkit.model.tx import FeeQuote
 from toolkit.model.units import parse_units
-from toolkit.orchestrator.containment import Dependence
-from toolkit.orchestrator.doubts import FactRule
-from toolkit.orchestrator.hazards import BreakerLimits
-from toolkit.orchestrator.hosting import Budget, Hosting
-from toolkit.orchestrator.ledger import LedgerState
-from toolkit.orchestrator.limits import Limits
+from toolkit.orchestrator.board.doubts import FactRule
+from toolkit.orchestrator.breaking.hazards import BreakerLimits
+from toolkit.orchestrator.capital.ledger import LedgerState
+from toolkit.orchestrator.deciding.limits import Limits
+from toolkit.orchestrator.deciding.policy import Policy
+from toolkit.orchestrator.hosting.containment import Dependence
+from toolkit.orchestrator.hosting.hosting import Budget, Hosting
 from toolkit.orchestrator.mainnet import USDC, WETH
 from toolkit.orchestrator.market import Market
-from toolkit.orchestrator.pauses import Pause
-from toolkit.orchestrator.policy import Policy
+from toolkit.orchestrator.pausing.pauses import Pause
 from toolkit.orchestrator.records import BlockReport
 from toolkit.orchestrator.runtime import Orchestrator
 from toolkit.perception.prices import PriceSource

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 import msgspec
 
 from toolkit.model.errors import ConfigError
-from toolkit.orchestrator.limits import Limits
+from toolkit.orchestrator.deciding.limits import Limits
+from toolkit.orchestrator.hosting.roster import roster
 from toolkit.orchestrator.market import Market
-from toolkit.orchestrator.roster import roster
 from toolkit.reasoning.agent import Agent
 from toolkit.testing.decide import OFFLINE_MARKET
 from toolkit.testing.probes import Blocked, Defect, Finding, Subject, probe

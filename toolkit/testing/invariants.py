@@ -8,8 +8,8 @@ from toolkit.journal.log import Entry
 from toolkit.journal.verification import verified_entries
 from toolkit.model.decision import Fill
 from toolkit.model.errors import JournalCorrupt
+from toolkit.orchestrator.audit.replay import ReplayResult, replay
 from toolkit.orchestrator.records import BlockReport
-from toolkit.orchestrator.replay import ReplayResult, replay
 from toolkit.tx.statistics import SchedulerStatistics
 
 

@@ -22,14 +22,14 @@ from toolkit.journal.memory import MemoryBackend
 from toolkit.model.chain import ZERO_ADDRESS, Address, Head, HeadChange
 from toolkit.model.decision import Plan
 from toolkit.model.errors import ConfigError, NodeUnavailable
-from toolkit.orchestrator.asking import Question, Thought, ask
-from toolkit.orchestrator.containment import Dependence
-from toolkit.orchestrator.limits import Limits
+from toolkit.orchestrator.audit.replay import replay
+from toolkit.orchestrator.deciding.limits import Limits
+from toolkit.orchestrator.hosting.asking import Question, Thought, ask
+from toolkit.orchestrator.hosting.containment import Dependence
 from toolkit.orchestrator.mainnet import USDC, WETH
 from toolkit.orchestrator.market import Side
-from toolkit.orchestrator.pauses import Pause
+from toolkit.orchestrator.pausing.pauses import Pause
 from toolkit.orchestrator.records import BlockReport
-from toolkit.orchestrator.replay import replay
 from toolkit.orchestrator.runtime import Orchestrator
 from toolkit.perception.perceived import Perceived
 from toolkit.pools.constant_product import ConstantProduct

@@ -16,12 +16,12 @@ import msgspec
 
 from toolkit.model.decision import Intent
 from toolkit.model.errors import ConfigError, NoRoute, ToolkitError
-from toolkit.orchestrator.asking import Question, Thought, ask
-from toolkit.orchestrator.limits import Limits
+from toolkit.orchestrator.deciding.limits import Limits
+from toolkit.orchestrator.deciding.validation import Proposal, defect, malformed, worth
+from toolkit.orchestrator.hosting.asking import Question, Thought, ask
+from toolkit.orchestrator.hosting.processes import ProcessHost
+from toolkit.orchestrator.hosting.threads import interrupt
 from toolkit.orchestrator.market import Market
-from toolkit.orchestrator.processes import ProcessHost
-from toolkit.orchestrator.threads import interrupt
-from toolkit.orchestrator.validation import Proposal, defect, malformed, worth
 from toolkit.reasoning.agent import Agent
 from toolkit.routing.router import Router
 from toolkit.testing.scenes import Facts, Scene, fingerprint

@@ -13,7 +13,7 @@ from toolkit.model.chain import Address, Hash, Head
 from toolkit.model.decision import Reading
 from toolkit.model.market import Token
 from toolkit.model.tx import FeeQuote
-from toolkit.orchestrator.asking import fresh_view
+from toolkit.orchestrator.hosting.asking import fresh_view
 from toolkit.orchestrator.market import Market
 from toolkit.perception.heads import fee_reading, head_reading
 from toolkit.perception.pools import pools_reading

@@ -3,15 +3,15 @@
 from scripts.soak.mutants import Mutant
 
 F08 = "property:f08_breakers"
-GAUGES = "orchestrator/gauges.py"
-BREAKERS = "orchestrator/breakers.py"
+GAUGES = "orchestrator/breaking/gauges.py"
+BREAKERS = "orchestrator/breaking/breakers.py"
 CORE = "orchestrator/core.py"
-ORDERS = "orchestrator/orders.py"
-CONTROL = "orchestrator/control.py"
-OWN = "tests/orchestrator/test_breakers.py"
+ORDERS = "orchestrator/breaking/orders.py"
+CONTROL = "orchestrator/breaking/control.py"
+OWN = "tests/orchestrator/breaking/test_breakers.py"
 HALTING = "tests/orchestrator/test_halt.py"
-SOCKET = "tests/orchestrator/test_control.py"
-FACTS = "tests/orchestrator/test_facts.py"
+SOCKET = "tests/orchestrator/breaking/test_control.py"
+FACTS = "tests/orchestrator/breaking/test_facts.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     *(
@@ -138,7 +138,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a replay carries such an order on",
-        "orchestrator/replay.py",
+        "orchestrator/audit/replay.py",
         "        self._inputs = [one for one in self._inputs if isinstance(one, Command)]\n",
         "        self._inputs = []\n",
         HALTING,
@@ -166,14 +166,14 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a gift without a price changes nothing",
-        "orchestrator/facts.py",
+        "orchestrator/breaking/facts.py",
         "        elif change < 0 or (change > 0 and _has_source(market, token)):\n",
         "        else:\n",
         FACTS,
     ),
     Mutant(
         "worth is measured by fresh prices only",
-        "orchestrator/facts.py",
+        "orchestrator/breaking/facts.py",
         " for key, one in readings.items() if block - one.block_number <= one.max_age_blocks\n",
         " for key, one in readings.items()\n",
         FACTS,

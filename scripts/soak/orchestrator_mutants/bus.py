@@ -6,13 +6,13 @@ F02 = "property:f02_state_drift"
 F11 = "property:f11_backpressure"
 F12 = "property:f12_adversarial_perception"
 AGENT = "reasoning/agent.py"
-BUS = "orchestrator/bus.py"
-BOARD = "orchestrator/blackboard.py"
-INTAKE = "orchestrator/intake.py"
+BUS = "orchestrator/board/bus.py"
+BOARD = "orchestrator/board/blackboard.py"
+INTAKE = "orchestrator/board/intake.py"
 RUNTIME = "orchestrator/runtime.py"
-DOUBTS = "orchestrator/doubts.py"
-FRESHNESS = "orchestrator/freshness.py"
-ORIGINS = "orchestrator/origins.py"
+DOUBTS = "orchestrator/board/doubts.py"
+FRESHNESS = "orchestrator/board/freshness.py"
+ORIGINS = "orchestrator/board/origins.py"
 PROVENANCE = "model/provenance.py"
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -144,7 +144,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "the text for people orders nothing",
-        "orchestrator/arbitration.py",
+        "orchestrator/deciding/arbitration.py",
         '    bare = msgspec.structs.replace(candidate.intent, reason="")\n',
         "    bare = msgspec.structs.replace(candidate.intent, agent=candidate.intent.reason)\n",
         F12,
@@ -196,13 +196,13 @@ MUTANTS: tuple[Mutant, ...] = (
         INTAKE,
         "capacity=1, merge=both)",
         "capacity=1)",
-        "tests/orchestrator/test_intake.py",
+        "tests/orchestrator/board/test_intake.py",
     ),
     Mutant(
         "an outcome whose block is gone is taken back",
         "orchestrator/core.py",
         "        self._undo(now.seen.reverted, now)\n",
         "",
-        "tests/orchestrator/test_intake.py",
+        "tests/orchestrator/board/test_intake.py",
     ),
 )

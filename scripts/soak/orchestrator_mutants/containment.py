@@ -4,36 +4,36 @@ from scripts.soak.mutants import Mutant
 
 F04 = "property:f04_cascade"
 F05 = "property:f05_latency"
-HOSTING = "tests/orchestrator/test_hosting.py"
-CONTAINMENT = "tests/orchestrator/test_containment.py"
-WIRE = "tests/orchestrator/test_wire.py"
+HOSTING = "tests/orchestrator/hosting/test_hosting.py"
+CONTAINMENT = "tests/orchestrator/hosting/test_containment.py"
+WIRE = "tests/orchestrator/hosting/test_wire.py"
 FUZZ = "tests/testing/test_fuzz.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "an agent that never answers is given up",
-        "orchestrator/containment.py",
+        "orchestrator/hosting/containment.py",
         "            if count >= LOST_IN_A_ROW\n",
         "            if count >= LOST_IN_A_ROW + 10**9\n",
         F04,
     ),
     Mutant(
         "who relies on a failed agent stops",
-        "orchestrator/containment.py",
+        "orchestrator/hosting/containment.py",
         "        return fallen_back(self._dependences, {**self._lost, **quarantined})\n",
         "        return {}\n",
         F04,
     ),
     Mutant(
         "a lost answer is a failure to those that rely on it",
-        "orchestrator/containment.py",
+        "orchestrator/hosting/containment.py",
         "{**self._lost, **quarantined})",
         "quarantined)",
         F04,
     ),
     Mutant(
         "who declared to go on alone does",
-        "orchestrator/containment.py",
+        "orchestrator/hosting/containment.py",
         'one.on != name or one.fallback != "stop" or',
         "one.on != name or",
         F04,
@@ -47,28 +47,28 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "what an agent raises is its own failure",
-        "orchestrator/asking.py",
+        "orchestrator/hosting/asking.py",
         "        return _answer(view, failure=told(error))\n",
         "        raise error\n",
         F04,
     ),
     Mutant(
         "every agent has a view of its own",
-        "orchestrator/asking.py",
+        "orchestrator/hosting/asking.py",
         "snapshot, tokens=dict(snapshot.tokens), pools=dict(snapshot.pools)",
         "snapshot, tokens=snapshot.tokens, pools=snapshot.pools",
         F04,
     ),
     Mutant(
         "balances in a view are a copy",
-        "orchestrator/asking.py",
+        "orchestrator/hosting/asking.py",
         "        balances=dict(balances),\n",
         "        balances=balances,\n",
         F04,
     ),
     Mutant(
         "a number of thousands of digits is not printed",
-        "orchestrator/validation.py",
+        "orchestrator/deciding/validation.py",
         "    if type(value) is int and not -MAX_SHOWN < value < MAX_SHOWN:\n",
         "    if False:\n",
         F04,
@@ -96,49 +96,49 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "what was lost before a restart counts",
-        "orchestrator/containment.py",
+        "orchestrator/hosting/containment.py",
         "        self._silent = dict(memory.silent)\n",
         "",
         CONTAINMENT,
     ),
     Mutant(
         "a cycle of dependences is refused",
-        "orchestrator/containment.py",
+        "orchestrator/hosting/containment.py",
         "        if path := _cycle(name, relies_on):\n",
         "        if path := []:\n",
         CONTAINMENT,
     ),
     Mutant(
         "an agent that looks everything up is told so",
-        "orchestrator/asking.py",
+        "orchestrator/hosting/asking.py",
         "    if len(touched) > MAX_TOUCHED or text > MAX_TOUCHED_TEXT:\n",
         "    if False:\n",
         CONTAINMENT,
     ),
     Mutant(
         "an intent is no larger than its record",
-        "orchestrator/validation.py",
+        "orchestrator/deciding/validation.py",
         "    if len(record) > MAX_RECORD_BYTES:\n",
         "    if False:\n",
         CONTAINMENT,
     ),
     Mutant(
         "an agent's method is no coroutine",
-        "orchestrator/roster.py",
+        "orchestrator/hosting/roster.py",
         "inspect.iscoroutinefunction(on_block) or inspect.isasyncgenfunction(on_block)",
         "False",
         CONTAINMENT,
     ),
     Mutant(
         "a late process is ended",
-        "orchestrator/processes.py",
+        "orchestrator/hosting/processes.py",
         "        except TimeoutError:\n            await self._anew()\n",
         "        except TimeoutError:\n",
         HOSTING,
     ),
     Mutant(
         "a process that cannot be started is one agent's misfortune",
-        "orchestrator/processes.py",
+        "orchestrator/hosting/processes.py",
         '        except OSError as error:\n            raise ConfigError(f"{self._name}: no',
         '        except ZeroDivisionError as error:\n            raise ConfigError(f"{self._name}:',
         HOSTING,
@@ -159,28 +159,28 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a process ends with its parent",
-        "orchestrator/worker.py",
+        "orchestrator/hosting/worker.py",
         "    _die_with(leash)\n",
         "",
         HOSTING,
     ),
     Mutant(
         "the kernel ends a process whose interpreter is held",
-        "orchestrator/worker.py",
+        "orchestrator/hosting/worker.py",
         '    if sys.platform == "linux":\n',
         "    if False:\n",
         HOSTING,
     ),
     Mutant(
         "a process has bounded memory",
-        "orchestrator/worker.py",
+        "orchestrator/hosting/worker.py",
         "    resource.setrlimit(resource.RLIMIT_AS, (used + more, used + more))\n",
         "",
         HOSTING,
     ),
     Mutant(
         "a late thread is told to stop",
-        "orchestrator/threads.py",
+        "orchestrator/hosting/threads.py",
         "        self._busy, self._busy_with = thread, question.view.block.number\n"
         "        interrupt(thread)\n",
         "        self._busy, self._busy_with = thread, question.view.block.number\n",
@@ -188,21 +188,21 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a busy thread's agent is not asked again",
-        "orchestrator/threads.py",
+        "orchestrator/hosting/threads.py",
         "        if self._busy is not None and self._busy.is_alive():\n",
         "        if False:\n",
         HOSTING,
     ),
     Mutant(
         "an inline answer that took too long is not used",
-        "orchestrator/hosting.py",
+        "orchestrator/hosting/hosting.py",
         "        if taken > self._seconds:\n",
         "        if False:\n",
         HOSTING,
     ),
     Mutant(
         "a cancelled question's answer is not the next one's",
-        "orchestrator/processes.py",
+        "orchestrator/hosting/processes.py",
         "            await self.stop()  # its answer, when it comes, would be taken for the next "
         "one's\n",
         "",
@@ -210,28 +210,28 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "what an agent prints is no output",
-        "orchestrator/worker.py",
+        "orchestrator/hosting/worker.py",
         "    os.dup2(2, 1)",
         "    os.dup2(1, 1)",
         HOSTING,
     ),
     Mutant(
         "a view arrives in its order",
-        "orchestrator/wire.py",
+        "orchestrator/hosting/wire.py",
         "            order=None if now.order == before.order else now.order,\n",
         "            order=now.order if before is _NOTHING else None,\n",
         WIRE,
     ),
     Mutant(
         "a reverted reading is cut from what was sent",
-        "orchestrator/wire.py",
+        "orchestrator/hosting/wire.py",
         "        if old != new:\n            break\n",
         "",
         WIRE,
     ),
     Mutant(
         "an answer is no longer than it can be",
-        "orchestrator/wire.py",
+        "orchestrator/hosting/wire.py",
         "    if size > MAX_ANSWER:\n",
         "    if False:\n",
         WIRE,

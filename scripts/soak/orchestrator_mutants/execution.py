@@ -5,11 +5,11 @@ from scripts.soak.mutants import Mutant
 F07 = "property:f07_collision"
 MERGED = "tests/execution/test_merging.py"
 GATEWAY = "tests/execution/test_gateway_merging.py"
-SENT = "tests/orchestrator/test_outbox.py"
-RANKED = "tests/orchestrator/test_merging.py"
+SENT = "tests/orchestrator/sending/test_outbox.py"
+RANKED = "tests/orchestrator/sending/test_merging.py"
 MERGING = "execution/merging.py"
 CARRIER = "execution/gateway.py"
-OUTBOX = "orchestrator/outbox.py"
+OUTBOX = "orchestrator/sending/outbox.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
@@ -142,35 +142,35 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "what may be taken away takes nobody with it",
-        "orchestrator/merging.py",
+        "orchestrator/sending/merging.py",
         "any(hop.pool in pools for hop in plan.route.hops)",
         "not plan",
         RANKED,
     ),
     Mutant(
         "each of those apart is first at its turn",
-        "orchestrator/merging.py",
+        "orchestrator/sending/merging.py",
         "    first = turn % len(apart) if apart else 0\n",
         "    first = 0\n",
         RANKED,
     ),
     Mutant(
         "only an own swap that missed tells of its pools",
-        "orchestrator/merging.py",
+        "orchestrator/sending/merging.py",
         "        if planned is not None and not fill.landed and swaps_own_capital(planned.plan)\n",
         "        if planned is not None and not fill.landed\n",
         RANKED,
     ),
     Mutant(
         "who has priority comes first",
-        "orchestrator/drafts.py",
+        "orchestrator/deciding/drafts.py",
         "        return self.cause is not None, -first, self.rank\n",
         "        return self.cause is not None, 0, self.rank\n",
         RANKED,
     ),
     Mutant(
         "a veto takes no place, whoever it is of",
-        "orchestrator/drafts.py",
+        "orchestrator/deciding/drafts.py",
         "        return self.cause is not None, -first, self.rank\n",
         "        return False, -first, self.rank\n",
         RANKED,

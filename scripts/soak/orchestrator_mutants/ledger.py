@@ -3,12 +3,12 @@
 from scripts.soak.mutants import Mutant
 
 F03 = "property:f03_contention"
-LEDGER = "orchestrator/ledger.py"
-ELSEWHERE = "orchestrator/elsewhere.py"
-OF_LEDGER = "tests/orchestrator/test_ledger.py"
-OF_ELSEWHERE = "tests/orchestrator/test_elsewhere.py"
+LEDGER = "orchestrator/capital/ledger.py"
+ELSEWHERE = "orchestrator/capital/elsewhere.py"
+OF_LEDGER = "tests/orchestrator/capital/test_ledger.py"
+OF_ELSEWHERE = "tests/orchestrator/capital/test_elsewhere.py"
 OF_CHAINS = "tests/orchestrator/test_chains.py"
-OF_PROFIT = "tests/orchestrator/test_profit.py"
+OF_PROFIT = "tests/orchestrator/capital/test_profit.py"
 OF_CORE = "tests/orchestrator/test_core.py"
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -105,7 +105,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "who waits longest goes first",
-        "orchestrator/exchanges.py",
+        "orchestrator/deciding/exchanges.py",
         "    return min(context.served.get(agent, -1) for agent in agents)\n",
         "    return 0\n",
         F03,
@@ -140,7 +140,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "the wei that rounding leaves over is somebody's",
-        "orchestrator/profit.py",
+        "orchestrator/capital/profit.py",
         "        whole[agent] += 1\n",
         "        pass\n",
         OF_PROFIT,
@@ -182,7 +182,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "each run is told of all other chains before its first block",
-        "orchestrator/position.py",
+        "orchestrator/capital/position.py",
         "for agent, book in sorted(there.books.items())",
         "for agent, book in sorted(there.books.items())[:0]",
         OF_CHAINS,

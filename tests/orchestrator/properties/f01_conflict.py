@@ -18,9 +18,9 @@ import msgspec
 import toolkit as tk
 from tests.orchestrator.worlds import context_of, proposed
 from toolkit.model.chain import Address
-from toolkit.orchestrator.arbitration import Arbitration, arbitrate
-from toolkit.orchestrator.context import Context
-from toolkit.orchestrator.limits import Limits
+from toolkit.orchestrator.deciding.arbitration import Arbitration, arbitrate
+from toolkit.orchestrator.deciding.context import Context
+from toolkit.orchestrator.deciding.limits import Limits
 from toolkit.orchestrator.mainnet import USDC, USDT, WETH
 from toolkit.orchestrator.market import Market
 from toolkit.perception.prices import PriceSource, price_of

@@ -12,9 +12,9 @@ import toolkit as tk
 from tests.orchestrator.properties.feeds import BUY, PRICE, Buyer, World, approved, by_agent, told
 from toolkit.model.chain import Hash
 from toolkit.model.decision import VetoCause
-from toolkit.orchestrator.arbitration import Candidate
 from toolkit.orchestrator.block import Decision
-from toolkit.orchestrator.doubts import FactRule
+from toolkit.orchestrator.board.doubts import FactRule
+from toolkit.orchestrator.deciding.arbitration import Candidate
 from toolkit.testing.decide import GivenBlock, given, main_pool
 
 FEED = "feed/news"

@@ -10,8 +10,8 @@ import msgspec
 from tests.orchestrator.properties.turns import check_turns
 from toolkit.model.chain import ZERO_ADDRESS, Address, Hash
 from toolkit.model.decision import Fill, Reservation
-from toolkit.orchestrator.accounts import OWNER, Bucket
-from toolkit.orchestrator.ledger import Ledger, LedgerMemory, Share, Transfer
+from toolkit.orchestrator.capital.accounts import OWNER, Bucket
+from toolkit.orchestrator.capital.ledger import Ledger, LedgerMemory, Share, Transfer
 
 AGENTS = tuple(f"agent-{n}" for n in range(8))
 BASE, QUOTE = Address("0x" + "aa" * 20), Address("0x" + "bb" * 20)

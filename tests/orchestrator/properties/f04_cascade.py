@@ -8,10 +8,10 @@ import msgspec
 
 import toolkit as tk
 from tests.orchestrator.properties.stage import Clocked, Played, Taker, blocks, play
-from toolkit.orchestrator.containment import Dependence
+from toolkit.orchestrator.audit.replay import replay
+from toolkit.orchestrator.hosting.containment import Dependence
 from toolkit.orchestrator.mainnet import USDC, WETH
 from toolkit.orchestrator.records import BlockReport
-from toolkit.orchestrator.replay import replay
 
 BLOCKS = 4
 

@@ -6,8 +6,8 @@ from tests.orchestrator.properties.stage import Clocked, Taker, blocks, play
 from toolkit.journal.log import Entry
 from toolkit.model.decision import Fill
 from toolkit.orchestrator import records
+from toolkit.orchestrator.audit.replay import decoded, replay
 from toolkit.orchestrator.records import Lost
-from toolkit.orchestrator.replay import decoded, replay
 
 BLOCKS = 8
 

@@ -13,11 +13,11 @@ import toolkit as tk
 from toolkit.model.chain import ZERO_ADDRESS, Address, Hash
 from toolkit.model.decision import Fill, Plan, TradingState
 from toolkit.orchestrator.block import Decision
-from toolkit.orchestrator.breakers import BreakerChange
+from toolkit.orchestrator.breaking.breakers import BreakerChange
+from toolkit.orchestrator.breaking.gauges import MIN_FEES
+from toolkit.orchestrator.breaking.hazards import BreakerLimits, Hazard
 from toolkit.orchestrator.core import Core
-from toolkit.orchestrator.gauges import MIN_FEES
-from toolkit.orchestrator.hazards import BreakerLimits, Hazard
-from toolkit.orchestrator.limits import Limits
+from toolkit.orchestrator.deciding.limits import Limits
 from toolkit.orchestrator.mainnet import USDC, WETH
 from toolkit.orchestrator.market import Market
 from toolkit.orchestrator.records import Command, Inputs, Setup, Vitals

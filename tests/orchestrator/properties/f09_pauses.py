@@ -20,10 +20,10 @@ from toolkit.model.chain import ZERO_ADDRESS
 from toolkit.model.decision import VetoCause
 from toolkit.model.errors import ConfigError
 from toolkit.orchestrator import records
-from toolkit.orchestrator.decay import Decay, Impact
+from toolkit.orchestrator.audit.replay import decoded
 from toolkit.orchestrator.mainnet import DAI, WETH
-from toolkit.orchestrator.pauses import compile_pauses
-from toolkit.orchestrator.replay import decoded
+from toolkit.orchestrator.pausing.decay import Decay, Impact
+from toolkit.orchestrator.pausing.pauses import compile_pauses
 from toolkit.testing.decide import MAIN_POOL, Decided, GivenBlock, decide, given, price_series
 
 KEY = DAI_PRICE.key

@@ -14,10 +14,10 @@ from toolkit.model.decision import Fill, Plan
 from toolkit.model.errors import BusOverflow, NodeError
 from toolkit.model.tx import FeeQuote
 from toolkit.orchestrator import records
-from toolkit.orchestrator.bus import Bus, Delivery, Inbox, Topic
-from toolkit.orchestrator.limits import Limits
+from toolkit.orchestrator.audit.replay import decoded
+from toolkit.orchestrator.board.bus import Bus, Delivery, Inbox, Topic
+from toolkit.orchestrator.deciding.limits import Limits
 from toolkit.orchestrator.records import Vitals
-from toolkit.orchestrator.replay import decoded
 from toolkit.orchestrator.runtime import Orchestrator
 from toolkit.perception.perceived import Perceived, perceived
 from toolkit.perception.prices import price_readings

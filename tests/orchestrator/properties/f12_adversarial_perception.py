@@ -8,7 +8,7 @@ import msgspec
 import toolkit as tk
 from tests.orchestrator.properties.feeds import BUY, PRICE, Buyer, World, by_agent, told
 from toolkit.model.decision import Reading
-from toolkit.orchestrator.doubts import FactRule
+from toolkit.orchestrator.board.doubts import FactRule
 from toolkit.testing.decide import OFFLINE_MARKET, GivenBlock, given, main_pool
 
 BOUND_BPS = 500

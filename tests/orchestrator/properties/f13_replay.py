@@ -8,8 +8,8 @@ import msgspec
 
 import toolkit as tk
 from tests.orchestrator.worlds import DAI_CAPITAL, DAI_MARKET, random_market, shipped
+from toolkit.orchestrator.audit.replay import replay
 from toolkit.orchestrator.mainnet import DAI, WETH
-from toolkit.orchestrator.replay import replay
 from toolkit.testing.decide import Decided, decide
 
 BLOCKS = 4

@@ -9,10 +9,10 @@ import toolkit as tk
 from toolkit.model.chain import ZERO_ADDRESS, Hash, Head
 from toolkit.model.decision import Fill, Reading
 from toolkit.orchestrator.block import Decision
+from toolkit.orchestrator.board.doubts import FactRule
+from toolkit.orchestrator.breaking.hazards import BreakerLimits, Hazard
 from toolkit.orchestrator.core import Core
-from toolkit.orchestrator.doubts import FactRule
-from toolkit.orchestrator.hazards import BreakerLimits, Hazard
-from toolkit.orchestrator.limits import Limits
+from toolkit.orchestrator.deciding.limits import Limits
 from toolkit.orchestrator.mainnet import USDC, WETH
 from toolkit.orchestrator.market import Market
 from toolkit.orchestrator.records import Inputs, Setup

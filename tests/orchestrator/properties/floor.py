@@ -29,7 +29,7 @@ from toolkit.model.chain import Address, Hash, Head, HeadChange, LogEntry, Mode,
 from toolkit.model.decision import Fill, Plan
 from toolkit.model.errors import NodeError, NodeUnavailable, ToolkitError
 from toolkit.model.tx import Attempt, SignedTransaction, TransactionRequest, Urgency
-from toolkit.orchestrator.outbox import GatewayOutbox
+from toolkit.orchestrator.sending.outbox import GatewayOutbox
 from toolkit.testing.fakes import (
     ETHER,
     FRIEND,

@@ -11,9 +11,9 @@ from toolkit.journal.memory import MemoryBackend
 from toolkit.model.chain import ZERO_ADDRESS, Head, HeadChange
 from toolkit.model.decision import Plan
 from toolkit.model.tx import FeeQuote
-from toolkit.orchestrator.asking import Question, Thought, ask
-from toolkit.orchestrator.containment import Dependence
-from toolkit.orchestrator.ledger import LedgerState
+from toolkit.orchestrator.capital.ledger import LedgerState
+from toolkit.orchestrator.hosting.asking import Question, Thought, ask
+from toolkit.orchestrator.hosting.containment import Dependence
 from toolkit.orchestrator.mainnet import USDC, WETH
 from toolkit.orchestrator.records import BlockReport
 from toolkit.orchestrator.runtime import Orchestrator

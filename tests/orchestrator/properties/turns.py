@@ -10,8 +10,8 @@ from tests.orchestrator.worlds import context_of, proposed
 from toolkit.model.chain import ZERO_ADDRESS, ZERO_HASH, Address
 from toolkit.model.decision import Reading, Reservation
 from toolkit.model.market import Token
-from toolkit.orchestrator.arbitration import arbitrate
-from toolkit.orchestrator.ledger import Ledger
+from toolkit.orchestrator.capital.ledger import Ledger
+from toolkit.orchestrator.deciding.arbitration import arbitrate
 from toolkit.orchestrator.mainnet import USDC, WETH
 from toolkit.orchestrator.market import Market
 from toolkit.perception.prices import PriceSource

@@ -1,0 +1,127 @@
+"""A checkpoint stands for everything before it: for restarts, replays, questions and compaction."""
+
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from tests.orchestrator.worlds import (
+    DAI_CAPITAL,
+    DAI_MARKET,
+    fresh_seeds,
+    held,
+    random_market,
+    shipped,
+)
+from toolkit.cli.main import main
+from toolkit.journal.compaction import compact
+from toolkit.journal.log import Journal
+from toolkit.journal.memory import MemoryBackend
+from toolkit.journal.sqlite import SqliteBackend
+from toolkit.orchestrator import records
+from toolkit.orchestrator.audit import memory
+from toolkit.orchestrator.audit.audit import Cause, why
+from toolkit.orchestrator.audit.recovery import KINDS, recovered, resumed
+from toolkit.orchestrator.audit.replay import CHECKPOINT_KIND, decoded, encoded, replay
+from toolkit.orchestrator.audit.whatif import whatif
+from toolkit.orchestrator.pausing.pauses import Pause
+from toolkit.testing.decide import Decided, GivenBlock, decide
+
+EVERY = 7
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checkpoints every seven blocks instead of every thousand."""
+    monkeypatch.setattr(memory, "CHECKPOINT_BLOCKS", EVERY)
+
+
+def run(
+    blocks: list[GivenBlock],
+    journal: Journal | Path | None = None,
+    *,
+    earlier: Decided | None = None,
+) -> Decided:
+    """The shipped agents, with a pause to remember."""
+    return decide(
+        shipped(),
+        blocks,
+        capital=DAI_CAPITAL if earlier is None else held(earlier),
+        market=DAI_MARKET,
+        pauses=[Pause("momentum", on="arbitrage", impact_bps=5)],
+        journal=journal,
+    )
+
+
+@pytest.mark.parametrize("seed", fresh_seeds(3), ids=lambda _: "seed")
+async def test_a_restart_from_a_checkpoint_knows_what_one_from_the_start_knows(seed: int) -> None:
+    """The fold of the newest checkpoint and what follows it is the fold of everything."""
+    journal = Journal(MemoryBackend())
+    decided = run(random_market(seed, blocks=3 * EVERY + 2, gap=8e-3), journal)
+    setup = decoded(next(e for e in decided.journal if e.kind == records.SETUP), records.Setup)
+
+    shortly = resumed(journal, setup, shipped())
+    whole = recovered((e for e in decided.journal if e.kind in KINDS), setup, shipped())
+    await journal.close()
+
+    assert 3 == sum(entry.kind == CHECKPOINT_KIND for entry in decided.journal)
+    assert shortly is not None
+    assert whole is not None
+    assert encoded(whole) == encoded(shortly), seed
+
+
+def test_a_replay_holds_checkpoints_against_what_it_folds() -> None:
+    """An altered checkpoint is the first divergence, named by its entry."""
+    decided = run(random_market(3, blocks=EVERY + 3))
+    place = next(n for n, e in enumerate(decided.journal) if e.kind == CHECKPOINT_KIND)
+    entry = decided.journal[place]
+    altered = structs.replace(entry, data=entry.data.replace(b'"version":', b'"version":1', 1))
+
+    found = replay((*decided.journal[:place], altered, *decided.journal[place + 1 :]))
+
+    assert replay(decided.journal).identical
+    assert altered != entry
+    assert found.divergence is not None
+    assert (entry.seq, CHECKPOINT_KIND) == (found.divergence.seq, found.divergence.kind)
+
+
+def test_a_compacted_journal_is_gone_on_with_replayed_and_questioned(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is left after compaction serves as the whole did, for what is behind it."""
+    path = tmp_path / "journal.db"
+    blocks = random_market(3, blocks=4 * EVERY, gap=8e-3)
+    whole = run(blocks)
+    split = next(n for n in range(2 * EVERY, 4 * EVERY) if not whole.reports[n - 1].plans)
+
+    first = run(blocks[:split], path)
+    made = compact(path)
+    second = run(blocks[split:], path, earlier=first)
+    verdict_id = second.verdicts[-1].verdict_id
+    result = replay(second.journal)
+    answer = whatif(second.journal, verdict_id, without="arbitrage")
+
+    assert made.dropped > 0
+    assert second.journal[0].seq > 1
+    assert whole.reports == (*first.reports, *second.reports)
+    assert result.identical, result.divergence
+    assert second.reports[-1].verdicts == answer.decided.verdicts
+    assert "reading" in "\n".join(_kinds(why(second.journal, verdict_id)))
+    assert 0 == main(["replay", str(path), "--verify"])
+    assert "identical" in capsys.readouterr().out
+
+
+def _kinds(cause: Cause) -> list[str]:
+    return [cause.kind, *(kind for one in cause.because for kind in _kinds(one))]
+
+
+def test_a_checkpoint_is_durable_with_its_block(tmp_path: Path) -> None:
+    """What a crash leaves begins a new process: the checkpoint is no later than its block."""
+    path = tmp_path / "journal.db"
+
+    run(random_market(3, blocks=EVERY), path)
+    backend = SqliteBackend(path)
+    kinds = [entry.kind for entry in backend.load()]
+    backend.close()
+
+    assert CHECKPOINT_KIND == kinds[-1]

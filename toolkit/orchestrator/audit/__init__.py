@@ -1,0 +1,1 @@
+"""The journal read again: why, what if, replay, recovery."""

@@ -1,0 +1,84 @@
+"""All that the deciding fold knows after a block, as a value: what runs and checkpoints hand on."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from toolkit.model.chain import Hash, Head
+from toolkit.model.market import Token
+from toolkit.orchestrator.board.blackboard import BoardMemory
+from toolkit.orchestrator.board.doubts import DoubtMemory
+from toolkit.orchestrator.breaking.breakers import BreakerMemory
+from toolkit.orchestrator.capital.elsewhere import Elsewhere
+from toolkit.orchestrator.capital.ledger import LedgerMemory, Share
+from toolkit.orchestrator.deciding.claims import ClaimsMemory
+from toolkit.orchestrator.hosting.containment import ContainmentMemory
+from toolkit.orchestrator.pausing.watch import WatchMemory
+from toolkit.orchestrator.records import Command, Planned, Setup
+from toolkit.pools.concentrated import Concentrated
+from toolkit.pools.constant_product import ConstantProduct
+from toolkit.pools.snapshot import Pool, Snapshot
+
+
+class Underway(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan whose outcome is not known, and whose it is."""
+
+    planned: Planned
+    shares: tuple[Share, ...]
+
+
+class Market(msgspec.Struct, frozen=True, kw_only=True):
+    """A snapshot in a form that survives JSON: what the next block is told as a difference to."""
+
+    block: Head
+    tokens: tuple[Token, ...]
+    constant_product: tuple[ConstantProduct, ...]
+    concentrated: tuple[Concentrated, ...]
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> "Market":
+        """Write a snapshot down, in the order of addresses."""
+        pools = [pool for _, pool in sorted(snapshot.pools.items())]
+        return cls(
+            block=snapshot.block,
+            tokens=tuple(token for _, token in sorted(snapshot.tokens.items())),
+            constant_product=tuple(one for one in pools if isinstance(one, ConstantProduct)),
+            concentrated=tuple(one for one in pools if isinstance(one, Concentrated)),
+        )
+
+    def snapshot(self) -> Snapshot:
+        """Return the snapshot again."""
+        pools: tuple[Pool, ...] = (*self.constant_product, *self.concentrated)
+        return Snapshot(
+            block=self.block,
+            tokens={token.address: token for token in self.tokens},
+            pools={pool.id: pool for pool in pools},
+        )
+
+
+CHECKPOINT = "orchestrator"
+"""What the journal calls a memory that stands for every orchestrator's entry before it."""
+CHECKPOINT_BLOCKS = 1_000
+"""Blocks between two checkpoints."""
+
+
+class Memory(msgspec.Struct, frozen=True, kw_only=True):
+    """What outlives a block. A new run begins from it; a checkpoint is it, journalled."""
+
+    setup: Setup
+    ledger: LedgerMemory
+    board: BoardMemory
+    market: Market | None
+    watch: WatchMemory
+    claims: ClaimsMemory
+    canonical: tuple[tuple[int, Hash], ...]
+    decided: tuple[tuple[int, int], ...]  # how often each recent block was
+    underway: tuple[tuple[str, Underway], ...]  # by verdict, oldest first
+    quarantined: Mapping[str, str]
+    stopped: Mapping[str, str]
+    breakers: BreakerMemory
+    doubts: DoubtMemory
+    contained: ContainmentMemory
+    elsewhere: Mapping[str, Elsewhere]
+    unwatched_until: int  # the last block in which an earlier run's plan may land
+    ordered: tuple[Command, ...] = ()  # journalled, but no block was decided with them

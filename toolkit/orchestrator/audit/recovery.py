@@ -1,0 +1,171 @@
+"""Where an earlier orchestrator ended, folded from its journal without deciding anything again."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from toolkit.journal.log import Entry, Journal
+from toolkit.model.errors import ConfigError, JournalCorrupt
+from toolkit.orchestrator import records
+from toolkit.orchestrator.audit.memory import CHECKPOINT, Memory
+from toolkit.orchestrator.audit.replay import RecordedAgent, decoded, remade
+from toolkit.orchestrator.core import Core
+from toolkit.orchestrator.deciding.arbitration import Ruling
+from toolkit.orchestrator.records import AgentSetup, Command, Planned, Quarantined, Setup
+from toolkit.perception.perceived import Perceived
+from toolkit.reasoning.agent import Agent
+
+KINDS = (
+    records.SETUP,
+    *records.INPUTS,
+    records.QUARANTINE,
+    records.RULING,
+    records.PLAN,
+)
+"""Entries that a state rests on."""
+
+
+def checkpoint(journal: Journal, memory: Memory) -> None:
+    """Journal what the entries up to here add up to, so that nobody need fold them again.
+
+    Raises:
+        JournalUnavailable, LeaseLost: the journal takes nothing more.
+    """
+    journal.checkpoint(CHECKPOINT, memory)
+
+
+def resumed(journal: Journal, setup: Setup, agents: Sequence[Agent]) -> Memory | None:
+    """Fold what orchestrators wrote into a journal since their last checkpoint; see `recovered`.
+
+    Raises:
+        JournalCorrupt, ConfigError: as `recovered` does.
+    """
+    last = journal.last_checkpoint(CHECKPOINT)
+    start = None if last is None else decoded(last, Memory)
+    entries = journal.entries(*KINDS, after=0 if last is None else last.seq)
+    return recovered(entries, setup, agents, start=start)
+
+
+def recovered(
+    entries: Iterable[Entry],
+    setup: Setup,
+    agents: Sequence[Agent],
+    *,
+    start: Memory | None = None,
+) -> Memory | None:
+    """Fold what orchestrators wrote, run after run; None if there was none.
+
+    Args:
+        entries: a journal's, oldest first, of `KINDS`.
+        start: what everything before these entries adds up to.
+        setup: of the run that is about to begin.
+        agents: its agents; an earlier run's are made from them or from its own set-up.
+
+    Raises:
+        JournalCorrupt: an entry cannot be read, or does not follow from those before it.
+        ConfigError: an earlier run paused an agent whose code is not at hand.
+    """
+    by_name = {agent.name: agent for agent in agents}
+    at_hand = {one.name: (one, by_name[one.name]) for one in setup.agents}
+    fold = Fold(at_hand, start=start)
+    for entry in entries:
+        fold.take(entry)
+    memory = fold.memory()
+    return None if memory is None else msgspec.structs.replace(memory, ordered=fold.ordered)
+
+
+class Fold:
+    """One pass; a block is folded in when the next one, or the next run, begins."""
+
+    def __init__(
+        self, at_hand: Mapping[str, tuple[AgentSetup, Agent]], *, start: Memory | None = None
+    ) -> None:
+        """Say which agents' code is at hand, by name, each as it is configured now."""
+        self._at_hand = at_hand
+        self._core: Core | None = None
+        if start is not None:
+            self._core = Core(start.setup, self._agents(start.setup))
+            self._core.restore(start)
+        self._inputs: records.Inputs | None = None  # of the block that is being read
+        self._news: list[msgspec.Struct] = []  # of the next one
+        self._quarantined: list[Quarantined] = []
+        self._rulings: list[Ruling] = []
+        self._plans: list[Planned] = []
+
+    def take(self, entry: Entry) -> None:
+        """Fold one entry in, of `KINDS`."""
+        if entry.kind == records.SETUP:
+            self._begin(decoded(entry, Setup))
+        elif entry.kind in records.INPUT_TYPES:
+            self._news.append(decoded(entry, records.INPUT_TYPES[entry.kind]))
+            if entry.kind == records.PERCEIVED:
+                self._finish_block()
+                self._inputs, self._news = records.gathered(self._news), []
+        elif entry.kind == records.QUARANTINE:
+            self._quarantined.append(decoded(entry, Quarantined))
+        elif entry.kind == records.RULING:
+            self._rulings.append(decoded(entry, Ruling))
+        else:
+            self._plans.append(decoded(entry, Planned))
+
+    def memory(self) -> Memory | None:
+        """Return what the next run has to know; None before the first set-up."""
+        self._finish_block()
+        return None if self._core is None else self._core.memory()
+
+    @property
+    def ordered(self) -> tuple[Command, ...]:
+        """Commands that no block was decided with yet; they stand for the next run's first."""
+        return tuple(one for one in self._news if isinstance(one, Command))
+
+    def before(self, perceived: Entry) -> tuple[Core, records.Inputs]:
+        """Return the state a block was decided in, and all that entered its decision.
+
+        Every entry before `perceived` was taken; the core is this fold's own no more.
+
+        Raises:
+            JournalCorrupt: nothing was set up before it.
+        """
+        self._finish_block()
+        if self._core is None:
+            raise JournalCorrupt("the journal goes on before it sets an orchestrator up")
+        return self._core, records.gathered([*self._news, decoded(perceived, Perceived)])
+
+    def _begin(self, setup: Setup) -> None:
+        earlier = self.memory()
+        self._core = Core(setup, self._agents(setup))
+        if earlier is not None:
+            self._core.resume(earlier)
+
+    def _finish_block(self) -> None:
+        if self._inputs is None:
+            return
+        if self._core is None:
+            raise JournalCorrupt("the journal goes on before it sets an orchestrator up")
+        self._core.recall(
+            self._inputs,
+            quarantined=self._quarantined,
+            rulings=self._rulings,
+            plans=self._plans,
+        )
+        self._inputs = None
+        self._quarantined, self._rulings, self._plans = [], [], []
+
+    def _agents(self, setup: Setup) -> list[Agent]:
+        agents = [self._agent(one) for one in setup.agents]
+        lost = {agent.name for agent in agents if isinstance(agent, RecordedAgent)}
+        if waiting := sorted({pause.agent for pause in setup.pauses} & lost):
+            raise ConfigError(
+                f"the journal's earlier run paused {', '.join(waiting)}, whose code is not at "
+                "hand: add it to `agents`, or begin a new journal"
+            )
+        return agents
+
+    def _agent(self, setup: AgentSetup) -> Agent:
+        """Make an agent again as it was; where only its name is left, it is not asked anyway."""
+        mine, agent = self._at_hand.get(setup.name, (None, None))
+        if mine is not None and agent is not None and mine.kind == setup.kind:
+            if mine == setup or not isinstance(agent, msgspec.Struct):
+                return agent
+            return msgspec.json.decode(bytes(setup.parameters), type=type(agent))
+        return remade(setup) or RecordedAgent(setup.name)

@@ -1,0 +1,1 @@
+"""What stops trading, by evidence or by people, and how it goes on."""

@@ -1,0 +1,1 @@
+"""Who holds what, what is promised, and whose gain a fill was; pure."""

@@ -1,0 +1,1 @@
+"""From wishes to verdicts: gates, sizes, conflicts, netting; pure."""

@@ -1,0 +1,137 @@
+"""How prices move, alone and together: second moments of their returns, with what is not known."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations_with_replacement
+from math import isfinite, isqrt
+
+from toolkit.model.chain import Address
+from toolkit.model.decision import Reading
+from toolkit.model.units import PPM
+from toolkit.orchestrator.capital.elsewhere import SIGMA_PPM
+from toolkit.orchestrator.market import Market
+
+PPB = 10**9
+WINDOW = 240
+"""Returns that moments are taken over; the newest."""
+PRIOR_WEIGHT = 30
+"""How many returns the prior counts for: as many as a rough estimate needs."""
+PRIOR_VARIANCE = (SIGMA_PPM * PPB // PPM) ** 2
+PRIOR_CORRELATION_PERCENT = 50
+
+Moment = tuple[Address, Address]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Covariance:
+    """Covariances of the returns of base assets over one block, in ppb squared.
+
+    What was never observed has the prior's: `SIGMA_PPM` a block, half correlated with any other.
+    """
+
+    moments: Mapping[Moment, int] = field(default_factory=dict)
+
+    def of(self, one: Address, other: Address) -> int:
+        """Return the covariance of two assets, of one block, in ppb squared."""
+        known = self.moments.get((one, other) if one <= other else (other, one))
+        if known is not None:
+            return known
+        alike = 100 if one == other else PRIOR_CORRELATION_PERCENT
+        return PRIOR_VARIANCE * alike // 100
+
+    def sd_ppb(self, asset: Address, blocks: int) -> int:
+        """Return one standard deviation of an asset's return over some blocks, in ppb."""
+        return isqrt(self.of(asset, asset) * blocks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Return:
+    block: int
+    blocks: int  # that it took
+    ppb: int
+    square: int  # per block
+
+
+class Moments:
+    """Keeps the returns of every priced base asset as readings come in.
+
+    A function of the readings alone: after a reorg or a restart it is taken from them anew.
+    """
+
+    def __init__(self, market: Market) -> None:
+        self._keys = {
+            source.base: source.key
+            for source in reversed(market.prices)
+            if source.quote in market.stables
+        }
+        self._returns: dict[Address, tuple[_Return | None, ...]] = {}
+        self._last: dict[Address, Reading] = {}
+        self._known = Covariance()
+
+    def update(self, readings: Mapping[str, Sequence[Reading]]) -> Covariance:
+        """Take in what is new, and return the covariances as of the newest readings."""
+        changed = False
+        for asset, key in sorted(self._keys.items()):
+            series = readings.get(key, ())
+            if not series or self._last.get(asset) == series[-1]:
+                continue
+            self._take(asset, series)
+            changed = True
+        if changed:
+            self._known = Covariance(moments=self._moments())
+        return self._known
+
+    def _take(self, asset: Address, series: Sequence[Reading]) -> None:
+        last = self._last.get(asset)
+        fresh = len(series) - 1
+        while fresh > 0 and series[fresh - 1] != last and len(series) - fresh < WINDOW:
+            fresh -= 1
+        known = self._returns.get(asset, ()) if fresh > 0 and series[fresh - 1] == last else ()
+        news = tuple(
+            _return(series[place - 1], series[place]) for place in range(max(fresh, 1), len(series))
+        )
+        self._returns[asset] = (*known, *news)[-WINDOW:]
+        self._last[asset] = series[-1]
+
+    def _moments(self) -> dict[Moment, int]:
+        seen = {
+            asset: [one for one in returns if one is not None]
+            for asset, returns in self._returns.items()
+        }
+        prior = Covariance()
+        found: dict[Moment, int] = {}
+        for one, other in combinations_with_replacement(sorted(seen), 2):
+            products = _products(seen[one], seen[other])
+            weighed = PRIOR_WEIGHT * prior.of(one, other) + sum(products)
+            found[one, other] = weighed // (PRIOR_WEIGHT + len(products))
+        return found
+
+
+def _products(one: Sequence[_Return], other: Sequence[_Return]) -> list[int]:
+    """Multiply what two assets did in the same blocks, per block."""
+    if one is other:
+        return [mine.square for mine in one]
+    at = {(theirs.block, theirs.blocks): theirs.ppb for theirs in other}
+    return [
+        mine.ppb * at[mine.block, mine.blocks] // mine.blocks
+        for mine in one
+        if (mine.block, mine.blocks) in at
+    ]
+
+
+def _return(before: Reading, after: Reading) -> _Return | None:
+    """Return the change from one reading to the next; None where either is no price.
+
+    One division and one product of floats, rounded to an integer: the same on every machine.
+    """
+    try:
+        old, new = float(before.value), float(after.value)
+    except ValueError:
+        return None
+    if not (isfinite(old) and isfinite(new) and old > 0 and new > 0):
+        return None
+    change = (new / old - 1.0) * PPB
+    if not isfinite(change):
+        return None
+    blocks, ppb = max(after.block_number - before.block_number, 1), round(change)
+    return _Return(block=after.block_number, blocks=blocks, ppb=ppb, square=ppb * ppb // blocks)

@@ -1,0 +1,1 @@
+"""Where agents run, what they are asked, and what happens when no answer comes."""

@@ -1,0 +1,1 @@
+"""Whose signal our own trades still disturb, and for how long; pure."""

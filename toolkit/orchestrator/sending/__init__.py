@@ -1,0 +1,1 @@
+"""From verdicts to plans, and to the chain."""

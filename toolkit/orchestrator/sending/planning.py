@@ -1,0 +1,119 @@
+"""From approved rulings to plans that hold their capital and gas."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from toolkit.execution.planner import Declined, FlashSource, pair_sources, plan, worst_gas_wei
+from toolkit.model.chain import ZERO_ADDRESS, Address
+from toolkit.model.decision import Reading, Reservation, VetoCause
+from toolkit.model.market import FundingKind
+from toolkit.orchestrator import records
+from toolkit.orchestrator.block import Sitting
+from toolkit.orchestrator.capital.ledger import Ledger, Share
+from toolkit.orchestrator.deciding.arbitration import Ruling
+from toolkit.orchestrator.market import exact
+from toolkit.orchestrator.pausing.impact import log_moves
+from toolkit.orchestrator.records import Planned, Setup
+from toolkit.routing.router import Router
+
+
+class Planner:
+    """Plans one block's rulings, best first; pools that one uses are closed to the next.
+
+    Args:
+        free: what may be promised of a token.
+    """
+
+    def __init__(
+        self, setup: Setup, ledger: Ledger, now: Sitting, free: Callable[[Address], int]
+    ) -> None:
+        self._setup = setup
+        self._ledger = ledger
+        self._now = now
+        self._free = free
+        self._open = now.snapshot
+        self._lenders = lenders(setup, now.newest, now.seen.head.number)
+
+    def plan(self, ruling: Ruling) -> tuple[Ruling, Planned | None]:
+        """Plan an approved ruling and reserve what it needs, or veto it."""
+        fee, wrapped = self._now.seen.fee, self._setup.market.wrapped
+        answer = plan(
+            ruling.verdict,
+            snapshot=self._open,
+            router=Router(self._open, native=wrapped),
+            fee=fee,
+            wrapped=wrapped,
+            sources=(*self._lenders, *pair_sources(self._open, wrapped)),
+            tip=self._setup.tip,
+            limits=self._setup.plan_limits,
+        )
+        if isinstance(answer, Declined):
+            return declined(ruling, answer), None
+        own = answer.funding.kind is FundingKind.OWN
+        reservation = Reservation(
+            verdict_id=answer.verdict_id,
+            token=answer.route.token_in,
+            amount=answer.route.amount_in if own else 0,
+            gas_wei=worst_gas_wei(answer, fee),
+            expires_block=answer.target_block,
+        )
+        refused = self._reserve(reservation, ruling.shares)
+        if refused is not None:
+            return declined(ruling, refused), None
+        moves = log_moves(self._now.snapshot, answer.route, self._setup.market.prices)
+        planned = Planned(plan=answer, reservation=reservation, log_moves=moves)
+        self._close(planned)
+        return ruling, planned
+
+    def _close(self, planned: Planned) -> None:
+        used = {hop.pool for hop in planned.plan.route.hops} | {planned.plan.funding.lender}
+        self._open = msgspec.structs.replace(
+            self._open,
+            pools={key: pool for key, pool in self._open.pools.items() if key not in used},
+        )
+
+    def _reserve(self, reservation: Reservation, shares: Sequence[Share]) -> Declined | None:
+        """Hold what a plan needs, within the limit on gas and what the chain confirms."""
+        limit = self._setup.limits.max_gas_wei
+        held = self._ledger.promised(ZERO_ADDRESS)
+        if held + reservation.gas_wei > limit:
+            why = f"worst-case gas {held + reservation.gas_wei} wei, at most {limit}"
+            return Declined(VetoCause.LIMIT, why)
+        gas_free, token_free = self._free(ZERO_ADDRESS), self._free(reservation.token)
+        if reservation.gas_wei > gas_free or reservation.amount > token_free:
+            why = (
+                f"needs {reservation.amount} of {reservation.token} and {reservation.gas_wei} wei "
+                f"for gas; {token_free} and {gas_free} are free"
+            )
+            return Declined(VetoCause.NO_CAPITAL, why)
+        reserved = self._ledger.reserve(reservation, shares)
+        assert reserved
+        return None
+
+
+def lenders(setup: Setup, readings: Mapping[str, Reading], block: int) -> tuple[FlashSource, ...]:
+    """Return the configured lenders with what they were last seen to have, if that is fresh."""
+    found: list[FlashSource] = []
+    for lender in setup.lenders:
+        reading = readings.get(records.flash_key(lender))
+        if reading is None:
+            continue
+        if block - reading.block_number <= reading.max_age_blocks:
+            available = int(exact(reading.value))
+            found.append(msgspec.structs.replace(lender, available=available))
+    return tuple(found)
+
+
+def declined(ruling: Ruling, answer: Declined) -> Ruling:
+    """Veto an approved verdict that cannot be executed; what changed hands inside stays."""
+    verdict = ruling.verdict
+    why = f"{verdict.why}; {answer.why}" if ruling.transfers else answer.why
+    return msgspec.structs.replace(
+        ruling,
+        verdict=msgspec.structs.replace(
+            verdict, approved=False, legs=(), cause=answer.cause, why=why
+        ),
+        shares=(),
+        tried=tuple(sorted({share.agent for share in ruling.shares})),
+    )
