@@ -19,7 +19,7 @@ from toolkit.model.market import Funding, FundingKind, Route
 from toolkit.model.tx import FeeQuote
 from toolkit.model.units import PPM, div_ceil
 from toolkit.pools.constant_product import ConstantProduct
-from toolkit.pools.snapshot import Snapshot
+from toolkit.pools.snapshot import Pool, Snapshot
 from toolkit.routing.router import GAS_PER_HOP
 
 # Expected gas by part of a plan beside its hops, rounded up from receipts of the executor on the
@@ -278,9 +278,11 @@ def _route(leg: Leg, snapshot: Snapshot, router: Swaps, limits: PlanLimits) -> R
 def _recomputed(route: Route, snapshot: Snapshot) -> Route | Declined:
     """The route if every amount is what the snapshot's pools give, hop after hop."""
     held = {route.token_in: route.amount_in}
+    after: dict[Address, Pool] = {}
     for index, hop in enumerate(route.hops):
         try:
-            amount, after = snapshot.pool(hop.pool).swap_in(hop.token_in, hop.amount_in)
+            pool = after.get(hop.pool) or snapshot.pool(hop.pool)
+            amount, after[hop.pool] = pool.swap_in(hop.token_in, hop.amount_in)
         except PoolError as error:
             return Declined(VetoCause.STALE, f"hop {index}: {error}")
         if amount != hop.amount_out:
@@ -292,7 +294,6 @@ def _recomputed(route: Route, snapshot: Snapshot) -> Route | Declined:
         if held[hop.token_in] < 0:
             return Declined(VetoCause.INVALID, f"hop {index} spends more than the route has")
         held[hop.token_out] = held.get(hop.token_out, 0) + amount
-        snapshot = snapshot.with_pool(after)
     if held[route.token_out] != route.amount_out:
         return Declined(
             VetoCause.INVALID,

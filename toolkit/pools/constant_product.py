@@ -37,6 +37,8 @@ class ConstantProduct(
     def __post_init__(self) -> None:
         """Check what the contract's types guarantee."""
         check_pair(self.id, self.token0, self.token1, self.fee_ppm)
+        if 0 <= self.reserve0 <= MAX_RESERVE and 0 <= self.reserve1 <= MAX_RESERVE:
+            return
         for field, reserve in (("reserve0", self.reserve0), ("reserve1", self.reserve1)):
             if not 0 <= reserve <= MAX_RESERVE:
                 raise PoolError(f"pool {self.id}: {field}: {reserve} does not fit uint112")
@@ -114,9 +116,9 @@ class ConstantProduct(
     def _reserves(self, token: Address, field: str) -> tuple[int, int]:
         """Return the reserve of `token` and the other one."""
         forward = is_zero_for_one(self.id, self.token0, self.token1, token, field)
-        for name, reserve in (("reserve0", self.reserve0), ("reserve1", self.reserve1)):
-            if reserve == 0:
-                raise PoolError(f"pool {self.id}: {name}: is 0, the pool has no liquidity")
+        if not (self.reserve0 and self.reserve1):
+            name = "reserve1" if self.reserve0 else "reserve0"
+            raise PoolError(f"pool {self.id}: {name}: is 0, the pool has no liquidity")
         if forward:
             return self.reserve0, self.reserve1
         return self.reserve1, self.reserve0
@@ -134,8 +136,13 @@ class ConstantProduct(
     def _after(self, token_in: Address, amount_in: int, amount_out: int) -> "ConstantProduct":
         forward = token_in == self.token0
         delta0, delta1 = (amount_in, -amount_out) if forward else (-amount_out, amount_in)
-        after = msgspec.structs.replace(
-            self, reserve0=self.reserve0 + delta0, reserve1=self.reserve1 + delta1
+        after = ConstantProduct(
+            id=self.id,
+            token0=self.token0,
+            token1=self.token1,
+            reserve0=self.reserve0 + delta0,
+            reserve1=self.reserve1 + delta1,
+            fee_ppm=self.fee_ppm,
         )
         assert after.reserve0 * after.reserve1 >= self.reserve0 * self.reserve1
         return after

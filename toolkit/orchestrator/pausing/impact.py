@@ -3,24 +3,26 @@
 import math
 from collections.abc import Iterable
 
+from toolkit.model.chain import Address
 from toolkit.model.errors import PoolError
 from toolkit.model.market import Hop, Route
 from toolkit.perception.prices import PriceSource
-from toolkit.pools.snapshot import Snapshot
+from toolkit.pools.snapshot import Pool, Snapshot
 
 
-def after_hops(snapshot: Snapshot, hops: Iterable[Hop]) -> Snapshot:
-    """Return the snapshot after the hops: a hypothesis, not a block.
+def after_hops(snapshot: Snapshot, hops: Iterable[Hop]) -> dict[Address, Pool]:
+    """Return the pools that the hops go through as they leave them.
 
     Raises:
         PoolError: a hop's pool, tokens or amounts are not what its contract would do.
     """
+    after: dict[Address, Pool] = {}
     for hop in hops:
-        amount_out, pool = snapshot.pool(hop.pool).swap_in(hop.token_in, hop.amount_in)
+        pool = after.get(hop.pool) or snapshot.pool(hop.pool)
+        amount_out, after[hop.pool] = pool.swap_in(hop.token_in, hop.amount_in)
         if amount_out != hop.amount_out:
             raise PoolError(f"pool {hop.pool}: amount_out: {hop.amount_out} is not {amount_out}")
-        snapshot = snapshot.with_pool(pool)
-    return snapshot
+    return after
 
 
 def route_defect(snapshot: Snapshot, route: Route) -> str:
@@ -43,11 +45,12 @@ def route_defect(snapshot: Snapshot, route: Route) -> str:
 def log_moves(snapshot: Snapshot, route: Route, sources: Iterable[PriceSource]) -> dict[str, float]:
     """Return the signed change of the log of each price whose pool a route goes through."""
     touched = {hop.pool for hop in route.hops}
-    moved = after_hops(snapshot, route.hops)
+    priced = [source for source in sources if source.pool in touched]
+    pools = {source.pool for source in priced}
+    moved = after_hops(snapshot, (hop for hop in route.hops if hop.pool in pools))
     return {
         source.key: math.log(
-            moved.mid_price(source.pool, source.base) / snapshot.mid_price(source.pool, source.base)
+            moved[source.pool].mid_price(source.base) / snapshot.mid_price(source.pool, source.base)
         )
-        for source in sources
-        if source.pool in touched
+        for source in priced
     }
