@@ -1,6 +1,7 @@
 """How prices move, alone and together: second moments of their returns, with what is not known."""
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations_with_replacement
 from math import isfinite, isqrt
@@ -52,6 +53,20 @@ class _Return:
     square: int  # per block
 
 
+class _Squares:
+    """The sum of the squares of one asset's returns, and of how many: kept up as they change."""
+
+    __slots__ = ("count", "total")
+
+    def __init__(self) -> None:
+        self.count = self.total = 0
+
+    def add(self, one: _Return | None, sign: int = 1) -> None:
+        if one is not None:
+            self.count += sign
+            self.total += sign * one.square
+
+
 class Moments:
     """Keeps the returns of every priced base asset as readings come in.
 
@@ -64,7 +79,8 @@ class Moments:
             for source in reversed(market.prices)
             if source.quote in market.stables
         }
-        self._returns: dict[Address, tuple[_Return | None, ...]] = {}
+        self._returns: dict[Address, deque[_Return | None]] = {}
+        self._squares: dict[Address, _Squares] = {}
         self._last: dict[Address, Reading] = {}
         self._known = Covariance()
 
@@ -86,36 +102,39 @@ class Moments:
         fresh = len(series) - 1
         while fresh > 0 and series[fresh - 1] != last and len(series) - fresh < WINDOW:
             fresh -= 1
-        known = self._returns.get(asset, ()) if fresh > 0 and series[fresh - 1] == last else ()
-        news = tuple(
-            _return(series[place - 1], series[place]) for place in range(max(fresh, 1), len(series))
-        )
-        self._returns[asset] = (*known, *news)[-WINDOW:]
+        if asset not in self._returns or fresh == 0 or series[fresh - 1] != last:
+            self._returns[asset], self._squares[asset] = deque(), _Squares()
+        known, squares = self._returns[asset], self._squares[asset]
+        for place in range(max(fresh, 1), len(series)):
+            news = _return(series[place - 1], series[place])
+            known.append(news)
+            squares.add(news)
+        while len(known) > WINDOW:
+            squares.add(known.popleft(), -1)
         self._last[asset] = series[-1]
 
     def _moments(self) -> dict[Moment, int]:
-        seen = {
-            asset: [one for one in returns if one is not None]
-            for asset, returns in self._returns.items()
-        }
         prior = Covariance()
         found: dict[Moment, int] = {}
-        for one, other in combinations_with_replacement(sorted(seen), 2):
-            products = _products(seen[one], seen[other])
-            weighed = PRIOR_WEIGHT * prior.of(one, other) + sum(products)
-            found[one, other] = weighed // (PRIOR_WEIGHT + len(products))
+        for one, other in combinations_with_replacement(sorted(self._returns), 2):
+            if one == other:
+                count, total = self._squares[one].count, self._squares[one].total
+            else:
+                products = _products(self._returns[one], self._returns[other])
+                count, total = len(products), sum(products)
+            found[one, other] = (PRIOR_WEIGHT * prior.of(one, other) + total) // (
+                PRIOR_WEIGHT + count
+            )
         return found
 
 
-def _products(one: Sequence[_Return], other: Sequence[_Return]) -> list[int]:
+def _products(one: Iterable[_Return | None], other: Iterable[_Return | None]) -> list[int]:
     """Multiply what two assets did in the same blocks, per block."""
-    if one is other:
-        return [mine.square for mine in one]
-    at = {(theirs.block, theirs.blocks): theirs.ppb for theirs in other}
+    at = {(theirs.block, theirs.blocks): theirs.ppb for theirs in other if theirs is not None}
     return [
         mine.ppb * at[mine.block, mine.blocks] // mine.blocks
         for mine in one
-        if (mine.block, mine.blocks) in at
+        if mine is not None and (mine.block, mine.blocks) in at
     ]
 
 
