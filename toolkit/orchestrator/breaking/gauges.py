@@ -86,6 +86,8 @@ class Gauges:
     def bury(self, dead: Collection[str], lost: Collection[str]) -> Evidence | None:
         """Count the dead after the agents were asked; `lost` are whose answers did not come."""
         limits, memory = self._limits, self.memory
+        if not (dead or lost or memory.dead or memory.lost):
+            return None  # the usual case costs nothing
         in_a_row = {name: memory.lost.get(name, 0) + 1 for name in sorted(lost)}
         gone = {name for name, times in in_a_row.items() if times >= limits.lost_blocks}
         gone = gone.union(dead).intersection(self._agents)
@@ -121,7 +123,8 @@ class Gauges:
         if facts.gain_wei is None:
             return None
         gain, peak = facts.gain_wei, self.memory.peak_wei
-        self._keep(peak_wei=gain if peak is None else max(peak, gain))
+        if peak is None or gain > peak:
+            self._keep(peak_wei=gain)
         return self._fallen(peak, gain, facts.capital_wei, "") or self._total(facts, gain)
 
     def _total(self, facts: Facts, gain: int) -> Evidence | None:
@@ -175,7 +178,8 @@ class Gauges:
         recent = [one for one in self.memory.reorgs if block - one[0] < limits.reorg_window]
         if facts.reverted:
             recent.append((block, facts.reverted))
-        self._keep(reorgs=tuple(recent[-limits.reorg_window :]))
+        if recent or self.memory.reorgs:
+            self._keep(reorgs=tuple(recent[-limits.reorg_window :]))
         if facts.reverted >= limits.reorg_depth:
             why = "blocks were taken back at once"
             return Evidence(why=why, measured=facts.reverted, bound=limits.reorg_depth)
@@ -187,6 +191,8 @@ class Gauges:
 
     def _simulation(self, settled: Sequence[Settled]) -> Evidence | None:
         limits = self._limits
+        if not settled:
+            return None
         mined = (*self.memory.mined, *(not one.landed for one in settled if one.mined))
         self._keep(mined=mined[-limits.revert_window :])
         reverts = sum(self.memory.mined)
