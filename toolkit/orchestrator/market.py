@@ -1,9 +1,11 @@
 """Which tokens are traded, what they are priced by, and which trades oppose each other."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
 from functools import cached_property, lru_cache
+from math import isfinite
 
 import msgspec
 
@@ -70,6 +72,11 @@ class Market(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     # Looked up many times a decision.
     @cached_property
+    def price_keys(self) -> frozenset[str]:
+        """The keys of all prices."""
+        return frozenset(source.key for source in self.prices)
+
+    @cached_property
     def _digits(self) -> dict[Address, int]:
         return {token.address: token.decimals for token in reversed(self.tokens)}
 
@@ -124,7 +131,7 @@ class Market(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def worth_wei(self, token: Address, readings: Mapping[str, Reading]) -> Fraction | None:
         """Return what one smallest unit of a token is worth in wei, exactly; None if unpriced."""
-        if token in {self.wrapped, ZERO_ADDRESS}:
+        if token in (self.wrapped, ZERO_ADDRESS):
             return Fraction(1)
         key, digits, native_digits = self._valued.get(token, ("", 0, 0))
         native = readings.get(self._keys[self.wrapped])
@@ -137,7 +144,7 @@ class Market(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def value_wei(self, token: Address, amount: int, readings: Mapping[str, Reading]) -> int | None:
         """Return what a signed amount is worth in wei, rounded towards 0; None where unpriced."""
-        if token in {self.wrapped, ZERO_ADDRESS}:
+        if token in (self.wrapped, ZERO_ADDRESS):
             return amount
         worth = self.worth_wei(token, readings)
         if worth is None:
@@ -165,6 +172,8 @@ def _quotient(
 
 def exact(value: float | str) -> Fraction:
     """Read a reading's value as the rational number that its decimal digits write; 0 if none."""
+    if type(value) is float and isfinite(value):  # most readings: without parsing a fraction
+        return Fraction(*Decimal(repr(value)).as_integer_ratio())
     try:
         return Fraction(str(value))
     except (ValueError, ZeroDivisionError):

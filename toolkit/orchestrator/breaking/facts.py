@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
-from toolkit.model.chain import ZERO_ADDRESS, Address
+from toolkit.model.chain import Address
 from toolkit.model.decision import Fill, Reading
 from toolkit.model.units import BPS
 from toolkit.orchestrator.block import Sitting
@@ -31,7 +31,6 @@ def facts_of(
     and netted: what rests on any other fact in doubt is refused by itself.
     """
     head, vitals = now.seen.head, now.inputs.vitals
-    priced = {source.key for source in market.prices}
     readings = fresh(now.newest, block=head.number)
     held = confirmed(now.seen.balances, expected or {})
     gain, capital = worth_wei(market, readings, opening=opening, balances=held)
@@ -42,7 +41,7 @@ def facts_of(
         capital_wei=capital,
         elsewhere={one.chain: (one.pnl_wei, one.capital_wei) for one in elsewhere},
         deviation=deviation(market, readings),
-        doubts={key: why for key, why in (doubts or {}).items() if key in priced},
+        doubts={key: why for key, why in (doubts or {}).items() if key in market.price_keys},
         reverted=len(now.seen.reverted),
         settled=settled(now.settled),
         messages=vitals.messages,
@@ -77,23 +76,14 @@ def worth_wei(
         change = balances.get(token, 0) - began
         if began == 0 and change == 0:
             continue
-        unit = _unit_wei(market, token, readings)
-        if unit is not None:
-            gain += int(change * unit)
-            capital += int(began * unit)
+        worth = market.value_wei(token, began, readings)
+        changed = market.value_wei(token, change, readings)
+        if worth is not None and changed is not None:
+            gain += changed
+            capital += worth
         elif change < 0 or (change > 0 and _has_source(market, token)):
             is_known = False
     return (gain if is_known else None), capital
-
-
-def _unit_wei(market: Market, token: Address, readings: Mapping[str, Reading]) -> Fraction | None:
-    """Return what one smallest unit is worth; None where it has no price."""
-    if token in {market.wrapped, ZERO_ADDRESS}:
-        return Fraction(1)
-    stable = token if token in market.stables else market.stables[0]
-    native = market.rate(market.wrapped, stable, readings)
-    own = Fraction(1) if token in market.stables else market.rate(token, stable, readings)
-    return None if native is None or own is None else own / native
 
 
 def fresh(readings: Mapping[str, Reading], *, block: int) -> dict[str, Reading]:
