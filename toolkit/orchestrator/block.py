@@ -51,16 +51,15 @@ class Sitting:
     assessments: tuple[Assessment, ...] = ()
     questions: tuple[Question, ...] = ()
     settled: list[tuple[Fill, Planned | None]] = field(default_factory=list)  # with their plans
+    newest: Mapping[str, Reading] = field(init=False)  # of each key
+
+    def __post_init__(self) -> None:
+        self.newest = {key: series[-1] for key, series in self.readings.items()}
 
     @property
     def seen(self) -> Perceived:
         """What was perceived of it."""
         return self.inputs.seen
-
-    @property
-    def newest(self) -> dict[str, Reading]:
-        """The newest reading of each key."""
-        return {key: series[-1] for key, series in self.readings.items()}
 
     def note(self, kind: str, data: msgspec.Struct, *, cause: str = "perceived") -> None:
         """Add a line that follows from an earlier one, from what was perceived unless named."""

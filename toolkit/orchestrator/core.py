@@ -275,13 +275,13 @@ class Core:
         facts = facts_of(
             now,
             self.setup.market,
-            self.ledger.state().initial,
+            self.ledger.opening,
             doubts=self._doubts.doubts,
             elsewhere=self._elsewhere.values(),
             expected=self.ledger.expected(),
         )
         self._noted(self.breakers.observe(facts), now)
-        self._appraisal.observe(now.readings, block)
+        self._appraisal.observe(now.readings, now.newest, block)
         self._assessed(self._watch.assess(self._world(now)), now)
         return now
 
@@ -547,7 +547,6 @@ class Core:
         }
         names = sorted({agent.name for agent in self._agents}.union(self.ledger.agents))
         books = {name: self.ledger.book(name) for name in names}
-        expected = self.ledger.expected()
         return BlockReport(
             head=now.seen.head,
             fee=now.seen.fee,
@@ -562,9 +561,9 @@ class Core:
             books=books,
             pnl_wei=profits_wei(books, market, newest),
             discrepancies={
-                token: (expected.get(token, 0), found)
+                token: (expected, found)
                 for token, found in sorted(now.seen.balances.items())
-                if expected.get(token, 0) != found
+                if (expected := self.ledger.total(token)) != found
             },
             reverted_blocks=len(now.seen.reverted),
             state=self.breakers.state,

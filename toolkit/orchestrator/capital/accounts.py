@@ -68,6 +68,10 @@ class Accounts:
             capital=self._capital.get(token, 0),
         )
 
+    def capital_of(self, token: Address) -> int:
+        """Return what the owner put in of a token."""
+        return self._capital.get(token, 0)
+
     def sum_of(self, bucket: Bucket, token: Address) -> int:
         """Return what all holders have in a bucket together."""
         return self._sums[bucket].get(token, 0)

@@ -147,6 +147,11 @@ class Ledger:
         return changes
 
     @property
+    def opening(self) -> Mapping[Address, int]:
+        """What the owner put in, by token."""
+        return self._accounts.capital
+
+    @property
     def is_open(self) -> bool:
         """Whether opening balances are known."""
         return self._opened
@@ -157,13 +162,12 @@ class Ledger:
 
     def total(self, token: Address) -> int:
         """Return what the accounts must hold on the chain."""
-        balance = self._accounts.balance(token)
-        return balance.capital - balance.posted
+        return self._accounts.capital_of(token) - self._accounts.sum_of(Bucket.POSTED, token)
 
     def promised(self, token: Address) -> int:
         """Return what is held for plans, sent or not; worst-case gas counts as native token."""
-        accounts = self._accounts
-        return sum(accounts.sum_of(one, token) for one in (Bucket.RESERVED, Bucket.IN_FLIGHT))
+        sum_of = self._accounts.sum_of
+        return sum_of(Bucket.RESERVED, token) + sum_of(Bucket.IN_FLIGHT, token)
 
     def free(self, token: Address) -> int:
         """Return what may still be promised; below 0 where late fills took more than there is."""
@@ -217,8 +221,13 @@ class Ledger:
         waiting = tuple(sorted(name for name, held in self._held.items() if not held.sent))
         self._turns += 1
         for name in waiting:
-            held = self._release(name)
-            self._keep(msgspec.structs.replace(held, sent=True))
+            held = self._held[name]
+            sent = Held(reservation=held.reservation, parts=held.parts, sent=True)
+            for agent, amounts in held.parts.items():
+                here, there = (held.bucket, agent), (sent.bucket, agent)
+                for token, amount in amounts.items():
+                    self._accounts.move(token, amount, out_of=here, into=there)
+            self._held[name] = sent
         return waiting
 
     def post(

@@ -45,8 +45,12 @@ class Appraisal:
         """Forget what fills taught whose blocks were reverted."""
         self._claims.forget(undone)
 
-    def observe(self, readings: Mapping[str, Sequence[Reading]], block: int) -> None:
+    def observe(
+        self,
+        readings: Mapping[str, Sequence[Reading]],
+        newest: Mapping[str, Reading],
+        block: int,
+    ) -> None:
         """Take in a block's prices, and judge the claims whose horizon ends with it."""
         self.covariance = self._moments.update(readings)
-        newest = {key: series[-1] for key, series in readings.items() if series}
         self.beliefs = self._claims.mature(block, newest, self.covariance)

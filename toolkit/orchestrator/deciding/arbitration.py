@@ -133,7 +133,7 @@ def _named(agent: str, proposals: Sequence[Proposal], context: Context) -> list[
         prices = priced_by(intent, market=context.market, readings=context.readings)
         made.append(
             Candidate(
-                intent_id="",
+                intent_id=f"{context.label}/{agent}/0",
                 intent=intent,
                 inputs=inputs,
                 priced_by=prices,
@@ -148,6 +148,8 @@ def _named(agent: str, proposals: Sequence[Proposal], context: Context) -> list[
                 ),
             )
         )
+    if len(made) == 1:
+        return made
     made.sort(key=_order)
     return [
         msgspec.structs.replace(candidate, intent_id=f"{context.label}/{agent}/{n}")
