@@ -231,8 +231,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "after a reorg prices are taken anew",
         "orchestrator/deciding/covariance.py",
-        "self._returns.get(asset, ()) if fresh > 0 and series[fresh - 1] == last else ()",
-        "self._returns.get(asset, ())",
+        "asset not in self._returns or fresh == 0 or series[fresh - 1] != last",
+        "asset not in self._returns",
         COVARIANCE,
     ),
     Mutant(
@@ -245,7 +245,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "claims are judged as blocks come",
         "orchestrator/core.py",
-        "        self._appraisal.observe(now.readings, block)\n",
+        "        self._appraisal.observe(now.readings, now.newest, block)\n",
         "",
         APPRAISAL,
     ),

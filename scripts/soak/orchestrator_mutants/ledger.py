@@ -29,8 +29,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "what is in flight is not free",
         LEDGER,
-        "for one in (Bucket.RESERVED, Bucket.IN_FLIGHT))",
-        "for one in (Bucket.RESERVED,))",
+        "sum_of(Bucket.RESERVED, token) + sum_of(Bucket.IN_FLIGHT, token)",
+        "sum_of(Bucket.RESERVED, token)",
         F03,
     ),
     Mutant(
