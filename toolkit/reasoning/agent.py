@@ -207,10 +207,10 @@ class LinearSignal(Protocol):
 def filtered(kernel: tuple[float, ...], log_prices: tuple[float, ...]) -> tuple[float, ...]:
     """Apply a linear filter wherever all its samples exist; oldest value first.
 
-    A plain ordered sum, not a vector product: every machine must add in the same order.
+    An exactly rounded sum, not a vector product: every machine and every Python must agree on it.
     """
     width = len(kernel)
     return tuple(
-        sum(weight * log_prices[end - lag] for lag, weight in enumerate(kernel))
+        math.fsum([weight * log_prices[end - lag] for lag, weight in enumerate(kernel)])
         for end in range(width - 1, len(log_prices))
     )

@@ -1,5 +1,6 @@
 """Trend following on one price: the crossing of a fast and a slow average of its logarithm."""
 
+import math
 from collections.abc import Iterable
 
 import msgspec
@@ -79,5 +80,5 @@ class Momentum(msgspec.Struct, frozen=True, kw_only=True):
 def _ema_weights(span: int, window: int) -> tuple[float, ...]:
     keep = 1 - 2 / (span + 1)
     raw = tuple(keep**lag for lag in range(window))
-    total = sum(raw)
+    total = math.fsum(raw)
     return tuple(weight / total for weight in raw)

@@ -16,7 +16,7 @@ def scored(kernel: tuple[float, ...], prices: Iterable[float]) -> tuple[float, f
     """
     usable = [price for price in prices if price > 0]
     signal = filtered(kernel, tuple(math.log(price / usable[-1]) for price in usable))
-    spread = math.sqrt(sum(value * value for value in signal) / max(len(signal), 1))
+    spread = math.sqrt(math.fsum([value * value for value in signal]) / max(len(signal), 1))
     return (signal[-1], signal[-1] / spread) if spread else None
 
 

@@ -134,7 +134,7 @@ def drift_time(band: float, log_prices: Sequence[float]) -> float:
     At most `MOST_DRIFT`.
     """
     steps = [abs(after - before) for before, after in pairwise(log_prices)]
-    step = math.sqrt(math.pi / 2) * sum(steps) / max(len(steps), 1)
+    step = math.sqrt(math.pi / 2) * math.fsum(steps) / max(len(steps), 1)
     if step == 0.0:
         return MOST_DRIFT
     return min((band / step) ** 2 + 1.0, MOST_DRIFT)
@@ -152,7 +152,7 @@ def residue(log_move: float, n: int, decay: Decay) -> float:
 def left_over(impacts: Iterable[Impact], block: int) -> float:
     """Return what all impacts together leave in the log price at a block."""
     left = (residue(one.log_move, block - one.block_number, one.decay) for one in impacts)
-    return sum(left, 0.0)  # of none it is 0.0 too: 0 would be another number in a journal
+    return math.fsum(left)
 
 
 def response(kernel: Sequence[float], impact: Impact) -> Table:

@@ -52,7 +52,9 @@ class Lesson(msgspec.Struct, frozen=True, kw_only=True):
             here, after = values.get(impact.block_number), values.get(impact.block_number + 1)
             if not here or not after:
                 continue
-            own = sum(i.log_move for i in impacts if i.block_number == impact.block_number + 1)
+            own = math.fsum(
+                i.log_move for i in impacts if i.block_number == impact.block_number + 1
+            )
             reversion = reversion.observed(impact.log_move, math.log(after / here) - own)
             taught.add((impact.verdict_id, impact.agent))
         return Lesson(reversion=reversion, taught=tuple(sorted(taught)))

@@ -286,7 +286,7 @@ def _clean(track: Track) -> Sequence[float]:
 
 
 def _spread(signal: Sequence[float]) -> float:
-    return math.sqrt(sum([value * value for value in signal]) / max(len(signal), 1))
+    return math.sqrt(math.fsum([value * value for value in signal]) / max(len(signal), 1))
 
 
 def _normal(score: float) -> float:

@@ -1,5 +1,6 @@
 """Own impacts on the prices that agents read, followed until they no longer matter."""
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -268,7 +269,7 @@ class ImpactWatch:
         if len(waiting) > 1:
             for pause in waiting:
                 mine = [impact for impact in counting if impact.agent == pause.on]
-                shift = sum(self._table(name, i)[world.block - i.block_number] for i in mine)
+                shift = math.fsum(self._table(name, i)[world.block - i.block_number] for i in mine)
                 alone = msgspec.structs.replace(now, shift=float(shift), spread_seen=now.spread)
                 parts.append(self._part(name, pause.trigger, pause, mine, alone, world.block))
         if any(part.exceeds or part.until_block > world.block for part in parts):
