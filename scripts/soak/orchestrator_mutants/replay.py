@@ -1,7 +1,8 @@
-"""Guards of replay and of the order of things."""
+"""Guards of replay, of restarts and of the order of things."""
 
 from scripts.soak.mutants import Mutant
 
+F10 = "property:f10_crash"
 F13 = "property:f13_replay"
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -18,5 +19,61 @@ MUTANTS: tuple[Mutant, ...] = (
         "            agent=min(sides)[1],\n",
         "            agent=max(self._recorded, default=''),\n",
         F13,
+    ),
+    Mutant(
+        "what is decided is durable before it is sent",
+        "orchestrator/runtime.py",
+        "        await self._session.journal.commit()\n        self._tell(decision)\n",
+        "        self._tell(decision)\n",
+        F10,
+    ),
+    Mutant(
+        "what became of an earlier life's plans is asked",
+        "orchestrator/runtime.py",
+        "            self._outbox.resume(self._core.plans_underway)\n",
+        "",
+        F10,
+    ),
+    Mutant(
+        "a fold begins with the checkpoint",
+        "orchestrator/audit/recovery.py",
+        "            self._core.restore(start)\n",
+        "",
+        F10,
+    ),
+    Mutant(
+        "capital of plans underway is held over a restart",
+        "orchestrator/core.py",
+        "        self.ledger.resume(memory.ledger)\n",
+        "",
+        F10,
+    ),
+    Mutant(
+        "which plans are underway is known after a restart",
+        "orchestrator/core.py",
+        "        self._open = dict(memory.underway)\n",
+        "",
+        F10,
+    ),
+    Mutant(
+        "readings outlive a restart",
+        "orchestrator/core.py",
+        "        self._board = Blackboard.remembered(memory.board)\n",
+        "",
+        F10,
+    ),
+    Mutant(
+        "a checkpoint is held against what was folded",
+        "orchestrator/audit/replay.py",
+        "return None if encoded(known.data) == entry.data else ",
+        "return None if known else ",
+        "tests/orchestrator/audit/test_checkpoints.py",
+    ),
+    Mutant(
+        "a plan is found by its own calldata only",
+        "execution/lookup.py",
+        'carried = wanted.get(str(tx["input"]).lower())',
+        "carried = tuple(plans[:1])",
+        "tests/execution/test_lookup.py",
     ),
 )
