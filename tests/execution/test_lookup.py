@@ -76,3 +76,26 @@ async def test_a_block_that_is_not_there_yet_is_refused(desk: Desk) -> None:
 
     with pytest.raises(ConfigError, match="settle later"):
         await Gateway(desk, desk.executors).recover(plans, HeadChange(added=()))
+
+
+async def test_a_trade_is_found_in_the_block_that_replaced_its_own(desk: Desk) -> None:
+    """Both blocks hold it: its fill is of the one that counts, told by either way of asking."""
+    gateway = Gateway(desk, desk.executors)
+    plan, _ = await two_swaps(desk)
+    flight = await gateway.submit(plan, fee=fee_at(await desk.node.head()))
+    assert isinstance(flight, InFlight)
+    before = await desk.node.rpc.call("evm_snapshot", [])
+    gone = await desk.seal(*desk.inbox.bundles[-1])
+    await desk.submitter.on_head(gone)
+    await desk.node.rpc.call("evm_revert", [before])
+    await desk.node.rpc.call("evm_increaseTime", [7])
+    sibling = await desk.seal(*desk.inbox.bundles[-1])
+    change = HeadChange(added=sibling.added, reverted=gone.added)
+
+    told = await gateway.settle(flight, change)
+    (found,) = await gateway.recover([plan], change)
+
+    assert gone.added[0].number == sibling.added[0].number
+    assert gone.added[0].hash != sibling.added[0].hash
+    assert (True, sibling.added[0].hash) == (told.landed, told.block_hash)
+    assert told == found

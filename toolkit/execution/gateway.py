@@ -484,8 +484,9 @@ class Gateway:
         node = self._session.node
         hashes = tuple(one.hash for one in in_flight.lease.signed)
         receipts = await asyncio.gather(*(node.receipt(one) for one in hashes))
-        mined = tuple(one for one in receipts if one and one.block_hash == result.block_hash)
-        if len(mined) != len(hashes):
+        # Where its block was reverted, the one in its place may hold them just as well.
+        mined = tuple(one for one in receipts if one)
+        if len(mined) != len(hashes) or len({one.block_hash for one in mined}) > 1:
             there = await node.head(result.block_number)
             if there.hash != result.block_hash:
                 return _lost(plan, f"{MissCause.REORGED.value}: block {result.block_hash} is gone")

@@ -40,6 +40,7 @@ T = TypeVar("T")
 
 CANONICAL_MEMORY = 256  # blocks
 OPEN_MEMORY = 256  # plans whose outcome is not known
+ENDED_MEMORY = 64  # plans whose outcome a reorg may still change
 
 
 class Core:
@@ -73,6 +74,7 @@ class Core:
         self._canonical: dict[int, Hash] = {}
         self._decided: dict[int, int] = {}
         self._open: dict[str, Underway] = {}
+        self._ended: dict[str, Underway] = {}
         self._quarantined: dict[str, str] = {}
         self._stopped: dict[str, str] = {}  # by a person
         self._contained = Containment(setup.dependences, names)
@@ -109,6 +111,7 @@ class Core:
             canonical=tuple(self._canonical.items()),
             decided=tuple(self._decided.items()),
             underway=tuple(self._open.items()),
+            ended=tuple(self._ended.items()),
             quarantined=self._quarantined,
             stopped=self._stopped,
             breakers=self.breakers.memory(),
@@ -143,6 +146,7 @@ class Core:
         self._canonical = dict(memory.canonical)
         self._decided = dict(memory.decided)
         self._open = dict(memory.underway)
+        self._ended = dict(memory.ended)
         self._quarantined = {
             name: why
             for name, why in memory.quarantined.items()
@@ -262,7 +266,9 @@ class Core:
             self._settle(fill, now)
         # An outcome may have waited, while nobody could look, until its own block was gone.
         self._undo(now.seen.reverted, now)
-        if block <= self._unwatched_until:
+        # What was taken over before its outcome was told would count twice with it.
+        late = any(fill.block_number <= self._unwatched_until for fill in inputs.fills)
+        if late or block <= self._unwatched_until:
             self._rebase(now)
         released = self.ledger.expire(block)
         if released:
@@ -406,15 +412,22 @@ class Core:
             now.note(records.REVERTED, records.Released(verdicts=undone))
 
     def _settle(self, fill: Fill, now: Sitting) -> None:
-        """Book an outcome. One that comes after its timeout still counts, for its agents."""
-        opened = self._open.pop(fill.verdict_id, None)  # stays open through its timeout
-        now.settled.append((fill, None if opened is None else opened.planned))
-        shares = (
-            opened.shares
-            if opened is not None
-            else tuple(Share(agent=name, intent="", amount_in=1) for name in fill.agents)
-        )
+        """Book an outcome. One that comes after its timeout still counts, for its agents.
+
+        So does one that is told once more, because the block before it was reverted.
+        """
+        name = fill.verdict_id
+        opened = self._open.pop(name, None) or self._ended.pop(name, None)
+        if opened is None:
+            shares = tuple(Share(agent=agent, intent="", amount_in=1) for agent in fill.agents)
+        else:
+            shares = opened.shares
+            self._ended[name] = opened
+            _forget_oldest(self._ended, ENDED_MEMORY)
         parts = self.ledger.post(fill, shares)
+        if not parts:
+            return  # it has been told before
+        now.settled.append((fill, None if opened is None else opened.planned))
         self._appraisal.settled(fill, None if opened is None else opened.planned.plan, parts)
         if not fill.landed or opened is None:
             return

@@ -361,15 +361,26 @@ class Orchestrator:
         for name in decision.quarantined:
             await self._host.dismiss(name)
         for group in decision.sendings:
-            if self._orders.halts:
-                known = tuple(_kept_back(plan, "halted by a person") for plan in group)
-            elif group[0].target_block <= (newest := _newest_block(self._session)):
-                why = f"block {newest} was there"
-                known = tuple(_kept_back(plan, why) for plan in group)
-            else:
-                known = await self._outbox.submit(group, seen.fee)
-            self._learn(known)
+            back = tuple(fill for plan in group if (fill := self._kept_back(plan)) is not None)
+            self._learn(
+                back or await self._outbox.submit(group, seen.fee, kept_back=self._kept_back)
+            )
         return decision.report
+
+    def _kept_back(self, plan: Plan) -> Fill | None:
+        """Return the outcome of a plan that must not be sent any more; None if it may."""
+        newest = _newest_block(self._session)
+        if not self._orders.halts and plan.target_block > newest:
+            return None
+        why = "halted by a person" if self._orders.halts else f"block {newest} was there"
+        return Fill(
+            verdict_id=plan.verdict_id,
+            agents=plan.agents,
+            landed=False,
+            block_number=plan.target_block,
+            predicted_out=plan.minimum_profit,
+            missed=f"not sent: {why} before it was",
+        )
 
     async def _look(self) -> Inputs:
         """Settle and perceive; what fails leaves everything to be looked at again."""
@@ -474,17 +485,6 @@ def _newest_block(session: Session) -> int:
     """Return the newest head there is by now; where nobody follows a chain, none is newer."""
     head = getattr(session, "head", None)
     return head.number if isinstance(head, Head) else -1
-
-
-def _kept_back(plan: Plan, why: str) -> Fill:
-    return Fill(
-        verdict_id=plan.verdict_id,
-        agents=plan.agents,
-        landed=False,
-        block_number=plan.target_block,
-        predicted_out=plan.minimum_profit,
-        missed=f"not sent: {why} before it was",
-    )
 
 
 def _chain_clock(session: Session) -> Callable[[], float] | None:

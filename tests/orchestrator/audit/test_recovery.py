@@ -186,6 +186,27 @@ def test_a_plan_that_lands_just_after_the_restart_is_no_discrepancy() -> None:
     assert {WETH.address: (seen[1].balances[WETH.address], 1)} == later.discrepancies
 
 
+def test_what_an_earlier_plan_did_counts_once_if_its_outcome_is_told_late() -> None:
+    """Its effect was taken over with the balances before anybody could ask what became of it."""
+    decided = run(random_market(3, blocks=3, gap=0.0), agents=[Once()], pauses=[])
+    entries = [entry for entry in decided.journal if entry.kind in KINDS]
+    setup = decoded(entries[0], records.Setup)
+    seen = [decoded(entry, Perceived) for entry in entries if entry.kind == records.PERCEIVED]
+    cut = next(n for n, entry in enumerate(entries) if entry.kind == records.FILL)
+    memory = recovered(entries[:cut], setup, [Once()])
+    assert memory is not None
+    core = Core(setup, [Once(block=0)])
+    core.resume(memory)
+    fill = decoded(entries[cut], Fill)
+
+    core.advance(Inputs(seen=seen[1]))
+    late = core.advance(Inputs(seen=seen[2], fills=(fill,))).report
+
+    assert {} == late.discrepancies
+    assert decided.ledger.initial == core.ledger.state().initial
+    assert decided.ledger.books == core.ledger.state().books
+
+
 def test_verdicts_of_a_block_decided_in_two_runs_have_names_of_their_own(tmp_path: Path) -> None:
     """Started again within a block, that block's verdicts are numbered anew."""
     blocks = random_market(3, blocks=1, gap=0.0)

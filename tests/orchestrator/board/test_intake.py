@@ -1,7 +1,11 @@
 """What comes in between two blocks."""
 
+from collections.abc import Iterable
+
+import msgspec
 import pytest
 
+import toolkit as tk
 from tests.orchestrator.properties.feeds import BUY, PRICE, Buyer, World
 from toolkit.model.chain import HeadChange
 from toolkit.model.decision import Fill
@@ -43,7 +47,7 @@ def fill(name: str) -> Fill:
         (
             change("5b", reverted=("5a",)),
             change("5a", reverted=("5b",)),
-            change("5a", reverted=("5b", "5a")),
+            change("5a", reverted=("5b",)),
         ),
     ],
 )
@@ -124,3 +128,66 @@ def test_an_outcome_whose_block_is_gone_when_it_is_told_is_taken_back() -> None:
 
     assert {} == decision.report.discrepancies
     assert records.REVERTED in {one.kind for one in decision.records}
+
+
+class Bigger(Buyer):
+    """Buys three times as much."""
+
+    def on_block(self, view: tk.View) -> Iterable[tk.Intent]:
+        """Buy."""
+        leg = msgspec.structs.replace(BUY, amount_in=3 * BUY.amount_in)
+        return [msgspec.structs.replace(one, legs=(leg,)) for one in super().on_block(view)]
+
+
+def test_a_trade_that_lands_again_in_the_block_that_replaced_its_own_is_whose_it_was() -> None:
+    """Told again, it is booked again, and divided as it was the first time."""
+    world = World(
+        Buyer(name="buyer", look=lambda view: view.reading(PRICE)),
+        Bigger(name="more", look=lambda view: view.reading(PRICE)),
+    )
+    pools = [main_pool("2000")]
+    (plan,) = world.step(given(1000, pools=pools)).plans
+    first, second = (given(1001, pools=pools, fork=fork) for fork in "ab")
+    landed, again = (
+        Fill(
+            verdict_id=plan.verdict_id,
+            agents=plan.agents,
+            landed=True,
+            block_number=1001,
+            block_hash=block.head.hash,
+            changes={BUY.token_in: -4 * BUY.amount_in, BUY.token_out: 2 * 10**17},
+        )
+        for block in (first, second)
+    )
+
+    before = world.step(first, fills=(landed, landed)).report.books
+    between = world.step(second, reverted=(first.head.hash,), fills=(again,)).report.books
+
+    assert 15 * 10**16 == before["more"][BUY.token_out]
+    assert before == between
+
+
+def test_a_trade_in_a_block_that_went_and_came_back_stays() -> None:
+    """Two changes became one in which its block is there all the while."""
+    world = World(Buyer(name="buyer", look=lambda view: view.reading(PRICE)))
+    pools = [main_pool("2000")]
+    (plan,) = world.step(given(1000, pools=pools)).plans
+    block = given(1001, pools=pools, fork="a")
+    landed = Fill(
+        verdict_id=plan.verdict_id,
+        agents=plan.agents,
+        landed=True,
+        block_number=1001,
+        block_hash=block.head.hash,
+        changes={BUY.token_in: -BUY.amount_in, BUY.token_out: 5 * 10**16},
+    )
+    back = both(
+        change("1001b", reverted=("1001a",)),
+        change("1001a", reverted=("1001b",)),
+    )
+
+    before = world.step(block, fills=(landed,)).report.books
+    after = world.step(block, reverted=[head.hash for head in back.reverted]).report.books
+
+    assert before["buyer"]
+    assert before == after

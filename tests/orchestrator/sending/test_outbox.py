@@ -1,7 +1,9 @@
 """Plans on their way: alone, together, and apart again."""
 
+import asyncio
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from tests.execution.swaps import FEE, TOKENS, swap
@@ -179,3 +181,119 @@ async def test_parts_of_one_transaction_are_told_at_once_or_not_yet() -> None:
 
     assert [] == first
     assert ["100-0", "100-1", "100-2"] == second
+
+
+class Sibling(Carrier):
+    """A chain on which the first block misses all plans but one, and its sibling holds all."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        super().__init__()
+        self.errors = [error] if error is not None else []
+
+    async def settle(self, in_flight: Plan, change: HeadChange) -> Fill | None:
+        fill = await super().settle(in_flight, change)
+        assert fill is not None
+        landed = in_flight is PLANS[0]
+        hashed = msgspec.structs.replace(fill, landed=landed, block_hash=change.added[-1].hash)
+        return hashed if landed else msgspec.structs.replace(hashed, block_hash=None)
+
+    async def recover(self, plans: Sequence[Plan], change: HeadChange) -> tuple[Fill, ...]:
+        self.asked.append(("again", *(plan.verdict_id for plan in plans)))
+        for error in self.errors:
+            self.errors = []
+            raise error
+        return tuple(
+            Fill(
+                verdict_id=plan.verdict_id,
+                agents=plan.agents,
+                landed=plan is not PLANS[2],
+                block_number=plan.target_block,
+                block_hash=change.added[-1].hash,
+                tx_hashes=() if plan is PLANS[2] else (Hash("0x" + "aa" * 32),),
+            )
+            for plan in plans
+        )
+
+
+OTHER = msgspec.structs.replace(NEXT.added[0], hash=Hash("0x" + "03" * 32))
+REORG = HeadChange(added=(OTHER,), reverted=NEXT.added)
+LATER = HeadChange(added=(msgspec.structs.replace(OTHER, number=102, hash=Hash("0x" + "04" * 32)),))
+
+
+async def test_the_sibling_of_a_reverted_block_is_searched_too() -> None:
+    """What landed there again, or now at last, is told; of what did not there is nothing to say."""
+    outbox = GatewayOutbox(Sibling())
+    await outbox.submit(PLANS, FEE)
+    first = await outbox.settle(NEXT)
+
+    second = await outbox.settle(REORG)
+    third = await outbox.settle(LATER)
+
+    assert [True, False, False] == [fill.landed for fill in first]
+    assert [("100-0", OTHER.hash), ("100-1", OTHER.hash)] == [
+        (fill.verdict_id, fill.block_hash) for fill in second
+    ]
+    assert () == third
+
+
+async def test_a_sibling_that_could_not_be_searched_is_searched_later() -> None:
+    """A node that does not answer makes nobody forget the question."""
+    outbox = GatewayOutbox(Sibling(NodeUnavailable("gone")))
+    await outbox.submit(PLANS, FEE)
+    await outbox.settle(NEXT)
+
+    second = await outbox.settle(REORG)
+    third = await outbox.settle(LATER)
+
+    assert () == second
+    assert ["100-0", "100-1"] == [fill.verdict_id for fill in third]
+
+
+async def test_who_interrupts_the_questions_loses_no_answer() -> None:
+    """An outcome that was known when another question was broken off is told the next time."""
+    outbox = GatewayOutbox(Sibling(asyncio.CancelledError()))  # type: ignore[arg-type]
+    outbox.resume([msgspec.structs.replace(PLANS[1], verdict_id="earlier")])
+    await outbox.submit(PLANS[:1], FEE)
+    with pytest.raises(asyncio.CancelledError):
+        await outbox.settle(NEXT)
+
+    fills = await outbox.settle(NEXT)
+
+    assert ["earlier", "100-0"] == [fill.verdict_id for fill in fills]
+
+
+async def test_what_was_interrupted_while_it_was_sent_is_searched_for() -> None:
+    """Nobody knows whether it left: its block tells."""
+
+    class Slow(Sibling):
+        async def submit(self, plan: Plan, *, fee: FeeQuote | None = None) -> Plan | Fill:
+            await super().submit(plan, fee=fee)
+            raise asyncio.CancelledError
+
+    outbox = GatewayOutbox(Slow())
+    with pytest.raises(asyncio.CancelledError):
+        await outbox.submit(PLANS[:1], FEE)
+
+    fills = await outbox.settle(NEXT)
+
+    assert [("100-0", True)] == [(fill.verdict_id, fill.landed) for fill in fills]
+
+
+async def test_sent_apart_each_is_asked_for_anew() -> None:
+    """A halt that comes while the first of them is sent keeps the others back."""
+    carrier = Carrier(merges=False)
+    outbox = GatewayOutbox(carrier)
+
+    def kept_back(plan: Plan) -> Fill | None:
+        late = ("100-0",) in carrier.asked
+        return (
+            Fill(verdict_id=plan.verdict_id, agents=(), landed=False, block_number=1)
+            if late
+            else None
+        )
+
+    ended = await outbox.submit(PLANS, FEE, kept_back=kept_back)
+
+    assert ["100-1", "100-2"] == [fill.verdict_id for fill in ended]
+    assert [("100-0", "100-1", "100-2"), ("100-0",)] == carrier.asked
+    assert ["100-0"] == await settled(outbox)

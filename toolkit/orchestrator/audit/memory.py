@@ -74,6 +74,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     canonical: tuple[tuple[int, Hash], ...]
     decided: tuple[tuple[int, int], ...]  # how often each recent block was
     underway: tuple[tuple[str, Underway], ...]  # by verdict, oldest first
+    ended: tuple[tuple[str, Underway], ...]  # as long as a reorg may change what became of them
     quarantined: Mapping[str, str]
     stopped: Mapping[str, str]
     breakers: BreakerMemory

@@ -16,7 +16,8 @@ MOST_COMMANDS = 64
 def both(older: HeadChange, newer: HeadChange) -> HeadChange:
     """Return one change that leads where two lead, one after the other; repeating is harmless.
 
-    Blocks that came and went in between are named as reverted: something may rest on them.
+    Blocks that came and went in between are named as reverted: something may rest on them. One
+    that went and came back is not: what rests on it still stands.
 
     Raises:
         BusOverflow: thousands of heads came and none was decided on.
@@ -32,7 +33,10 @@ def both(older: HeadChange, newer: HeadChange) -> HeadChange:
         )
     return HeadChange(
         added=added,
-        reverted=(*(head for head in newer.reverted if head.hash not in known), *older.reverted),
+        reverted=(
+            *(head for head in newer.reverted if head.hash not in known),
+            *(head for head in older.reverted if head.hash not in again),
+        ),
     )
 
 

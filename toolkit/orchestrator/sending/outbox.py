@@ -1,14 +1,21 @@
 """Plans on their way to the chain, and what became of them."""
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from toolkit.model.chain import HeadChange
 from toolkit.model.decision import Fill, Plan
 from toolkit.model.errors import JournalUnavailable, NodeError, ToolkitError
 from toolkit.model.tx import FeeQuote
+from toolkit.orchestrator.capital.ledger import REORG_BLOCKS
 
 F = TypeVar("F")
+KeptBack = Callable[[Plan], Fill | None]
+
+
+def never(plan: Plan) -> None:
+    """Keep nothing back."""
 
 
 class Gateway(Protocol[F]):
@@ -46,8 +53,13 @@ class Outbox(Protocol):
         """Take over an earlier process's plans whose outcome is not known."""
         ...
 
-    async def submit(self, plans: Sequence[Plan], fee: FeeQuote) -> tuple[Fill, ...]:
-        """Send what goes together; a plan that was not sent has its outcome at once."""
+    async def submit(
+        self, plans: Sequence[Plan], fee: FeeQuote, *, kept_back: KeptBack = never
+    ) -> tuple[Fill, ...]:
+        """Send what goes together; a plan that was not sent has its outcome at once.
+
+        `kept_back` gives the outcome of one that must not be sent any more.
+        """
         ...
 
     async def settle(self, change: HeadChange) -> tuple[Fill, ...]:
@@ -56,31 +68,34 @@ class Outbox(Protocol):
 
 
 class GatewayOutbox(Generic[F]):
-    """Plans on their way through one gateway."""
+    """Plans on their way through one gateway, and those whose block may still be reverted."""
 
     def __init__(self, gateway: Gateway[F]) -> None:
         self._gateway = gateway
         self._in_flight: list[tuple[tuple[Plan, F], ...]] = []  # what shares its transactions
         self._earlier: list[Plan] = []
+        self._told: deque[Plan] = deque()
+        self._again: list[Plan] = []  # told, but of a block that is no more
 
     def resume(self, plans: Sequence[Plan]) -> None:
         """Take over an earlier process's plans whose outcome is not known."""
         self._earlier = list(plans)
 
-    async def submit(self, plans: Sequence[Plan], fee: FeeQuote) -> tuple[Fill, ...]:
+    async def submit(
+        self, plans: Sequence[Plan], fee: FeeQuote, *, kept_back: KeptBack = never
+    ) -> tuple[Fill, ...]:
         """Send what goes together; a plan that was not sent has its outcome at once."""
-        answers: tuple[F | Fill, ...]
         try:
-            if len(plans) == 1:
-                answers = (await self._gateway.submit(plans[0], fee=fee),)
-            elif (merged := await self._gateway.submit_merged(plans, fee=fee)) is not None:
-                answers = merged
-            else:
-                return await self._apart(plans, fee)
+            answers = await self._answers(plans, fee)
         except JournalUnavailable:
             raise  # nothing may leave any more: this is no plan's own misfortune
         except ToolkitError as error:
             return tuple(_not_sent(plan, error) for plan in plans)
+        except BaseException:
+            self._earlier += plans  # they may have left before whoever sent them was interrupted
+            raise
+        if answers is None:
+            return await self._apart(plans, fee, kept_back)
         ended: list[Fill] = []
         flying: list[tuple[Plan, F]] = []
         for plan, answer in zip(plans, answers, strict=True):
@@ -92,25 +107,56 @@ class GatewayOutbox(Generic[F]):
             self._in_flight.append(tuple(flying))
         return tuple(ended)
 
-    async def _apart(self, plans: Sequence[Plan], fee: FeeQuote) -> tuple[Fill, ...]:
-        """Send each alone, in order: one's misfortune is not the others'."""
-        ended = [fill for plan in plans for fill in await self.submit((plan,), fee)]
+    async def _answers(self, plans: Sequence[Plan], fee: FeeQuote) -> tuple[F | Fill, ...] | None:
+        if len(plans) == 1:
+            return (await self._gateway.submit(plans[0], fee=fee),)
+        return await self._gateway.submit_merged(plans, fee=fee)
+
+    async def _apart(
+        self, plans: Sequence[Plan], fee: FeeQuote, kept_back: KeptBack
+    ) -> tuple[Fill, ...]:
+        """Send each alone, in order: one's misfortune is not the others'.
+
+        Whether it may still be sent is asked anew: sending those before it takes its time.
+        """
+        ended: list[Fill] = []
+        for plan in plans:
+            refused = kept_back(plan)
+            ended += await self.submit((plan,), fee) if refused is None else (refused,)
         return tuple(ended)
 
     async def settle(self, change: HeadChange) -> tuple[Fill, ...]:
-        """Ask after every plan whose block is here; an unanswered question is asked again."""
+        """Ask after every plan whose block is here; an unanswered question is asked again.
+
+        Where a block is reverted its plans are asked after once more: the block in its place may
+        hold them as well, or may hold what the first one lacked. Who interrupts this loses nothing.
+        """
         newest = max((head.number for head in change.added), default=0)
-        still: list[tuple[tuple[Plan, F], ...]] = []
         fills: list[Fill] = []
+        still: list[tuple[tuple[Plan, F], ...]] = []
+        told = list[Plan]()
         for group in self._in_flight:
             due = group[0][0].target_block <= newest
             ended = await self._ended(group, change) if due else ()
+            fills += ended
             if ended:
-                fills.extend(ended)
+                told += (plan for plan, _ in group)
             else:
                 still.append(group)
-        self._in_flight = still
-        return (*await self._recovered(change, newest), *fills)
+        found, unknown = await self._found(self._earlier, change, newest)
+        told += (plan for plan in self._earlier if plan not in unknown)
+        undone = {head.number for head in change.reverted}
+        moved = [plan for plan in (*self._told, *told) if plan.target_block in undone]
+        again = [*self._again, *(plan for plan in moved if plan not in self._again)]
+        mined, unasked = await self._found(again, change, newest)
+        # Nothing is waited for from here on: all of it is noted, or none.
+        self._in_flight, self._earlier, self._again = still, unknown, unasked
+        self._told += told
+        while self._told and self._told[0].target_block < newest - REORG_BLOCKS:
+            self._told.popleft()
+        outcomes = {fill.verdict_id: fill for fill in (*found, *fills)}
+        outcomes.update((one.verdict_id, one) for one in mined if one.landed or one.tx_hashes)
+        return tuple(outcomes.values())
 
     async def _ended(self, group: Sequence[tuple[Plan, F]], change: HeadChange) -> tuple[Fill, ...]:
         """Ask after plans that share their transactions: all are told at once, or none yet.
@@ -129,19 +175,22 @@ class GatewayOutbox(Generic[F]):
             fills.append(fill)
         return tuple(fills)
 
-    async def _recovered(self, change: HeadChange, newest: int) -> tuple[Fill, ...]:
-        """Ask after an earlier process's plans, block by block."""
+    async def _found(
+        self, plans: Sequence[Plan], change: HeadChange, newest: int
+    ) -> tuple[list[Fill], list[Plan]]:
+        """Ask the chain after plans, block by block; also returns those it did not answer for."""
         fills: list[Fill] = []
-        for target in sorted({plan.target_block for plan in self._earlier}):
-            plans = [plan for plan in self._earlier if plan.target_block == target]
+        unknown: list[Plan] = []
+        for target in sorted({plan.target_block for plan in plans}):
+            of_block = [plan for plan in plans if plan.target_block == target]
             if target > newest:
+                unknown += of_block
                 continue
             try:
-                fills.extend(await self._gateway.recover(plans, change))
+                fills.extend(await self._gateway.recover(of_block, change))
             except NodeError:
-                continue  # safe because it is asked again, and the chain is what counts
-            self._earlier = [plan for plan in self._earlier if plan.target_block != target]
-        return tuple(fills)
+                unknown += of_block  # safe because it is asked again, and the chain counts
+        return fills, unknown
 
 
 class NoOutbox:
@@ -154,6 +203,8 @@ class NoOutbox:
         self,
         plans: Sequence[Plan],  # noqa: ARG002 - as Outbox
         fee: FeeQuote,  # noqa: ARG002 - as Outbox
+        *,
+        kept_back: KeptBack = never,  # noqa: ARG002 - as Outbox
     ) -> tuple[Fill, ...]:
         """Drop the plans; their capital times out."""
         return ()
