@@ -1,14 +1,15 @@
 """The orchestrator's shell: order of effects, failures of the parts it depends on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
+from tests.orchestrator.recorded import Recorded, seen_blocks
 from tests.orchestrator.worlds import DAI_MARKET, random_market, shipped
 from toolkit.journal.log import Entry, Journal
 from toolkit.journal.memory import MemoryBackend
-from toolkit.model.chain import ZERO_ADDRESS, Address, HeadChange, Mode
-from toolkit.model.decision import Fill, Plan, VetoCause
+from toolkit.model.chain import ZERO_ADDRESS, Address, Head, HeadChange, Mode
+from toolkit.model.decision import Fill, Plan, Reading, TradingState, VetoCause
 from toolkit.model.errors import (
     ConfigError,
     JournalUnavailable,
@@ -282,3 +283,43 @@ def test_without_a_chain_perception_must_be_given() -> None:
     """A session without a node is refused at once, with what to give instead."""
     with pytest.raises(ConfigError, match="give `perception`"):
         Orchestrator(Desk(MemoryBackend()), agents=shipped(), market=DAI_MARKET)
+
+
+class Moody:
+    """Gives weights that are none in one block."""
+
+    def weights(
+        self,
+        agents: Sequence[str],
+        *,
+        head: Head,
+        readings: Mapping[str, Reading],  # noqa: ARG002 - as Policy
+    ) -> dict[str, float]:
+        """Return 1 for every agent, and once no number."""
+        return dict.fromkeys(agents, float("nan") if head.number == 1012 else 1.0)
+
+
+async def test_nothing_is_decided_on_top_of_what_the_journal_does_not_hold() -> None:
+    """After a step that broke off only another orchestrator goes on, from the journal: it obeys
+    what had been ordered, and the whole replays."""
+    seen = seen_blocks()
+    world = Recorded(list(seen))
+    changes = [HeadChange(added=(one.head,)) for one in seen]
+    broken = Orchestrator(
+        world, agents=shipped(), market=DAI_MARKET, perception=world, policy=Moody()
+    )
+    async with broken:
+        for change in changes[:12]:
+            await broken.step(change)
+        broken.halt("enough")
+        with pytest.raises(ConfigError, match="a weight of nan"):
+            await broken.step(changes[12])
+        with pytest.raises(ConfigError, match="start another one on the journal"):
+            await broken.step(changes[13])
+
+    after = Orchestrator(world, agents=shipped(), market=DAI_MARKET, perception=world)
+    async with after:
+        report = await after.step(changes[13])
+
+    assert TradingState.HALTED is report.state
+    assert replay(world.journal.entries()).identical

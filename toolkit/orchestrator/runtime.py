@@ -197,6 +197,7 @@ class Orchestrator:
         self._host = host or Hosts(agents, market=market, hosting=hosting, budgets=budgets)
         self._news: Callable[[], tuple[Elsewhere, ...]] = tuple
         self._started = False
+        self._is_torn = False  # a block is begun that is not in the journal
 
     async def __aenter__(self) -> Self:
         """Journal the set-up."""
@@ -337,10 +338,16 @@ class Orchestrator:
         Raises:
             NodeError: the world could not be looked at; nothing was decided, call again later.
             JournalUnavailable: nothing was sent, and nothing will be.
-            ConfigError: no new head has been heard of, or this was not started.
+            ConfigError: no new head has been heard of, this was not started, the policy's weights
+                are none, or an earlier step broke off while it decided.
         """
         if not self._started:
             raise ConfigError("start the orchestrator first: async with Orchestrator(...)")
+        if self._is_torn:
+            raise ConfigError(
+                "an earlier step broke off while it decided, and what it had taken in is not in "
+                "the journal: leave this orchestrator, and start another one on the journal"
+            )
         if change is not None:
             self.hear(change)
         inputs = await self._look()
@@ -351,6 +358,7 @@ class Orchestrator:
         )
         decision = self._core.decide(thoughts)
         self._write(msgspec.structs.replace(inputs, lost=lost), decision)
+        self._is_torn = False
         self._blocks += 1
         if self._blocks % memory.CHECKPOINT_BLOCKS == 0:
             checkpoint(self._session.journal, self._core.memory())
@@ -394,6 +402,7 @@ class Orchestrator:
         except BaseException:
             self._intake.again(change)
             raise
+        self._is_torn = True
         return Inputs(
             seen=seen,
             fills=self._intake.outcomes(),

@@ -146,8 +146,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a halt keeps back what is not sent yet",
         "orchestrator/runtime.py",
-        "            if self._orders.halts:\n",
-        "            if False:\n",
+        "        if not self._orders.halts and plan.target_block > newest:\n",
+        "        if plan.target_block > newest:\n",
         HALTING,
     ),
     Mutant(

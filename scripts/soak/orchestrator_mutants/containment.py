@@ -76,8 +76,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "what a newer block overtook is not sent",
         "orchestrator/runtime.py",
-        "            elif group[0].target_block <= (newest := _newest_block(self._session)):\n",
-        "            elif group[0].target_block <= (newest := -1):\n",
+        "        if not self._orders.halts and plan.target_block > newest:\n",
+        "        if not self._orders.halts:\n",
         F05,
     ),
     Mutant(

@@ -13,6 +13,20 @@ OUTBOX = "orchestrator/sending/outbox.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
+        "the block that replaced another is searched for its trades",
+        OUTBOX,
+        "        undone = {head.number for head in change.reverted}\n",
+        "        undone = set[int]()\n",
+        SENT,
+    ),
+    Mutant(
+        "what was interrupted while it was sent is searched for",
+        OUTBOX,
+        "            self._earlier += plans  # they may",
+        "            # they may",
+        SENT,
+    ),
+    Mutant(
         "parts of one transaction are told at once or not yet",
         OUTBOX,
         "                return ()  # safe because it is asked again",

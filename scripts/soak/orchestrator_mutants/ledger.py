@@ -13,6 +13,20 @@ OF_CORE = "tests/orchestrator/test_core.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
+        "what was taken over before its outcome was told counts once",
+        "orchestrator/core.py",
+        "        if late or block <= self._unwatched_until:\n",
+        "        if block <= self._unwatched_until:\n",
+        "tests/orchestrator/audit/test_recovery.py",
+    ),
+    Mutant(
+        "a trade told again is whose it was",
+        "orchestrator/core.py",
+        "self._open.pop(name, None) or self._ended.pop(name, None)",
+        "self._open.pop(name, None)",
+        "tests/orchestrator/board/test_intake.py",
+    ),
+    Mutant(
         "what is promised is not promised again",
         LEDGER,
         "        if any(amount > max(self.free(token), 0) for token, amount in asked.items()):\n",
@@ -183,8 +197,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "each run is told of all other chains before its first block",
         "orchestrator/capital/position.py",
-        "for agent, book in sorted(there.books.items())",
-        "for agent, book in sorted(there.books.items())[:0]",
+        "        books=_named(there.books, there, here, same),\n",
+        "        books={},\n",
         OF_CHAINS,
     ),
 )

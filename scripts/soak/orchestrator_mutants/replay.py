@@ -7,6 +7,13 @@ F13 = "property:f13_replay"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
+        "nothing is decided on top of a block that is not journalled",
+        "orchestrator/runtime.py",
+        "        self._is_torn = True\n",
+        "",
+        "tests/orchestrator/test_runtime.py",
+    ),
+    Mutant(
         "every record is compared",
         "orchestrator/audit/replay.py",
         "        if (entry.kind, entry.data) != (expected.kind, encoded(expected.data)):\n",
