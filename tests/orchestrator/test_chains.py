@@ -1,5 +1,6 @@
 """Two chains under one roof: what is held on one counts on the other, and each replays alone."""
 
+import asyncio
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from toolkit.orchestrator.breaking.hazards import BreakerLimits, Hazard
 from toolkit.orchestrator.capital.elsewhere import Elsewhere, Link
 from toolkit.orchestrator.chains import Chains
 from toolkit.orchestrator.deciding.limits import Limits
+from toolkit.orchestrator.hosting.hosting import Hosting
 from toolkit.orchestrator.mainnet import DAI, WETH
 from toolkit.orchestrator.market import Market
 from toolkit.orchestrator.records import BlockReport
@@ -140,6 +142,7 @@ def chain(
     journal: Journal | None = None,
     breakers: BreakerLimits | None = None,
     lands: bool = True,
+    hosting: Mapping[str, Hosting] | None = None,
 ) -> Run:
     """Set one chain up."""
     world = PaperChain(
@@ -155,6 +158,7 @@ def chain(
         limits=LIMITS,
         breakers=breakers,
         lenders=(VAULT_LENDS,),
+        hosting=hosting,
     )
     return Run(world, log, orchestrator, agents)
 
@@ -435,3 +439,22 @@ async def test_an_unknown_chain_is_named() -> None:
 
     with pytest.raises(ConfigError, match="no chain 'op' is run here; known are main, side"):
         await chains.step("op", HeadChange(added=()))
+
+
+async def test_chains_that_decide_at_one_time_do_not_grant_the_same_room() -> None:
+    """Both are asked for all that one agent may hold, while its code runs in threads: together
+    they grant it once."""
+    threads = {"mine": Hosting.THREAD}
+    quiet = main_blocks(2000.0, 2000.0)
+    one = chain(quiet, [BUYS_MAIN], market=DAI_MARKET, capital=DAI_CAPITAL, hosting=threads)
+    other = chain(
+        side_blocks(2), [BUYS_SIDE], market=SIDE_MARKET, capital=SIDE_CAPITAL, hosting=threads
+    )
+    runs = {"main": one, "side": other}
+    async with Chains({name: run.orchestrator for name, run in runs.items()}, links=FREE) as chains:
+        for _ in range(2):
+            await asyncio.gather(*(step(chains, runs, name) for name in runs))
+        total = chains.total("main")
+
+    assert 0 < total.long[WETH.address] <= LIMITS.max_position_wei
+    assert [True, True] == [run.replays() for run in runs.values()]

@@ -47,7 +47,7 @@ class Chains:
 
     Before each of its blocks every orchestrator is told what the others hold, gained and may do;
     that is journalled with the block, so each journal replays alone, byte for byte. Agents of one
-    name are one agent: its limits hold over all chains.
+    name are one agent: its limits hold over all chains, so chains decide one after the other.
 
     Args:
         orchestrators: by name of their chain, each with a session and journal of its own.
@@ -81,8 +81,9 @@ class Chains:
             for there, here in self._links
         }
         self._told: dict[tuple[str, str], Elsewhere] = {}
+        turn = asyncio.Lock()
         for name, one in self._chains.items():
-            one.beside(self._news(name))
+            one.beside(self._news(name), turn)
 
     async def __aenter__(self) -> Self:
         """Start every orchestrator; if one cannot, those before it are left again."""
@@ -108,7 +109,8 @@ class Chains:
     async def events(self) -> AsyncGenerator[tuple[str, BlockReport], None]:
         """Follow every chain's heads; yields (chain, what was decided), each as it comes.
 
-        A chain that is slow holds up no other. What one raises ends all.
+        A chain that is slow holds up no other, except while its agents think: what they are granted
+        counts for the next. What one raises ends all.
         """
         streams = {name: one.events() for name, one in self._chains.items()}
         waiting = {asyncio.ensure_future(_next(stream)): n for n, stream in streams.items()}

@@ -196,6 +196,7 @@ class Orchestrator:
         self._last: BlockReport | None = None
         self._host = host or Hosts(agents, market=market, hosting=hosting, budgets=budgets)
         self._news: Callable[[], tuple[Elsewhere, ...]] = tuple
+        self._turn = asyncio.Lock()
         self._started = False
         self._is_torn = False  # a block is begun that is not in the journal
 
@@ -350,15 +351,11 @@ class Orchestrator:
             )
         if change is not None:
             self.hear(change)
-        inputs = await self._look()
-        seen = inputs.seen
-        thoughts = await self._host.ask(self._core.begin(inputs))
-        lost = tuple(
-            Lost(agent=name, why=one.lost) for name, one in sorted(thoughts.items()) if one.lost
-        )
-        decision = self._core.decide(thoughts)
-        self._write(msgspec.structs.replace(inputs, lost=lost), decision)
-        self._is_torn = False
+        seen = await self._look()
+        try:
+            decision = await self._decide(seen)
+        finally:
+            self._turn.release()
         self._blocks += 1
         if self._blocks % memory.CHECKPOINT_BLOCKS == 0:
             checkpoint(self._session.journal, self._core.memory())
@@ -375,6 +372,25 @@ class Orchestrator:
             )
         return decision.report
 
+    async def _decide(self, seen: Perceived) -> Decision:
+        """Decide with all that has come in, and journal it."""
+        self._is_torn = True
+        inputs = Inputs(
+            seen=seen,
+            fills=self._intake.outcomes(),
+            commands=self._orders.take(),
+            vitals=self._vitals(seen),
+            elsewhere=self._news(),
+        )
+        thoughts = await self._host.ask(self._core.begin(inputs))
+        lost = tuple(
+            Lost(agent=name, why=one.lost) for name, one in sorted(thoughts.items()) if one.lost
+        )
+        decision = self._core.decide(thoughts)
+        self._write(msgspec.structs.replace(inputs, lost=lost), decision)
+        self._is_torn = False
+        return decision
+
     def _kept_back(self, plan: Plan) -> Fill | None:
         """Return the outcome of a plan that must not be sent any more; None if it may."""
         newest = _newest_block(self._session)
@@ -390,8 +406,11 @@ class Orchestrator:
             missed=f"not sent: {why} before it was",
         )
 
-    async def _look(self) -> Inputs:
-        """Settle and perceive; what fails leaves everything to be looked at again."""
+    async def _look(self) -> Perceived:
+        """Settle and perceive, then wait for the turn to decide, which is the caller's to end.
+
+        What fails leaves everything to be looked at again.
+        """
         if not self._intake.has_head:
             raise ConfigError("no new head has been heard of: there is no block to decide on")
         change = self._intake.change()
@@ -399,17 +418,11 @@ class Orchestrator:
             # Queued until they are journalled: an outcome is told once, if the look fails too.
             self._learn(await self._outbox.settle(change))
             seen = await self._perception.observe(change)
+            await self._turn.acquire()
         except BaseException:
             self._intake.again(change)
             raise
-        self._is_torn = True
-        return Inputs(
-            seen=seen,
-            fills=self._intake.outcomes(),
-            commands=self._orders.take(),
-            vitals=self._vitals(seen),
-            elsewhere=self._news(),
-        )
+        return seen
 
     def _learn(self, fills: Sequence[Fill]) -> None:
         for fill in fills:
@@ -426,9 +439,12 @@ class Orchestrator:
             else:
                 await asyncio.sleep(POLL_S)
 
-    def beside(self, news: Callable[[], tuple[Elsewhere, ...]]) -> None:
-        """Ask before each block what has changed on the chains that are run beside this one."""
-        self._news = news
+    def beside(self, news: Callable[[], tuple[Elsewhere, ...]], turn: asyncio.Lock) -> None:
+        """Ask before each block what has changed on the chains that are run beside this one.
+
+        Who has the `turn` decides; the others wait, and know of it before they do.
+        """
+        self._news, self._turn = news, turn
 
     @property
     def journal(self) -> Journal:

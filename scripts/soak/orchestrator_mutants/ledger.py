@@ -13,6 +13,13 @@ OF_CORE = "tests/orchestrator/test_core.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
+        "two chains do not grant the same room at once",
+        "orchestrator/chains.py",
+        "            one.beside(self._news(name), turn)\n",
+        "            one.beside(self._news(name), asyncio.Lock())\n",
+        OF_CHAINS,
+    ),
+    Mutant(
         "what was taken over before its outcome was told counts once",
         "orchestrator/core.py",
         "        if late or block <= self._unwatched_until:\n",
