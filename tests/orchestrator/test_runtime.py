@@ -311,11 +311,11 @@ async def test_nothing_is_decided_on_top_of_what_the_journal_does_not_hold() -> 
     async with broken:
         for change in changes[:12]:
             await broken.step(change)
-        broken.halt("enough")
         with pytest.raises(ConfigError, match="a weight of nan"):
             await broken.step(changes[12])
         with pytest.raises(ConfigError, match="start another one on the journal"):
             await broken.step(changes[13])
+        broken.halt("enough")
 
     after = Orchestrator(world, agents=shipped(), market=DAI_MARKET, perception=world)
     async with after:

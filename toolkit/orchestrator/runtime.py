@@ -354,6 +354,9 @@ class Orchestrator:
         seen = await self._look()
         try:
             decision = await self._decide(seen)
+        except BaseException:
+            self._orders.reopen()  # what is ordered from here on binds the next run
+            raise
         finally:
             self._turn.release()
         self._blocks += 1
