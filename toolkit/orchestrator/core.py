@@ -7,7 +7,7 @@ from toolkit.model.chain import Address, Hash, Head
 from toolkit.model.decision import Fill, Plan, Reading
 from toolkit.model.errors import ConfigError, JournalCorrupt
 from toolkit.orchestrator import records
-from toolkit.orchestrator.audit.memory import Market, Memory, Underway
+from toolkit.orchestrator.audit.memory import Market, Memory, Underway, unsure
 from toolkit.orchestrator.block import Decision, Record, Sitting
 from toolkit.orchestrator.board.blackboard import Blackboard
 from toolkit.orchestrator.board.doubts import DoubtWatch, with_defaults
@@ -88,6 +88,11 @@ class Core:
     def plans_underway(self) -> tuple[Plan, ...]:
         """Plans whose outcome is not known."""
         return tuple(one.planned.plan for one in self._open.values())
+
+    @property
+    def plans_ended(self) -> tuple[Plan, ...]:
+        """Plans of the last blocks whose outcome is known: by now it may be another one."""
+        return unsure(self._ended.values(), max(self._canonical, default=0))
 
     @property
     def stopped(self) -> Mapping[str, str]:
@@ -405,18 +410,21 @@ class Core:
 
     def _undo(self, reverted: Collection[Hash], now: Sitting) -> None:
         """Take back what landed in blocks that are no longer canonical."""
-        undone = self.ledger.revert(reverted)
+        self._take_back(self.ledger.revert(reverted), now)
+
+    def _take_back(self, undone: Collection[str], now: Sitting) -> None:
         self._watch.forget(undone)
         self._appraisal.forget(undone)
         if undone:
-            now.note(records.REVERTED, records.Released(verdicts=undone))
+            now.note(records.REVERTED, records.Released(verdicts=tuple(undone)))
 
     def _settle(self, fill: Fill, now: Sitting) -> None:
-        """Book an outcome. One that comes after its timeout still counts, for its agents.
+        """Book an outcome, in place of what was told of it before: its block may be another now.
 
-        So does one that is told once more, because the block before it was reverted.
+        One that comes after its timeout still counts, for its agents.
         """
         name = fill.verdict_id
+        self._take_back(self.ledger.supersede(fill), now)
         opened = self._open.pop(name, None) or self._ended.pop(name, None)
         if opened is None:
             shares = tuple(Share(agent=agent, intent="", amount_in=1) for agent in fill.agents)

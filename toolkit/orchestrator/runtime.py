@@ -233,7 +233,7 @@ class Orchestrator:
         earlier = resumed(self._session.journal, self.setup, self._agents)
         if earlier is not None:
             self._core.resume(earlier)
-            self._outbox.resume(self._core.plans_underway)
+            self._outbox.resume(self._core.plans_underway, told=self._core.plans_ended)
             self._orders.again(earlier.ordered)
         await self._host.start()
         self._doors.push_async_callback(self._host.stop)

@@ -13,6 +13,13 @@ OUTBOX = "orchestrator/sending/outbox.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
+        "after a restart the last blocks are searched again",
+        OUTBOX,
+        "        self._earlier, self._again = list(plans), list(told)\n",
+        "        self._earlier, self._again = list(plans), []\n",
+        SENT,
+    ),
+    Mutant(
         "the block that replaced another is searched for its trades",
         OUTBOX,
         "        undone = {head.number for head in change.reverted}\n",

@@ -27,6 +27,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "tests/orchestrator/audit/test_recovery.py",
     ),
     Mutant(
+        "a plan lands once",
+        "orchestrator/core.py",
+        "        self._take_back(self.ledger.supersede(fill), now)\n",
+        "",
+        "tests/orchestrator/board/test_intake.py",
+    ),
+    Mutant(
         "a trade told again is whose it was",
         "orchestrator/core.py",
         "self._open.pop(name, None) or self._ended.pop(name, None)",
@@ -85,7 +92,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a fill that was taken back may be booked anew",
         LEDGER,
-        "            self._booked = {one.key for one in self._recent}\n",
+        "            self._booked -= gone\n",
         "            pass\n",
         OF_LEDGER,
     ),

@@ -207,6 +207,24 @@ def test_what_an_earlier_plan_did_counts_once_if_its_outcome_is_told_late() -> N
     assert decided.ledger.books == core.ledger.state().books
 
 
+def test_outcomes_of_the_last_blocks_are_asked_for_again_after_a_restart() -> None:
+    """A plan that ended shortly before is among those whose block may be another by now."""
+    blocks = random_market(3, blocks=20, gap=0.0)
+    found = []
+
+    for n in (2, 17, 18):
+        decided = run(blocks[:n], agents=[Once()], pauses=[])
+        entries = [entry for entry in decided.journal if entry.kind in KINDS]
+        setup = decoded(entries[0], records.Setup)
+        memory = recovered(entries, setup, [Once()])
+        assert memory is not None
+        core = Core(setup, [Once()])
+        core.resume(memory)
+        found.append([plan.verdict_id for plan in core.plans_ended])
+
+    assert [["1000-0"], ["1000-0"], []] == found
+
+
 def test_verdicts_of_a_block_decided_in_two_runs_have_names_of_their_own(tmp_path: Path) -> None:
     """Started again within a block, that block's verdicts are numbered anew."""
     blocks = random_market(3, blocks=1, gap=0.0)

@@ -139,8 +139,12 @@ class Bigger(Buyer):
         return [msgspec.structs.replace(one, legs=(leg,)) for one in super().on_block(view)]
 
 
-def test_a_trade_that_lands_again_in_the_block_that_replaced_its_own_is_whose_it_was() -> None:
-    """Told again, it is booked again, and divided as it was the first time."""
+@pytest.mark.parametrize("heard", [True, False], ids=["of the reorg", "of nothing"])
+def test_a_trade_that_lands_again_in_the_block_that_replaced_its_own_is_whose_it_was(
+    *, heard: bool
+) -> None:
+    """Told again it is booked once, and divided as it was the first time, also where nobody was
+    there to hear that its first block is gone."""
     world = World(
         Buyer(name="buyer", look=lambda view: view.reading(PRICE)),
         Bigger(name="more", look=lambda view: view.reading(PRICE)),
@@ -161,7 +165,8 @@ def test_a_trade_that_lands_again_in_the_block_that_replaced_its_own_is_whose_it
     )
 
     before = world.step(first, fills=(landed, landed)).report.books
-    between = world.step(second, reverted=(first.head.hash,), fills=(again,)).report.books
+    reverted = (first.head.hash,) if heard else ()
+    between = world.step(second, reverted=reverted, fills=(again,)).report.books
 
     assert 15 * 10**16 == before["more"][BUY.token_out]
     assert before == between

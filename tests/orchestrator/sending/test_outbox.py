@@ -297,3 +297,14 @@ async def test_sent_apart_each_is_asked_for_anew() -> None:
     assert ["100-1", "100-2"] == [fill.verdict_id for fill in ended]
     assert [("100-0", "100-1", "100-2"), ("100-0",)] == carrier.asked
     assert ["100-0"] == await settled(outbox)
+
+
+async def test_a_new_process_searches_the_last_blocks_again() -> None:
+    """Of plans whose end was told already only what is mined is told: its block may be another."""
+    outbox = GatewayOutbox(Sibling())
+    outbox.resume((), told=PLANS)
+
+    first, second = await outbox.settle(NEXT), await outbox.settle(LATER)
+
+    assert ["100-0", "100-1"] == [fill.verdict_id for fill in first]
+    assert () == second

@@ -1,10 +1,11 @@
 """All that the deciding fold knows after a block, as a value: what runs and checkpoints hand on."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from toolkit.model.chain import Hash, Head
+from toolkit.model.decision import Plan
 from toolkit.model.market import Token
 from toolkit.orchestrator.board.blackboard import BoardMemory
 from toolkit.orchestrator.board.doubts import DoubtMemory
@@ -25,6 +26,16 @@ class Underway(msgspec.Struct, frozen=True, kw_only=True):
 
     planned: Planned
     shares: tuple[Share, ...]
+
+
+UNSURE_BLOCKS = 16
+"""Before a restart, that may have been reverted while nobody watched."""
+
+
+def unsure(ended: Iterable[Underway], newest: int) -> tuple[Plan, ...]:
+    """Return those plans whose outcome, known as it is, a restart after `newest` asks for again."""
+    plans = (one.planned.plan for one in ended)
+    return tuple(plan for plan in plans if plan.target_block > newest - UNSURE_BLOCKS)
 
 
 class Market(msgspec.Struct, frozen=True, kw_only=True):

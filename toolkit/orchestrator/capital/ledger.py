@@ -299,10 +299,22 @@ class Ledger:
     def revert(self, blocks: Iterable[Hash]) -> tuple[str, ...]:
         """Take back fills of blocks that are no longer canonical, and name their verdicts."""
         gone = frozenset(blocks)
-        undone = [entry for entry in self._recent if entry.block_hash in gone]
+        return self._take_back([entry for entry in self._recent if entry.block_hash in gone])
+
+    def supersede(self, fill: Fill) -> tuple[str, ...]:
+        """Take back what was booked for a fill's verdict in another block than it names.
+
+        A plan lands once, so the newest word is the right one; names the verdict if it was so.
+        """
+        there = fill.block_hash or Hash("")
+        mine = [entry for entry in self._recent if entry.verdict_id == fill.verdict_id]
+        return self._take_back([entry for entry in mine if entry.block_hash != there])
+
+    def _take_back(self, undone: Sequence[Posted]) -> tuple[str, ...]:
         if undone:
-            self._recent = deque(one for one in self._recent if one.block_hash not in gone)
-            self._booked = {one.key for one in self._recent}
+            gone = {entry.key for entry in undone}
+            self._recent = deque(one for one in self._recent if one.key not in gone)
+            self._booked -= gone
         for entry in undone:
             self._book(entry, sign=-1)
         return tuple(entry.verdict_id for entry in undone)

@@ -49,8 +49,11 @@ class Gateway(Protocol[F]):
 class Outbox(Protocol):
     """Where plans go, whatever carries them."""
 
-    def resume(self, plans: Sequence[Plan]) -> None:
-        """Take over an earlier process's plans whose outcome is not known."""
+    def resume(self, plans: Sequence[Plan], *, told: Sequence[Plan] = ()) -> None:
+        """Take over an earlier process's plans whose outcome is not known.
+
+        Of those that it was `told` of, the block may have been replaced since.
+        """
         ...
 
     async def submit(
@@ -77,9 +80,9 @@ class GatewayOutbox(Generic[F]):
         self._told: deque[Plan] = deque()
         self._again: list[Plan] = []  # told, but of a block that is no more
 
-    def resume(self, plans: Sequence[Plan]) -> None:
+    def resume(self, plans: Sequence[Plan], *, told: Sequence[Plan] = ()) -> None:
         """Take over an earlier process's plans whose outcome is not known."""
-        self._earlier = list(plans)
+        self._earlier, self._again = list(plans), list(told)
 
     async def submit(
         self, plans: Sequence[Plan], fee: FeeQuote, *, kept_back: KeptBack = never
@@ -196,7 +199,7 @@ class GatewayOutbox(Generic[F]):
 class NoOutbox:
     """Nothing is sent: verdicts and plans only."""
 
-    def resume(self, plans: Sequence[Plan]) -> None:
+    def resume(self, plans: Sequence[Plan], *, told: Sequence[Plan] = ()) -> None:
         """Leave an earlier process's plans alone; their capital times out."""
 
     async def submit(
