@@ -20,12 +20,14 @@ from toolkit.journal.memory import MemoryBackend
 from toolkit.model.chain import ZERO_ADDRESS, Address
 from toolkit.model.decision import Fill, Intent, Leg
 from toolkit.model.errors import ConfigError, JournalCorrupt
+from toolkit.model.market import Token
 from toolkit.orchestrator import records
 from toolkit.orchestrator.audit.recovery import KINDS, recovered
 from toolkit.orchestrator.audit.replay import decoded, replay
 from toolkit.orchestrator.core import Core
 from toolkit.orchestrator.deciding.limits import Limits
 from toolkit.orchestrator.mainnet import DAI, WETH
+from toolkit.orchestrator.market import Market
 from toolkit.orchestrator.pausing.decay import Impact
 from toolkit.orchestrator.pausing.pauses import Pause, compile_pauses
 from toolkit.orchestrator.pausing.watch import ImpactWatch, WatchMemory
@@ -223,6 +225,21 @@ def test_outcomes_of_the_last_blocks_are_asked_for_again_after_a_restart() -> No
         found.append([plan.verdict_id for plan in core.plans_ended])
 
     assert [["1000-0"], ["1000-0"], []] == found
+
+
+def test_the_journal_of_another_chain_is_refused(tmp_path: Path) -> None:
+    """Books, plans and block numbers of one chain mean nothing on another."""
+    blocks = random_market(3, blocks=2, gap=0.0)
+    path = tmp_path / "journal.db"
+    run(blocks[:1], path, agents=[Once()], pauses=[])
+    other = Token(address=Address("0x" + "51" * 20), symbol="WETH", decimals=18)
+    price = msgspec.structs.replace(DAI_PRICE, base=other.address)
+    market = Market(
+        wrapped=other.address, tokens=(DAI, other), stables=(DAI.address,), prices=(price,)
+    )
+
+    with pytest.raises(ConfigError, match="give each chain a journal of its own"):
+        decide([Once()], blocks[1:], capital={}, market=market, journal=path)
 
 
 def test_verdicts_of_a_block_decided_in_two_runs_have_names_of_their_own(tmp_path: Path) -> None:

@@ -39,11 +39,19 @@ def resumed(journal: Journal, setup: Setup, agents: Sequence[Agent]) -> Memory |
 
     Raises:
         JournalCorrupt, ConfigError: as `recovered` does.
+        ConfigError: it is of a chain with another native token: its books and plans are not ours.
     """
     last = journal.last_checkpoint(CHECKPOINT)
     start = None if last is None else decoded(last, Memory)
     entries = journal.entries(*KINDS, after=0 if last is None else last.seq)
-    return recovered(entries, setup, agents, start=start)
+    found = recovered(entries, setup, agents, start=start)
+    wrapped = setup.market.wrapped
+    if found is not None and (theirs := found.setup.market.wrapped) != wrapped:
+        raise ConfigError(
+            f"the journal is of another chain: its wrapped native token is {theirs}, this one's "
+            f"{wrapped}; give each chain a journal of its own"
+        )
+    return found
 
 
 def recovered(
