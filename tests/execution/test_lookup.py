@@ -7,8 +7,11 @@ import pytest
 
 from tests.execution.desk import DEAR, ETHER, POOL, USDC, USDT, WETH, Desk, open_desk, planned
 from tests.execution.desk import quote_for as fee_at
+from tests.execution.swaps import TOKENS, swap
+from toolkit.execution.calldata import encode_batch, encode_plan
 from toolkit.execution.gateway import Gateway, InFlight
-from toolkit.model.chain import HeadChange
+from toolkit.execution.lookup import _carried
+from toolkit.model.chain import Address, Hash, HeadChange
 from toolkit.model.decision import Leg, Plan
 from toolkit.model.errors import ConfigError
 
@@ -99,3 +102,26 @@ async def test_a_trade_is_found_in_the_block_that_replaced_its_own(desk: Desk) -
     assert gone.added[0].hash != sibling.added[0].hash
     assert (True, sibling.added[0].hash) == (told.landed, told.block_hash)
     assert told == found
+
+
+EXECUTOR = Address("0x" + "77" * 20)
+HERE = [
+    swap([(TOKENS[0], 10 + n), (TOKENS[1], 100)], name=f"100-{n}", first_pool=n) for n in range(12)
+]
+THERE = [msgspec.structs.replace(one, parent_hash=Hash("0x" + "09" * 32)) for one in HERE]
+LATER = swap([(TOKENS[0], 99), (TOKENS[1], 900)], name="100.2-0")  # in a pool of HERE
+
+
+@pytest.mark.parametrize("count", [2, 3, 9, 12])
+def test_a_block_that_was_decided_again_does_not_hide_what_went_together(count: int) -> None:
+    """Plans on another parent, through the same pools, or told twice are told apart from it."""
+    mine = HERE[-count:]
+    twice = msgspec.structs.replace(mine[0], verdict_id="100.2-1")
+
+    found = _carried(encode_batch(mine, EXECUTOR), [*THERE, *HERE, twice, LATER], EXECUTOR)
+    alone = _carried(encode_plan(LATER, EXECUTOR), [*THERE, *HERE, LATER], EXECUTOR)
+    foreign = _carried(encode_batch(mine, EXECUTOR), [*THERE, *HERE[:-1], LATER], EXECUTOR)
+
+    assert tuple(mine) == found
+    assert (LATER,) == alone
+    assert () == foreign

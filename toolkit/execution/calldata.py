@@ -166,6 +166,11 @@ def encode_batch(plans: Sequence[Plan], executor: Address) -> str:
     return EXECUTE_BATCH + of_arrays(static, arrays, [ASSET_WORDS, HOP_WORDS])
 
 
+def hop_words(plan: Plan) -> str:
+    """Return a plan's swaps as they stand in any calldata that carries them out, hex digits."""
+    return "".join(_hops(plan.route.hops))
+
+
 def _hops(hops: Iterable[Hop]) -> list[str]:
     return [
         word

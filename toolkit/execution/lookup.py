@@ -1,18 +1,20 @@
 """What became of plans whose process ended: their transactions are looked for in their block."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
+from collections.abc import Mapping, Sequence
 
 from toolkit.chain.node import Node
-from toolkit.execution.calldata import APPROVE, encode_batch, encode_plan
+from toolkit.execution.calldata import (
+    APPROVE,
+    EXECUTE_BATCH,
+    encode_batch,
+    encode_plan,
+    hop_words,
+)
+from toolkit.execution.merging import swaps_own_capital
 from toolkit.model.chain import Address, Hash, Receipt
 from toolkit.model.decision import Plan
-from toolkit.model.errors import NodeError
-from toolkit.model.market import FundingKind
-
-MOST_TOGETHER = 8
-"""Plans of one block among which those that went together are looked for."""
+from toolkit.model.errors import ConfigError, NodeError
 
 
 async def mined_plans(
@@ -35,12 +37,13 @@ async def mined_plans(
     block = await node.block(head.hash, full=True)
     found: list[tuple[tuple[Plan, ...], tuple[Receipt, ...]]] = []
     for sender, executor in executors.items():
-        wanted = dict(_calldata(plans, executor))
         own = [tx for tx in block["transactions"] if str(tx["from"]).lower() == sender]
         own.sort(key=lambda tx: int(str(tx["nonce"]), 16))
         for place, tx in enumerate(own):
-            carried = wanted.get(str(tx["input"]).lower())
-            if carried is None or str(tx["to"]).lower() != executor:
+            if str(tx["to"]).lower() != executor:
+                continue
+            carried = _carried(str(tx["input"]).lower(), plans, executor)
+            if not carried:
                 continue
             first = place
             while first and str(own[first - 1]["input"]).lower().startswith(APPROVE):
@@ -54,11 +57,27 @@ async def mined_plans(
     return tuple(found)
 
 
-def _calldata(plans: Sequence[Plan], executor: Address) -> Iterator[tuple[str, tuple[Plan, ...]]]:
-    """Give the calldata of each plan, and of all that may have gone together."""
+def _carried(data: str, plans: Sequence[Plan], executor: Address) -> tuple[Plan, ...]:
+    """Return the plans that a call at the executor carries out, in their order; none of others.
+
+    A block that was decided again after a reorg has plans on several parents and through the same
+    pools: only those whose parent and swaps the calldata names are held against it.
+    """
     for plan in plans:
-        yield encode_plan(plan, executor), (plan,)
-    own = [plan for plan in plans if plan.funding.kind is FundingKind.OWN][:MOST_TOGETHER]
-    for count in range(2, len(own) + 1):
-        for together in combinations(own, count):
-            yield encode_batch(together, executor), together
+        if data == encode_plan(plan, executor):
+            return (plan,)
+    if not data.startswith(EXECUTE_BATCH):
+        return ()
+    for parent in sorted({plan.parent_hash for plan in plans}):
+        swaps: dict[str, Plan] = {}  # one of those that would do the same
+        for plan in plans:
+            words = hop_words(plan)
+            if swaps_own_capital(plan) and plan.parent_hash == parent and words in data:
+                swaps.setdefault(words, plan)
+        together = tuple(swaps.values())
+        try:
+            if data == encode_batch(together, executor):
+                return together
+        except ConfigError:
+            continue  # safe because what must not share a transaction never did
+    return ()

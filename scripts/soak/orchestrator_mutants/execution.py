@@ -50,8 +50,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "what an earlier process sent together is looked for together",
         "execution/lookup.py",
-        "    for count in range(2, len(own) + 1):\n",
-        "    for count in range(2, 2):\n",
+        "    if not data.startswith(EXECUTE_BATCH):\n",
+        "    if data:\n",
         F07,
     ),
     Mutant(

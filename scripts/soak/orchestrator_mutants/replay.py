@@ -79,7 +79,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a plan is found by its own calldata only",
         "execution/lookup.py",
-        'carried = wanted.get(str(tx["input"]).lower())',
+        'carried = _carried(str(tx["input"]).lower(), plans, executor)',
         "carried = tuple(plans[:1])",
         "tests/execution/test_lookup.py",
     ),
