@@ -1,5 +1,6 @@
 """What `fuzz` finds, what it does not, and that it can be believed."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -178,3 +179,38 @@ def test_samples_are_found_by_a_reader_too() -> None:
     )
 
     assert "NaN" in done.stdout
+
+
+CARELESS = """
+import toolkit as tk
+
+class Mine:
+    name = "mine"
+
+    def on_block(self, view):
+        return ()
+
+print(tk.testing.fuzz(Mine(), markets=1, seed=1))
+"""
+
+
+@pytest.mark.parametrize("run", ["bot.py", "runs_bot.py"])
+def test_a_file_that_fuzzes_while_it_is_imported_does_so_once(run: str, tmp_path: Path) -> None:
+    """Its processes import it too: they begin nothing, and the report says what to change."""
+    (tmp_path / "bot.py").write_text(CARELESS)
+    (tmp_path / "runs_bot.py").write_text("import bot")
+    done = subprocess.run(
+        [sys.executable, tmp_path / run],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert 0 == done.returncode, done.stderr
+    first, note = done.stdout.splitlines()
+    assert "mine: 0 defects" in first
+    assert "not asked in another process" in note
+    assert "under `if __name__ == '__main__':`" in note

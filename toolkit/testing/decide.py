@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from pathlib import Path
 
@@ -33,6 +32,7 @@ from toolkit.perception.prices import PriceSource
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.snapshot import Pool, Snapshot
 from toolkit.reasoning.agent import Agent
+from toolkit.testing.apart import apart
 from toolkit.testing.paper import VAULT_LENDS, GivenBlock, PaperChain, PaperSession
 
 __all__ = [
@@ -208,8 +208,7 @@ def decide(
             if mine:
                 await log.close()
 
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        return thread.submit(lambda: asyncio.run(run())).result()
+    return apart(lambda: asyncio.run(run()))
 
 
 async def _run(orchestrator: Orchestrator, world: PaperChain, log: Journal) -> Decided:

@@ -16,6 +16,7 @@ import msgspec
 
 from toolkit.model.errors import ConfigError
 from toolkit.orchestrator.deciding.limits import Limits
+from toolkit.orchestrator.hosting.inside import refuse_inside
 from toolkit.orchestrator.hosting.roster import roster
 from toolkit.orchestrator.market import Market
 from toolkit.reasoning.agent import Agent
@@ -71,7 +72,8 @@ def fuzz(
     """Ask an agent in seeded markets, and report every kind of defect that shows.
 
     The agent itself is not asked: copies of it are. Needs no event loop, and may be called inside
-    one. A second or two.
+    one. A second or two. Two processes import the agent's file as well: call it in a function, or
+    under `if __name__ == "__main__":`.
 
     Args:
         agent: whose `market` has its tokens and prices.
@@ -84,8 +86,10 @@ def fuzz(
             depend on the order of a set; needs an agent that can be pickled.
 
     Raises:
-        ConfigError: no agent, one that cannot be copied, or nothing to look at.
+        ConfigError: no agent, one that cannot be copied, nothing to look at, or this is called
+            by the agent's own file while a process of it imports that.
     """
+    refuse_inside("fuzz()")
     roster([agent])
     if markets < 1:
         raise ConfigError(f"markets is {markets}; there must be one at least")

@@ -2,13 +2,13 @@
 
 import random
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
 from operator import add
 from typing import overload
 
 from toolkit.model.errors import ConfigError
 from toolkit.testing import simulation
+from toolkit.testing.apart import apart
 from toolkit.testing.coverage import Coverage
 from toolkit.testing.fakes import World
 from toolkit.testing.orchestra import AgentCoverage, AgentWorld, live
@@ -57,8 +57,7 @@ def run_many(
         raise ConfigError(f"world gives a {type(made).__name__}; give a World or an AgentWorld")
     if schedule is not None:
         raise ConfigError("a schedule is what a scheduler lives; a world of agents has none")
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        return thread.submit(lambda: _all(world, seeds)).result()  # type: ignore[arg-type]
+    return apart(lambda: _all(world, seeds))  # type: ignore[arg-type]
 
 
 def _all(world: Callable[[random.Random], AgentWorld], seeds: Iterable[int]) -> AgentCoverage:

@@ -8,7 +8,6 @@ import math
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from itertools import pairwise
 
@@ -24,6 +23,7 @@ from toolkit.orchestrator.hosting.threads import interrupt
 from toolkit.orchestrator.market import Market
 from toolkit.reasoning.agent import Agent
 from toolkit.routing.router import Router
+from toolkit.testing.apart import apart
 from toolkit.testing.scenes import Facts, Scene, fingerprint
 
 LEAK_ROUNDS = 24
@@ -251,12 +251,11 @@ def _repeated(subject: Subject, scenes: Sequence[Scene]) -> Iterator[Finding]:
 def _elsewhere(subject: Subject, scenes: Sequence[Scene], notes: list[str]) -> list[Finding]:
     """Ask in two processes whose sets and hashes are ordered differently."""
     places = [one.blocks[-1] for one in scenes[:PROCESS_SCENES]]
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        try:
-            one, two = thread.submit(lambda: asyncio.run(_processes(subject, places))).result()
-        except ConfigError as error:
-            notes.append(f"not asked in another process: {error}")
-            return []
+    try:
+        one, two = apart(lambda: asyncio.run(_processes(subject, places)))
+    except ConfigError as error:
+        notes.append(f"not asked in another process: {error}")
+        return []
     return [
         Finding(
             defect=Defect.NON_DETERMINISM,
@@ -280,6 +279,9 @@ async def _processes(subject: Subject, places: Sequence[Facts]) -> list[list[str
         for seed in ("1", "2")
     ]
     try:
+        begun = await asyncio.gather(*(host.start() for host in hosts), return_exceptions=True)
+        if failed := [one for one in begun if isinstance(one, BaseException)]:
+            raise failed[0]  # who cannot live there says so, instead of giving no answer twice
         return await asyncio.gather(*(_in_turn(host, subject, places) for host in hosts))
     finally:
         for host in hosts:

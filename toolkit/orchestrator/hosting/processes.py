@@ -18,6 +18,7 @@ import msgspec
 
 from toolkit.model.errors import ConfigError
 from toolkit.orchestrator.hosting.asking import Question, Thought
+from toolkit.orchestrator.hosting.inside import refuse_inside
 from toolkit.orchestrator.hosting.wire import (
     HEADER_BYTES,
     Answered,
@@ -56,7 +57,8 @@ class ProcessHost:
     """Asks one agent in a process of its own, and gives it a new one when that has ended.
 
     Raises:
-        ConfigError: from the constructor, an agent that cannot be told to another process.
+        ConfigError: from the constructor, an agent that cannot be told to another process, or a
+            process that is an agent's itself.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class ProcessHost:
         memory_bytes: int,
         environment: Mapping[str, str] | None = None,
     ) -> None:
+        refuse_inside("the orchestrator")
         self._name = agent.name
         self._seconds = seconds
         self._environment = environment

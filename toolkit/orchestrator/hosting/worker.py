@@ -22,6 +22,7 @@ from typing import BinaryIO, TypeVar
 import msgspec
 
 from toolkit.orchestrator.hosting.asking import Question, ask, told
+from toolkit.orchestrator.hosting.inside import settle_in
 from toolkit.orchestrator.hosting.wire import (
     HEADER_BYTES,
     Asked,
@@ -45,6 +46,7 @@ def main() -> None:
     os.dup2(2, 1)  # what an agent prints is no output of the program that it is a part of
     with socket.socket(fileno=asked_through) as line, line.makefile("rb") as incoming:
         hello = _received(incoming, Hello)
+        settle_in(hello.name)
         try:
             agent = _agent(hello)
         except BaseException as error:  # noqa: BLE001 - anybody's code, while it is imported
