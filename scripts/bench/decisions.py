@@ -24,6 +24,7 @@ from toolkit.model.errors import ConfigError
 from toolkit.model.market import Hop, Route
 from toolkit.model.tx import FeeQuote, UnsignedTransaction
 from toolkit.orchestrator import records
+from toolkit.orchestrator.arguments import agent_setup
 from toolkit.orchestrator.audit.recovery import KINDS, recovered
 from toolkit.orchestrator.audit.replay import decoded, remade, replay
 from toolkit.orchestrator.core import Core
@@ -32,7 +33,6 @@ from toolkit.orchestrator.hosting.asking import ask
 from toolkit.orchestrator.mainnet import DAI, WETH
 from toolkit.orchestrator.market import Market
 from toolkit.orchestrator.records import Inputs, Setup
-from toolkit.orchestrator.runtime import agent_setup
 from toolkit.perception.prices import PriceSource
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.reasoning.agent import Agent, View

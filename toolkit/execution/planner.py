@@ -13,8 +13,9 @@ import msgspec
 
 from toolkit.gas.rules import MAX_TX_GAS
 from toolkit.model.chain import Address
+from toolkit.model.checks import require_integer
 from toolkit.model.decision import Leg, Plan, Verdict, VetoCause
-from toolkit.model.errors import ConfigError, NoRoute, PoolError
+from toolkit.model.errors import NoRoute, PoolError
 from toolkit.model.market import Funding, FundingKind, Route
 from toolkit.model.tx import FeeQuote
 from toolkit.model.units import PPM, div_ceil
@@ -43,6 +44,12 @@ class Declined(NamedTuple):
     why: str
 
 
+MAX_HOPS = 8
+MAX_MERGED = 64
+MAX_MARGIN = 1_000  # percent
+MOST_WEI = 2**128 - 1
+
+
 class TipPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What a builder is offered, in wei.
 
@@ -55,10 +62,9 @@ class TipPolicy(msgspec.Struct, frozen=True, kw_only=True):
     swap_wei: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.share_ppm <= PPM:
-            raise ConfigError(f"tip share_ppm {self.share_ppm} is not between 0 and {PPM}")
-        if min(self.floor_wei, self.swap_wei) < 0:
-            raise ConfigError("tip floor_wei and swap_wei cannot be negative")
+        require_integer("tip.share_ppm", self.share_ppm, most=PPM)
+        for field in ("floor_wei", "swap_wei"):
+            require_integer(f"tip.{field}", getattr(self, field), most=MOST_WEI)
 
     def tip(self, net_profit: int) -> int:
         """The tip for an arbitrage that nets `net_profit` wei before it, share rounded down."""
@@ -78,12 +84,11 @@ class PlanLimits(msgspec.Struct, frozen=True, kw_only=True):
     max_merged: int = 8
 
     def __post_init__(self) -> None:
-        if not 0 < self.max_gas <= MAX_TX_GAS:
-            raise ConfigError(f"max_gas {self.max_gas} is not between 1 and {MAX_TX_GAS}")
-        if min(self.max_hops, self.swap_hops) < 1 or self.gas_margin_percent < 0:
-            raise ConfigError("a plan needs at least one hop and no negative gas margin")
-        if self.max_merged < 1:
-            raise ConfigError(f"max_merged {self.max_merged}: at least the plan itself is sent")
+        require_integer("plan_limits.max_gas", self.max_gas, least=1, most=MAX_TX_GAS)
+        for field in ("max_hops", "swap_hops"):
+            require_integer(f"plan_limits.{field}", getattr(self, field), least=1, most=MAX_HOPS)
+        require_integer("plan_limits.gas_margin_percent", self.gas_margin_percent, most=MAX_MARGIN)
+        require_integer("plan_limits.max_merged", self.max_merged, least=1, most=MAX_MERGED)
 
 
 DEFAULT_TIPS = TipPolicy()

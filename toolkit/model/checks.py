@@ -40,6 +40,26 @@ def require_integer(name: str, value: object, *, least: int = 0, most: int = _UI
         raise ConfigError(f"{name} is {shown(value)}; give an integer from {least} to {most}")
 
 
+def require_text(name: str, value: object) -> None:
+    """Check a text with something in it.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    if not isinstance(value, str) or not value:
+        raise ConfigError(f"{name} is {shown(value)}; give a text")
+
+
+def is_finite(value: object) -> bool:
+    """Tell whether this is a number that a float can hold: no bool, NaN or infinity."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return isfinite(value)
+    except OverflowError:
+        return False
+
+
 def require_seconds(name: str, value: object, *, zero: bool = False) -> None:
     """Check a duration: finite, and above zero unless `zero` is allowed.
 

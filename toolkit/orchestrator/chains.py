@@ -1,7 +1,7 @@
 """Several chains under one roof: an orchestrator each, and each knows what the others hold."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -71,7 +71,7 @@ class Chains:
         self._chains = dict(sorted(orchestrators.items()))
         _check_journals(self._chains)
         markets = {name: one.setup.market for name, one in self._chains.items()}
-        known = _by_symbol(markets) if assets is None else tuple(assets)
+        known = _by_symbol(markets) if assets is None else assets
         _check_assets(known, markets)
         self._links = _links(links, tuple(self._chains))
         self._same = {
@@ -211,6 +211,10 @@ async def _next(stream: AsyncIterator[BlockReport]) -> BlockReport:
 
 
 def _check_names(orchestrators: Mapping[str, Orchestrator]) -> None:
+    if not isinstance(orchestrators, Mapping):
+        raise ConfigError(
+            f"orchestrators is {shown(orchestrators)}; give a dictionary by names of chains"
+        )
     for name, one in orchestrators.items():
         if not isinstance(name, str) or not name:
             raise ConfigError(f"a chain is named {shown(name)}; give a word")
@@ -235,6 +239,11 @@ def _links(
     pairs = [(there, here) for there in chains for here in chains if there != here]
     if isinstance(links, Link):
         return dict.fromkeys(pairs, links)
+    if not isinstance(links, Mapping):
+        raise ConfigError(f"links is {shown(links)}; give a tk.Link, or one by (from, to)")
+    for pair in links:
+        if not isinstance(pair, tuple) or not list(map(type, pair)) == [str, str]:
+            raise ConfigError(f"links names {shown(pair)}; name two chains: (from, to)")
     if missing := sorted(set(pairs) - set(links)):
         told = ", ".join(f"{there} to {here}" for there, here in missing)
         raise ConfigError(f"no link from {told}: say how long a transfer takes, and what it costs")
@@ -263,6 +272,8 @@ def _by_symbol(markets: Mapping[str, Market]) -> Assets:
 
 
 def _check_assets(assets: Assets, markets: Mapping[str, Market]) -> None:
+    if not isinstance(assets, Iterable):
+        raise ConfigError(f"assets is {shown(assets)}; give a list, each a token by chain")
     taken: set[tuple[str, Address]] = set()
     for asset in assets:
         if not isinstance(asset, Mapping):

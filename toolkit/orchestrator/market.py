@@ -1,5 +1,6 @@
 """Which tokens are traded, what they are priced by, and which trades oppose each other."""
 
+from collections import Counter
 from collections.abc import Mapping
 from decimal import Decimal
 from enum import Enum
@@ -10,10 +11,14 @@ from math import isfinite
 import msgspec
 
 from toolkit.model.chain import ZERO_ADDRESS, Address
+from toolkit.model.checks import require_integer, require_text, shown
 from toolkit.model.decision import Reading
 from toolkit.model.errors import ConfigError
 from toolkit.model.market import Token
 from toolkit.perception.prices import PriceSource
+
+MOST_DECIMALS = 77
+"""10^77 is the last power of ten that a token contract can count to."""
 
 
 class Side(Enum):
@@ -37,6 +42,7 @@ class Market(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def __post_init__(self) -> None:
         """Check that everything named is known."""
+        _check_fields(self)
         known = {token.address for token in self.tokens}
         named = {self.wrapped, *self.stables}
         named.update(token for source in self.prices for token in (source.base, source.quote))
@@ -151,6 +157,25 @@ class Market(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             return None
         size = abs(amount) * worth.numerator // worth.denominator
         return size if amount >= 0 else -size
+
+
+def _check_fields(market: Market) -> None:
+    """Check what is in a market, each thing by itself."""
+    for name, kind in (("tokens", Token), ("stables", str), ("prices", PriceSource)):
+        values = getattr(market, name)
+        if not isinstance(values, tuple | list) or not all(isinstance(v, kind) for v in values):
+            raise ConfigError(f"market.{name} is {shown(values)}; give a tuple of {kind.__name__}")
+    require_text("market.wrapped", market.wrapped)
+    tokens = Counter(str(token.address) for token in market.tokens)
+    prices = Counter(source.key for source in market.prices)
+    for what, counted in (("token", tokens), ("price", prices)):
+        if twice := sorted(name for name, count in counted.items() if count > 1):
+            raise ConfigError(f"the market lists a {what} twice: {', '.join(twice)}")
+    for token in market.tokens:
+        require_integer(f"decimals of {token.symbol}", token.decimals, most=MOST_DECIMALS)
+    for source in market.prices:
+        require_text("the key of a price", source.key)
+        require_integer(f"max_age_blocks of {source.key}", source.max_age_blocks)
 
 
 # Every decision asks for the same few prices many times.

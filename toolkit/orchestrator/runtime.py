@@ -16,10 +16,20 @@ from toolkit.execution.planner import FlashSource, PlanLimits, TipPolicy
 from toolkit.journal.log import Journal
 from toolkit.logs import log_of
 from toolkit.model.chain import Address, Head, HeadChange, Mode
+from toolkit.model.checks import path_of
 from toolkit.model.decision import Fill, Plan
 from toolkit.model.errors import ConfigError
 from toolkit.model.market import FundingKind, PoolKind
 from toolkit.orchestrator import records
+from toolkit.orchestrator.arguments import (
+    agent_setup,
+    as_journalled,
+    by_name,
+    check_parts,
+    given,
+    known_priority,
+    listed,
+)
 from toolkit.orchestrator.audit import memory
 from toolkit.orchestrator.audit.recovery import checkpoint, resumed
 from toolkit.orchestrator.block import Decision
@@ -43,7 +53,6 @@ from toolkit.orchestrator.mainnet import MAINNET, POOLS
 from toolkit.orchestrator.market import Market
 from toolkit.orchestrator.pausing.pauses import Pause
 from toolkit.orchestrator.records import (
-    AgentSetup,
     BlockReport,
     Command,
     Inputs,
@@ -153,30 +162,34 @@ class Orchestrator:
         dependences: Sequence[Dependence] = (),
         host: Host | None = None,
         clock: Callable[[], float] | None = None,
-        control: Path | None = None,
+        control: Path | str | None = None,
     ) -> None:
         agents = roster(agents)
+        check_parts(session, market, perception, gateway, policy, host, clock)
+        pools = listed("pools", pools, PoolSpec)
+        executors, history = by_name("executors", executors), by_name("history", history)
         if lenders is None:
             lenders = flash_lenders(pools, market.wrapped, vault=BALANCER_VAULT)
         setup = Setup(
             agents=tuple(agent_setup(agent) for agent in agents),
-            limits=limits or Limits(),
-            pauses=tuple(sorted(pauses, key=lambda pause: (pause.agent, pause.trigger))),
+            limits=given("limits", limits, Limits),
+            pauses=listed("pauses", pauses, Pause, lambda one: (one.agent, one.trigger)),
             market=market,
-            tip=tip or TipPolicy(),
-            plan_limits=plan_limits or PlanLimits(),
-            lenders=tuple(lenders),
-            priority=known_priority(priority or {}, agents),
-            breakers=breakers or BreakerLimits(),
-            facts=tuple(sorted(facts, key=lambda fact: fact.key)),
-            dependences=tuple(sorted(dependences, key=lambda one: (one.agent, one.on))),
+            tip=given("tip", tip, TipPolicy),
+            plan_limits=given("plan_limits", plan_limits, PlanLimits),
+            lenders=listed("lenders", lenders, FlashSource),
+            priority=known_priority(priority, agents),
+            breakers=given("breakers", breakers, BreakerLimits),
+            facts=listed("facts", facts, FactRule, lambda one: (one.key,)),
+            dependences=listed(
+                "dependences", dependences, Dependence, lambda one: (one.agent, one.on)
+            ),
         )
-        # As a journal gives it back: a 5 for 5.0 would make a checkpoint another's.
-        self.setup = msgspec.json.decode(msgspec.json.encode(setup), type=Setup)
+        self.setup = as_journalled(setup)
         self._session = session
         self._log = log_of(__name__, session.mode)
         self._perception = perception or _observer(
-            session, self.setup, pools=pools, executors=executors or {}, history=history
+            session, self.setup, pools=pools, executors=executors, history=history
         )
         self._outbox: Outbox = NoOutbox()
         if gateway is not None:
@@ -191,7 +204,7 @@ class Orchestrator:
         self._intake = Intake()
         self._orders = Orders(self._core, session.journal.append, self._intake.commands)
         self._clock = clock or _chain_clock(session)
-        self._control = control
+        self._control = None if control is None else path_of("control", control)
         self._doors = AsyncExitStack()
         self._last: BlockReport | None = None
         self._host = host or Hosts(agents, market=market, hosting=hosting, budgets=budgets)
@@ -571,28 +584,3 @@ def flash_lenders(
         balancer = FundingKind.BALANCER
         found.append(FlashSource(kind=balancer, lender=vault, token=token, available=0))
     return tuple(found)
-
-
-def agent_setup(agent: Agent) -> AgentSetup:
-    """Describe an agent so that it can be made again; one without fields is only named."""
-    cls = type(agent)
-    is_value = isinstance(agent, msgspec.Struct)
-    parameters = msgspec.json.encode(agent, order="sorted") if is_value else b"null"
-    return AgentSetup(
-        name=agent.name,
-        kind=f"{cls.__module__}:{cls.__qualname__}",
-        parameters=msgspec.Raw(parameters),
-    )
-
-
-def known_priority(priority: Mapping[str, int], agents: Sequence[Agent]) -> dict[str, int]:
-    """Return the priorities by name, sorted.
-
-    Raises:
-        ConfigError: names an agent that does not run here.
-    """
-    unknown = sorted(set(priority) - {agent.name for agent in agents})
-    if unknown:
-        known = ", ".join(sorted(agent.name for agent in agents))
-        raise ConfigError(f"priority names {', '.join(unknown)}; the agents are {known}")
-    return dict(sorted(priority.items()))

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -11,11 +12,13 @@ from toolkit.journal.log import Entry, Journal
 from toolkit.journal.memory import MemoryBackend
 from toolkit.journal.sqlite import SqliteBackend
 from toolkit.model.chain import ZERO_ADDRESS, ZERO_HASH, Address, Hash, Head
+from toolkit.model.checks import require_integer, shown
 from toolkit.model.decision import Plan, Reading, Verdict
 from toolkit.model.errors import ConfigError
 from toolkit.model.market import Token
 from toolkit.model.tx import FeeQuote
 from toolkit.model.units import parse_units
+from toolkit.orchestrator.arguments import by_name, listed
 from toolkit.orchestrator.board.doubts import FactRule
 from toolkit.orchestrator.breaking.hazards import BreakerLimits
 from toolkit.orchestrator.capital.ledger import LedgerState
@@ -56,6 +59,7 @@ OFFLINE_MARKET = Market(
     prices=(PriceSource(key=PRICE_KEY, pool=MAIN_POOL, base=WETH.address, quote=USDC.address),),
 )
 BLOCK_S = 12
+MOST_CAPITAL = 2**128 - 1
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,11 +182,15 @@ def decide(
         dependences: as for the orchestrator.
 
     Raises:
-        ConfigError: no blocks, or anything the orchestrator refuses at its start.
+        ConfigError: no blocks, or none that follow each other; capital in what is no token of the
+            market, or anything the orchestrator refuses at its start.
     """
-    if not blocks:
-        raise ConfigError("decide() needs at least one block")
-    world = PaperChain(blocks, {ZERO_ADDRESS: 100 * 10**18, **capital}, market=market, lands=lands)
+    world = PaperChain(
+        _checked(blocks),
+        {ZERO_ADDRESS: 100 * 10**18} | _amounts(capital, market),
+        market=market,
+        lands=lands,
+    )
 
     async def run() -> Decided:
         log, mine = _opened(journal)
@@ -209,6 +217,32 @@ def decide(
                 await log.close()
 
     return apart(lambda: asyncio.run(run()))
+
+
+def _checked(blocks: Sequence[GivenBlock]) -> tuple[GivenBlock, ...]:
+    """Return blocks that can follow each other."""
+    found = listed("blocks", blocks, GivenBlock)
+    if not found:
+        raise ConfigError("decide() needs at least one block")
+    for before, after in pairwise(found):
+        if after.head.number <= before.head.number and not after.reverted:
+            raise ConfigError(
+                f"block {after.head.number} is given after {before.head.number}: give rising "
+                "numbers, or say which blocks it reverts"
+            )
+    return found
+
+
+def _amounts(capital: Mapping[Address, int], market: Market) -> dict[Address, int]:
+    """Return what the accounts hold, if they can."""
+    if not isinstance(market, Market):
+        raise ConfigError(f"market is {shown(market)}; give a Market")
+    found = by_name("capital", capital)
+    for token, amount in found.items():
+        if token != ZERO_ADDRESS:
+            market.decimals(token)
+        require_integer(f"capital in {token}", amount, most=MOST_CAPITAL)
+    return dict(found)
 
 
 async def _run(orchestrator: Orchestrator, world: PaperChain, log: Journal) -> Decided:

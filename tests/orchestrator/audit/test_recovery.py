@@ -22,6 +22,7 @@ from toolkit.model.decision import Fill, Intent, Leg
 from toolkit.model.errors import ConfigError, JournalCorrupt
 from toolkit.model.market import Token
 from toolkit.orchestrator import records
+from toolkit.orchestrator.arguments import agent_setup
 from toolkit.orchestrator.audit.recovery import KINDS, recovered
 from toolkit.orchestrator.audit.replay import decoded, replay
 from toolkit.orchestrator.core import Core
@@ -32,7 +33,6 @@ from toolkit.orchestrator.pausing.decay import Impact
 from toolkit.orchestrator.pausing.pauses import Pause, compile_pauses
 from toolkit.orchestrator.pausing.watch import ImpactWatch, WatchMemory
 from toolkit.orchestrator.records import Inputs
-from toolkit.orchestrator.runtime import agent_setup
 from toolkit.perception.perceived import Perceived
 from toolkit.reasoning.agent import Agent, View
 from toolkit.reasoning.momentum import Momentum

@@ -29,7 +29,7 @@ from toolkit.reasoning.agent import Agent, View
 from toolkit.reasoning.momentum import Momentum
 from toolkit.testing.decide import Decided, decide
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PAUSES = [Pause("momentum", on="arbitrage", impact_bps=5)]
 
 

@@ -8,6 +8,7 @@ import pytest
 from tests.orchestrator.recorded import seen_blocks
 from tests.orchestrator.worlds import DAI_MARKET, shipped
 from toolkit.model.decision import TradingState
+from toolkit.orchestrator.arguments import agent_setup
 from toolkit.orchestrator.block import Decision
 from toolkit.orchestrator.board.doubts import FactRule
 from toolkit.orchestrator.breaking.hazards import Hazard
@@ -15,7 +16,6 @@ from toolkit.orchestrator.capital.elsewhere import Elsewhere, Link
 from toolkit.orchestrator.core import Core
 from toolkit.orchestrator.deciding.limits import Limits
 from toolkit.orchestrator.records import Inputs, Setup
-from toolkit.orchestrator.runtime import agent_setup
 from toolkit.perception.perceived import Perceived
 
 ETHER = 10**18

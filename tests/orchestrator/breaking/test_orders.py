@@ -6,12 +6,12 @@ import pytest
 from tests.orchestrator.worlds import DAI_MARKET, shipped
 from toolkit.model.errors import ConfigError
 from toolkit.orchestrator import records
+from toolkit.orchestrator.arguments import agent_setup
 from toolkit.orchestrator.board.intake import MOST_COMMANDS, Intake
 from toolkit.orchestrator.breaking.orders import MAX_WHY, Orders
 from toolkit.orchestrator.core import Core
 from toolkit.orchestrator.deciding.limits import Limits
 from toolkit.orchestrator.records import Command, Setup
-from toolkit.orchestrator.runtime import agent_setup
 
 HALT = Command(verb="halt", why="enough")
 

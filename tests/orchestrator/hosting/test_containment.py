@@ -19,7 +19,6 @@ from toolkit.reasoning.agent import Agent
 from toolkit.testing.decide import decide
 
 NAMES = ("a", "b", "c", "d")
-HOPE = Dependence("a", on="b", fallback="hope")  # type: ignore[arg-type]
 
 
 def contained(*dependences: Dependence) -> Containment:
@@ -81,7 +80,6 @@ def test_fallbacks_do_not_depend_on_the_order_of_declarations() -> None:
         ([Dependence("x", on="a")], "names 'x'; the agents are a, b, c, d"),
         ([Dependence("a", on="x")], "names 'x'"),
         ([Dependence("a", on="b"), Dependence("a", on="b", fallback="alone")], "declared twice"),
-        ([HOPE], "neither 'stop' nor 'alone'"),
     ],
 )
 def test_dependences_that_cannot_be_are_refused(dependences: list[Dependence], why: str) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import toolkit as tk
 from toolkit.model.chain import ZERO_ADDRESS, Address, Hash
 from toolkit.model.decision import Fill, Plan, TradingState
+from toolkit.orchestrator.arguments import agent_setup
 from toolkit.orchestrator.block import Decision
 from toolkit.orchestrator.breaking.breakers import BreakerChange
 from toolkit.orchestrator.breaking.gauges import MIN_FEES
@@ -21,7 +22,6 @@ from toolkit.orchestrator.deciding.limits import Limits
 from toolkit.orchestrator.mainnet import USDC, WETH
 from toolkit.orchestrator.market import Market
 from toolkit.orchestrator.records import Command, Inputs, Setup, Vitals
-from toolkit.orchestrator.runtime import agent_setup
 from toolkit.perception.heads import fee_reading, head_reading
 from toolkit.perception.perceived import Perceived, perceived
 from toolkit.perception.pools import pools_reading

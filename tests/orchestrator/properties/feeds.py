@@ -8,6 +8,7 @@ import msgspec
 import toolkit as tk
 from toolkit.model.chain import ZERO_ADDRESS, Hash, Head
 from toolkit.model.decision import Fill, Reading
+from toolkit.orchestrator.arguments import agent_setup
 from toolkit.orchestrator.block import Decision
 from toolkit.orchestrator.board.doubts import FactRule
 from toolkit.orchestrator.breaking.hazards import BreakerLimits, Hazard
@@ -16,7 +17,6 @@ from toolkit.orchestrator.deciding.limits import Limits
 from toolkit.orchestrator.mainnet import USDC, WETH
 from toolkit.orchestrator.market import Market
 from toolkit.orchestrator.records import Inputs, Setup
-from toolkit.orchestrator.runtime import agent_setup
 from toolkit.perception.heads import fee_reading, head_reading
 from toolkit.perception.perceived import perceived
 from toolkit.perception.pools import pools_reading

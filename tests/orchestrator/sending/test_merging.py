@@ -20,11 +20,11 @@ from toolkit.model.decision import Fill, Intent, Leg, Plan, Reservation, Verdict
 from toolkit.model.errors import ConfigError
 from toolkit.model.market import FundingKind
 from toolkit.orchestrator import records
+from toolkit.orchestrator.arguments import known_priority
 from toolkit.orchestrator.audit.replay import replay
 from toolkit.orchestrator.deciding.arbitration import arbitrate
 from toolkit.orchestrator.deciding.limits import Limits
 from toolkit.orchestrator.mainnet import USDC, USDT, WETH
-from toolkit.orchestrator.runtime import known_priority
 from toolkit.orchestrator.sending.merging import Merged, contested, sendings
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.reasoning.agent import Agent, View

@@ -12,6 +12,7 @@ from itertools import pairwise
 import msgspec
 
 from toolkit.model.chain import ZERO_HASH
+from toolkit.model.checks import require_integer, require_text, shown
 from toolkit.model.decision import Reading
 from toolkit.model.errors import ConfigError
 from toolkit.model.units import BPS
@@ -46,6 +47,13 @@ class FactRule(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Check the figures."""
+        require_text("the key of a fact", self.key)
+        if not isinstance(self.sources, tuple | list):
+            raise ConfigError(
+                f"fact {self.key}: sources is {shown(self.sources)}; give a tuple of readings' keys"
+            )
+        for source in self.sources:
+            require_text(f"a source of fact {self.key}", source)
         if len(set(self.told_by)) != len(self.told_by):
             raise ConfigError(f"fact {self.key} names a source twice: {', '.join(self.told_by)}")
         for field, least, most in (
@@ -53,11 +61,9 @@ class FactRule(msgspec.Struct, frozen=True, kw_only=True):
             ("frozen_after", 1, STEPS - 1),
             ("confirm_after", 1, STEPS - 1),
         ):
-            value = getattr(self, field)
-            if type(value) is not int or not least <= value <= most:
-                raise ConfigError(
-                    f"fact {self.key}: {field} is {value}; give an integer from {least} to {most}"
-                )
+            require_integer(
+                f"fact {self.key}: {field}", getattr(self, field), least=least, most=most
+            )
 
     @property
     def told_by(self) -> tuple[str, ...]:

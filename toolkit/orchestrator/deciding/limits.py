@@ -2,8 +2,12 @@
 
 import msgspec
 
+from toolkit.model.checks import shown
 from toolkit.model.errors import ConfigError
 from toolkit.model.units import PPM
+
+MOST = 2**128 - 1
+"""No amount of a token comes near; what is above is a slip of units, and bounds nothing."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,10 +44,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             value = getattr(self, field)
             if type(value) is not int:
                 raise ConfigError(
-                    f"limits.{field} is {value!r}, a {type(value).__name__}; it must be an integer"
+                    f"limits.{field} is {shown(value)}, a {type(value).__name__}; "
+                    "it must be an integer"
                 )
             if value <= 0:
-                raise ConfigError(f"limits.{field} is {value}; it must be positive")
+                raise ConfigError(f"limits.{field} is {shown(value)}; it must be positive")
+            if value > MOST:
+                raise ConfigError(f"limits.{field} is {shown(value)}; give {MOST} at most")
         if self.kelly_ppm > PPM:
             raise ConfigError(
                 f"limits.kelly_ppm is {self.kelly_ppm}; more than {PPM}, all of Kelly, only loses"

@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+from toolkit.model.checks import require_text, shown
 from toolkit.model.errors import ConfigError
 
 Fallback = Literal["stop", "alone"]
@@ -25,12 +26,22 @@ class Dependence(msgspec.Struct, frozen=True):
     on: str
     fallback: Fallback = "stop"
 
+    def __post_init__(self) -> None:
+        """Check names and fallback."""
+        require_text("the agent of a dependence", self.agent)
+        require_text(f"what {self.agent} depends on", self.on)
+        if self.fallback not in ("stop", "alone"):
+            raise ConfigError(
+                f"dependence of {self.agent} on {self.on}: fallback {shown(self.fallback)} is "
+                "neither 'stop' nor 'alone'"
+            )
+
 
 def check_dependences(dependences: Sequence[Dependence], agents: Collection[str]) -> None:
     """Check that they can be.
 
     Raises:
-        ConfigError: an unknown agent or fallback, a double declaration, or a cycle, with its path.
+        ConfigError: an unknown agent, a double declaration, or a cycle, with its path.
     """
     for one in dependences:
         for name in (one.agent, one.on):
@@ -38,11 +49,6 @@ def check_dependences(dependences: Sequence[Dependence], agents: Collection[str]
                 raise ConfigError(
                     f"a dependence names {name!r}; the agents are {', '.join(sorted(agents))}"
                 )
-        if one.fallback not in ("stop", "alone"):
-            raise ConfigError(
-                f"dependence of {one.agent} on {one.on}: fallback {one.fallback!r} is neither "
-                "'stop' nor 'alone'"
-            )
     if len({(one.agent, one.on) for one in dependences}) != len(dependences):
         raise ConfigError("a dependence of one agent on another is declared twice")
     relies_on = {

@@ -9,7 +9,9 @@ from typing import Protocol
 
 import msgspec
 
+from toolkit.model.checks import require_integer, require_seconds, shown
 from toolkit.model.errors import ConfigError
+from toolkit.orchestrator.arguments import by_name
 from toolkit.orchestrator.hosting.asking import Question, Thought, ask
 from toolkit.orchestrator.hosting.processes import ProcessHost
 from toolkit.orchestrator.hosting.threads import ThreadHost
@@ -17,6 +19,8 @@ from toolkit.orchestrator.market import Market
 from toolkit.reasoning.agent import Agent
 
 MEBIBYTE = 2**20
+MOST_BYTES = 2**60
+"""More than any machine has; what the system can count."""
 
 
 class Hosting(Enum):
@@ -45,12 +49,8 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Check the bounds."""
-        if not (math.isfinite(self.seconds) and self.seconds > 0):
-            raise ConfigError(f"budget.seconds is {self.seconds}; it must be positive and finite")
-        if self.memory_bytes < MEBIBYTE:
-            raise ConfigError(
-                f"budget.memory_bytes is {self.memory_bytes}; an answer needs {MEBIBYTE} at least"
-            )
+        require_seconds("budget.seconds", self.seconds)
+        require_integer("budget.memory_bytes", self.memory_bytes, least=MEBIBYTE, most=MOST_BYTES)
 
 
 class _Place(Protocol):
@@ -107,16 +107,13 @@ class Hosts:
         budgets: Mapping[str, Budget] | None = None,
     ) -> None:
         known = sorted(agent.name for agent in agents)
-        for what, given in (("hosting", hosting or {}), ("budgets", budgets or {})):
-            if unknown := sorted(set(given) - set(known)):
-                raise ConfigError(
-                    f"{what} names {', '.join(unknown)}; the agents are {', '.join(known)}"
-                )
+        places, bounds = by_name("hosting", hosting), by_name("budgets", budgets)
+        _check_places(places, bounds, known)
         self._places: dict[str, _Place] = {}
         self._inline: set[str] = set()
         for agent in agents:
-            where = (hosting or {}).get(agent.name, Hosting.INLINE)
-            self._places[agent.name] = _place(agent, where, market, (budgets or {}).get(agent.name))
+            where = places.get(agent.name, Hosting.INLINE)
+            self._places[agent.name] = _place(agent, where, market, bounds.get(agent.name))
             if where is Hosting.INLINE:
                 self._inline.add(agent.name)
 
@@ -166,6 +163,24 @@ class Hosts:
 
     async def _one_by_one(self, questions: Sequence[Question]) -> dict[str, Thought]:
         return {one.name: await self._places[one.agent.name].ask(one) for one in questions}
+
+
+def _check_places(
+    places: Mapping[str, Hosting], bounds: Mapping[str, Budget], known: Sequence[str]
+) -> None:
+    for what, names in (("hosting", places), ("budgets", bounds)):
+        if unknown := sorted(set(names) - set(known)):
+            raise ConfigError(
+                f"{what} names {', '.join(unknown)}; the agents are {', '.join(known)}"
+            )
+    for name, where in places.items():
+        if not isinstance(where, Hosting):
+            raise ConfigError(
+                f"hosting of {name} is {shown(where)}; give tk.Hosting.INLINE, THREAD or PROCESS"
+            )
+    for name, budget in bounds.items():
+        if not isinstance(budget, Budget):
+            raise ConfigError(f"budget of {name} is {shown(budget)}; give a tk.Budget")
 
 
 def _place(agent: Agent, where: Hosting, market: Market, budget: Budget | None) -> _Place:

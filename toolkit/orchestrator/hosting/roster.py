@@ -1,8 +1,9 @@
 """The agents of a run, looked at before anything trusts them."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 
+from toolkit.model.checks import shown
 from toolkit.model.errors import ConfigError
 from toolkit.orchestrator.hosting.asking import told
 from toolkit.reasoning.agent import Agent
@@ -10,12 +11,15 @@ from toolkit.reasoning.agent import Agent
 MAX_NAME = 64
 
 
-def roster(agents: Sequence[Agent]) -> tuple[Agent, ...]:
+def roster(agents: Iterable[Agent]) -> tuple[Agent, ...]:
     """Return the agents by name.
 
     Raises:
         ConfigError: something that is no agent, with what it lacks; two agents of one name.
     """
+    if isinstance(agents, str | Mapping) or not isinstance(agents, Iterable):
+        raise ConfigError(f"agents is {shown(agents)}; give a list of agents")
+    agents = tuple(agents)
     for agent in agents:
         if wrong := _wrong(agent):
             raise ConfigError(f"{type(agent).__name__} is no agent: {wrong}")
@@ -33,7 +37,7 @@ def _wrong(agent: object) -> str:
         name, again = getattr(agent, "name", None), getattr(agent, "name", None)
         on_block = getattr(agent, "on_block", None)
     except Exception as error:  # noqa: BLE001 - a property is anybody's code too
-        return f"its name cannot be read: it {told(error)}"
+        return f"its name cannot be read: it {' '.join(told(error).split())}"
     if type(name) is not str or name != again:
         return f"its name must be a text that stays the same, not {type(name).__name__}"
     return _wrong_name(name) or _wrong_method(name, on_block)

@@ -8,12 +8,12 @@ without a linear signal is asked twice instead, with and without the trade in wh
 pause for a feed or a breaker lasts while the feed is in doubt or the breaker is open.
 """
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 import msgspec
 
+from toolkit.model.checks import is_finite, require_text, shown
 from toolkit.model.errors import ConfigError
 
 
@@ -22,11 +22,19 @@ class Feed(msgspec.Struct, frozen=True, tag="feed"):
 
     key: str
 
+    def __post_init__(self) -> None:
+        """Check the key."""
+        require_text("the key of a feed", self.key)
+
 
 class Breaker(msgspec.Struct, frozen=True, tag="breaker"):
     """A trigger: the breaker of that name is not closed."""
 
     name: str
+
+    def __post_init__(self) -> None:
+        """Check the name."""
+        require_text("the name of a breaker", self.name)
 
 
 Effect = Literal["pause", "discount", "subtract"]
@@ -54,13 +62,26 @@ class Pause(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         """Check the figures."""
-        if not (math.isfinite(self.impact_bps) and self.impact_bps >= 0):
-            raise ConfigError(f"pause of {self.agent}: impact_bps {self.impact_bps} is no size")
-        if not 0 < self.tolerance < 1:
-            raise ConfigError(f"pause of {self.agent}: tolerance {self.tolerance} is not in 0..1")
-        if self.effect not in {"pause", "discount", "subtract"}:
+        require_text("the agent of a pause", self.agent)
+        if not isinstance(self.on, str | Feed | Breaker):
             raise ConfigError(
-                f"pause of {self.agent}: effect {self.effect!r} is not pause, discount or subtract"
+                f"pause of {self.agent}: on is {shown(self.on)}; give an agent's name, a tk.Feed "
+                "or a tk.Breaker"
+            )
+        if not (is_finite(self.impact_bps) and self.impact_bps >= 0):
+            raise ConfigError(
+                f"pause of {self.agent}: impact_bps {shown(self.impact_bps)} is no size; give "
+                "basis points, 0 or more"
+            )
+        if not (is_finite(self.tolerance) and 0 < self.tolerance < 1):
+            raise ConfigError(
+                f"pause of {self.agent}: tolerance {shown(self.tolerance)} is not in 0..1; give "
+                "the share of decisions that may come out otherwise"
+            )
+        if self.effect not in ("pause", "discount", "subtract"):
+            raise ConfigError(
+                f"pause of {self.agent}: effect {shown(self.effect)} is not pause, discount or "
+                "subtract"
             )
         if self.effect == "subtract" and not isinstance(self.on, str):
             raise ConfigError(
