@@ -116,11 +116,17 @@ def test_a_halt_that_waits_is_known() -> None:
     assert (False, True) == (before, given.halts)
 
 
-def test_too_many_are_refused() -> None:
-    """Commands that nobody can act on do not fill the memory."""
+def test_too_many_are_refused_but_never_a_halt() -> None:
+    """Commands that nobody can act on do not fill the memory; whoever wants to stop is heard."""
     given, _ = orders()
-    for _ in range(MOST_COMMANDS):
-        given.give(HALT)
+    for n in range(MOST_COMMANDS):
+        verb = ("pause", "resume")[n % 2]
+        given.give(Command(verb=verb, target="momentum", why="x"))  # type: ignore[arg-type]
 
     with pytest.raises(ConfigError, match="64 commands wait for the next block"):
-        given.give(HALT)
+        given.give(Command(verb="pause", target="momentum", why="x"))
+    given.give(HALT)
+    given.give(HALT)
+
+    assert given.halts
+    assert MOST_COMMANDS + 1 == len(given.waiting)

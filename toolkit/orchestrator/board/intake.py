@@ -43,7 +43,11 @@ def both(older: HeadChange, newer: HeadChange) -> HeadChange:
 HEADS = Topic(name="heads", payload=HeadChange, delivery=Delivery.STATE, capacity=1, merge=both)
 FILLS = Topic(name="fills", payload=Fill, delivery=Delivery.MONEY, capacity=MOST_FILLS)
 COMMANDS = Topic(
-    name="commands", payload=Command, delivery=Delivery.COMMAND, capacity=MOST_COMMANDS
+    # One more than may wait: a halt is never refused.
+    name="commands",
+    payload=Command,
+    delivery=Delivery.COMMAND,
+    capacity=MOST_COMMANDS + 1,
 )
 
 

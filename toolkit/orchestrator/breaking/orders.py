@@ -51,7 +51,10 @@ class Orders:
         """
         if wrong := self._senseless(command):
             raise ConfigError(wrong)
-        if len(self._inbox) >= MOST_COMMANDS:
+        is_full = len(self._inbox) >= MOST_COMMANDS
+        if is_full and command.verb == "halt" and Hazard.HALT.value in self._open_breakers():
+            return  # that is so already
+        if is_full and command.verb != "halt":  # nobody has to wait with that
             raise ConfigError(
                 f"{MOST_COMMANDS} commands wait for the next block: give this one then"
             )
