@@ -20,6 +20,9 @@ from toolkit.perception.prices import PriceSource
 MOST_DECIMALS = 77
 """10^77 is the last power of ten that a token contract can count to."""
 
+Ratio = tuple[int, int]
+"""Numerator and denominator, which is positive; not always reduced."""
+
 
 class Side(Enum):
     """Which way a trade moves its netting class."""
@@ -61,6 +64,10 @@ class Market(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         if digits is None:
             raise ConfigError(f"token {token} is not in this market")
         return digits
+
+    def lists(self, token: str) -> bool:
+        """Tell whether it is a token of this market."""
+        return token in self._digits
 
     def netting_class(self, token_in: Address, token_out: Address) -> tuple[str, Side]:
         """Return what a trade moves: its base asset against stables, else its own pair."""
@@ -110,6 +117,15 @@ class Market(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         sources = (source for source in reversed(self.prices) if source.quote in self.stables)
         return {source.base: source.key for source in sources}
 
+    @cached_property
+    def told_twice(self) -> tuple[tuple[Address, tuple[str, ...]], ...]:
+        """Each base that several sources price in stables, with their keys."""
+        keys: dict[Address, tuple[str, ...]] = {}
+        for source in self.prices:
+            if source.quote in self.stables:
+                keys[source.base] = (*keys.get(source.base, ()), source.key)
+        return tuple((base, mine) for base, mine in sorted(keys.items()) if len(mine) > 1)
+
     def rate(
         self, base: Address, quote: Address, readings: Mapping[str, Reading]
     ) -> Fraction | None:
@@ -137,8 +153,23 @@ class Market(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def worth_wei(self, token: Address, readings: Mapping[str, Reading]) -> Fraction | None:
         """Return what one smallest unit of a token is worth in wei, exactly; None if unpriced."""
+        worth = self._worth(token, readings)
+        return None if worth is None else Fraction(*worth)
+
+    def value_wei(self, token: Address, amount: int, readings: Mapping[str, Reading]) -> int | None:
+        """Return what a signed amount is worth in wei, rounded towards 0; None where unpriced."""
         if token in (self.wrapped, ZERO_ADDRESS):
-            return Fraction(1)
+            return amount
+        worth = self._worth(token, readings)
+        if worth is None:
+            return None
+        above, below = worth
+        return amount * above // below if amount >= 0 else -(-amount * above // below)
+
+    def _worth(self, token: Address, readings: Mapping[str, Reading]) -> Ratio | None:
+        """As `worth_wei`, in two integers: most of what is valued needs no fraction."""
+        if token in (self.wrapped, ZERO_ADDRESS):
+            return 1, 1
         key, digits, native_digits = self._valued.get(token, ("", 0, 0))
         native = readings.get(self._keys[self.wrapped])
         priced = readings.get(key) if key else None
@@ -148,15 +179,11 @@ class Market(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             None if priced is None else priced.value, digits, native.value, native_digits
         )
 
-    def value_wei(self, token: Address, amount: int, readings: Mapping[str, Reading]) -> int | None:
-        """Return what a signed amount is worth in wei, rounded towards 0; None where unpriced."""
-        if token in (self.wrapped, ZERO_ADDRESS):
-            return amount
-        worth = self.worth_wei(token, readings)
-        if worth is None:
-            return None
-        size = abs(amount) * worth.numerator // worth.denominator
-        return size if amount >= 0 else -size
+
+def _shifted(price: Ratio, shift: int) -> Ratio:
+    """Move a number's point."""
+    above, below = price
+    return (above * 10**shift, below) if shift >= 0 else (above, below * 10**-shift)
 
 
 def _check_fields(market: Market) -> None:
@@ -181,25 +208,41 @@ def _check_fields(market: Market) -> None:
 # Every decision asks for the same few prices many times.
 @lru_cache(maxsize=1024, typed=True)
 def _rate(value: float | str, shift: int) -> Fraction | None:
-    price = exact(value)
-    return price * Fraction(10) ** shift if price > 0 else None
+    price = ratio(value)
+    return Fraction(*_shifted(price, shift)) if price[0] > 0 else None
 
 
 @lru_cache(maxsize=1024, typed=True)
 def _quotient(
     value: float | str | None, shift: int, other: float | str, other_shift: int
-) -> Fraction | None:
+) -> Ratio | None:
     """Divide one price by another, 1 where there is none; None where either is no price."""
-    above = Fraction(1) if value is None else _rate(value, shift)
-    below = _rate(other, other_shift)
-    return None if above is None or below is None else above / below
+    above, below = (1, 1) if value is None else _shifted(ratio(value), shift)
+    native_above, native_below = _shifted(ratio(other), other_shift)
+    if above <= 0 or native_above <= 0:
+        return None
+    return above * native_below, below * native_above
 
 
 def exact(value: float | str) -> Fraction:
     """Read a reading's value as the rational number that its decimal digits write; 0 if none."""
+    return Fraction(*ratio(value))
+
+
+def whole(value: float | str) -> int:
+    """As `exact`, rounded towards 0."""
+    above, below = ratio(value)
+    return above // below if above >= 0 else -(-above // below)
+
+
+def ratio(value: float | str) -> Ratio:
+    """As `exact`, in two integers."""
     if type(value) is float and isfinite(value):  # most readings: without parsing a fraction
-        return Fraction(*Decimal(repr(value)).as_integer_ratio())
+        return Decimal(repr(value)).as_integer_ratio()
+    text = str(value)
     try:
-        return Fraction(str(value))
+        if text.isdecimal() and text.isascii():
+            return int(text), 1
+        return Fraction(text).as_integer_ratio()
     except (ValueError, ZeroDivisionError):
-        return Fraction(0)
+        return 0, 1

@@ -1,7 +1,6 @@
 """What one block shows of the things that breakers watch, measured in integers. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from fractions import Fraction
 
 from toolkit.model.chain import Address
 from toolkit.model.decision import Fill, Reading
@@ -9,7 +8,7 @@ from toolkit.model.units import BPS
 from toolkit.orchestrator.block import Sitting
 from toolkit.orchestrator.breaking.gauges import Facts, Settled, shortfall_bps
 from toolkit.orchestrator.capital.elsewhere import Elsewhere
-from toolkit.orchestrator.market import Market, exact
+from toolkit.orchestrator.market import Market, Ratio, ratio
 from toolkit.orchestrator.records import Planned
 
 
@@ -71,7 +70,7 @@ def worth_wei(
     send us some; where there is less of it, or a price is missing, the gain is None.
     """
     gain, capital, is_known = 0, 0, True
-    for token in sorted(set(opening) | set(balances)):
+    for token in {**opening, **balances}:
         began = opening.get(token, 0)
         change = balances.get(token, 0) - began
         if began == 0 and change == 0:
@@ -95,22 +94,28 @@ def fresh(readings: Mapping[str, Reading], *, block: int) -> dict[str, Reading]:
 
 def deviation(market: Market, readings: Mapping[str, Reading]) -> tuple[int, str]:
     """Return the widest gap, in bps of the lowest, between prices of one token in stables."""
-    by_base: dict[Address, list[Reading]] = {}
-    for source in market.prices:
-        if source.quote in market.stables and source.key in readings:
-            by_base.setdefault(source.base, []).append(readings[source.key])
-    gaps = [
-        (_gap_bps([exact(reading.value) for reading in told]), f"the price of {base}")
-        for base, told in sorted(by_base.items())
-        if len(told) > 1
-    ]
-    return max(gaps, default=(0, ""))
+    widest = (0, "")
+    for base, keys in market.told_twice:
+        told = [readings[key] for key in keys if key in readings]
+        if len(told) > 1:
+            gap = _gap_bps([ratio(reading.value) for reading in told])
+            widest = max(widest, (gap, f"the price of {base}"))
+    return widest
 
 
-def _gap_bps(prices: Sequence[Fraction]) -> int:
+def _gap_bps(prices: Sequence[Ratio]) -> int:
     """Return how far apart the positive ones are, in bps of the lowest, rounded down."""
-    known = [price for price in prices if price > 0]
-    return int((max(known) - min(known)) * BPS / min(known)) if known else 0
+    known = [price for price in prices if price[0] > 0]
+    if not known:
+        return 0
+    lowest = highest = known[0]
+    for one in known:
+        if one[0] * lowest[1] < lowest[0] * one[1]:
+            lowest = one
+        if one[0] * highest[1] > highest[0] * one[1]:
+            highest = one
+    low, high = lowest[0] * highest[1], highest[0] * lowest[1]  # over the same denominator
+    return (high - low) * BPS // low
 
 
 def settled(fills: Iterable[tuple[Fill, Planned | None]]) -> tuple[Settled, ...]:

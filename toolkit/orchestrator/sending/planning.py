@@ -12,7 +12,7 @@ from toolkit.orchestrator import records
 from toolkit.orchestrator.block import Sitting
 from toolkit.orchestrator.capital.ledger import Ledger, Share
 from toolkit.orchestrator.deciding.arbitration import Ruling
-from toolkit.orchestrator.market import exact
+from toolkit.orchestrator.market import whole
 from toolkit.orchestrator.pausing.impact import log_moves
 from toolkit.orchestrator.records import Planned, Setup
 from toolkit.routing.router import Router
@@ -100,8 +100,15 @@ def lenders(setup: Setup, readings: Mapping[str, Reading], block: int) -> tuple[
         if reading is None:
             continue
         if block - reading.block_number <= reading.max_age_blocks:
-            available = int(exact(reading.value))
-            found.append(msgspec.structs.replace(lender, available=available))
+            found.append(
+                FlashSource(
+                    kind=lender.kind,
+                    lender=lender.lender,
+                    token=lender.token,
+                    available=whole(reading.value),
+                    fee_ppm=lender.fee_ppm,
+                )
+            )
     return tuple(found)
 
 
