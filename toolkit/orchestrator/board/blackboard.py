@@ -1,8 +1,7 @@
 """The facts that all agents share: dated, written by one source each, taken back on reorgs."""
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -17,6 +16,15 @@ ORPHANS = 256
 """Reverted blocks that are remembered, so that what comes late from them is known as such."""
 
 
+SPARE = 2
+"""How many times as many readings are kept at most before the oldest are let go of together."""
+
+Span = tuple[list[Reading], int, int]
+"""A list that only grows, and from where to where of it counts."""
+
+_NONE: Span = ([], 0, 0)
+
+
 class BoardMemory(msgspec.Struct, frozen=True, kw_only=True):
     """What outlives a run: the readings of each key, and which blocks were reverted."""
 
@@ -26,6 +34,56 @@ class BoardMemory(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     late: int
     orphaned: int
+
+
+class Known(Mapping[str, tuple[Reading, ...]]):
+    """What a board knew at a block, read-only.
+
+    A series is copied when it is asked for, once as long as nothing is added to it: most of what
+    is perceived nobody asks for, and there may be hundreds of readings in each.
+    """
+
+    __slots__ = ("_copies", "_spans")
+
+    def __init__(
+        self, spans: Mapping[str, Span], copies: dict[str, tuple[Reading, ...]] | None = None
+    ) -> None:
+        self._spans = spans
+        self._copies = {} if copies is None else copies
+
+    def grown(self, spans: Mapping[str, Span]) -> "Known":
+        """Return what is known later, with the copies of what has stayed the same."""
+        same: dict[str, tuple[Reading, ...]] = {}
+        for key, copy in self._copies.items():
+            (old, _, until), (series, _, end) = self._spans[key], spans.get(key, _NONE)
+            if series is old and end == until:
+                same[key] = copy
+        return Known(spans, same)
+
+    def __getitem__(self, key: str) -> tuple[Reading, ...]:
+        """Return the readings of a key, oldest first."""
+        copy = self._copies.get(key)
+        if copy is None:
+            series, start, end = self._spans[key]
+            copy = self._copies[key] = tuple(series[start:end])
+        return copy
+
+    def __iter__(self) -> Iterator[str]:
+        """Name every key of which something is known, sorted."""
+        return iter(self._spans)
+
+    def __len__(self) -> int:
+        """Count the keys of which something is known."""
+        return len(self._spans)
+
+    def __contains__(self, key: object) -> bool:
+        """Tell whether anything is known of a key."""
+        return key in self._spans
+
+    @property
+    def newest(self) -> dict[str, Reading]:
+        """The newest reading of each key."""
+        return {key: series[end - 1] for key, (series, _, end) in self._spans.items()}
 
 
 class Blackboard:
@@ -38,7 +96,8 @@ class Blackboard:
 
     def __init__(self, *, history: int = HISTORY) -> None:
         self._history = history
-        self._series: dict[str, tuple[Reading, ...]] = {}
+        self._series: dict[str, list[Reading]] = {}
+        self._known = Known({})
         self._writers: dict[str, str] = {}
         self._orphans: dict[Hash, None] = {}
         self.version = 0
@@ -48,7 +107,7 @@ class Blackboard:
     def memory(self) -> BoardMemory:
         """Return what the next run has to know."""
         return BoardMemory(
-            series=dict(self._series),
+            series={key: tuple(kept[-self._history :]) for key, kept in self._series.items()},
             writers=dict(self._writers),
             orphans=tuple(self._orphans),
             version=self.version,
@@ -60,7 +119,7 @@ class Blackboard:
     def remembered(cls, memory: BoardMemory, *, history: int = HISTORY) -> "Blackboard":
         """Make a board as it was."""
         board = cls(history=history)
-        board._series = dict(memory.series)
+        board._series = {key: list(series) for key, series in memory.series.items()}
         board._writers = dict(memory.writers)
         board._orphans = dict.fromkeys(memory.orphans)
         board.version, board.late, board.orphaned = memory.version, memory.late, memory.orphaned
@@ -80,18 +139,25 @@ class Blackboard:
                 raise ConfigError(
                     f"reading {reading.key!r} belongs to {owner}; {reading.source} may not write it"
                 )
-            series = self._series.get(reading.key, ())
+            series = self._series.get(reading.key, [])
             if reading.block_hash in self._orphans:
                 self.orphaned += 1
             elif series and series[-1].block_number > reading.block_number:
                 self.late += 1
-            elif series and series[-1].block_number == reading.block_number:
-                self._keep(reading.key, (*series[:-1], reading))
             else:
-                self._keep(reading.key, (*series, reading))
+                self._add(reading, series)
 
-    def _keep(self, key: str, series: tuple[Reading, ...]) -> None:
-        self._series[key] = series[-self._history :]
+    def _add(self, reading: Reading, series: list[Reading]) -> None:
+        """Add what is newer, or in place of the newest.
+
+        What was once known is still in its list: a list only grows, or another takes its place.
+        """
+        if series and series[-1].block_number == reading.block_number:
+            series = series[:-1]
+        elif len(series) >= SPARE * self._history:
+            series = series[-self._history :]
+        series.append(reading)
+        self._series[reading.key] = series
         self.version += 1
 
     def resume(self, readings: Iterable[Reading], *, block: int) -> None:
@@ -106,9 +172,9 @@ class Blackboard:
         for key, series in self._series.items():
             if sources.get(key, self._writers[key]) != self._writers[key]:
                 self._writers[key] = sources[key]
-                self._series[key] = ()
+                self._series[key] = []
             else:
-                self._series[key] = tuple(r for r in series if r.block_number < block)
+                self._series[key] = [r for r in series if r.block_number < block]
         last = {key: series[-1].block_number for key, series in self._series.items() if series}
         self.write(r for r in news if r.block_number > last.get(r.key, -1))
 
@@ -121,25 +187,22 @@ class Blackboard:
         self._orphans = dict.fromkeys(recent)
         lost: list[str] = []
         for key, series in sorted(self._series.items()):
-            kept = tuple(reading for reading in series if reading.block_hash not in gone)
+            kept = [reading for reading in series if reading.block_hash not in gone]
             if len(kept) != len(series):
                 self._series[key] = kept
                 lost.append(key)
         self.version += len(lost)
         return tuple(lost)
 
-    def as_of(self, block: int) -> Mapping[str, tuple[Reading, ...]]:
+    def as_of(self, block: int) -> Known:
         """Return everything known at a block: nothing observed after it, read-only."""
-        return MappingProxyType(
-            {
-                key: known
-                for key, series in sorted(self._series.items())
-                if (known := _until(series, block))
-            }
-        )
-
-
-def _until(series: tuple[Reading, ...], block: int) -> tuple[Reading, ...]:
-    if series and series[-1].block_number <= block:
-        return series  # the usual case costs nothing
-    return series[: bisect_right(series, block, key=lambda reading: reading.block_number)]
+        spans: dict[str, Span] = {}
+        for key in sorted(self._series):
+            series = self._series[key]
+            end, start = len(series), max(len(series) - self._history, 0)
+            if series and series[-1].block_number > block:
+                end = bisect_right(series, block, key=lambda reading: reading.block_number)
+            if end > start:
+                spans[key] = series, start, end
+        self._known = self._known.grown(spans)
+        return self._known

@@ -143,7 +143,7 @@ def doubts(rule: FactRule, readings: Mapping[str, Sequence[Reading]], block: int
     found |= _alone(rule, series) if len(series) == 1 else _disagreeing(rule, series)
     for key, why in _frozen(rule, series).items():
         found.setdefault(key, why)
-    return dict(sorted(found.items()))
+    return dict(sorted(found.items())) if found else found
 
 
 def _is_of_a_block(reading: Reading) -> bool:
@@ -156,7 +156,7 @@ def _value(reading: Reading) -> float | None:
         value = float(reading.value)
     except ValueError:
         return None
-    return value if math.isfinite(value) and value > 0 else None
+    return value if 0 < value < math.inf else None  # NaN is neither
 
 
 def _said(own: Sequence[Reading]) -> list[tuple[int, float]]:
@@ -164,7 +164,7 @@ def _said(own: Sequence[Reading]) -> list[tuple[int, float]]:
     return [
         (one.block_number, value)
         for one in own
-        if _is_of_a_block(one) and (value := _value(one)) is not None
+        if one.block_hash != ZERO_HASH and (value := _value(one)) is not None
     ]
 
 
@@ -180,7 +180,7 @@ def _alone(rule: FactRule, series: Mapping[str, Sequence[Reading]]) -> dict[str,
     *past, (_, now) = _said(own[-2 * rule.confirm_after - 1 :])
     if not past:
         return {}
-    before = sorted(value for _, value in past)
+    before = sorted([value for _, value in past])
     moved = _apart_bps(now, before[(len(before) - 1) // 2])
     if moved <= rule.max_deviation_bps:
         return {}
