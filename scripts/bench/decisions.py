@@ -148,10 +148,11 @@ class _Path:
         for record in decision.records:
             self._journal.append(record.kind, record.data)
         for plan in decision.plans:
-            self._signer.sign_transaction_now(_unsigned(plan, decision.report.fee))
+            self._signer.sign_transaction_now(_unsigned(plan, inputs.seen.fee))
         ready = time.perf_counter()
         await self._journal.commit()
         self.durable.append(time.perf_counter() - ready)
+        decision.report  # noqa: B018 - a run tells of its blocks too, once all is sent
         self.decided.append(ready - answered + asked - start)
         if not decision.plans:
             raise ConfigError(f"block {inputs.seen.head.number} led to no plan: nothing to measure")

@@ -1,11 +1,13 @@
 """One block while it is being decided, and what it led to."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import msgspec
 
 from toolkit.model.decision import Fill, Plan, Reading
+from toolkit.orchestrator.board.blackboard import Known
 from toolkit.orchestrator.hosting.asking import Question
 from toolkit.orchestrator.pausing.pauses import Assessment
 from toolkit.orchestrator.records import BlockReport, Inputs, Planned, Quarantined
@@ -23,14 +25,22 @@ class Record:
     cause: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Decision:
     """Everything that one block led to."""
 
     records: tuple[Record, ...]
     plans: tuple[Plan, ...]
     sendings: tuple[tuple[Plan, ...], ...]  # the plans again: each group goes in one transaction
-    report: BlockReport
+    told_by: Callable[[], BlockReport] = field(repr=False)
+
+    @cached_property
+    def report(self) -> BlockReport:
+        """What to tell of it: made when it is asked for, since nothing that is sent waits for it.
+
+        The deciding core asks before its next block, in which what there is to tell changes.
+        """
+        return self.told_by()
 
     @property
     def quarantined(self) -> dict[str, str]:
@@ -45,21 +55,18 @@ class Sitting:
 
     inputs: Inputs
     snapshot: Snapshot
-    readings: Mapping[str, tuple[Reading, ...]]
+    readings: Known
     label: str
     log: list[Record] = field(default_factory=list)
     assessments: tuple[Assessment, ...] = ()
     questions: tuple[Question, ...] = ()
     settled: list[tuple[Fill, Planned | None]] = field(default_factory=list)  # with their plans
     newest: Mapping[str, Reading] = field(init=False)  # of each key
+    seen: Perceived = field(init=False)  # what was perceived of it
 
     def __post_init__(self) -> None:
-        self.newest = {key: series[-1] for key, series in self.readings.items()}
-
-    @property
-    def seen(self) -> Perceived:
-        """What was perceived of it."""
-        return self.inputs.seen
+        self.seen = self.inputs.seen
+        self.newest = self.readings.newest
 
     def note(self, kind: str, data: msgspec.Struct, *, cause: str = "perceived") -> None:
         """Add a line that follows from an earlier one, from what was perceived unless named."""

@@ -1,6 +1,7 @@
 """The deciding fold: what was perceived goes in, verdicts and plans come out. No I/O, no clock."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
 from toolkit.model.chain import Address, Hash, Head
@@ -17,9 +18,8 @@ from toolkit.orchestrator.breaking.hazards import Hazard
 from toolkit.orchestrator.capital.elsewhere import Elsewhere
 from toolkit.orchestrator.capital.ledger import Ledger, Share
 from toolkit.orchestrator.capital.position import Position, standing
-from toolkit.orchestrator.capital.profit import profits_wei
 from toolkit.orchestrator.deciding.appraisal import Appraisal
-from toolkit.orchestrator.deciding.arbitration import Candidate, Context, Ruling, arbitrate, unsent
+from toolkit.orchestrator.deciding.arbitration import Context, Ruling, arbitrate, unsent
 from toolkit.orchestrator.deciding.policy import EqualWeights, Policy, checked
 from toolkit.orchestrator.deciding.validation import Proposal
 from toolkit.orchestrator.hosting.asking import Question, Thought, ask, fresh_view
@@ -28,9 +28,10 @@ from toolkit.orchestrator.hosting.roster import roster
 from toolkit.orchestrator.pausing.pauses import Assessment, compile_pauses
 from toolkit.orchestrator.pausing.reasons import asked_agent, without
 from toolkit.orchestrator.pausing.watch import ImpactWatch, World
-from toolkit.orchestrator.records import BlockReport, Command, Inputs, Planned, Setup
+from toolkit.orchestrator.records import Command, Inputs, Planned, Setup
 from toolkit.orchestrator.sending.merging import grouped
 from toolkit.orchestrator.sending.planning import Planner
+from toolkit.orchestrator.telling import block_report
 from toolkit.perception.perceived import rebuilt
 from toolkit.pools.snapshot import Snapshot
 from toolkit.reasoning.agent import Agent, View
@@ -58,7 +59,7 @@ class Core:
         policy: Policy | None = None,
     ) -> None:
         self._agents = roster(agents)
-        names = [agent.name for agent in self._agents]
+        names = self._names = tuple(agent.name for agent in self._agents)
         self.setup = setup
         self.ledger = Ledger()
         self._policy = policy or EqualWeights()
@@ -81,6 +82,7 @@ class Core:
         self.breakers = Breakers(setup.breakers, names, min_trade_wei=setup.limits.min_trade_wei)
         self._elsewhere: dict[str, Elsewhere] = {}  # this run's: each run is told anew
         self._now: Sitting | None = None
+        self._untold: Decision | None = None
         self._resuming = False
         self._unwatched_until = -1  # the last block in which an earlier run's plan may land
 
@@ -238,17 +240,27 @@ class Core:
             )
         rulings, planned = self._plan(arbitration.rulings, now)
         sent = grouped(planned, now, self.setup.plan_limits)
-        return Decision(
-            records=tuple(now.log),
-            plans=tuple(one.plan for one in planned),
-            sendings=sent,
-            report=self._report(now, arbitration.candidates, rulings, planned),
+        told = partial(
+            block_report,
+            now,
+            candidates=arbitration.candidates,
+            rulings=rulings,
+            planned=planned,
+            market=self.setup.market,
+            agents=self._names,
+            ledger=self.ledger,
+            breakers=self.breakers,
+            quarantined=self._quarantined,
+            stopped=self._stopped,
         )
+        plans = tuple([one.plan for one in planned])
+        self._untold = Decision(records=tuple(now.log), plans=plans, sendings=sent, told_by=told)
+        return self._untold
 
     def position(self) -> Position:
         """Return where this chain stands after its last block, for those run beside it."""
         block = max(self._canonical, default=0)
-        newest = {key: series[-1] for key, series in self._board.as_of(block).items()}
+        newest = self._board.as_of(block).newest
         return standing(
             self.ledger,
             self.setup.market,
@@ -264,6 +276,8 @@ class Core:
 
     def _take_in(self, inputs: Inputs) -> Sitting:
         """Everything of a block that comes before anybody is asked."""
+        if self._untold is not None:
+            self._untold.report  # noqa: B018 - as things still are
         self.ledger.dispatch()  # what was planned before has gone out since
         now = self._begin(inputs)
         block = now.seen.head.number
@@ -322,8 +336,11 @@ class Core:
 
     def _compare(self, now: Sitting, thoughts: Mapping[str, Thought]) -> None:
         """Assess those that were asked twice by what they answered."""
+        twice = self._watch.asked_twice()
+        if not twice:
+            return
         world = self._world(now)
-        for name in self._watch.asked_twice():
+        for name in twice:
             first, second = thoughts.get(name), thoughts.get(without(name))
             if first is None or first.lost or first.failure:
                 continue  # there is nothing of it that could be paused
@@ -351,7 +368,7 @@ class Core:
     def _bury(self, thoughts: Mapping[str, Thought], now: Sitting) -> bool:
         """Let the breakers count who is dead now; whether that changed anything."""
         silent = {asked_agent(one.agent) for one in now.inputs.lost}
-        silent.update(asked_agent(name) for name, one in thoughts.items() if one.lost)
+        silent.update([asked_agent(name) for name, one in thoughts.items() if one.lost])
         return self._noted(self.breakers.bury(self._quarantined, silent), now)
 
     def _probe(self, plans: Sequence[Planned]) -> None:
@@ -410,7 +427,8 @@ class Core:
 
     def _undo(self, reverted: Collection[Hash], now: Sitting) -> None:
         """Take back what landed in blocks that are no longer canonical."""
-        self._take_back(self.ledger.revert(reverted), now)
+        if reverted:
+            self._take_back(self.ledger.revert(reverted), now)
 
     def _take_back(self, undone: Collection[str], now: Sitting) -> None:
         self._watch.forget(undone)
@@ -443,8 +461,7 @@ class Core:
             now.note(records.IMPACT, impact, cause=f"fill/{fill.verdict_id}")
 
     def _context(self, now: Sitting) -> Context:
-        head, newest = now.seen.head, now.newest
-        names = [agent.name for agent in self._agents]
+        head, newest, names = now.seen.head, now.newest, self._names
         return Context(
             label=now.label,
             head=head,
@@ -473,18 +490,18 @@ class Core:
 
     def _free(self, token: Address, now: Sitting) -> int:
         """What may be promised: as the ledger says, and never more than the chain confirms."""
-        held = now.seen.balances.get(token, 0) - self.ledger.promised(token)
-        return min(self.ledger.free(token), held)
+        held, free = now.seen.balances.get(token, 0), self.ledger.free(token)
+        return min(free, held - self.ledger.promised(token))
 
     def _heard(
         self, now: Sitting, thoughts: Mapping[str, Thought]
     ) -> tuple[list[Proposal], dict[str, str]]:
         """Turn answers into proposals; an agent whose answer was lost proposes nothing."""
-        head = now.seen.head
+        head, ordered = now.seen.head, sorted(thoughts.items())
         lost = {asked_agent(one.agent): one.why for one in now.inputs.lost}
-        lost.update((asked_agent(n), one.lost) for n, one in sorted(thoughts.items()) if one.lost)
-        thoughts = {name: one for name, one in thoughts.items() if name == asked_agent(name)}
-        failures = {name: one.failure for name, one in sorted(thoughts.items()) if one.failure}
+        lost.update({asked_agent(name): one.lost for name, one in ordered if one.lost})
+        ordered = [(name, one) for name, one in ordered if name == asked_agent(name)]
+        failures = {name: one.failure for name, one in ordered if one.failure}
         failures.update(self._contained.heard(lost))
         proposals = [
             Proposal(
@@ -495,7 +512,7 @@ class Core:
                 block_number=head.number,
                 block_hash=head.hash,
             )
-            for name, thought in sorted(thoughts.items())
+            for name, thought in ordered
             if not thought.lost
             for intent, wrong in thought.said
         ]
@@ -554,43 +571,6 @@ class Core:
     def _under_way(self, planned: Planned, shares: tuple[Share, ...]) -> None:
         _forget_oldest(self._open, OPEN_MEMORY - 1)
         self._open[planned.plan.verdict_id] = Underway(planned=planned, shares=shares)
-
-    def _report(
-        self,
-        now: Sitting,
-        candidates: tuple[Candidate, ...],
-        rulings: Sequence[Ruling],
-        planned: Sequence[Planned],
-    ) -> BlockReport:
-        market, newest = self.setup.market, now.newest
-        prices = {
-            source.key: newest[source.key] for source in market.prices if source.key in newest
-        }
-        names = sorted({agent.name for agent in self._agents}.union(self.ledger.agents))
-        books = {name: self.ledger.book(name) for name in names}
-        return BlockReport(
-            head=now.seen.head,
-            fee=now.seen.fee,
-            prices={key: float(reading.value) for key, reading in prices.items()},
-            intents=candidates,
-            verdicts=tuple(ruling.verdict for ruling in rulings),
-            plans=tuple(one.plan for one in planned),
-            fills=now.inputs.fills,
-            paused=tuple(one for one in now.assessments if one.paused),
-            quarantined=dict(self._quarantined),
-            balances=dict(now.seen.balances),
-            books=books,
-            pnl_wei=profits_wei(books, market, newest),
-            discrepancies={
-                token: (expected, found)
-                for token, found in sorted(now.seen.balances.items())
-                if (expected := self.ledger.total(token)) != found
-            },
-            reverted_blocks=len(now.seen.reverted),
-            state=self.breakers.state,
-            breakers=self.breakers.tripped,
-            stopped=dict(self._stopped),
-        )
 
 
 def _forget_oldest(noted: dict[K, T], most: int) -> None:

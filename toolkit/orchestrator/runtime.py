@@ -20,6 +20,7 @@ from toolkit.model.checks import path_of
 from toolkit.model.decision import Fill, Plan
 from toolkit.model.errors import ConfigError
 from toolkit.model.market import FundingKind, PoolKind
+from toolkit.model.tx import FeeQuote
 from toolkit.orchestrator import records
 from toolkit.orchestrator.arguments import (
     agent_setup,
@@ -376,17 +377,21 @@ class Orchestrator:
         if self._blocks % memory.CHECKPOINT_BLOCKS == 0:
             checkpoint(self._session.journal, self._core.memory())
         self._orders.reopen()
-        self._last = decision.report
         await self._session.journal.commit()
-        self._tell(decision)
+        try:
+            await self._send(decision, seen.fee)
+        finally:
+            self._last = decision.report
+            self._tell(decision)
+        return decision.report
+
+    async def _send(self, decision: Decision, fee: FeeQuote) -> None:
+        """Let go of who is not asked any more, and send what was decided."""
         for name in decision.quarantined:
             await self._host.dismiss(name)
         for group in decision.sendings:
             back = tuple(fill for plan in group if (fill := self._kept_back(plan)) is not None)
-            self._learn(
-                back or await self._outbox.submit(group, seen.fee, kept_back=self._kept_back)
-            )
-        return decision.report
+            self._learn(back or await self._outbox.submit(group, fee, kept_back=self._kept_back))
 
     async def _decide(self, seen: Perceived) -> Decision:
         """Decide with all that has come in, and journal it."""

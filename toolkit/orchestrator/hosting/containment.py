@@ -98,6 +98,8 @@ class Containment:
 
     def stopped(self, quarantined: Mapping[str, str]) -> dict[str, str]:
         """Name those that may not act now because others failed them, and why."""
+        if not self._dependences:
+            return {}
         return fallen_back(self._dependences, {**self._lost, **quarantined})
 
     def needs(self, names: Collection[str]) -> bool:
