@@ -1,7 +1,7 @@
 """Calldata of the on-chain executor, and what it says when it refuses."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 import msgspec
@@ -198,12 +198,18 @@ def _check(plan: Plan, executor: Address) -> None:
         raise ConfigError(f"{where} borrows by {funding.kind.value} but names no lender")
     if not route.hops:
         raise ConfigError(f"{where} has no hops")
-    if address(executor) in {funding.lender, *(hop.pool for hop in route.hops)}:
+    if _normal(executor) in {funding.lender, *[hop.pool for hop in route.hops]}:
         raise ConfigError(f"{where} trades with the executor {executor} itself")
     amounts = [plan.target_block, plan.minimum_profit, plan.tip_wei, route.amount_in]
     amounts += [amount for hop in route.hops for amount in (hop.amount_in, hop.amount_out)]
-    for amount in amounts:
-        _uint256(amount, where)
+    if min(amounts) < 0 or max(amounts) > MAX_UINT256:
+        for amount in amounts:
+            _uint256(amount, where)
+
+
+@lru_cache(maxsize=64)  # one executor, plan after plan
+def _normal(executor: Address) -> Address:
+    return address(executor)
 
 
 def _uint256(amount: int, what: str) -> int:

@@ -87,6 +87,8 @@ def together(
     `max_gas`, and needs at worst no more than its parts have reserved. It stands where its first
     plan stood.
     """
+    if len(plans) == 1:
+        return (tuple(plans),)
     groups: list[list[Plan]] = []
     for plan in plans:
         open_to = (group for group in groups if len(group) < most)
@@ -95,9 +97,8 @@ def together(
             groups.append([plan])
         else:
             fitting.append(plan)
-    for group in groups:
-        reserved = sum(worst_gas_wei(plan, fee) for plan in group)
-        assert len(group) == 1 or merged_worst_gas_wei(group, fee) <= reserved
+    for group in (one for one in groups if len(one) > 1):
+        assert merged_worst_gas_wei(group, fee) <= sum(worst_gas_wei(plan, fee) for plan in group)
     return tuple(tuple(group) for group in groups)
 
 

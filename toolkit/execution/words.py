@@ -6,10 +6,12 @@ Solidity's contract ABI specification, "Use of Dynamic Types".
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from toolkit.model.errors import ConfigError
 
 WORD = 32
+_DIGITS = frozenset("0123456789abcdefABCDEF")
 _ADDRESS_TEXT = 42
 _HASH_TEXT = 66
 
@@ -19,6 +21,7 @@ def number(value: int) -> str:
     return f"{value:064x}"
 
 
+@lru_cache(maxsize=4096)  # the same tokens and pools, plan after plan
 def account(value: str) -> str:
     """Return an address as one word.
 
@@ -56,10 +59,7 @@ def of_arrays(static: Sequence[str], arrays: Sequence[Sequence[str]], widths: It
 
 
 def _hexadecimal(value: str, length: int, what: str) -> str:
-    try:
-        whole = int(value, 16)
-    except ValueError:
-        whole = -1
-    if whole < 0 or len(value) != length or not value.startswith("0x"):
+    digits = value[2:]
+    if len(value) != length or not value.startswith("0x") or not _DIGITS.issuperset(digits):
         raise ConfigError(f"{value!r} is not {what}: it must be 0x and {length - 2} digits")
-    return number(whole)
+    return digits.lower().rjust(2 * WORD, "0")

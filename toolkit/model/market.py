@@ -21,6 +21,8 @@ class PoolKind(Enum):
     CONSTANT_PRODUCT = "constant_product"
     CONCENTRATED = "concentrated"
 
+    __hash__ = object.__hash__  # tables are keyed by it, and an Enum's is worked out in Python
+
 
 class Hop(msgspec.Struct, frozen=True, kw_only=True):
     """One swap in one pool, with exact integer amounts in the tokens' smallest units."""
@@ -68,6 +70,8 @@ class FundingKind(Enum):
     BALANCER = "balancer"
     V2_FLASH = "v2_flash"
     V3_FLASH = "v3_flash"
+
+    __hash__ = object.__hash__  # as above
 
 
 class Funding(msgspec.Struct, frozen=True, kw_only=True):

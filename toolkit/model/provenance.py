@@ -82,6 +82,7 @@ def derived(*parents: Provenance, source: str, deadline_block: int | None = None
     if not parents:
         raise ConfigError(f"a value of {source} rests on nothing: name what it was made from")
     oldest = min(parents, key=lambda one: (one.block_number, one.block_hash))
+    told = [one.origins for one in parents if one.origins]
     deadlines = [one.deadline_block for one in parents]
     if deadline_block is not None:
         deadlines.append(deadline_block)
@@ -92,5 +93,5 @@ def derived(*parents: Provenance, source: str, deadline_block: int | None = None
         observed_at=min(one.observed_at for one in parents),
         deadline_block=min(deadlines),
         quality=min(one.quality for one in parents),
-        origins=tuple(sorted({origin for one in parents for origin in one.origins})),
+        origins=told[0] if len(told) == 1 else tuple(sorted(set().union(*told))),
     )

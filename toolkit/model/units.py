@@ -75,6 +75,8 @@ def split(amount: int, weights: Sequence[int]) -> tuple[int, ...]:
     """
     if not weights or min(weights) < 0:
         raise ConfigError(f"cannot divide {amount} by weights {list(weights)}")
+    if len(weights) == 1:
+        return (amount,)
     total = sum(weights)
     if total == 0:
         return (amount, *(0 for _ in weights[1:]))

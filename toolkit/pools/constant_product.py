@@ -58,8 +58,9 @@ class ConstantProduct(
             PoolError: unknown token, no liquidity, or an amount the pair would revert on.
         """
         reserve_in, reserve_out = self._reserves(token_in, "token_in")
-        self._check_amount("amount_in", amount_in)
-        self._check_balance(reserve_in + amount_in, amount_in)
+        if amount_in <= 0 or reserve_in + amount_in > MAX_RESERVE:
+            self._check_amount("amount_in", amount_in)
+            self._check_balance(reserve_in + amount_in, amount_in)
         paid = amount_in * (PPM - self.fee_ppm)
         return paid * reserve_out // (reserve_in * PPM + paid)
 

@@ -6,6 +6,7 @@ Floats propose, integers dispose: every amount that leaves here is the pools' ow
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -50,10 +51,6 @@ class Router:
         self.snapshot = snapshot
         self._native = native
         self._arrays: Arrays | None = None
-        self._pools_of: dict[Address, list[Pool]] = {}
-        for _, pool in sorted(snapshot.pools.items()):
-            for token in (pool.token0, pool.token1):
-                self._pools_of.setdefault(token, []).append(pool)
 
     def arbitrage(
         self,
@@ -183,6 +180,15 @@ class Router:
     def net_profit(self, route: Route, gas_price_wei: int) -> int:
         """Return a cycle's profit after gas, in its token's smallest units; errors as gas_cost."""
         return route.profit - self.gas_cost(route.token_in, self.gas_units(route) * gas_price_wei)
+
+    @cached_property
+    def _pools_of(self) -> dict[Address, list[Pool]]:
+        """The pools of each token, by address; many a router is never asked anything."""
+        found: dict[Address, list[Pool]] = {}
+        for _, pool in sorted(self.snapshot.pools.items()):
+            for token in (pool.token0, pool.token1):
+                found.setdefault(token, []).append(pool)
+        return found
 
     def _graph(self) -> Arrays:
         if self._arrays is None:
