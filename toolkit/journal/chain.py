@@ -62,19 +62,22 @@ def chained(
     key: str | None = None,
 ) -> Entry:
     """Build the entry that follows the one whose hash is `previous`."""
-    # The JSON list ends itself, so no two different entries hash the same bytes.
     bound = (previous, seq, kind, version, cause)
-    head = _encode_head(bound if key is None else (*bound, key))
     return Entry(
         seq=seq,
         kind=kind,
         version=version,
         cause=cause,
         data=data,
-        hash="0x" + blake2b(head + data, digest_size=32).hexdigest(),
+        hash=_hashed(bound if key is None else (*bound, key), data),
         previous=previous,
         key=key,
     )
+
+
+def _hashed(bound: tuple[object, ...], data: bytes) -> str:
+    # The JSON list ends itself, so no two different entries hash the same bytes.
+    return "0x" + blake2b(_encode_head(bound) + data, digest_size=32).hexdigest()
 
 
 def sound(entry: Entry) -> Entry:
@@ -83,16 +86,8 @@ def sound(entry: Entry) -> Entry:
     Raises:
         JournalCorrupt: names the entry.
     """
-    expected = chained(
-        seq=entry.seq,
-        kind=entry.kind,
-        version=entry.version,
-        cause=entry.cause,
-        data=entry.data,
-        previous=entry.previous,
-        key=entry.key,
-    )
-    if entry.hash != expected.hash:
+    bound = (entry.previous, entry.seq, entry.kind, entry.version, entry.cause)
+    if entry.hash != _hashed(bound if entry.key is None else (*bound, entry.key), entry.data):
         raise JournalCorrupt(
             f"journal entry {entry.seq} ({entry.kind}) does not match its hash; "
             "restore the file from a copy"

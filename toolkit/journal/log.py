@@ -147,7 +147,8 @@ class Journal:
                 f"kind {kind!r} with key {key!r} is the journal's own; choose another name"
             )
         seq = self._append(kind, data, cause=cause, version=version, key=key)
-        self._mark_if_due()
+        if seq - self._marked >= SEGMENT_ENTRIES:
+            self._mark_if_due()
         return seq
 
     def checkpoint(self, name: str, data: msgspec.Struct | Mapping[str, object]) -> int:
@@ -263,7 +264,8 @@ class Journal:
         version: int = 1,
         key: str | None = None,
     ) -> int:
-        self._require_usable()
+        if self._failure is not None:
+            self._require_usable()
         if len(self._tail) >= MAX_PENDING:
             raise BusOverflow(f"{MAX_PENDING} journal entries wait to be written; await commit()")
         if cause is not None and not 0 < cause <= self.last_seq:
