@@ -127,6 +127,8 @@ other kind but the set-up is recomputed on replay."""
 
 INPUTS = tuple(INPUT_TYPES)
 
+_USUAL = Vitals()
+
 
 def gathered(given: Sequence[msgspec.Struct]) -> Inputs:
     """Put what was written of a block's inputs together again; `Perceived` is the last."""
@@ -145,13 +147,13 @@ def gathered(given: Sequence[msgspec.Struct]) -> Inputs:
 
 def written(inputs: Inputs) -> tuple[tuple[str, msgspec.Struct], ...]:
     """Name the entries of a block's inputs, in their order; what is as usual is left out."""
-    vitals = () if inputs.vitals == Vitals() else ((VITALS, inputs.vitals),)
+    vitals = () if inputs.vitals == _USUAL else ((VITALS, inputs.vitals),)
     return (
-        *((FILL, fill) for fill in inputs.fills),
-        *((COMMAND, command) for command in inputs.commands),
+        *[(FILL, fill) for fill in inputs.fills],
+        *[(COMMAND, command) for command in inputs.commands],
         *vitals,
-        *((ELSEWHERE, one) for one in inputs.elsewhere),
-        *((LOST, lost) for lost in inputs.lost),
+        *[(ELSEWHERE, one) for one in inputs.elsewhere],
+        *[(LOST, lost) for lost in inputs.lost],
         (PERCEIVED, inputs.seen),
     )
 

@@ -1,7 +1,6 @@
 """What an intent rests on, and when it may not any more."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import msgspec
 import pytest
@@ -36,7 +35,7 @@ def told(
 ) -> Context:
     """A decision's context in which feeds said this besides."""
     usual = context_of(BLOCK)
-    return replace(
+    return msgspec.structs.replace(
         usual,
         readings={**usual.readings, **{one.key: one for one in readings}},
         doubtful=doubtful or {},

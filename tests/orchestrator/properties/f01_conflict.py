@@ -5,7 +5,6 @@ two stables. What they are granted, what changes hands inside, the net leg, the 
 names them all and the fees that were saved are worked out again by other means.
 """
 
-import dataclasses
 import itertools
 import math
 import random
@@ -140,7 +139,7 @@ def check(seed: int) -> None:
     weights = {agent.name: rng.choice([1.0, 1.0, 0.5, 0.3, 0.0]) for agent in agents}
     scales = {agent.name: rng.choice([1.0, 1.0, 0.7]) for agent in agents}
     context, price = priced(block, weights)
-    context = dataclasses.replace(context, scales=scales)
+    context = msgspec.structs.replace(context, scales=scales)
     proposals = proposed(block, *(wish for agent in agents for wish in wishes_of(agent)))
 
     result = arbitrate(context, proposals)
@@ -164,7 +163,7 @@ def priced(block: GivenBlock, weights: dict[str, float]) -> tuple[Context, Fract
     value = price_of(block.snapshot, MARKET.prices[0])
     base = context_of(block, market=MARKET, limits=LIMITS, weights=weights)
     reading = msgspec.structs.replace(base.readings[PRICE_KEY], value=value)
-    context = dataclasses.replace(base, readings={PRICE_KEY: reading})
+    context = msgspec.structs.replace(base, readings={PRICE_KEY: reading})
     return context, Fraction(str(value)) * Fraction(10) ** (USDC.decimals - WETH.decimals)
 
 

@@ -81,16 +81,19 @@ class Breakers:
     @property
     def state(self) -> TradingState:
         """What may be done. Half-open breakers let exposure be lowered, and raised by a probe."""
+        if not self._tripped:
+            return TradingState.ACTIVE
         opened = {one.hazard for one in self._tripped.values() if one.phase is Phase.OPEN}
         if opened.intersection(self._limits.halting):
             return TradingState.HALTED
-        return TradingState.REDUCING if self._tripped else TradingState.ACTIVE
+        return TradingState.REDUCING
 
     @property
     def probe_wei(self) -> int | None:
         """How much exposure may be added now to try whether all is well again; None if none."""
-        half_open = all(one.phase is Phase.HALF_OPEN for one in self._tripped.values())
-        if not self._tripped or not half_open or self._probing:
+        if not self._tripped or self._probing:
+            return None
+        if any(one.phase is not Phase.HALF_OPEN for one in self._tripped.values()):
             return None
         return self._limits.probe_wei
 
@@ -102,6 +105,8 @@ class Breakers:
     @property
     def tripped(self) -> tuple[Tripped, ...]:
         """Every breaker that is not closed, by name."""
+        if not self._tripped:
+            return ()
         return tuple(self._tripped[one] for one in sorted(self._tripped, key=_name))
 
     def observe(self, facts: Facts) -> tuple[BreakerChange, ...]:
@@ -184,6 +189,8 @@ class Breakers:
         self, settled: Sequence[Settled], found: Mapping[Hazard, Evidence]
     ) -> list[BreakerChange]:
         """Count probes that landed in a block without evidence against anything."""
+        if not self._probing:
+            return []
         ended = [one for one in settled if one.verdict_id in self._probing]
         gone = {one.verdict_id for one in ended}
         self._probing = {

@@ -1,7 +1,7 @@
 """One gauge a hazard: from what a block showed to the evidence that something is wrong. Pure."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 
@@ -26,8 +26,7 @@ class Settled:
     gas_over_wei: int = 0  # beyond the worst case that was reserved
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What one block shows. `gain_wei` is None where something held has no price.
 
     `deviation` is the largest between two sources of one price, in bps, with its name;
@@ -38,13 +37,13 @@ class Facts:
     base_fee_wei: int
     gain_wei: int | None = 0
     capital_wei: int = 0
-    elsewhere: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    elsewhere: Mapping[str, tuple[int, int]] = msgspec.field(default_factory=dict)
     deviation: tuple[int, str] = (0, "")
-    doubts: Mapping[str, str] = field(default_factory=dict)
+    doubts: Mapping[str, str] = msgspec.field(default_factory=dict)
     reverted: int = 0
     settled: Sequence[Settled] = ()
     messages: int = 0
-    dropped: Mapping[str, int] = field(default_factory=dict)
+    dropped: Mapping[str, int] = msgspec.field(default_factory=dict)
     clock_skew_s: int = 0
 
 
@@ -175,11 +174,12 @@ class Gauges:
 
     def _reorg(self, facts: Facts) -> Evidence | None:
         limits, block = self._limits, facts.block_number
+        if not facts.reverted and not self.memory.reorgs:
+            return None
         recent = [one for one in self.memory.reorgs if block - one[0] < limits.reorg_window]
         if facts.reverted:
             recent.append((block, facts.reverted))
-        if recent or self.memory.reorgs:
-            self._keep(reorgs=tuple(recent[-limits.reorg_window :]))
+        self._keep(reorgs=tuple(recent[-limits.reorg_window :]))
         if facts.reverted >= limits.reorg_depth:
             why = "blocks were taken back at once"
             return Evidence(why=why, measured=facts.reverted, bound=limits.reorg_depth)
@@ -203,7 +203,7 @@ class Gauges:
         return found[0] if found else None
 
     def _messages(self, facts: Facts) -> Evidence | None:
-        for kind in NEVER_DROPPED:
+        for kind in NEVER_DROPPED if facts.dropped else ():
             if facts.dropped.get(kind, 0) > 0:
                 why = f"messages of class {kind} were dropped, of which none may be lost"
                 return Evidence(why=why, measured=facts.dropped[kind], bound=1)

@@ -59,12 +59,11 @@ class Accounts:
 
     def balance(self, token: Address) -> Balance:
         """Return where a token's capital is."""
-        free, reserved, in_flight, posted = (self.sum_of(one, token) for one in Bucket)
         return Balance(
-            free=free,
-            reserved=reserved,
-            in_flight=in_flight,
-            posted=posted,
+            free=self.sum_of(Bucket.FREE, token),
+            reserved=self.sum_of(Bucket.RESERVED, token),
+            in_flight=self.sum_of(Bucket.IN_FLIGHT, token),
+            posted=self.sum_of(Bucket.POSTED, token),
             capital=self._capital.get(token, 0),
         )
 
@@ -83,6 +82,10 @@ class Accounts:
     def holders(self, bucket: Bucket) -> tuple[str, ...]:
         """Name who has anything in a bucket, sorted."""
         return tuple(sorted(self._parts[bucket]))
+
+    def tokens(self, bucket: Bucket) -> set[Address]:
+        """Return every token of which anybody has something in a bucket."""
+        return set().union(*self._parts[bucket].values())
 
     @property
     def capital(self) -> Mapping[Address, int]:

@@ -176,7 +176,7 @@ class Ledger:
     def book(self, agent: str) -> dict[Address, int]:
         """Return one agent's signed gains, by token."""
         posted = self._accounts.part(Bucket.POSTED, agent)
-        return {token: -amount for token, amount in sorted(posted.items())}
+        return {} if not posted else {token: -amount for token, amount in sorted(posted.items())}
 
     @property
     def agents(self) -> tuple[str, ...]:
@@ -290,6 +290,8 @@ class Ledger:
             ConfigError: the transfers do not add up to 0 in each token.
         """
         moves = tuple(transfers)
+        if not moves:
+            return
         for token in sorted({move.token for move in moves}):
             if sum(move.change for move in moves if move.token == token):
                 raise ConfigError(f"transfers of {token} do not add up to 0")
@@ -321,8 +323,7 @@ class Ledger:
 
     def expected(self) -> dict[Address, int]:
         """Return the balance the chain must show for every token ever held."""
-        tokens = set(self._accounts.capital)
-        tokens.update(token for agent in self.agents for token in self.book(agent))
+        tokens = self._accounts.tokens(Bucket.POSTED).union(self._accounts.capital)
         return {token: self.total(token) for token in sorted(tokens)}
 
     def state(self) -> LedgerState:

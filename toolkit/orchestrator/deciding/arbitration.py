@@ -73,8 +73,9 @@ def arbitrate(
     raising = Raising(context.raise_wei)
     drafts += cycles(passed, context, raising)
     drafts += exchanges(passed, context, raising)
-    drafts = within_means(drafts, context)
-    ordered = sorted(drafts, key=lambda one: (one.standing(context.priority), one.intents, one.why))
+    ordered = within_means(drafts, context)
+    if len(ordered) > 1:
+        ordered.sort(key=lambda one: (one.standing(context.priority), one.intents, one.why))
     return Arbitration(
         candidates=tuple(candidates),
         rulings=tuple(_ruling(draft, n, context) for n, draft in enumerate(ordered)),

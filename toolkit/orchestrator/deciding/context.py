@@ -1,7 +1,6 @@
 """What a decision depends on besides the intents, and an intent that may be decided on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -19,8 +18,7 @@ from toolkit.orchestrator.pausing.pauses import Assessment
 from toolkit.pools.snapshot import Snapshot
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
+class Context(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a decision may depend on besides the intents."""
 
     label: str  # the block's number; made unique where a reorg brings a number back
@@ -41,14 +39,14 @@ class Context:
     state_why: str = ""
     probe_wei: int | None = None
     """The most that may raise exposures while a half-open probe lasts; ways back are free."""
-    scales: Mapping[str, float] = field(default_factory=dict)
+    scales: Mapping[str, float] = msgspec.field(default_factory=dict)
     """What a discounting pause leaves of an agent's weight, 0..1."""
     elsewhere: tuple[Elsewhere, ...] = ()  # the chains this one is run together with
-    priority: Mapping[str, int] = field(default_factory=dict)  # agent -> the highest first
-    covariance: Covariance = field(default_factory=Covariance)  # of base assets, one block
-    beliefs: Mapping[str, Belief] = field(default_factory=dict)  # in what an agent claims
-    served: Mapping[str, int] = field(default_factory=dict)  # agent -> its last turn; least first
-    doubtful: Mapping[str, str] = field(default_factory=dict)
+    priority: Mapping[str, int] = msgspec.field(default_factory=dict)  # agent -> the highest first
+    covariance: Covariance = msgspec.field(default_factory=Covariance)  # of base assets, one block
+    beliefs: Mapping[str, Belief] = msgspec.field(default_factory=dict)  # in what an agent claims
+    served: Mapping[str, int] = msgspec.field(default_factory=dict)  # agent -> its last turn
+    doubtful: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Readings that their sources dispute or that froze, and why: nothing may rest on them."""
 
     def trust_ppm(self, agent: str) -> int:

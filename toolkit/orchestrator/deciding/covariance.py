@@ -45,6 +45,9 @@ class Covariance:
         return isqrt(self.of(asset, asset) * blocks)
 
 
+PRIOR = Covariance()
+
+
 @dataclass(frozen=True, slots=True)
 class _Return:
     block: int
@@ -114,7 +117,6 @@ class Moments:
         self._last[asset] = series[-1]
 
     def _moments(self) -> dict[Moment, int]:
-        prior = Covariance()
         found: dict[Moment, int] = {}
         for one, other in combinations_with_replacement(sorted(self._returns), 2):
             if one == other:
@@ -122,7 +124,7 @@ class Moments:
             else:
                 products = _products(self._returns[one], self._returns[other])
                 count, total = len(products), sum(products)
-            found[one, other] = (PRIOR_WEIGHT * prior.of(one, other) + total) // (
+            found[one, other] = (PRIOR_WEIGHT * PRIOR.of(one, other) + total) // (
                 PRIOR_WEIGHT + count
             )
         return found

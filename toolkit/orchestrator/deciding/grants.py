@@ -41,11 +41,12 @@ def grants(
     drafts: list[Draft] = []
     granted: dict[str, dict[tuple[Address, int], int]] = {}
     for candidate in candidates:
+        legs = [leg for leg in candidate.intent.legs if leg.token_in != leg.token_out]
+        if not legs:
+            continue
         mine = granted.setdefault(candidate.intent.agent, {})
         edge_ppb = _claimed(candidate, context)
-        for leg in candidate.intent.legs:
-            if leg.token_in == leg.token_out:
-                continue
+        for leg in legs:
             size = _size(candidate, leg, mine, context, raising)
             if size.amount_in == 0:
                 drafts.append(vetoed(candidate, size.cause, size.why))
@@ -54,6 +55,8 @@ def grants(
             for move in moves(leg, context.market):
                 mine[move] = mine.get(move, 0) + size.value_wei
             made.append(Grant(candidate=candidate, leg=leg, size=size, edge_ppb=edge_ppb))
+    if not made:
+        return made, drafts
     kept, cut = _within_kelly(made, context)
     return kept, drafts + cut
 

@@ -21,6 +21,9 @@ MAX_SHOWN = 10**80
 MAX_RECORD_BYTES = 65_536
 """What one intent may take up in the journal; nine hops in eight legs take a tenth of it."""
 
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Intent).decode
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
@@ -87,12 +90,11 @@ def _header_defects(intent: Intent, agent: str) -> Iterator[str]:
 def _legs_defects(intent: Intent, market: Market) -> Iterator[str]:
     if type(intent.legs) is not tuple or not 0 < len(intent.legs) <= MAX_LEGS:
         yield f"legs is no tuple of 1..{MAX_LEGS} legs"
-    known = {token.address for token in market.tokens}
     for leg in intent.legs:
         if type(leg) is not Leg:
             yield "legs holds something else than a Leg"
         for name, token in (("token_in", leg.token_in), ("token_out", leg.token_out)):
-            if type(token) is not str or token not in known:
+            if type(token) is not str or not market.lists(token):
                 yield f"{name} {_shown(token)} is not a token of this market"
         if not _is_amount(leg.amount_in, low=1):
             yield f"amount_in {_shown(leg.amount_in)} is no positive integer amount"
@@ -120,8 +122,8 @@ def _route_defects(route: Route, leg: Leg) -> Iterator[str]:
 def _record_defect(intent: Intent) -> str:
     """Every field must survive the journal: what is decided on must be what a replay reads."""
     try:
-        record = msgspec.json.encode(intent)
-        same = msgspec.json.decode(record, type=Intent) == intent
+        record = _encode(intent)
+        same = _decode(record) == intent
     except Exception:  # noqa: BLE001 - a field may hold anybody's object, text that is none, ...
         same, record = False, b""
     if len(record) > MAX_RECORD_BYTES:

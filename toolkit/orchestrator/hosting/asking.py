@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
-import msgspec
-
 from toolkit.model.chain import Address, Head
 from toolkit.model.decision import Reading
 from toolkit.model.tx import FeeQuote
@@ -91,9 +89,7 @@ def fresh_view(
     wrapped: Address,
 ) -> View:
     """Make a view of its own for an agent: what it does to it, it does to itself."""
-    own = msgspec.structs.replace(
-        snapshot, tokens=dict(snapshot.tokens), pools=dict(snapshot.pools)
-    )
+    own = Snapshot(block=snapshot.block, tokens=dict(snapshot.tokens), pools=dict(snapshot.pools))
     return View(
         block=block,
         snapshot=own,

@@ -36,6 +36,8 @@ class Subtraction:
         self, who: str, readings: Mapping[str, tuple[Reading, ...]], impacts: Sequence[Impact]
     ) -> Mapping[str, tuple[Reading, ...]]:
         """Return readings without these impacts; the same ones where there is nothing to take."""
+        if not impacts:
+            return readings
         keys = sorted({impact.key for impact in impacts} & set(readings))
         if not keys:
             return readings

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
 
 import msgspec
@@ -42,8 +41,7 @@ FORECAST_BLOCKS = 16
 """After so many blocks an end is predicted anew, even if no trade came in between."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class World(msgspec.Struct, frozen=True, kw_only=True):
     """What a block shows of the things that pauses are triggered by."""
 
     block: int
@@ -172,6 +170,8 @@ class ImpactWatch:
 
     def asked_twice(self) -> tuple[str, ...]:
         """Name those that own trades concern and that have no linear signal."""
+        if not self._impacts:
+            return ()
         return tuple(
             name
             for name in sorted(self._pauses)
