@@ -55,7 +55,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "an open breaker reduces",
         BREAKERS,
-        "        return TradingState.REDUCING if self._tripped else TradingState.ACTIVE\n",
+        "        return TradingState.REDUCING\n",
         "        return TradingState.ACTIVE\n",
         F08,
     ),

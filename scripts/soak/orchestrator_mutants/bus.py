@@ -82,15 +82,15 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "every origin is inherited",
         PROVENANCE,
-        "{origin for one in parents for origin in one.origins}",
-        "{origin for one in parents[:2] for origin in one.origins}",
+        "[one.origins for one in parents if one.origins]",
+        "[one.origins for one in parents[:2] if one.origins]",
         F02,
     ),
     Mutant(
         "a reorg takes readings back",
         BOARD,
-        "if reading.block_hash not in gone)",
-        "if reading.key)",
+        "if reading.block_hash not in gone]",
+        "if reading.key]",
         F02,
     ),
     Mutant(

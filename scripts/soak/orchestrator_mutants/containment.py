@@ -55,8 +55,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "every agent has a view of its own",
         "orchestrator/hosting/asking.py",
-        "snapshot, tokens=dict(snapshot.tokens), pools=dict(snapshot.pools)",
-        "snapshot, tokens=snapshot.tokens, pools=snapshot.pools",
+        "tokens=dict(snapshot.tokens), pools=dict(snapshot.pools)",
+        "tokens=snapshot.tokens, pools=snapshot.pools",
         F04,
     ),
     Mutant(

@@ -149,8 +149,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a second answer is no intent",
         CORE,
-        "for name, one in thoughts.items() if name == asked_agent(name)}",
-        "for name, one in thoughts.items()}",
+        "for name, one in ordered if name == asked_agent(name)]",
+        "for name, one in ordered]",
         F09,
     ),
     Mutant(
