@@ -30,8 +30,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "what is decided is durable before it is sent",
         "orchestrator/runtime.py",
-        "        await self._session.journal.commit()\n        self._tell(decision)\n",
-        "        self._tell(decision)\n",
+        "        await self._session.journal.commit()\n        try:\n",
+        "        try:\n",
         F10,
     ),
     Mutant(
