@@ -14,7 +14,9 @@ from toolkit.model.chain import Address, HeadChange
 from toolkit.model.decision import Intent, Leg, Reading, VetoCause
 from toolkit.model.market import FundingKind, Token
 from toolkit.orchestrator import records
+from toolkit.orchestrator.audit.recovery import KINDS
 from toolkit.orchestrator.audit.replay import decoded, replay
+from toolkit.orchestrator.core import Core
 from toolkit.orchestrator.mainnet import USDC, WETH
 from toolkit.orchestrator.market import Market
 from toolkit.orchestrator.records import Planned
@@ -116,3 +118,18 @@ def test_a_wish_that_never_finds_a_route_starves_nobody() -> None:
     assert {("hopeless",): VetoCause.NO_ROUTE, ("sound",): VetoCause.NO_CAPITAL} == causes
     assert second.reports[0].plans
     assert replay(second.journal, agents=agents).identical
+
+
+def test_a_block_is_told_as_it_ended_however_late_it_is_asked_for() -> None:
+    """A report that is asked for blocks later is the one that could be had at once."""
+    decided = decide(shipped(), random_market(5, blocks=8), capital=DAI_CAPITAL, market=DAI_MARKET)
+    entries = [entry for entry in decided.journal if entry.kind in KINDS]
+    setup = decoded(entries[0], records.Setup)
+    seen = [decoded(entry, Perceived) for entry in entries if entry.kind == records.PERCEIVED]
+    prompt, patient = Core(setup, shipped()), Core(setup, shipped())
+
+    at_once = [prompt.advance(records.Inputs(seen=one)).report for one in seen]
+    waiting = [patient.advance(records.Inputs(seen=one)) for one in seen]
+
+    assert at_once == [decision.report for decision in waiting]
+    assert any(report.verdicts for report in at_once)

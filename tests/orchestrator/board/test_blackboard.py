@@ -1,12 +1,15 @@
 """The shared facts."""
 
+import random
+
 import msgspec
 import pytest
 
+from tests.orchestrator.worlds import fresh_seeds
 from toolkit.model.chain import Hash
 from toolkit.model.decision import Reading
 from toolkit.model.errors import ConfigError
-from toolkit.orchestrator.board.blackboard import Blackboard, BoardMemory
+from toolkit.orchestrator.board.blackboard import Blackboard, BoardMemory, Known
 
 
 def reading(block: int, *, key: str = "k", source: str = "s", fork: str = "0") -> Reading:
@@ -142,3 +145,29 @@ def test_a_new_run_may_read_a_key_from_another_source() -> None:
     assert [reading(2, source="t")] == list(board.as_of(9)["k"])
     with pytest.raises(ConfigError, match="belongs to t; s may not"):
         board.write([reading(3)])
+
+
+def test_what_was_known_stays_as_it_was_however_late_it_is_looked_up() -> None:
+    """Nothing that is written, replaced, trimmed or taken back later shows in an earlier view."""
+    for seed in fresh_seeds(200):
+        rng = random.Random(seed)
+        board, told = Blackboard(history=4), dict[str, list[Reading]]()
+        views: list[tuple[Known, dict[str, tuple[Reading, ...]]]] = []
+        for block in range(1, 20):
+            for key in ("a", "b"):
+                for fork in "01"[: rng.randrange(3)]:
+                    one, kept = reading(block, key=key, fork=fork), told.setdefault(key, [])
+                    board.write([one])
+                    kept[:] = [*(r for r in kept if r.block_number < block), one][-4:]
+            if rng.random() < 0.2:
+                gone = Hash(f"0x0{rng.randrange(1, block + 1):063x}")
+                board.retract([gone])
+                told = {k: [r for r in kept if r.block_hash != gone] for k, kept in told.items()}
+                board.write([], canonical=gone)  # may be written again
+            views.append((board.as_of(block), {k: tuple(s) for k, s in told.items() if s}))
+            if rng.random() < 0.5:
+                assert views[-1][1] == dict(views[-1][0]), f"seed {seed}"
+
+        for view, expected in views:
+            assert expected == dict(view), f"seed {seed}"
+            assert {key: series[-1] for key, series in expected.items()} == view.newest

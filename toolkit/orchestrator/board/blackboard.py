@@ -174,7 +174,8 @@ class Blackboard:
                 self._writers[key] = sources[key]
                 self._series[key] = []
             else:
-                self._series[key] = [r for r in series if r.block_number < block]
+                kept = series[-self._history :]
+                self._series[key] = [r for r in kept if r.block_number < block]
         last = {key: series[-1].block_number for key, series in self._series.items() if series}
         self.write(r for r in news if r.block_number > last.get(r.key, -1))
 
@@ -187,8 +188,9 @@ class Blackboard:
         self._orphans = dict.fromkeys(recent)
         lost: list[str] = []
         for key, series in sorted(self._series.items()):
-            kept = [reading for reading in series if reading.block_hash not in gone]
-            if len(kept) != len(series):
+            known = series[-self._history :]  # what is older was let go of: it does not come back
+            kept = [reading for reading in known if reading.block_hash not in gone]
+            if len(kept) != len(known):
                 self._series[key] = kept
                 lost.append(key)
         self.version += len(lost)
