@@ -9,6 +9,20 @@ from toolkit.testing.worlds import WORLDS
 FRESH_SEEDS = {"chaotic": 20, "file": 10, "rivals": 30}
 """How many lives of a world are lived here; the others are quick, or have a test of their own."""
 
+FAILED_BEFORE = (
+    ("lives", 500_204),
+    ("lives", 500_853),
+    ("lives", 2_893_405_305),
+    ("stubborn", 1_919_921_779),
+)
+"""Lives that once broke an invariant; they are lived for ever."""
+
+
+@pytest.mark.parametrize(("world", "seed"), FAILED_BEFORE)
+def test_a_life_that_once_failed(world: str, seed: int) -> None:
+    """A seed that broke an invariant once does not break it again."""
+    WORLDS[world](seed)
+
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("world", sorted(WORLDS))

@@ -90,6 +90,7 @@ class Story:
         self.state: LaneState | None = None
         self.most_in_flight = 0
         self.halted = False  # whether something final was ever taken back
+        self.forbidden = False  # whether the author's ceiling forbids what alone could end it
         self._unsigned = False  # whether a signature failed since nonces were given out
         self._bundled: set[int] = set()  # nonces of bundles that were settled as landed
         self.confirmed: set[str] = set()  # requests that were told to be, at some time
@@ -435,6 +436,8 @@ class Story:
         self._check_holders()
         holders = self._last_holders()
         for name, told in self.requests.items():
+            if told.end_seq is None and self.forbidden:
+                continue
             assert told.end_seq is not None, f"{name} has no end"
             self._coverage.ends["failed" if told.end is None else type(told.end).__name__] += 1
             own = {tx: block for tx, block in chain.items() if holders.get(tx, name) == name}

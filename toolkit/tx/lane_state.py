@@ -204,6 +204,7 @@ class Draft:
         self._landed()[job.request_id] = block
         if job.request_id not in self.state.due:
             self.update(due=(*self.state.due, job.request_id))
+            self.heed_deadline(job)  # it may have been told, and nobody looked at it since
 
     def unland(self, job: Job) -> None:
         """Its nonce is not spent after all, or nobody knows by what."""
