@@ -345,8 +345,12 @@ class LaneMachine(RuleBasedStateMachine):
             self._accept_everything()
             self.chain.mine(8, lambda choice: len(choice) - 1)
             self._observe()
+            self._when_seen()
         assert [] == bench.state.in_flight()
         assert set(self.names) <= set(bench.told), "a request has no end"
+
+    def _when_seen(self) -> None:
+        """Do what is done after each of the last heads."""
 
     def _accept_everything(self) -> None:
         for job in self.bench.state.in_flight():
@@ -378,9 +382,14 @@ class HaltingMachine(LaneMachine):
     limits = msgspec.structs.replace(LIVES, finality_blocks=1, keep_blocks=2)
 
     def teardown(self) -> None:
-        """Once resumed, everything still comes to an end."""
+        """Resumed whenever it halts, everything still comes to an end."""
         self.bench.do(Resumed(lane=ME))
         self._come_to_rest()
+
+    def _when_seen(self) -> None:
+        """Resume: what a silent node hid may be found out, and halt the lane, only now."""
+        if self.bench.state.halted:
+            self.bench.do(Resumed(lane=ME))
 
 
 MANY = settings(max_examples=200, stateful_step_count=50, deadline=None, print_blob=True)
