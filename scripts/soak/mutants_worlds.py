@@ -35,7 +35,7 @@ WORLDLY: tuple[Mutant, ...] = (
     Mutant(
         "an entry's content fits its hash",
         CHAIN,
-        "    if entry.hash != expected.hash:\n",
+        "    if entry.hash != _hashed(bound, entry.key, entry.data):\n",
         "    if False:\n",
         worlds=("disk",),
     ),

@@ -69,15 +69,16 @@ def chained(
         version=version,
         cause=cause,
         data=data,
-        hash=_hashed(bound if key is None else (*bound, key), data),
+        hash=_hashed(bound, key, data),
         previous=previous,
         key=key,
     )
 
 
-def _hashed(bound: tuple[object, ...], data: bytes) -> str:
+def _hashed(bound: tuple[object, ...], key: str | None, data: bytes) -> str:
     # The JSON list ends itself, so no two different entries hash the same bytes.
-    return "0x" + blake2b(_encode_head(bound) + data, digest_size=32).hexdigest()
+    head = _encode_head(bound if key is None else (*bound, key))
+    return "0x" + blake2b(head + data, digest_size=32).hexdigest()
 
 
 def sound(entry: Entry) -> Entry:
@@ -87,7 +88,7 @@ def sound(entry: Entry) -> Entry:
         JournalCorrupt: names the entry.
     """
     bound = (entry.previous, entry.seq, entry.kind, entry.version, entry.cause)
-    if entry.hash != _hashed(bound if entry.key is None else (*bound, entry.key), entry.data):
+    if entry.hash != _hashed(bound, entry.key, entry.data):
         raise JournalCorrupt(
             f"journal entry {entry.seq} ({entry.kind}) does not match its hash; "
             "restore the file from a copy"
