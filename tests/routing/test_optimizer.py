@@ -52,6 +52,11 @@ def test_a_bad_start_finds_the_same_optimum(seed: int) -> None:
     assert paying > 0
 
 
+def test_a_start_that_no_pool_can_take_is_halved() -> None:
+    """From an amount beyond all liquidity the same optimum is found as from a small one."""
+    test_a_bad_start_finds_the_same_optimum(3039975615)
+
+
 def test_nothing_is_spent_that_a_rounding_swallows() -> None:
     """Into a token of few decimals, many inputs buy the same: the least of them is taken."""
     path = path_of(

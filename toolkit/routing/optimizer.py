@@ -67,7 +67,10 @@ def size(path: Path, start: int, *, max_input: int) -> int | None:
     """
     profit = _profit_of(path, max_input)
     best = min(max(start, 1), max_input)
-    if path.amounts(best) is None:
+    if path.amounts(best) is None:  # more than the pools can take: halve until it is not
+        halves = (best >> times for times in range(1, best.bit_length()))
+        best = next((half for half in halves if path.amounts(half) is not None), best)
+    if path.amounts(best) is None:  # so little that nothing comes out
         best = _climb(best, profit)
     for _ in range(_ROUNDS):
         amounts = path.amounts(best)
