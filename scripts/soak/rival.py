@@ -48,7 +48,10 @@ class Errand(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Word(msgspec.Struct, frozen=True, kw_only=True):
-    """What a process tells, a line each: holds, refused, lost or done."""
+    """What a process tells, a line each: ready, holds, lost or done.
+
+    "ready" says that it hears SIGUSR1; sent earlier, that would end the process.
+    """
 
     what: str
     why: str = ""
@@ -127,6 +130,7 @@ async def hold(errand: Errand, ledger: Ledger, *, takeover: bool) -> str:
 async def live(errand: Errand) -> None:
     """Try until everything has ended."""
     ledger, turn = Ledger(Path(errand.own)), Turn()
+    tell("ready")
     while True:
         takeover, turn.takeover = turn.takeover, False
         what, _, why = (await hold(errand, ledger, takeover=takeover)).partition(" ")

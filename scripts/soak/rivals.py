@@ -42,7 +42,7 @@ class Rival:
 
     def __init__(self, place: int, errand: Errand, process: asyncio.subprocess.Process) -> None:
         self.place, self.errand, self.process = place, errand, process
-        self.holds = self.done = False
+        self.ready = self.holds = self.done = self.ended = False
         self.fenced = 0  # times that it found out that it was overtaken
         self.told = asyncio.Event()
 
@@ -51,19 +51,22 @@ class Rival:
         assert self.process.stdout is not None
         async for line in self.process.stdout:
             word = msgspec.json.decode(line, type=Word)
+            self.ready = True
             self.holds = word.what == "holds"
             self.done |= word.what == "done"
             self.fenced += word.what == "lost"
             self.told.set()
+        self.ended, self.holds = True, False
+        self.told.set()
 
     async def until_holds(self) -> None:
         """Return when it has the key, or has ended."""
-        while not self.holds and not self.done:
+        while not self.holds and not self.ended:
             self.told.clear()
             await self.told.wait()
 
     async def until_lost(self) -> None:
-        """Return when it has found out that it has the key no longer."""
+        """Return when it has found out that it has the key no longer, or has ended."""
         while self.holds:
             self.told.clear()
             await self.told.wait()
@@ -132,13 +135,14 @@ async def _disturb(progress: Progress, started: Sequence[Rival], rng: random.Ran
     end = time.monotonic() + LIFE_S
     while time.monotonic() < end:
         await asyncio.sleep(rng.uniform(*HELD_S))
-        holder = next((one for one in started if one.holds and not one.done), None)
+        holder = next((one for one in started if one.holds), None)
         others = [one for one in started if one is not holder and not one.done]
-        if not others:
+        if not others or any(one.ended for one in others):
             return found
-        if holder is None:
+        heirs = [one for one in others if one.ready]
+        if holder is None or not heirs:
             continue
-        heir, fenced = rng.choice(others), holder.fenced
+        heir, fenced = rng.choice(heirs), holder.fenced
         holder.signal(signal.SIGSTOP)
         heir.signal(signal.SIGUSR1)
         begun = time.monotonic()
@@ -149,6 +153,9 @@ async def _disturb(progress: Progress, started: Sequence[Rival], rng: random.Ran
             progress.add({"takeovers that had to wait for a write": 1})
             holder.signal(signal.SIGCONT)
             continue
+        if heir.ended and not heir.done:
+            holder.signal(signal.SIGCONT)
+            return found
         progress.most("slowest takeover, s", time.monotonic() - begun)
         progress.add({"takeovers": 1})
         holder.signal(signal.SIGCONT)

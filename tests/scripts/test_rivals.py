@@ -1,11 +1,14 @@
 """Processes that take one key from each other, in small."""
 
+import asyncio
+import sys
 from pathlib import Path
 
 import pytest
 
 from scripts.soak import rivals, worlds
 from scripts.soak.record import Progress, Run
+from scripts.soak.rival import Errand
 from toolkit.testing.worlds import WORLDS
 
 
@@ -24,6 +27,24 @@ async def test_rivals_pay_exactly_once(tmp_path: Path) -> None:
     assert [] == found
     assert 4 * 8 == counted.run.counts["payments"]
     assert counted.run.counts.get("takeovers") == counted.run.counts.get("holders that were fenced")
+
+
+async def test_one_that_dies_is_not_waited_for() -> None:
+    """A process that ends without a word has lost the key and will not get it."""
+    errand = Errand(rpc_url="", folder="", own="", key="", first=0, payments=0, window=1)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", """print('{"what":"ready"}\\n{"what":"holds"}')"""),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    rival = rivals.Rival(0, errand, process)
+
+    await rival.listen()
+
+    async with asyncio.timeout(10):
+        await rival.until_lost()
+        await rival.until_holds()
+    assert (True, True, False) == (rival.ready, rival.ended, rival.done)
+    await process.wait()
 
 
 def test_every_world_is_soaked() -> None:
