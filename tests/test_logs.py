@@ -14,8 +14,8 @@ from tests.orchestrator.worlds import DAI_CAPITAL, DAI_MARKET, random_market
 from toolkit import logs
 from toolkit.bundles.submitter import BundleHandle
 from toolkit.chain.signer import LocalSigner
+from toolkit.devnet.crowd.rivals import RivalConfig
 from toolkit.devnet.devnet import Devnet, DevnetConfig
-from toolkit.devnet.rivals import RivalConfig
 from toolkit.model.bundle import Landed, Missed
 from toolkit.model.chain import Mode
 from toolkit.model.decision import Intent

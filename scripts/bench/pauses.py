@@ -17,8 +17,8 @@ from scripts.bench.episodes import (
 )
 from scripts.bench.figures import Figure, Measured
 from scripts.bench.twice import Answer, Asked, asked_twice, breakout, strength
+from toolkit.devnet.crowd.scenario import RECORDED_MINUTES
 from toolkit.devnet.data import data_file
-from toolkit.devnet.scenario import RECORDED_MINUTES
 from toolkit.orchestrator.mainnet import USDC, WETH
 from toolkit.reasoning.mean_reversion import MeanReversion
 from toolkit.reasoning.momentum import Momentum

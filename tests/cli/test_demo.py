@@ -19,7 +19,7 @@ from tests.cli.processes import anvils, wait_until_gone
 from toolkit.cli import demo_run
 from toolkit.cli.main import main
 from toolkit.dashboard.record import BlockRow, RunRecord
-from toolkit.devnet.scenario import RECORDED_MINUTES
+from toolkit.devnet.crowd.scenario import RECORDED_MINUTES
 from toolkit.journal.log import Entry, verified
 from toolkit.journal.sqlite import read_entries
 from toolkit.model.decision import VetoCause

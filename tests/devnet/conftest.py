@@ -11,10 +11,10 @@ from toolkit.chain.rpc import HttpRpc, Rpc, WsRpc
 from toolkit.devnet.accounts import DevAccount
 from toolkit.devnet.anvil import Anvil, start_anvil
 from toolkit.devnet.builders import Builder
+from toolkit.devnet.building.sealing import Market
 from toolkit.devnet.participants import user_accounts, user_funding
 from toolkit.devnet.protocols import V2_ROUTER, V3_ROUTER
 from toolkit.devnet.public_pool import open_pool, rules_of
-from toolkit.devnet.sealing import Market
 from toolkit.devnet.strict_node import StrictNode, open_strict_node
 from toolkit.devnet.twin import Funding, Twin, TwinConfig, build_twin
 from toolkit.model.chain import Address, Mode

@@ -8,12 +8,12 @@ import pytest
 
 from toolkit.chain.node import Node
 from toolkit.chain.rpc import HttpRpc
+from toolkit.devnet.crowd.opportunities import find_opportunities
+from toolkit.devnet.crowd.rivals import RivalConfig
+from toolkit.devnet.crowd.trades import FlowConfig
 from toolkit.devnet.devnet import Devnet, DevnetConfig
-from toolkit.devnet.opportunities import find_opportunities
 from toolkit.devnet.pools import MAIN_POOL
-from toolkit.devnet.rivals import RivalConfig
 from toolkit.devnet.tokens import TOKENS
-from toolkit.devnet.trades import FlowConfig
 from toolkit.gas.rules import next_base_fee
 from toolkit.model.bundle import MissCause
 from toolkit.model.errors import ConfigError, DevnetError, RpcError

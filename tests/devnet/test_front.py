@@ -10,10 +10,10 @@ from tests.devnet.conftest import Wallet
 from toolkit.chain.node import Node
 from toolkit.chain.rpc import HttpRpc, WsRpc
 from toolkit.devnet.anvil import Anvil
+from toolkit.devnet.building.sealing import Market
 from toolkit.devnet.faults import FaultScript
 from toolkit.devnet.front import Front
 from toolkit.devnet.gate import Gate
-from toolkit.devnet.sealing import Market
 from toolkit.devnet.web import WebServer, listen, serve
 from toolkit.model.errors import RpcError
 

@@ -15,9 +15,9 @@ from toolkit.chain.hashing import checksum
 from toolkit.chain.node import Node
 from toolkit.chain.rpc import Rpc
 from toolkit.devnet import subscriptions
+from toolkit.devnet.building.sealing import Market
 from toolkit.devnet.faults import FaultScript
 from toolkit.devnet.front import Front
-from toolkit.devnet.sealing import Market
 from toolkit.devnet.strict_node import StrictNode
 from toolkit.devnet.web import listen, serve
 from toolkit.model.errors import RpcError

@@ -21,7 +21,7 @@ from scripts.bench.pauses import AGENTS
 from scripts.bench.twice import as_read, breakout, strength
 from tests.orchestrator.pausing.test_signals import series
 from tests.orchestrator.worlds import fresh_seeds
-from toolkit.devnet.scenario import RECORDED_MINUTES
+from toolkit.devnet.crowd.scenario import RECORDED_MINUTES
 from toolkit.orchestrator.mainnet import USDC, WETH
 from toolkit.orchestrator.pausing.decay import left_over
 from toolkit.orchestrator.pausing.signals import Track, density, followed, shape_of, state

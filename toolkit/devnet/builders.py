@@ -3,7 +3,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from toolkit.chain.rpc import Rpc
-from toolkit.devnet.orders import (
+from toolkit.devnet.building.orders import (
     CUSTOM,
     INVALID_PARAMS,
     MAX_ORDERS,
@@ -17,7 +17,7 @@ from toolkit.devnet.orders import (
     read_transactions,
     replacement_uuid,
 )
-from toolkit.devnet.simulation import Effect, SlotEnv, simulate
+from toolkit.devnet.building.simulation import Effect, SlotEnv, simulate
 from toolkit.gas.rules import next_base_fee
 from toolkit.model.chain import Address, Hash, Head
 from toolkit.model.errors import RpcError

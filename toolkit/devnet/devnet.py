@@ -15,9 +15,14 @@ from toolkit.chain.rpc import HttpRpc
 from toolkit.devnet.accounts import DevAccount, derive_account
 from toolkit.devnet.anvil import Anvil, start_anvil
 from toolkit.devnet.builders import Builder
+from toolkit.devnet.building.relay_server import serve_relay
+from toolkit.devnet.building.sealing import Market, SlotRecord
+from toolkit.devnet.crowd.flow import BITCOIN_PER_ETHER, Flow
+from toolkit.devnet.crowd.rivals import RivalConfig, Rivals
+from toolkit.devnet.crowd.scenario import PricePoint, Scenario, ScenarioConfig, load_scenario
+from toolkit.devnet.crowd.trades import FlowConfig
 from toolkit.devnet.editor import ChainEditor
 from toolkit.devnet.faults import FaultScript
-from toolkit.devnet.flow import BITCOIN_PER_ETHER, Flow
 from toolkit.devnet.front import Front
 from toolkit.devnet.mempool import Mempool
 from toolkit.devnet.participants import (
@@ -29,13 +34,8 @@ from toolkit.devnet.participants import (
 )
 from toolkit.devnet.pools import POOLS
 from toolkit.devnet.public_pool import open_pool, rules_of
-from toolkit.devnet.relay_server import serve_relay
 from toolkit.devnet.reorgs import seal_and_reorg
-from toolkit.devnet.rivals import RivalConfig, Rivals
-from toolkit.devnet.scenario import PricePoint, Scenario, ScenarioConfig, load_scenario
-from toolkit.devnet.sealing import Market, SlotRecord
 from toolkit.devnet.tokens import TOKENS, TokenLevel
-from toolkit.devnet.trades import FlowConfig
 from toolkit.devnet.twin import BLOCK_SECONDS, Twin, TwinConfig, build_twin, fund
 from toolkit.devnet.web import listen, serve
 from toolkit.model.chain import Head, Mode

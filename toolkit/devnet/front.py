@@ -18,13 +18,13 @@ import orjson
 from aiohttp import web
 
 from toolkit.chain.rpc import Rpc
+from toolkit.devnet.building.sealing import Market
 from toolkit.devnet.entries import EntryError
 from toolkit.devnet.faults import FaultScript
 from toolkit.devnet.injection import LIMIT_EXCEEDED, HungUp, Injector, Silence, TooManyRequests
 from toolkit.devnet.mempool import PoolRefusal
 from toolkit.devnet.pool_answers import PoolAnswers
 from toolkit.devnet.reorgs import ChainEdits
-from toolkit.devnet.sealing import Market
 from toolkit.devnet.subscriptions import (
     PendingFilters,
     Subscriptions,

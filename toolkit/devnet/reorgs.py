@@ -11,9 +11,9 @@ from typing import Any
 
 from toolkit.chain.rpc import Rpc
 from toolkit.devnet import entries
+from toolkit.devnet.building.sealing import Market
 from toolkit.devnet.faults import FaultScript
 from toolkit.devnet.mempool import PooledTransaction
-from toolkit.devnet.sealing import Market
 from toolkit.model.errors import RpcError
 
 MAX_SNAPSHOTS = 10_000

@@ -18,13 +18,13 @@ from toolkit.chain.rpc import HttpRpc
 from toolkit.devnet.accounts import DevAccount
 from toolkit.devnet.anvil import Anvil, start_anvil
 from toolkit.devnet.builders import BLOCK_SECONDS, Builder
+from toolkit.devnet.building.sealing import Market
 from toolkit.devnet.faults import FaultScript
 from toolkit.devnet.front import Front
 from toolkit.devnet.mempool import Mempool
 from toolkit.devnet.participants import MAX_ACCOUNTS, user_accounts
 from toolkit.devnet.public_pool import PublicPool, open_pool, rules_of
 from toolkit.devnet.reorgs import ChainEdits, seal_and_reorg
-from toolkit.devnet.sealing import Market
 from toolkit.devnet.web import listen, serve
 from toolkit.model.chain import Address, Head, Mode
 from toolkit.model.checks import require_integer, shown

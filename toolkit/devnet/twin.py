@@ -14,7 +14,7 @@ from toolkit.chain.rpc import HttpRpc
 from toolkit.chain.wire import Call
 from toolkit.devnet.anvil import Anvil, start_anvil
 from toolkit.devnet.calldata import MAX_UINT256, decode_values, encode_call
-from toolkit.devnet.crowd import GAS_BURNER, GAS_BURNER_CODE, crowd_demand
+from toolkit.devnet.crowd.demand import GAS_BURNER, GAS_BURNER_CODE, crowd_demand
 from toolkit.devnet.editor import ChainEditor, Sending
 from toolkit.devnet.pools import POOLS, add_liquidity, create_pools
 from toolkit.devnet.protocols import (

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from random import Random
 
 from toolkit.devnet.accounts import DevAccount
-from toolkit.devnet.crowd import GAS_BURNER, crowd_demand
+from toolkit.devnet.crowd.demand import GAS_BURNER, crowd_demand
+from toolkit.devnet.crowd.trades import FlowConfig, block_trades, swap_call
 from toolkit.devnet.participants import crowd, traders
 from toolkit.devnet.public_pool import PublicPool
-from toolkit.devnet.trades import FlowConfig, block_trades, swap_call
 from toolkit.devnet.twin import BASE_FEE_LEVEL_WEI, CHAIN_ID
 from toolkit.gas.rules import next_base_fee
 from toolkit.model.chain import Address

@@ -9,13 +9,13 @@ from toolkit.chain.node import Node
 from toolkit.chain.rpc import Rpc
 from toolkit.chain.wire import Call
 from toolkit.devnet.builders import Builder
+from toolkit.devnet.building.merging import Consideration, Merge, Merger
+from toolkit.devnet.building.orders import Order
+from toolkit.devnet.building.pipeline import in_order
+from toolkit.devnet.building.simulation import SlotEnv
 from toolkit.devnet.gate import Gate
 from toolkit.devnet.mempool import PooledTransaction
-from toolkit.devnet.merging import Consideration, Merge, Merger
-from toolkit.devnet.orders import Order
-from toolkit.devnet.pipeline import in_order
 from toolkit.devnet.public_pool import PublicPool, pack
-from toolkit.devnet.simulation import SlotEnv
 from toolkit.logs import log_of
 from toolkit.model.bundle import MissCause
 from toolkit.model.chain import Address, Hash, Head, Mode

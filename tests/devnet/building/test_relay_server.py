@@ -9,9 +9,9 @@ import pytest
 from tests.devnet.conftest import ACCOUNTS, GWEI, OWNER, Wallet
 from toolkit.chain.hashing import keccak
 from toolkit.chain.signer import LocalSigner
-from toolkit.devnet.orders import MAX_ORDERS, OrderError, bundle_hash
-from toolkit.devnet.relay_server import authenticate, serve_relay
-from toolkit.devnet.sealing import Market
+from toolkit.devnet.building.orders import MAX_ORDERS, OrderError, bundle_hash
+from toolkit.devnet.building.relay_server import authenticate, serve_relay
+from toolkit.devnet.building.sealing import Market
 
 SIGNER = ACCOUNTS[0].signer
 

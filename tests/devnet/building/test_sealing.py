@@ -6,11 +6,11 @@ import pytest
 
 from tests.devnet.conftest import ACCOUNTS, GWEI, OWNER, Wallet, submit
 from toolkit.chain.node import Node
+from toolkit.devnet.building.sealing import Market, SlotRecord
 from toolkit.devnet.calldata import encode_call
+from toolkit.devnet.crowd.trades import Trade, swap_call
 from toolkit.devnet.pools import POOLS
 from toolkit.devnet.protocols import WETH
-from toolkit.devnet.sealing import Market, SlotRecord
-from toolkit.devnet.trades import Trade, swap_call
 from toolkit.gas.rules import next_base_fee
 from toolkit.model.bundle import MissCause
 from toolkit.model.chain import Address

@@ -7,11 +7,11 @@ from random import Random
 from toolkit.chain.rpc import Rpc
 from toolkit.devnet.accounts import DevAccount
 from toolkit.devnet.builders import Builder
-from toolkit.devnet.opportunities import Opportunity, find_opportunities
-from toolkit.devnet.orders import OrderError
+from toolkit.devnet.building.orders import OrderError
+from toolkit.devnet.crowd.opportunities import Opportunity, find_opportunities
+from toolkit.devnet.crowd.trades import Trade, swap_call
 from toolkit.devnet.participants import rivals
 from toolkit.devnet.pools import POOLS
-from toolkit.devnet.trades import Trade, swap_call
 from toolkit.devnet.twin import CHAIN_ID
 from toolkit.gas.rules import next_base_fee
 from toolkit.model.chain import Address, Head

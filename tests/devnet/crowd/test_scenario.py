@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from toolkit.devnet.scenario import (
+from toolkit.devnet.crowd.scenario import (
     HISTORY_MINUTES,
     RECORDED_MINUTES,
     ScenarioConfig,

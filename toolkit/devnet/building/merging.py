@@ -11,8 +11,8 @@ import msgspec
 
 from toolkit.chain.rpc import Rpc
 from toolkit.devnet.builders import effective_tip
-from toolkit.devnet.orders import Order
-from toolkit.devnet.simulation import Effect, SlotEnv, simulate
+from toolkit.devnet.building.orders import Order
+from toolkit.devnet.building.simulation import Effect, SlotEnv, simulate
 from toolkit.model.bundle import MissCause
 from toolkit.model.chain import Address, Hash
 from toolkit.model.errors import RpcError

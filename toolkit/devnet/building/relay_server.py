@@ -6,7 +6,7 @@ from aiohttp import web
 from toolkit.chain.hashing import keccak
 from toolkit.chain.signer import recover_message
 from toolkit.devnet.builders import Builder
-from toolkit.devnet.orders import INVALID_REQUEST, OrderError
+from toolkit.devnet.building.orders import INVALID_REQUEST, OrderError
 from toolkit.devnet.web import WebServer, listen, serve
 from toolkit.model.chain import Address
 from toolkit.model.errors import SignerError
