@@ -5,6 +5,9 @@ from enum import Enum
 import msgspec
 
 from toolkit.model.chain import Address, Hash
+from toolkit.model.errors import ConfigError
+
+MAX_REFUND_PERCENT = 99
 
 
 class GuardKind(Enum):
@@ -15,8 +18,39 @@ class GuardKind(Enum):
     MINIMUM_PROFIT = "minimum_profit"
 
 
+class Refund(msgspec.Struct, frozen=True, kw_only=True):
+    """What a builder gives back of a bundle's payment; each builder has a formula of its own.
+
+    Args:
+        percent: of the payment, 1 to 99.
+        recipient: who gets it; None is the sender of the first transaction, where a builder has
+            that rule at all.
+        tx_hashes: the transactions whose payment is shared; empty is the last one.
+
+    Raises:
+        ConfigError: a percentage that no builder takes.
+    """
+
+    percent: int
+    recipient: Address | None = None
+    tx_hashes: tuple[Hash, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check what all builders refuse."""
+        if type(self.percent) is not int or not 1 <= self.percent <= MAX_REFUND_PERCENT:
+            raise ConfigError(
+                f"refund of {self.percent!r} percent: give an integer from 1 to"
+                f" {MAX_REFUND_PERCENT}"
+            )
+
+
 class Bundle(msgspec.Struct, frozen=True, kw_only=True):
-    """Ordered signed transactions for one block; `transactions` are 0x hex, never printed."""
+    """Ordered signed transactions for one block; `transactions` are 0x hex, never printed.
+
+    Of `reverting_hashes` each may fail and stays; of `dropping_hashes` each may be left out, but
+    must not fail on chain. With `replacement_nonce` the highest one of a uuid wins, in whatever
+    order they arrive. `builders` are those a relay is to pass it on to; empty is the relay's rule.
+    """
 
     transactions: tuple[str, ...]
     hashes: tuple[Hash, ...]
@@ -26,6 +60,10 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     min_timestamp: int | None = None
     max_timestamp: int | None = None
     guards: tuple[GuardKind, ...] = ()
+    dropping_hashes: tuple[Hash, ...] = ()
+    replacement_nonce: int | None = None
+    refund: Refund | None = None
+    builders: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Name the bundle without disclosing its transactions."""
