@@ -200,6 +200,11 @@ def expected_gas(route: Route, funding: FundingKind, *, tip_wei: int) -> int:
     return BASE_GAS + hops + FUNDING_GAS[funding] + (TIP_GAS if tip_wei else 0)
 
 
+def expected_gas_price(fee: FeeQuote) -> int:
+    """Return what a unit of gas is expected to cost at a quote, in wei."""
+    return min(fee.max_fee_per_gas, fee.base_fee_per_gas + fee.max_priority_fee_per_gas)
+
+
 def paid_tip_wei(plan: Plan) -> int:
     """The tip that own capital brings as the transaction's value, in wei.
 
@@ -337,8 +342,7 @@ def _arbitrage(
             f"none of {len(sources)} flash sources outside the route lends {route.amount_in} wei",
         )
     flash_fee = source.fee(route.amount_in)
-    gas_price = min(fee.max_fee_per_gas, fee.base_fee_per_gas + fee.max_priority_fee_per_gas)
-    gas_wei = expected_gas(route, source.kind, tip_wei=1) * gas_price
+    gas_wei = expected_gas(route, source.kind, tip_wei=1) * expected_gas_price(fee)
     net = route.profit - flash_fee - gas_wei
     tip_wei = policy.tip(net)
     if net <= tip_wei:

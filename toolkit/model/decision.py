@@ -106,6 +106,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     limits_hit: tuple[str, ...] = ()
     netted_in: int = 0  # amount of the net leg's input token that netting kept off the market
     saved_wei: int = 0  # pool fees that netting saved: each intent alone, minus the net leg
+    saved_gas_wei: int = 0  # gas of a plan for each intent alone, minus the plan's, at the quote
 
 
 class Reservation(msgspec.Struct, frozen=True, kw_only=True):

@@ -550,6 +550,7 @@ class Core:
                 ruling = unsent(
                     ruling, snapshot=now.snapshot, market=self.setup.market, readings=now.newest
                 )
+            ruling = planner.saving(ruling, planned)
             self.ledger.take_turn(ruling.tried)
             final.append(ruling)
             verdict_id, first = ruling.verdict.verdict_id, ruling.verdict.intents[0]

@@ -12,6 +12,7 @@ from toolkit.model.decision import TradingState, VetoCause
 from toolkit.model.errors import ConfigError
 from toolkit.orchestrator import records
 from toolkit.orchestrator.audit.audit import Cause, lines, why
+from toolkit.orchestrator.audit.naming import ether
 from toolkit.orchestrator.audit.replay import decoded, encoded
 from toolkit.orchestrator.board.doubts import Doubted
 from toolkit.orchestrator.breaking.breakers import BreakerChange, Phase
@@ -75,6 +76,7 @@ def test_a_conflict_names_all_intents() -> None:
 
     named = {cause.text.split()[1] for cause in tree_intents(tree)}
     assert set(verdict.intents) == named
+    assert any(f"netting saved {ether(verdict.saved_gas_wei)} of gas" in one for one in lines(tree))
 
 
 def tree_intents(cause: Cause) -> list[Cause]:

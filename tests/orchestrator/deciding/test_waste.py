@@ -1,5 +1,8 @@
-"""What netting saved, in fees that were not paid."""
+"""What netting saved, in fees and gas that were not paid."""
 
+from collections.abc import Iterable, Sequence
+
+import msgspec
 import pytest
 
 from tests.orchestrator.worlds import (
@@ -10,13 +13,22 @@ from tests.orchestrator.worlds import (
     quiet_block,
     sells,
 )
-from toolkit.model.decision import Verdict
+from toolkit.execution.planner import expected_gas, expected_gas_price
+from toolkit.model.decision import Intent, Verdict
 from toolkit.orchestrator.deciding.arbitration import arbitrate, unsent
 from toolkit.orchestrator.deciding.limits import Limits
-from toolkit.orchestrator.deciding.waste import Crossed, fee_of, saved_wei
+from toolkit.orchestrator.deciding.waste import Crossed, fee_of, saved_gas, saved_wei
 from toolkit.orchestrator.mainnet import USDC, USDT, WETH
 from toolkit.pools.constant_product import ConstantProduct
-from toolkit.testing.decide import GivenBlock, given, main_pool
+from toolkit.reasoning.agent import View
+from toolkit.testing.decide import (
+    PRICE_KEY,
+    Decided,
+    GivenBlock,
+    decide,
+    given,
+    main_pool,
+)
 
 ETHER = 10**18
 DOLLAR = 10**6
@@ -119,3 +131,71 @@ def test_what_no_pool_takes_would_have_paid_nothing() -> None:
     )
 
     assert 0 == found
+
+
+class Wishing(msgspec.Struct, frozen=True, kw_only=True):
+    """Wishes for one trade a block."""
+
+    name: str
+    wish: Intent
+
+    def on_block(self, view: View) -> Iterable[Intent]:
+        """Wish for it."""
+        view.price(PRICE_KEY)
+        return (msgspec.structs.replace(self.wish, inputs=()),)
+
+
+def decided(wishes: Sequence[Intent]) -> Decided:
+    """One block in which these wishes meet."""
+    agents = [Wishing(name=wish.agent, wish=wish) for wish in wishes]
+    capital = {WETH.address: 100 * ETHER, USDC.address: 10**6 * DOLLAR}
+    return decide(agents, [quiet_block()], capital=capital)
+
+
+def one_plan_wei(run: Decided) -> int:
+    """What the gas of the block's one plan is expected to cost."""
+    ((plan,), fee) = run.reports[0].plans, run.reports[0].fee
+    gas = expected_gas(plan.route, plan.funding.kind, tip_wei=plan.tip_wei)
+    return gas * expected_gas_price(fee)
+
+
+def test_a_plan_for_two_saves_the_gas_of_a_plan() -> None:
+    """Wishes of one side in one leg, and a smaller one of the other inside it, need no plan."""
+    of_one_side = decided([buys("a", 2000 * DOLLAR), buys("b", 2000 * DOLLAR)])
+    opposed = decided([buys("a", 6000 * DOLLAR), sells("b", ETHER)])
+
+    told = [run.verdicts[0].saved_gas_wei for run in (of_one_side, opposed)]
+
+    assert [one_plan_wei(of_one_side), one_plan_wei(opposed)] == told
+    assert 0 == of_one_side.verdicts[0].saved_wei
+
+
+def test_wishes_that_cancel_out_save_the_gas_of_both_plans() -> None:
+    """Where nothing is left to trade no gas is paid at all."""
+    alone = decided([buys("a", 2000 * DOLLAR)])
+    both = decided([buys("a", 2000 * DOLLAR), sells("b", ETHER)])
+
+    assert () == both.reports[0].plans
+    assert 2 * one_plan_wei(alone) == both.verdicts[0].saved_gas_wei
+    assert 0 == alone.verdicts[0].saved_gas_wei
+
+
+def test_gas_is_saved_only_where_a_plan_would_have_been() -> None:
+    """What no pool takes needs no gas; a tip is what every plan with own capital pays for."""
+    context = context_of(quiet_block())
+    lost = Crossed(intent="i", token_in=USDC.address, token_out=USDT.address, amount_in=10**9)
+    made = Crossed(intent="i", token_in=USDC.address, token_out=WETH.address, amount_in=10**9)
+
+    def gas(part: Crossed, tip_wei: int) -> int:
+        return saved_gas(
+            [part],
+            (),
+            None,
+            snapshot=context.snapshot,
+            market=context.market,
+            swap_tip_wei=tip_wei,
+            swap_hops=2,
+        )
+
+    assert [0, 0] == [gas(lost, 0), gas(lost, 1)]
+    assert 0 < gas(made, 0) < gas(made, 1)

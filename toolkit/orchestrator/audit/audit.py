@@ -243,6 +243,8 @@ class _Audit:
             off = self._names.amount(verdict.netted_in, token) if token else verdict.netted_in
             saved = f", {ether(verdict.saved_wei)} of pool fees saved" if verdict.saved_wei else ""
             yield f"netting kept {off} off the market{saved}"
+        if verdict.saved_gas_wei:
+            yield f"netting saved {ether(verdict.saved_gas_wei)} of gas"
         for agent in sorted({one.agent for one in ruling.transfers}):
             moves = {str(t.token): t.change for t in ruling.transfers if t.agent == agent}
             yield f"changed hands inside: {agent} {self._names.changes(moves)}"

@@ -1,12 +1,14 @@
-"""What netting saved: the pool fees that a conflict's agents would have paid, each on its own."""
+"""What netting saved: pool fees and gas that agents would have paid, each on its own."""
 
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from toolkit.execution.planner import expected_gas
 from toolkit.model.chain import Address
-from toolkit.model.decision import Reading
+from toolkit.model.decision import Plan, Reading
 from toolkit.model.errors import NoRoute
+from toolkit.model.market import FundingKind, Route
 from toolkit.model.units import PPM
 from toolkit.orchestrator.capital.ledger import Share
 from toolkit.orchestrator.market import Market
@@ -48,15 +50,10 @@ def saved_wei(
     """
     if not inside:
         return 0
-    alone: dict[tuple[str, Address, Address], int] = {}
-    for part in inside:
-        key = (part.intent, part.token_in, part.token_out)
-        alone[key] = alone.get(key, 0) + part.amount_in
+    alone = _alone(inside, pair, shares)
     router = Router(snapshot, native=market.wrapped)
     netted = 0
     if pair is not None:
-        for share in shares:
-            alone[share.intent, *pair] = alone.get((share.intent, *pair), 0) + share.amount_in
         total = sum(share.amount_in for share in shares)
         netted = _fee_wei(router, *pair, total, market, readings)
     unnetted = sum(
@@ -64,6 +61,62 @@ def saved_wei(
         for (_, token_in, token_out), amount in sorted(alone.items())
     )
     return unnetted - netted
+
+
+def saved_gas(
+    inside: Sequence[Crossed],
+    shares: Sequence[Share],
+    plan: Plan | None,
+    *,
+    snapshot: Snapshot,
+    market: Market,
+    swap_tip_wei: int,
+    swap_hops: int,
+) -> int:
+    """Return the gas units of the same trades planned one intent at a time, minus the plan's.
+
+    What counts as a trade is as in `saved_wei`, and each takes its best path at the same snapshot;
+    each would be a plan with own capital. Gas is as plans expect it, without approvals. Negative
+    where the plan needs more hops than each of its parts.
+
+    Args:
+        inside: of the wishes that are settled with this plan.
+        shares: whose the plan's route is.
+        plan: what is executed of them; None if nothing is.
+        snapshot: the pools, before any of these trades.
+        market: names the native token.
+        swap_tip_wei: the tip of each plan with own capital.
+        swap_hops: through how many pools one may go.
+    """
+    if plan is not None and plan.route.is_cycle:
+        return 0
+    pair = None if plan is None else (plan.route.token_in, plan.route.token_out)
+    alone = _alone(inside, pair, shares)
+    if len(alone) <= (plan is not None):
+        return 0
+    router = Router(snapshot, native=market.wrapped)
+    unnetted = 0
+    for (_, token_in, token_out), amount in sorted(alone.items()):
+        route = _path(router, token_in, token_out, amount, hops=swap_hops)
+        if route is not None:
+            unnetted += expected_gas(route, FundingKind.OWN, tip_wei=swap_tip_wei)
+    if plan is None:
+        return unnetted
+    return unnetted - expected_gas(plan.route, plan.funding.kind, tip_wei=plan.tip_wei)
+
+
+def _alone(
+    inside: Sequence[Crossed], pair: tuple[Address, Address] | None, shares: Sequence[Share]
+) -> dict[tuple[str, Address, Address], int]:
+    """Put together what each intent would have traded on its own, by its tokens."""
+    alone: dict[tuple[str, Address, Address], int] = {}
+    for part in inside:
+        key = (part.intent, part.token_in, part.token_out)
+        alone[key] = alone.get(key, 0) + part.amount_in
+    if pair is not None:
+        for share in shares:
+            alone[share.intent, *pair] = alone.get((share.intent, *pair), 0) + share.amount_in
+    return alone
 
 
 def fee_of(amount_in: int, fees_ppm: Sequence[int]) -> int:
@@ -80,11 +133,20 @@ def _fee_wei(
     readings: Mapping[str, Reading],
 ) -> int:
     """Value one trade's fees; a trade that no pool takes would have paid none."""
-    if amount_in == 0:
-        return 0
-    try:
-        route = router.swap(token_in, token_out, amount_in)
-    except NoRoute:
+    route = _path(router, token_in, token_out, amount_in)
+    if route is None:
         return 0
     fee = fee_of(amount_in, [hop.fee_ppm for hop in route.hops])
     return market.value_wei(token_in, fee, readings) or 0
+
+
+def _path(
+    router: Router, token_in: Address, token_out: Address, amount_in: int, *, hops: int = 2
+) -> Route | None:
+    """Find a trade's best path; None for nothing, and where no pool takes it."""
+    if amount_in == 0:
+        return None
+    try:
+        return router.swap(token_in, token_out, amount_in, max_hops=hops)
+    except NoRoute:
+        return None

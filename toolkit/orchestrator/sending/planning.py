@@ -4,7 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from toolkit.execution.planner import Declined, FlashSource, pair_sources, plan, worst_gas_wei
+from toolkit.execution.planner import (
+    Declined,
+    FlashSource,
+    expected_gas_price,
+    pair_sources,
+    plan,
+    worst_gas_wei,
+)
 from toolkit.model.chain import ZERO_ADDRESS, Address
 from toolkit.model.decision import Reading, Reservation, VetoCause
 from toolkit.model.market import FundingKind
@@ -12,6 +19,7 @@ from toolkit.orchestrator import records
 from toolkit.orchestrator.block import Sitting
 from toolkit.orchestrator.capital.ledger import Ledger, Share
 from toolkit.orchestrator.deciding.arbitration import Ruling
+from toolkit.orchestrator.deciding.waste import saved_gas
 from toolkit.orchestrator.market import whole
 from toolkit.orchestrator.pausing.impact import log_moves
 from toolkit.orchestrator.records import Planned, Setup
@@ -65,6 +73,23 @@ class Planner:
         planned = Planned(plan=answer, reservation=reservation, log_moves=moves)
         self._close(planned)
         return ruling, planned
+
+    def saving(self, ruling: Ruling, planned: Planned | None) -> Ruling:
+        """Say what gas netting saved, by what is planned of a ruling in the end."""
+        if not ruling.inside and len(ruling.shares) <= 1:
+            return ruling
+        gas = saved_gas(
+            ruling.inside,
+            ruling.shares,
+            None if planned is None else planned.plan,
+            snapshot=self._now.snapshot,
+            market=self._setup.market,
+            swap_tip_wei=self._setup.tip.swap_wei,
+            swap_hops=self._setup.plan_limits.swap_hops,
+        )
+        told = gas * expected_gas_price(self._now.seen.fee)
+        verdict = msgspec.structs.replace(ruling.verdict, saved_gas_wei=told)
+        return msgspec.structs.replace(ruling, verdict=verdict)
 
     def _close(self, planned: Planned) -> None:
         used = {hop.pool for hop in planned.plan.route.hops} | {planned.plan.funding.lender}
