@@ -1,12 +1,13 @@
 """Blocks that were perceived once, each as by somebody who has just begun to look."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
 from tests.orchestrator.worlds import DAI_CAPITAL, DAI_MARKET, random_market, shipped
 from toolkit.journal.log import Journal
 from toolkit.journal.memory import MemoryBackend
-from toolkit.model.chain import HeadChange, Mode
+from toolkit.model.chain import Hash, Head, HeadChange, Mode
 from toolkit.orchestrator import records
 from toolkit.orchestrator.audit.replay import decoded
 from toolkit.perception.perceived import Perceived, perceived, rebuilt
@@ -25,6 +26,10 @@ class Recorded:
     async def advance(self) -> HeadChange | None:
         """Give the next block's head."""
         return HeadChange(added=(self.blocks[0].head,)) if self.blocks else None
+
+    async def agreed(self, blocks: Mapping[int, Hash], head: Head) -> int:  # noqa: ARG002 - seam
+        """Return the newest: nothing that was known is gone."""
+        return max(blocks)
 
     async def observe(self, change: HeadChange) -> Perceived:
         """Look at the block of the change."""

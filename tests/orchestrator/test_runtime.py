@@ -8,7 +8,7 @@ from tests.orchestrator.recorded import Recorded, seen_blocks
 from tests.orchestrator.worlds import DAI_MARKET, random_market, shipped
 from toolkit.journal.log import Entry, Journal
 from toolkit.journal.memory import MemoryBackend
-from toolkit.model.chain import ZERO_ADDRESS, Address, Head, HeadChange, Mode
+from toolkit.model.chain import ZERO_ADDRESS, Address, Hash, Head, HeadChange, Mode
 from toolkit.model.decision import Fill, Plan, Reading, TradingState, VetoCause
 from toolkit.model.errors import (
     ConfigError,
@@ -43,6 +43,10 @@ class World:
         self.failures = 0
         self.last: Snapshot | None = None
         self.balances: dict[Address, int] = dict(CAPITAL)
+
+    async def agreed(self, blocks: Mapping[int, Hash], head: Head) -> int:  # noqa: ARG002 - seam
+        """Return the newest: nothing that was known is gone."""
+        return max(blocks)
 
     async def observe(self, change: HeadChange) -> Perceived:
         """Look, or fail."""

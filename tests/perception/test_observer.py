@@ -10,7 +10,7 @@ from toolkit.chain.node import Node
 from toolkit.chain.rpc import HttpRpc
 from toolkit.devnet.anvil import start_anvil
 from toolkit.gas.oracle import GasOracle
-from toolkit.model.chain import ZERO_ADDRESS, ZERO_HASH, Address, HeadChange
+from toolkit.model.chain import ZERO_ADDRESS, ZERO_HASH, Address, Head, HeadChange
 from toolkit.model.errors import ConfigError, NodeError
 from toolkit.model.market import PoolKind, Token
 from toolkit.perception.observer import Observer
@@ -74,6 +74,33 @@ async def place() -> AsyncIterator[Place]:
         machine.connection.close()
         await node.rpc.close()
         await anvil.stop()
+
+
+async def test_the_newest_block_that_still_stands_is_found_in_few_questions(place: Place) -> None:
+    """Whatever was replaced since, all of it or nothing, the chain is asked 1 + log2 n times."""
+    for _ in range(20):
+        await place.node.rpc.call("evm_mine", [])
+    head = await place.node.head()
+    numbers = range(head.number - 19, head.number)
+    there = {number: (await place.node.head(number)).hash for number in numbers}
+    asked: list[object] = []
+
+    class Counting:
+        async def head(self, block: object) -> Head:
+            asked.append(block)
+            return await place.node.head(block)  # type: ignore[arg-type]
+
+    found, most = [], 0
+    for kept in (19, 12, 1, 0):
+        other = {n: h if n < numbers[0] + kept else ZERO_HASH for n, h in there.items()}
+        asked.clear()
+        observer = place.observer(oracle=GasOracle(place.node))
+        observer._node = Counting()  # type: ignore[assignment]
+        found.append(await observer.agreed({**other, head.number + 1: ZERO_HASH}, head))
+        most = max(most, len(asked))
+
+    assert [numbers[18], numbers[11], numbers[0], -1] == found
+    assert most <= 6
 
 
 async def test_a_look_holds_the_chains_own_figures(place: Place) -> None:

@@ -147,7 +147,7 @@ def check_parts(  # as `Orchestrator`
         raise ConfigError(f"session is {shown(session)}; give what `async with tk.connect` gives")
     if not isinstance(market, Market):
         raise ConfigError(f"market is {shown(market)}; give a Market")
-    able("perception", perception, "observe")
+    able("perception", perception, "observe", "agreed")
     able("gateway", gateway, "submit", "settle")
     able("policy", policy, "weights")
     able("host", host, "start", "ask", "stop")

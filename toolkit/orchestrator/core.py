@@ -91,10 +91,23 @@ class Core:
         """Plans whose outcome is not known."""
         return tuple(one.planned.plan for one in self._open.values())
 
+    def plans_ended(self, agreed: int) -> tuple[Plan, ...]:
+        """Plans whose outcome is known, of the last blocks and those beyond `agreed`.
+
+        By now it may be another one.
+        """
+        newest = max(self._canonical, default=0)
+        return unsure(self._ended.values(), newest, agreed=agreed)
+
     @property
-    def plans_ended(self) -> tuple[Plan, ...]:
-        """Plans of the last blocks whose outcome is known: by now it may be another one."""
-        return unsure(self._ended.values(), max(self._canonical, default=0))
+    def known_blocks(self) -> Mapping[int, Hash]:
+        """The blocks that this state rests on, as far back as one may be reverted."""
+        return self._canonical | self.ledger.blocks
+
+    def beyond(self, agreed: int) -> tuple[Hash, ...]:
+        """Name the blocks with a higher number that this state rests on, oldest first."""
+        known = {*self._canonical.items(), *self.ledger.blocks.items()}
+        return tuple(hash_ for number, hash_ in sorted(known) if number > agreed)
 
     @property
     def stopped(self) -> Mapping[str, str]:

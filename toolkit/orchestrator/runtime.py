@@ -15,11 +15,10 @@ from toolkit.execution.gateway import Gateway as ChainGateway
 from toolkit.execution.planner import FlashSource, PlanLimits, TipPolicy
 from toolkit.journal.log import Journal
 from toolkit.logs import log_of
-from toolkit.model.chain import Address, Head, HeadChange, Mode
+from toolkit.model.chain import Address, Hash, Head, HeadChange, Mode
 from toolkit.model.checks import path_of
 from toolkit.model.decision import Fill, Plan
 from toolkit.model.errors import ConfigError
-from toolkit.model.market import FundingKind, PoolKind
 from toolkit.model.tx import FeeQuote
 from toolkit.orchestrator import records
 from toolkit.orchestrator.arguments import (
@@ -62,6 +61,7 @@ from toolkit.orchestrator.records import (
     Vitals,
 )
 from toolkit.orchestrator.sending.outbox import Gateway, GatewayOutbox, NoOutbox, Outbox
+from toolkit.orchestrator.sending.planning import flash_lenders
 from toolkit.perception.observer import Observer
 from toolkit.perception.perceived import Perceived
 from toolkit.perception.prices import PricePoint
@@ -97,6 +97,10 @@ class Perception(Protocol):
 
     async def observe(self, change: HeadChange) -> Perceived:
         """Return all that decisions may depend on, as of the newest head of the change."""
+        ...
+
+    async def agreed(self, blocks: Mapping[int, Hash], head: Head) -> int:
+        """Return the highest of an earlier run's blocks that `head` stands on; -1 if none is."""
         ...
 
 
@@ -213,6 +217,8 @@ class Orchestrator:
         self._turn = asyncio.Lock()
         self._started = False
         self._is_torn = False  # a block is begun that is not in the journal
+        self._goes_on = False  # an earlier run's blocks are not held against the chain yet
+        self._orphans: tuple[Hash, ...] = ()  # those of them that are gone
 
     async def __aenter__(self) -> Self:
         """Journal the set-up."""
@@ -247,7 +253,7 @@ class Orchestrator:
         earlier = resumed(self._session.journal, self.setup, self._agents)
         if earlier is not None:
             self._core.resume(earlier)
-            self._outbox.resume(self._core.plans_underway, told=self._core.plans_ended)
+            self._goes_on = True
             self._orders.again(earlier.ordered)
         await self._host.start()
         self._doors.push_async_callback(self._host.stop)
@@ -436,6 +442,8 @@ class Orchestrator:
             raise ConfigError("no new head has been heard of: there is no block to decide on")
         change = self._intake.change()
         try:
+            if self._goes_on:
+                await self._go_on(change.added[-1])
             # Queued until they are journalled: an outcome is told once, if the look fails too.
             self._learn(await self._outbox.settle(change))
             seen = await self._perception.observe(change)
@@ -443,7 +451,18 @@ class Orchestrator:
         except BaseException:
             self._intake.again(change)
             raise
-        return seen
+        orphans, self._orphans = self._orphans, ()
+        reverted = tuple(dict.fromkeys((*seen.reverted, *orphans)))
+        return msgspec.structs.replace(seen, reverted=reverted) if orphans else seen
+
+    async def _go_on(self, head: Head) -> None:
+        """Hold what an earlier run knew against the chain: nobody told of reorgs since."""
+        known = self._core.known_blocks
+        agreed = await self._perception.agreed(known, head) if known else -1
+        self._orphans = self._core.beyond(agreed)
+        told = self._core.plans_ended(agreed)
+        self._outbox.resume(self._core.plans_underway, told=told)
+        self._goes_on = False
 
     def _learn(self, fills: Sequence[Fill]) -> None:
         for fill in fills:
@@ -565,27 +584,3 @@ def _observer(
         history=history,
         lenders=[(lender.lender, lender.token) for lender in setup.lenders],
     )
-
-
-def flash_lenders(
-    pools: Sequence[PoolSpec], token: Address, *, vault: Address | None = None
-) -> tuple[FlashSource, ...]:
-    """Return who may lend `token`: V3 pools that hold it, and a Balancer vault if one is named.
-
-    V2 pairs need not be listed: what they have is in every snapshot.
-    """
-    found = [
-        FlashSource(
-            kind=FundingKind.V3_FLASH,
-            lender=spec.id,
-            token=token,
-            available=0,
-            fee_ppm=spec.fee_ppm,
-        )
-        for spec in sorted(pools, key=lambda spec: spec.id)
-        if spec.kind is PoolKind.CONCENTRATED and token in {spec.token0, spec.token1}
-    ]
-    if vault is not None:
-        balancer = FundingKind.BALANCER
-        found.append(FlashSource(kind=balancer, lender=vault, token=token, available=0))
-    return tuple(found)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from toolkit.chain.multicall import aggregate
 from toolkit.chain.node import Node
 from toolkit.gas.oracle import GasOracle
-from toolkit.model.chain import ZERO_ADDRESS, Address, Head, HeadChange
+from toolkit.model.chain import ZERO_ADDRESS, Address, Hash, Head, HeadChange
 from toolkit.model.decision import Reading
 from toolkit.model.errors import ConfigError, NodeError
 from toolkit.model.market import Token
@@ -99,6 +99,27 @@ class Observer:
         )
         self._last = snapshot
         return seen
+
+    async def agreed(self, blocks: Mapping[int, Hash], head: Head) -> int:
+        """Return the highest number of `blocks` that `head` stands on, -1 if it is on none.
+
+        They followed each other once, so a few questions are enough, and one where all stands.
+
+        Raises:
+            NodeError: the node cannot be asked.
+        """
+        numbers = sorted(number for number in blocks if number <= head.number)
+        standing, unknown = 0, len(numbers)  # those below `standing` do, from `unknown` on none
+        probe = unknown - 1
+        while standing < unknown:
+            number = numbers[probe]
+            there = head if number == head.number else await self._node.head(number)
+            if there.hash == blocks[number]:
+                standing = probe + 1
+            else:
+                unknown = probe
+            probe = (standing + unknown) // 2
+        return numbers[standing - 1] if standing else -1
 
     async def _snapshot(self, head: Head) -> Snapshot:
         if self._last is None:

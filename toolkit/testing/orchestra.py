@@ -53,6 +53,7 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     lost: float = 0.2  # a plan is not in its block
     late: float = 0.03  # an agent's answer does not come
     crash: float = 0.05  # the process dies after the block, and starts again
+    away: float = 0.5  # after a crash: a block comes before it has started, and then another
 
     def __post_init__(self) -> None:
         """Check the probabilities."""
@@ -214,6 +215,8 @@ class _Life:
             if self._happens("crash", self._world.faults.crash):
                 orchestrator = None
                 self._chain.forget()
+                while self._happens("away", self._world.faults.away):
+                    await self._chain.advance()  # nobody is told, not even of a reorg
         result = replay(self._journal.entries(), agents=self._agents())
         await self._journal.close()
         assert result.identical, f"a replay decided otherwise: {result.divergence}"

@@ -131,6 +131,18 @@ class PaperChain:
         self._last = block.snapshot
         return seen
 
+    async def agreed(
+        self,
+        blocks: Mapping[int, Hash],
+        head: Head,  # noqa: ARG002 - as Perception
+    ) -> int:
+        """Return the highest of `blocks` below which none was reverted so far."""
+        past = self._blocks[: self._next]
+        gone = {old.hash for block in past for old in block.reverted}
+        gone -= {block.head.hash for block in past[-1:]}
+        lowest = min((number for number, one in blocks.items() if one in gone), default=None)
+        return max((n for n in blocks if lowest is None or n < lowest), default=-1)
+
     async def submit(self, plan: Plan, *, fee: FeeQuote | None = None) -> Paper:
         """Note a plan for the next block, with the gas that it will pay."""
         return Paper(plan=plan, plans=(plan,), gas_wei=_gas_wei(plan, fee))

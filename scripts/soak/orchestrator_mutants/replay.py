@@ -37,7 +37,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "what became of an earlier life's plans is asked",
         "orchestrator/runtime.py",
-        "            self._outbox.resume(self._core.plans_underway, told=self._core.plans_ended)\n",
+        "        self._outbox.resume(self._core.plans_underway, told=told)\n",
         "",
         F10,
     ),

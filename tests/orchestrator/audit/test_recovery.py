@@ -17,7 +17,7 @@ from tests.orchestrator.worlds import (
 )
 from toolkit.journal.log import Entry, Journal
 from toolkit.journal.memory import MemoryBackend
-from toolkit.model.chain import ZERO_ADDRESS, Address
+from toolkit.model.chain import ZERO_ADDRESS, Address, Head, HeadChange
 from toolkit.model.decision import Fill, Intent, Leg
 from toolkit.model.errors import ConfigError, JournalCorrupt
 from toolkit.model.market import Token
@@ -25,18 +25,29 @@ from toolkit.orchestrator import records
 from toolkit.orchestrator.arguments import agent_setup
 from toolkit.orchestrator.audit.recovery import KINDS, recovered
 from toolkit.orchestrator.audit.replay import decoded, replay
+from toolkit.orchestrator.capital.ledger import LedgerState
 from toolkit.orchestrator.core import Core
 from toolkit.orchestrator.deciding.limits import Limits
-from toolkit.orchestrator.mainnet import DAI, WETH
+from toolkit.orchestrator.mainnet import DAI, USDC, WETH
 from toolkit.orchestrator.market import Market
 from toolkit.orchestrator.pausing.decay import Impact
 from toolkit.orchestrator.pausing.pauses import Pause, compile_pauses
 from toolkit.orchestrator.pausing.watch import ImpactWatch, WatchMemory
 from toolkit.orchestrator.records import Inputs
+from toolkit.orchestrator.runtime import Orchestrator
 from toolkit.perception.perceived import Perceived
 from toolkit.reasoning.agent import Agent, View
 from toolkit.reasoning.momentum import Momentum
-from toolkit.testing.decide import Decided, GivenBlock, decide
+from toolkit.testing.decide import (
+    OFFLINE_MARKET,
+    PRICE_KEY,
+    Decided,
+    GivenBlock,
+    decide,
+    given,
+    main_pool,
+)
+from toolkit.testing.paper import VAULT_LENDS, PaperChain, PaperSession
 
 PAUSES = [Pause("momentum", on="arbitrage", impact_bps=5)]
 
@@ -210,7 +221,7 @@ def test_what_an_earlier_plan_did_counts_once_if_its_outcome_is_told_late() -> N
 
 
 def test_outcomes_of_the_last_blocks_are_asked_for_again_after_a_restart() -> None:
-    """A plan that ended shortly before is among those whose block may be another by now."""
+    """A plan that ended shortly before is among those whose block may be another, or is."""
     blocks = random_market(3, blocks=20, gap=0.0)
     found = []
 
@@ -222,9 +233,88 @@ def test_outcomes_of_the_last_blocks_are_asked_for_again_after_a_restart() -> No
         assert memory is not None
         core = Core(setup, [Once()])
         core.resume(memory)
-        found.append([plan.verdict_id for plan in core.plans_ended])
+        found.append([plan.verdict_id for plan in core.plans_ended(1020)])
 
     assert [["1000-0"], ["1000-0"], []] == found
+    assert ["1000-0"] == [plan.verdict_id for plan in core.plans_ended(1000)]
+
+
+class Sold(msgspec.Struct, frozen=True, kw_only=True):
+    """Sells a WETH for USDC in block 1000."""
+
+    name: str = "sold"
+
+    def on_block(self, view: View) -> Iterable[Intent]:
+        """Sell, once."""
+        view.price(PRICE_KEY)
+        if view.block.number != 1000:
+            return ()
+        leg = Leg(token_in=WETH.address, token_out=USDC.address, amount_in=10**18)
+        return (Intent(agent=self.name, legs=(leg,), edge_wei=0),)
+
+
+class Lasting(PaperChain):
+    """Paper that one process after the other looks at."""
+
+    async def lived(self, journal: Journal, *, blocks: int, unseen: int = 0) -> LedgerState:
+        """Go through so many blocks, of which nobody is told the first."""
+        self._last = None
+        for _ in range(unseen):
+            await self.advance()
+        orchestrator = Orchestrator(
+            PaperSession(journal, self),
+            agents=[Sold()],
+            market=OFFLINE_MARKET,
+            perception=self,
+            gateway=self,
+            lenders=(VAULT_LENDS,),
+        )
+        async with orchestrator:
+            for _ in range(blocks - unseen):
+                change = await self.advance()
+                assert change is not None
+                await orchestrator.step(HeadChange(added=change.added))
+        return orchestrator.ledger()
+
+
+def quiet(number: int, fork: str = "", after: str = "", gone: Sequence[Head] = ()) -> GivenBlock:
+    """A block of a fork at 2000 USDC, after one of the same or another."""
+    pools = [main_pool("2000")]
+    return given(number, pools=pools, fork=fork, parent_fork=after, reverted=gone)
+
+
+async def test_a_fill_that_was_reverted_while_nobody_watched_is_taken_back() -> None:
+    """However deep: the first decision of a run stands on a chain that has been looked at."""
+    journal = Journal(MemoryBackend())
+    capital = {WETH.address: 10**19, USDC.address: 0, ZERO_ADDRESS: 10**20}
+    old = [quiet(number) for number in range(1000, 1004)]
+    gone = [one.head for one in old[1:]]
+    fork = [quiet(1001, "b", "", gone), *(quiet(n, "b", "b") for n in range(1002, 1005))]
+    chain = Lasting([*old, *fork], capital, market=OFFLINE_MARKET)
+
+    first = await chain.lived(journal, blocks=4)
+    second = await chain.lived(journal, blocks=4, unseen=3)
+    entries = tuple(journal.entries())
+    (taken,) = (one for one in entries if one.kind == records.REVERTED)
+
+    assert -(10**18) == first.books["sold"][WETH.address]
+    assert (capital, {}) == (second.initial, second.books)
+    assert ("1000-0",) == decoded(taken, records.Released).verdicts
+    assert [] == [one for one in entries if one.kind == records.REBASED]
+    assert replay(entries, agents=[Sold()]).identical
+
+
+async def test_what_still_stands_after_a_restart_is_kept() -> None:
+    """Blocks that pass while nobody watches take nothing back."""
+    journal = Journal(MemoryBackend())
+    capital = {WETH.address: 10**19, USDC.address: 0, ZERO_ADDRESS: 10**20}
+    chain = Lasting([quiet(number) for number in range(1000, 1008)], capital, market=OFFLINE_MARKET)
+
+    first = await chain.lived(journal, blocks=4)
+    second = await chain.lived(journal, blocks=4, unseen=3)
+
+    assert first.books == second.books
+    assert replay(tuple(journal.entries()), agents=[Sold()]).identical
 
 
 def test_the_journal_of_another_chain_is_refused(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from tests.orchestrator.odd_agents import (
 from tests.orchestrator.worlds import pair
 from toolkit.journal.log import Entry, Journal
 from toolkit.journal.memory import MemoryBackend
-from toolkit.model.chain import ZERO_ADDRESS, HeadChange, Mode
+from toolkit.model.chain import ZERO_ADDRESS, Hash, Head, HeadChange, Mode
 from toolkit.model.errors import ConfigError
 from toolkit.orchestrator import records
 from toolkit.orchestrator.audit.replay import decoded, replay
@@ -76,6 +76,10 @@ class Desk:
     async def advance(self) -> HeadChange | None:
         """No heads of its own."""
         return None
+
+    async def agreed(self, blocks: Mapping[int, Hash], head: Head) -> int:  # noqa: ARG002 - seam
+        """Return the newest: nothing that was known is gone."""
+        return max(blocks)
 
     async def observe(self, change: HeadChange) -> Perceived:
         """Look at a block."""

@@ -3,13 +3,14 @@
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Mapping
 
 import msgspec
 
 from tests.orchestrator.properties.feeds import CAPITAL, PRICE, Buyer
 from toolkit.journal.log import Entry, Journal
 from toolkit.journal.memory import MemoryBackend
-from toolkit.model.chain import Hash, HeadChange, Mode
+from toolkit.model.chain import Hash, Head, HeadChange, Mode
 from toolkit.model.decision import Fill, Plan
 from toolkit.model.errors import BusOverflow, NodeError
 from toolkit.model.tx import FeeQuote
@@ -110,6 +111,10 @@ class _World:
             readings=price_readings(block.snapshot, OFFLINE_MARKET.prices),
             reverted=tuple(old.hash for old in change.reverted),
         )
+
+    async def agreed(self, blocks: Mapping[int, Hash], head: Head) -> int:  # noqa: ARG002 - seam
+        """Return the newest: nothing that was known is gone."""
+        return max(blocks)
 
     async def submit(self, plan: Plan, *, fee: object = None) -> Plan:  # noqa: ARG002 - seam
         """Note what was sent."""

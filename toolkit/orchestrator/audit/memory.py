@@ -32,10 +32,14 @@ UNSURE_BLOCKS = 16
 """Before a restart, that may have been reverted while nobody watched."""
 
 
-def unsure(ended: Iterable[Underway], newest: int) -> tuple[Plan, ...]:
-    """Return those plans whose outcome, known as it is, a restart after `newest` asks for again."""
+def unsure(ended: Iterable[Underway], newest: int, *, agreed: int) -> tuple[Plan, ...]:
+    """Return those plans whose outcome, known as it is, a restart after `newest` asks for again.
+
+    Beyond `agreed` the chain is another one by now.
+    """
+    sure = min(newest - UNSURE_BLOCKS, agreed)
     plans = (one.planned.plan for one in ended)
-    return tuple(plan for plan in plans if plan.target_block > newest - UNSURE_BLOCKS)
+    return tuple(plan for plan in plans if plan.target_block > sure)
 
 
 class Market(msgspec.Struct, frozen=True, kw_only=True):

@@ -184,6 +184,11 @@ class Ledger:
         return self._accounts.holders(Bucket.POSTED)
 
     @property
+    def blocks(self) -> dict[int, Hash]:
+        """The blocks of fills that may still be reverted."""
+        return {entry.block_number: entry.block_hash for entry in self._recent}
+
+    @property
     def served(self) -> dict[str, int]:
         """When each agent last had its turn: the least waits longest."""
         return dict(sorted(self._served.items()))

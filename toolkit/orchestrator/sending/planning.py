@@ -14,7 +14,7 @@ from toolkit.execution.planner import (
 )
 from toolkit.model.chain import ZERO_ADDRESS, Address
 from toolkit.model.decision import Reading, Reservation, VetoCause
-from toolkit.model.market import FundingKind
+from toolkit.model.market import FundingKind, PoolKind
 from toolkit.orchestrator import records
 from toolkit.orchestrator.block import Sitting
 from toolkit.orchestrator.capital.ledger import Ledger, Share
@@ -23,6 +23,7 @@ from toolkit.orchestrator.deciding.waste import saved_gas
 from toolkit.orchestrator.market import whole
 from toolkit.orchestrator.pausing.impact import log_moves
 from toolkit.orchestrator.records import Planned, Setup
+from toolkit.pools.snapshot import PoolSpec
 from toolkit.routing.router import Router
 
 
@@ -134,6 +135,30 @@ def lenders(setup: Setup, readings: Mapping[str, Reading], block: int) -> tuple[
                     fee_ppm=lender.fee_ppm,
                 )
             )
+    return tuple(found)
+
+
+def flash_lenders(
+    pools: Sequence[PoolSpec], token: Address, *, vault: Address | None = None
+) -> tuple[FlashSource, ...]:
+    """Return who may lend `token`: V3 pools that hold it, and a Balancer vault if one is named.
+
+    V2 pairs need not be listed: what they have is in every snapshot.
+    """
+    found = [
+        FlashSource(
+            kind=FundingKind.V3_FLASH,
+            lender=spec.id,
+            token=token,
+            available=0,
+            fee_ppm=spec.fee_ppm,
+        )
+        for spec in sorted(pools, key=lambda spec: spec.id)
+        if spec.kind is PoolKind.CONCENTRATED and token in {spec.token0, spec.token1}
+    ]
+    if vault is not None:
+        balancer = FundingKind.BALANCER
+        found.append(FlashSource(kind=balancer, lender=vault, token=token, available=0))
     return tuple(found)
 
 
