@@ -30,10 +30,12 @@ class FakeRelay:
         self.url = ""
         self.reply: tuple[int, str] | Callable[[dict[str, Any]], tuple[int, str]] | None = (0, "")
         self.location = ""  # a redirect's target
+        self.more_headers: dict[str, str] = {}  # of a reply that was told
         self.bundles: list[dict[str, Any]] = []
         self.requests: list[dict[str, Any]] = []
         self.bodies: list[bytes] = []
         self.headers: list[str] = []
+        self.authorizations: list[str] = []
         self.never = asyncio.Event()
 
     async def serve(self, request: web.Request) -> web.Response:
@@ -42,6 +44,7 @@ class FakeRelay:
         header = request.headers.get("X-Flashbots-Signature", "")
         self.bodies.append(body)
         self.headers.append(header)
+        self.authorizations.append(request.headers.get("Authorization", ""))
         self.requests.append(asked)
         if self.reply is None:
             await self.never.wait()
@@ -49,7 +52,7 @@ class FakeRelay:
         status, text = self.reply(asked) if callable(self.reply) else self.reply
         if text:
             where = {"Location": self.location} if self.location else {}
-            return web.Response(status=status, text=text, headers=where)
+            return web.Response(status=status, text=text, headers=where | self.more_headers)
         if not _signed(header, body):
             return _json(error={"code": -32600, "message": "signature is required"})
         return _json(result=self._result(asked["method"], asked["params"][0]))

@@ -8,16 +8,19 @@ import pytest
 
 from toolkit.bundles.auth import RelayAuth
 from toolkit.bundles.hashes import bundle_hash
+from toolkit.bundles.limits import Rate, Rates
 from toolkit.bundles.profiles import PROFILES, Dialect
 from toolkit.bundles.relay import Relay
 from toolkit.chain.signer import LocalSigner
 from toolkit.model.bundle import Bundle
-from toolkit.model.errors import ConfigError, RelayRejected, RelayUnavailable
+from toolkit.model.chain import Hash
+from toolkit.model.errors import ConfigError, RelayRejected, RelayUnavailable, SignerError
 from toolkit.model.tx import Attempt, Exposure, SignedTransaction
 
 Servers = Callable[[], Awaitable[Any]]
 Sign = Callable[..., SignedTransaction]
 Make = Callable[..., Bundle]
+CANCELLED = "0x" + "cd" * 32
 
 
 def open_relay(server: Any, signer: LocalSigner, **fields: Any) -> Relay:
@@ -92,6 +95,182 @@ async def test_private_transaction_is_named_where_the_relay_does_not(
     await relay.close()
 
     assert one.hash == sent
+
+
+async def test_a_relay_names_no_transaction_but_ours(
+    relay_server: Servers, signer: LocalSigner, transfer: Sign
+) -> None:
+    """A relay that answers with another transaction's hash does not change what ours is called."""
+    server = await relay_server()
+    server.reply = (200, '{"result": "0x' + "ab" * 32 + '"}')
+    relay = open_relay(server, signer)
+    one = transfer(signer)
+
+    sent = await relay.send_private_transaction(one.raw, max_block=1)
+    await relay.close()
+
+    assert one.hash == sent
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("200", None),
+        ("null", None),
+        ('{"bundleHashes": 1}', None),
+        ("[]", ()),
+        (f'["0x{"ab" * 32}", {{"bundleHash": "0x{"CD" * 32}"}}, 7]', ("0x" + "ab" * 32, CANCELLED)),
+    ],
+)
+async def test_cancellation_tells_what_it_withdrew(
+    relay_server: Servers, signer: LocalSigner, answer: str, expected: tuple[str, ...] | None
+) -> None:
+    """A list of hashes is what was withdrawn; any other answer does not say."""
+    server = await relay_server()
+    server.reply = (200, f'{{"result": {answer}}}')
+    relay = open_relay(server, signer)
+
+    withdrawn = await relay.cancel_bundle("u")
+    await relay.close()
+
+    assert expected == withdrawn
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"), [("true", True), ("false", False), ("null", False)]
+)
+async def test_private_transaction_is_taken_back(
+    relay_server: Servers,
+    signer: LocalSigner,
+    answer: str,
+    expected: bool,  # noqa: FBT001 - a parameter of the table above
+) -> None:
+    """Only a relay that says so has taken a transaction back."""
+    server = await relay_server()
+    server.reply = (200, f'{{"result": {answer}}}')
+    relay = open_relay(server, signer)
+
+    taken = await relay.cancel_private_transaction(Hash("0x" + "ab" * 32))
+    await relay.close()
+
+    assert expected is taken
+    assert ["eth_cancelPrivateTransaction"] == [one["method"] for one in server.requests]
+
+
+async def test_delegating_transactions_go_in_bundles(
+    relay_server: Servers, signer: LocalSigner, transfer: Sign, bundle_of: Make
+) -> None:
+    """A transaction of type 4 (EIP-7702) is sent and named as any other."""
+    server = await relay_server()
+    relay = open_relay(server, signer)
+    grant = signer.sign_authorization(chain_id=1, address=signer.address, nonce=1)
+    bundle = bundle_of(transfer(signer, type=4, authorization_list=(grant,)))
+
+    named = await relay.send_bundle(bundle)
+    await relay.close()
+
+    assert bundle_hash(bundle.hashes) == named
+    assert server.bundles[0]["txs"][0].startswith("0x04")
+
+
+async def test_more_than_its_limit_is_not_sent(
+    relay_server: Servers, signer: LocalSigner, transfer: Sign, bundle_of: Make
+) -> None:
+    """What a relay's limit has no room for is refused before it is sent, and cancellations go."""
+    server = await relay_server()
+    hour = Rates(bundles=Rate(requests=8, seconds=3600), cancels=Rate(requests=8, seconds=3600))
+    relay = open_relay(server, signer, rates=hour)
+    bundle = bundle_of(transfer(signer))
+
+    answers = await asyncio.gather(
+        *(relay.send_bundle(bundle) for _ in range(9)), return_exceptions=True
+    )
+    await relay.cancel_bundle("u")
+    await relay.close()
+
+    refused = [one for one in answers if isinstance(one, RelayRejected)]
+    assert 4 == len(server.bundles)
+    assert 5 == len(refused)
+    assert "fake takes no more bundles for 900.0 s, nothing was sent" in str(refused[0])
+    assert "eth_cancelBundle" == server.requests[-1]["method"]
+
+
+async def test_a_short_wait_is_waited(
+    relay_server: Servers, signer: LocalSigner, transfer: Sign, bundle_of: Make
+) -> None:
+    """A turn that comes in time for the request is waited for, instead of refused."""
+    server = await relay_server()
+    relay = open_relay(server, signer, rates=Rates(bundles=Rate(requests=4, seconds=0.2)))
+    bundle = bundle_of(transfer(signer))
+
+    await asyncio.gather(*(relay.send_bundle(bundle) for _ in range(6)))
+    await relay.close()
+
+    assert 6 == len(server.bundles)
+
+
+@pytest.mark.parametrize(("header", "pause"), [({"Retry-After": "77"}, "77.0"), ({}, "1.0")])
+async def test_a_relay_that_asks_for_a_pause_gets_it(
+    relay_server: Servers,
+    signer: LocalSigner,
+    transfer: Sign,
+    bundle_of: Make,
+    header: dict[str, str],
+    pause: str,
+) -> None:
+    """After HTTP 429 nothing of that purpose goes out until the pause is over."""
+    server = await relay_server()
+    server.reply, server.more_headers = (429, "slow down"), header
+    relay = open_relay(server, signer, timeout_s=1.5)
+    bundle = bundle_of(transfer(signer))
+
+    with pytest.raises(RelayRejected, match="is rate limiting"):
+        await relay.send_bundle(bundle)
+    server.reply = (200, '{"result": 200}')
+    with pytest.raises(RelayRejected, match=rf"takes no more bundles for {pause[:1]}"):
+        await relay.send_bundle(bundle)
+    await relay.cancel_bundle("u")
+    await relay.close()
+
+    assert 2 == len(server.requests)
+
+
+async def test_account_is_shown_to_the_relay_only(
+    relay_server: Servers, signer: LocalSigner, transfer: Sign, bundle_of: Make
+) -> None:
+    """An account's header is sent as given, and shown in no repr and no error."""
+    server = await relay_server()
+    server.reply = (400, "no")
+    relay = open_relay(
+        server, signer, profile=PROFILES["bloxroute"], authorization="c2VjcmV0OmhlYWRlcg=="
+    )
+
+    with pytest.raises(RelayRejected, match="HTTP 400") as caught:
+        await relay.send_bundle(bundle_of(transfer(signer)))
+    await relay.close()
+
+    assert ["c2VjcmV0OmhlYWRlcg=="] == server.authorizations
+    assert [""] == server.headers
+    assert "c2VjcmV0" not in str(caught.value) + repr(relay)
+
+
+async def test_key_that_cannot_sign_sends_nothing(
+    relay_server: Servers, transfer: Sign, signer: LocalSigner, bundle_of: Make
+) -> None:
+    """A reputation key whose signer fails is a refusal of ours: the relay has seen nothing."""
+
+    class Broken(LocalSigner):
+        async def sign_message(self, text: bytes) -> str:
+            raise SignerError(f"the signer is away ({len(text)} bytes)")
+
+    server = await relay_server()
+    relay = Relay(server.url, name="fake", auth=RelayAuth(Broken("0x" + "33" * 32)))
+
+    with pytest.raises(RelayRejected, match=r"fake was sent nothing.*the signer is away"):
+        await relay.send_bundle(bundle_of(transfer(signer)))
+    await relay.close()
+
+    assert [] == server.requests
 
 
 async def test_hanging_relay_ends_at_its_deadline(
@@ -203,5 +382,10 @@ def test_bad_settings_are_named(signer: LocalSigner) -> None:
         Relay("ftp://x", name="odd", auth=RelayAuth(signer))
     with pytest.raises(ConfigError, match="wants signed requests"):
         Relay("https://relay.flashbots.net")
+    with pytest.raises(ConfigError, match="bloxroute wants an account"):
+        Relay("https://api.blxrbdn.com")
+    with pytest.raises(ConfigError, match="is no header") as caught:
+        Relay("https://api.blxrbdn.com", authorization="hunter2\r\nX: y")
 
+    assert "hunter2" not in str(caught.value)
     assert "titan" == Relay("https://rpc.titanbuilder.xyz").name

@@ -10,10 +10,11 @@ HEADER = "X-Flashbots-Signature"
 class RelayAuth:
     """Signs request bodies with a reputation key, which need not hold or move any money."""
 
-    __slots__ = ("_signer",)
+    __slots__ = ("_name", "_signer")
 
     def __init__(self, signer: Signer) -> None:
         self._signer = signer
+        self._name = checksum(signer.address)
 
     def __repr__(self) -> str:
         """Name the account, never the key."""
@@ -32,4 +33,4 @@ class RelayAuth:
         (github.com/flashbots/go-utils signature/signature.go).
         """
         digest = "0x" + keccak(body).hex()
-        return f"{checksum(self.address)}:{await self._signer.sign_message(digest.encode())}"
+        return f"{self._name}:{await self._signer.sign_message(digest.encode())}"

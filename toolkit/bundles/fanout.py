@@ -21,14 +21,14 @@ async def fan_out(
     The body is written and signed once for each dialect and reputation key. The caller owns the
     tasks and ends them with `answers_of`.
     """
-    sealed: dict[tuple[Dialect, Address | None], Sealed | RelayRejected] = {}
+    sealed: dict[tuple[Dialect, Address | None], Sealed | None] = {}
     for relay in relays:
         key = _key(relay)
         if key not in sealed:
             try:
                 sealed[key] = await relay.seal_bundle(bundle)
-            except RelayRejected as refusal:
-                sealed[key] = refusal
+            except RelayRejected:  # each of them will say so itself, in its own name
+                sealed[key] = None
     return tuple(
         asyncio.create_task(_ask(relay, bundle, sealed[_key(relay)], newest_head))
         for relay in relays
@@ -40,7 +40,8 @@ async def first_acceptance(tasks: Sequence[Answering]) -> None:
     pending: set[Answering] = set(tasks)
     while pending:
         done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-        if any(task.result().accepted for task in done):
+        # A head that ends the bundle meanwhile gives the silent ones up.
+        if any(not task.cancelled() and task.result().accepted for task in done):
             return
 
 
@@ -74,11 +75,9 @@ def _key(relay: Relay) -> tuple[Dialect, Address | None]:
 
 
 async def _ask(
-    relay: Relay, bundle: Bundle, sealed: Sealed | RelayRejected, newest_head: Callable[[], int]
+    relay: Relay, bundle: Bundle, sealed: Sealed | None, newest_head: Callable[[], int]
 ) -> RelayAnswer:
     try:
-        if isinstance(sealed, RelayRejected):
-            raise sealed
         known = await relay.send_bundle(bundle, sealed=sealed)
     except RelayError as error:
         return RelayAnswer(

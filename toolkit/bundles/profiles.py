@@ -1,47 +1,100 @@
-"""Builders and their dialects, as rows of data, with one tolerant reading of their answers."""
+"""Builders and their dialects, as rows of data."""
 
-import re
+from enum import Enum
 from urllib.parse import urlsplit
 
 import msgspec
-import orjson
 
-from toolkit.model.bundle import Bundle
-from toolkit.model.chain import Hash
-from toolkit.model.errors import RelayRejected, RelayUnavailable
+from toolkit.bundles.limits import Rate, Rates
 
-_REVERTING = "revertingTxHashes"
-_MIN_TIMESTAMP = "minTimestamp"
-_MAX_TIMESTAMP = "maxTimestamp"
-_UUID = "replacementUuid"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_HASH = re.compile(r"0x[0-9a-fA-F]{64}")
-# Longer than a hash: calldata or a signed transaction, which may be private.
-_LONG_HEX = re.compile(r"(0x)?[0-9a-fA-F]{65,}")
-_EXCERPT = 160
-_HTTP_OK = 200
-_HTTP_CLIENT_ERROR = 400
-_HTTP_TOO_MANY = 429
-_HTTP_SERVER_ERROR = 500
+_BUNDLE = "eth_sendBundle"
+_RAW = "eth_sendPrivateRawTransaction"
+_CANCEL_PRIVATE = "eth_cancelPrivateTransaction"
+_DROPPING = "droppingTxHashes"
+
+
+class Signature(Enum):
+    """Whether a builder wants to know who asks, by `X-Flashbots-Signature`."""
+
+    REQUIRED = "required"
+    OPTIONAL = "optional"  # signed wherever there is a key: replacement uuids belong to somebody
+    NONE = "none"
+
+
+class UuidForm(Enum):
+    """Which texts a builder takes as replacement uuid."""
+
+    TEXT = "text"  # any
+    UUID = "uuid"
+    UUID_V4 = "uuid v4"
+
+
+class RefundFields(msgspec.Struct, frozen=True, kw_only=True):
+    """How a refund is asked for; `hashes` is None where the last transaction's payment is meant."""
+
+    percent: str = "refundPercent"
+    recipient: str = "refundRecipient"
+    hashes: str | None = "refundTxHashes"
+    most_hashes: int | None = 1
+    recipient_required: bool = False
 
 
 class Dialect(msgspec.Struct, frozen=True, kw_only=True):
-    """How a request body is written. Equal dialects share one body and one signature."""
+    """How requests are written. Equal dialects share one body and one signature.
 
-    optional_fields: tuple[str, ...] = (_REVERTING, _MIN_TIMESTAMP, _MAX_TIMESTAMP, _UUID)
-    uuid_field: str = _UUID
+    A field that is None is not known there, a method that is None not offered. Where the methods
+    to send and to cancel are the same, an empty bundle with the uuid cancels.
+
+    Args:
+        listed: whether `params` is a list of one object, or that object itself.
+        prefixed: whether raw transactions start with 0x.
+        target_by_hash: whether the first transaction is the builder's own pending one, and named
+            by its hash.
+        builders_mapped: whether builders are keys, each with a signature, instead of a list.
+        private_field: None where the parameters are the raw transaction alone.
+        most_bytes: of all raw transactions of a bundle together.
+    """
+
+    listed: bool = True
+    prefixed: bool = True
+    target_by_hash: bool = False
+    send_method: str = _BUNDLE
+    transactions_field: str = "txs"
+    block_field: str = "blockNumber"
+    reverting_field: str | None = "revertingTxHashes"
+    dropping_field: str | None = None
+    min_timestamp_field: str | None = "minTimestamp"
+    max_timestamp_field: str | None = "maxTimestamp"
+    uuid_field: str | None = "replacementUuid"
+    uuid_form: UuidForm = UuidForm.TEXT
+    nonce_field: str | None = None
+    refund: RefundFields | None = None
+    builders_field: str | None = None
+    builders_mapped: bool = False
     cancel_method: str | None = "eth_cancelBundle"
-    private_method: str | None = "eth_sendPrivateTransaction"
     simulate_method: str | None = "eth_callBundle"
+    state_field: str = "stateBlockNumber"
+    private_method: str | None = "eth_sendPrivateTransaction"
+    private_field: str | None = "tx"
+    private_block_field: str | None = "maxBlockNumber"
+    cancel_private_method: str | None = None
+    most_transactions: int | None = None
+    most_bytes: int | None = None
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """A builder or relay: its name, public endpoint, dialect, and whether it wants a signature."""
+    """A builder or relay: name, public endpoint, dialect, who it must know, how often it listens.
+
+    `authorized` says that it wants an `Authorization` header, which comes with an account there.
+    """
 
     name: str
     host: str  # of the public endpoint; empty when it has none
-    signed: bool = True
+    signature: Signature = Signature.REQUIRED
+    authorized: bool = False
     dialect: Dialect = Dialect()
+    rates: Rates = Rates()
 
     @property
     def url(self) -> str:
@@ -49,131 +102,171 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         return f"https://{self.host}" if self.host else ""
 
 
-# Sources: the builders' own documentation pages. Rows without a method answer "method not found".
+# Sources: each builder's documentation of eth_sendBundle, as of 2025-11: docs.flashbots.net,
+# buildernet.org/docs/api (its nonce is a number, in spite of that page: go-utils rpctypes),
+# docs.titanbuilder.xyz, rsync-builder.xyz/docs, docs.mevblocker.io, docs.bloxroute.com,
+# docs.builder0x69.io; beaverbuild.org/docs.html by way of github.com/sigp/ethereum_apis.
 PROFILES = {
     row.name: row
     for row in (
-        Profile(name="flashbots", host="relay.flashbots.net"),
-        Profile(name="buildernet", host="rpc.buildernet.org"),
+        Profile(
+            name="flashbots",
+            host="relay.flashbots.net",
+            dialect=Dialect(
+                uuid_form=UuidForm.UUID,
+                builders_field="builders",
+                cancel_private_method=_CANCEL_PRIVATE,
+                most_transactions=100,
+                most_bytes=300_000,
+            ),
+            rates=Rates(
+                bundles=Rate(requests=1800, seconds=60),
+                cancels=Rate(requests=600, seconds=60),
+                simulations=Rate(requests=300, seconds=60),
+                others=Rate(requests=120, seconds=60),
+            ),
+        ),
+        Profile(
+            name="buildernet",
+            host="rpc.buildernet.org",
+            dialect=Dialect(
+                dropping_field=_DROPPING,
+                uuid_form=UuidForm.UUID,
+                nonce_field="replacementNonce",
+                refund=RefundFields(),
+                cancel_method=_BUNDLE,
+                simulate_method=None,
+                private_method="eth_sendRawTransaction",
+                private_field=None,
+                most_transactions=100,
+            ),
+        ),
         Profile(
             name="titan",
             host="rpc.titanbuilder.xyz",
-            signed=False,
-            dialect=Dialect(simulate_method=None),
+            signature=Signature.OPTIONAL,
+            dialect=Dialect(
+                dropping_field=_DROPPING,
+                nonce_field="replacementSeqNumber",
+                refund=RefundFields(),
+                simulate_method=None,
+            ),
+            # 50 a second for all methods together.
+            rates=Rates(
+                bundles=Rate(requests=35, seconds=1),
+                cancels=Rate(requests=10, seconds=1),
+                others=Rate(requests=5, seconds=1),
+            ),
         ),
         Profile(
             name="rsync",
             host="rsync-builder.xyz",
-            signed=False,
-            dialect=Dialect(simulate_method=None),
+            signature=Signature.NONE,
+            dialect=Dialect(
+                dropping_field=_DROPPING,
+                uuid_form=UuidForm.UUID_V4,
+                refund=RefundFields(most_hashes=None, recipient_required=True),
+                simulate_method=None,
+                private_method=_RAW,
+                private_field=None,
+            ),
         ),
-        Profile(name="devnet", host=""),
+        Profile(
+            name="beaverbuild",
+            host="rpc.beaverbuild.org",
+            signature=Signature.NONE,
+            dialect=Dialect(
+                dropping_field=_DROPPING,
+                uuid_field="uuid",
+                refund=RefundFields(most_hashes=None),
+                cancel_method=_BUNDLE,
+                simulate_method=None,
+                private_method=_RAW,
+                private_field=None,
+            ),
+        ),
+        Profile(
+            name="mevblocker",
+            host="rpc.mevblocker.io",
+            signature=Signature.NONE,
+            dialect=Dialect(
+                target_by_hash=True,
+                reverting_field=None,
+                cancel_method=_BUNDLE,
+                simulate_method=None,
+                private_method=None,
+            ),
+        ),
+        Profile(
+            name="bloxroute",
+            host="api.blxrbdn.com",
+            signature=Signature.NONE,
+            authorized=True,
+            dialect=Dialect(
+                listed=False,
+                prefixed=False,
+                send_method="blxr_submit_bundle",
+                transactions_field="transaction",
+                block_field="block_number",
+                reverting_field="reverting_hashes",
+                dropping_field="dropping_hashes",
+                min_timestamp_field="min_timestamp",
+                max_timestamp_field="max_timestamp",
+                uuid_field="uuid",
+                uuid_form=UuidForm.UUID,
+                builders_field="mev_builders",
+                builders_mapped=True,
+                cancel_method="blxr_submit_bundle",
+                simulate_method="blxr_simulate_bundle",
+                state_field="state_block_number",
+                private_method="blxr_private_tx",
+                private_field="transaction",
+                private_block_field=None,
+            ),
+        ),
+        Profile(
+            name="builder0x69",
+            host="builder0x69.io",
+            signature=Signature.OPTIONAL,
+            dialect=Dialect(
+                uuid_field="uuid",
+                refund=RefundFields(hashes=None),
+                cancel_method=_BUNDLE,
+                simulate_method=None,
+                private_method=_RAW,
+                private_field=None,
+            ),
+        ),
+        Profile(
+            name="devnet",
+            host="",
+            dialect=Dialect(
+                dropping_field=_DROPPING,
+                nonce_field="replacementNonce",
+                refund=RefundFields(),
+                builders_field="builders",
+                cancel_private_method=_CANCEL_PRIVATE,
+            ),
+        ),
     )
 }
 
 
-def profile_for(url: str) -> Profile:
-    """Recognise a builder by its host; loopback is the devnet, unknown hosts speak as Flashbots."""
+def profile_for(url: str, *, name: str = "") -> Profile:
+    """Recognise a builder by its host; an unknown host speaks as Flashbots.
+
+    On loopback everything is the devnet's, where a relay that is called `titan` or `titan-2`
+    speaks as Titan, and any other in the devnet's own dialect.
+    """
     host = urlsplit(url).hostname or ""
     if host in _LOOPBACK:
-        return PROFILES["devnet"]
-    known = (row for row in PROFILES.values() if row.host == host)
-    return next(known, msgspec.structs.replace(PROFILES["flashbots"], name=host, host=host))
+        style, _, number = name.rpartition("-")
+        known = PROFILES.get(style if number.isdecimal() else name)
+        return known or PROFILES["devnet"]
+    rows = (row for row in PROFILES.values() if row.host == host)
+    return next(rows, msgspec.structs.replace(PROFILES["flashbots"], name=host, host=host))
 
 
 def is_loopback(url: str) -> bool:
     """Whether the endpoint is on this machine, so that nothing leaves it."""
     return urlsplit(url).hostname in _LOOPBACK
-
-
-def bundle_params(bundle: Bundle, profile: Profile) -> dict[str, object]:
-    """Write a bundle as `eth_sendBundle` parameters; fields that are not set are left out.
-
-    Raises:
-        RelayRejected: the bundle needs a field that this dialect does not know. Leaving it out
-            would send something else than was asked for.
-    """
-    asked: dict[str, object] = {}
-    if bundle.reverting_hashes:
-        asked[_REVERTING] = list(bundle.reverting_hashes)
-    if bundle.min_timestamp is not None:
-        asked[_MIN_TIMESTAMP] = bundle.min_timestamp
-    if bundle.max_timestamp is not None:
-        asked[_MAX_TIMESTAMP] = bundle.max_timestamp
-    if bundle.replacement_uuid is not None:
-        asked[_UUID] = bundle.replacement_uuid
-    for field in asked:
-        if field not in profile.dialect.optional_fields:
-            raise RelayRejected(
-                f"{profile.name} does not know {field}: leave it unset or leave out this relay",
-                relay=profile.name,
-            )
-    if _UUID in asked:
-        asked[profile.dialect.uuid_field] = asked.pop(_UUID)
-    return {
-        "txs": list(bundle.transactions),
-        "blockNumber": hex(bundle.target_block),
-        **asked,
-    }
-
-
-def read_answer(status: int, body: bytes, *, relay: str) -> object:
-    """Read the `result` of a relay's answer, whichever of the forms in use it has.
-
-    A result may be an object, a string, a number or null: several builders answer null or 200 and
-    include the bundle all the same.
-
-    Raises:
-        RelayRejected: an error object or text, HTTP 4xx.
-        RelayUnavailable: HTTP 5xx without an error object, or not an answer at all (HTML, cut
-            off): whether the relay took the request is unknown.
-    """
-    try:
-        answer: object = orjson.loads(body)
-        is_json = True
-    except orjson.JSONDecodeError:
-        answer, is_json = None, False
-    if isinstance(answer, dict) and answer.get("error") is not None:
-        raise RelayRejected(f"{relay}: {_error_text(answer['error'])}", relay=relay)
-    if status == _HTTP_TOO_MANY:
-        raise RelayRejected(f"{relay} is rate limiting (HTTP 429): send less often", relay=relay)
-    if status >= _HTTP_SERVER_ERROR:
-        raise RelayUnavailable(f"{relay} answered HTTP {status}: {excerpt(body)}", relay=relay)
-    if status >= _HTTP_CLIENT_ERROR:
-        raise RelayRejected(f"{relay} answered HTTP {status}: {excerpt(body)}", relay=relay)
-    if status != _HTTP_OK or not is_json or isinstance(answer, list):
-        raise RelayUnavailable(
-            f"{relay} answered HTTP {status} with something that is no JSON-RPC: {excerpt(body)}",
-            relay=relay,
-        )
-    if not isinstance(answer, dict):
-        return answer
-    if "result" not in answer and "error" not in answer:
-        raise RelayUnavailable(
-            f"{relay} answered with neither result nor error: {excerpt(body)}", relay=relay
-        )
-    return answer.get("result")
-
-
-def hash_in(result: object, *, field: str = "bundleHash") -> Hash | None:
-    """Find the hash in a result: in its field, or the bare string; None if there is none."""
-    value = result.get(field) if isinstance(result, dict) else result
-    if isinstance(value, str) and _HASH.fullmatch(value):
-        return Hash(value.lower())
-    return None
-
-
-def excerpt(text: bytes | str) -> str:
-    """One short line of a relay's text that cannot contain a transaction it may be echoing."""
-    words = text.decode(errors="replace") if isinstance(text, bytes) else text
-    hidden = _LONG_HEX.sub(lambda m: f"<{len(m.group()) // 2} bytes>", " ".join(words.split()))
-    printable = "".join(c if c.isprintable() else "?" for c in hidden)
-    return printable[:_EXCERPT] or "nothing"
-
-
-def _error_text(error: object) -> str:
-    if not isinstance(error, dict):
-        return excerpt(str(error))
-    code = error.get("code")
-    message = excerpt(str(error.get("message") or error))
-    return f"{message} (code {code})" if isinstance(code, int) else message

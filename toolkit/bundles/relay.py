@@ -1,31 +1,35 @@
 """One relay: an endpoint that takes bundles, spoken to in its dialect and on its own deadline."""
 
 import asyncio
-from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 import orjson
 
+from toolkit.bundles.answers import HTTP_TOO_MANY, hash_in, read_answer
 from toolkit.bundles.auth import HEADER, RelayAuth
-from toolkit.bundles.profiles import (
-    Profile,
-    bundle_params,
-    hash_in,
-    is_loopback,
-    profile_for,
-    read_answer,
+from toolkit.bundles.limits import Budgets, Purpose, Rates
+from toolkit.bundles.profiles import Profile, Signature, is_loopback, profile_for
+from toolkit.bundles.requests import (
+    Request,
+    bundle_request,
+    cancel_private_request,
+    cancel_request,
+    private_request,
+    simulation_request,
 )
 from toolkit.chain.hashing import keccak
+from toolkit.chain.wire import retry_after
 from toolkit.model.bundle import Bundle
 from toolkit.model.chain import Address, Hash
-from toolkit.model.errors import ConfigError, RelayRejected, RelayUnavailable
+from toolkit.model.errors import ConfigError, RelayRejected, RelayUnavailable, SignerError
 from toolkit.model.tx import Attempt, Exposure
 
 DEFAULT_TIMEOUT_S = 2.0
 _MAX_ANSWER_BYTES = 1 << 20
 _MAX_CONNECTIONS = 256
+_PAUSE_S = 1.0  # after HTTP 429 without a word for how long
 
 
 class Sealed(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,9 +43,15 @@ class Sealed(msgspec.Struct, frozen=True, kw_only=True):
         return f"Sealed({len(self.body)} bytes)"
 
 
-async def seal(method: str, params: Sequence[object], *, auth: RelayAuth | None) -> Sealed:
-    """Write a JSON-RPC body once and sign exactly these bytes; usable for many endpoints."""
-    body = orjson.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)})
+async def seal(request: Request, *, auth: RelayAuth | None) -> Sealed:
+    """Write a JSON-RPC body once and sign exactly these bytes; usable for many endpoints.
+
+    Raises:
+        SignerError: the reputation key's signer cannot sign.
+    """
+    body = orjson.dumps(
+        {"jsonrpc": "2.0", "id": 1, "method": request.method, "params": request.params}
+    )
     return Sealed(body=body, header=await auth.header(body) if auth else None)
 
 
@@ -52,12 +62,15 @@ class Relay:
         url: http or https; credentials in it are sent but never shown.
         name: for people, journals and errors.
         auth: the reputation key; required if the profile wants signatures.
-        timeout_s: deadline of one request, connection and answer included.
+        authorization: value of the `Authorization` header, for those that have accounts; never
+            shown.
+        timeout_s: deadline of one request: waiting for its turn, connection and answer included.
+        rates: how often it may be asked, where that is not as its profile says.
         fee_recipients: coinbases of the builders behind it, where known; they let a missed
             bundle be told from one whose builder did not win the block.
 
     Raises:
-        ConfigError: no http(s) URL, or no key for a relay that wants signatures.
+        ConfigError: no http(s) URL, or no key or account for a relay that wants one.
     """
 
     exposure = Exposure.PRIVATE
@@ -68,28 +81,35 @@ class Relay:
         *,
         name: str = "",
         auth: RelayAuth | None = None,
+        authorization: str | None = None,
         profile: Profile | None = None,
         timeout_s: float = DEFAULT_TIMEOUT_S,
+        rates: Rates | None = None,
         fee_recipients: frozenset[Address] = frozenset(),
     ) -> None:
-        try:
-            parts = urlsplit(url)
-            _ = parts.port
-        except ValueError:  # its text may hold what was meant as a password
-            raise ConfigError("relay address is no URL: its host or port cannot be read") from None
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ConfigError(
-                f"relay {name or parts.hostname or '?'} has no http(s) URL: give its full address"
-            )
-        self.profile = profile or profile_for(url)
-        self.name = name or self.profile.name
-        if self.profile.signed and auth is None:
+        _check_url(url, name)
+        known = profile or profile_for(url, name=name)
+        self.name = name or known.name
+        self.profile = msgspec.structs.replace(known, name=self.name)  # refusals say this name
+        if self.profile.signature is Signature.REQUIRED and auth is None:
             raise ConfigError(f"relay {self.name} wants signed requests: give it a reputation key")
-        self.auth = auth if self.profile.signed else None
+        if self.profile.authorized and not authorization:
+            raise ConfigError(f"relay {self.name} wants an account: give it authorization=")
+        if authorization is not None and not (
+            authorization.isascii() and authorization.isprintable()
+        ):
+            raise ConfigError(
+                f"authorization of relay {self.name} is no header: give printable text"
+            )
+        self.auth = None if self.profile.signature is Signature.NONE else auth
         self.timeout_s = timeout_s
         self.fee_recipients = fee_recipients
         self.is_loopback = is_loopback(url)
         self._url = url
+        self._headers = {"Content-Type": "application/json"}
+        if authorization is not None:
+            self._headers["Authorization"] = authorization
+        self._budgets = Budgets(rates or self.profile.rates)
         self._http: aiohttp.ClientSession | None = None
 
     def __repr__(self) -> str:
@@ -100,18 +120,18 @@ class Relay:
         """Write and sign a bundle in this relay's dialect.
 
         Raises:
-            RelayRejected: the dialect cannot express the bundle.
+            RelayRejected: the dialect cannot express the bundle, or it cannot be signed for.
         """
-        return await seal("eth_sendBundle", [bundle_params(bundle, self.profile)], auth=self.auth)
+        return await self._seal(bundle_request(bundle, self.profile))
 
     async def send_bundle(self, bundle: Bundle, *, sealed: Sealed | None = None) -> Hash | None:
-        """Submit a bundle; None where the relay takes it without telling a hash.
+        """Submit a bundle; the hash that the relay tells, None where it tells none.
 
         Raises:
-            RelayRejected: the relay said no.
+            RelayRejected: the relay said no, or was asked too often and got nothing.
             RelayUnavailable: no understandable answer in time; it may have the bundle.
         """
-        return hash_in(await self._post(sealed or await self.seal_bundle(bundle)))
+        return hash_in(await self._post(sealed or await self.seal_bundle(bundle), Purpose.BUNDLE))
 
     async def call_bundle(
         self, bundle: Bundle, *, state_block: int | str = "latest", timestamp: int | None = None
@@ -122,43 +142,60 @@ class Relay:
             RelayRejected: it does not simulate, or the bundle is invalid there.
             RelayUnavailable: no understandable answer in time.
         """
-        state = hex(state_block) if isinstance(state_block, int) else state_block
-        params: dict[str, object] = {
-            "txs": list(bundle.transactions),
-            "blockNumber": hex(bundle.target_block),
-            "stateBlockNumber": state,
-        }
-        if timestamp is not None:
-            params["timestamp"] = timestamp
-        method = self._offered(self.profile.dialect.simulate_method, "simulate bundles")
-        result = await self._ask(method, params)
+        request = simulation_request(
+            bundle, self.profile, state_block=state_block, timestamp=timestamp
+        )
+        result = await self._ask(request)
         if not isinstance(result, dict):
             raise RelayUnavailable(
                 f"{self.name} simulated without telling the result", relay=self.name
             )
         return result
 
-    async def cancel_bundle(self, uuid: str) -> None:
+    async def cancel_bundle(
+        self, uuid: str, *, replacement_nonce: int | None = None
+    ) -> tuple[Hash, ...] | None:
         """Withdraw the bundle that was sent with this replacement uuid, if it is not too late.
+
+        Cancellations have a budget of their own, so that a flood of bundles cannot delay them.
+
+        Args:
+            uuid: the replacement uuid.
+            replacement_nonce: above those of the uuid's bundles, where they have one.
+
+        Returns:
+            The bundles it withdrew, None where it does not tell which.
 
         Raises:
             RelayRejected: it knows no such bundle, or no cancellation.
             RelayUnavailable: no understandable answer in time.
         """
-        method = self._offered(self.profile.dialect.cancel_method, "cancel bundles")
-        await self._ask(method, {self.profile.dialect.uuid_field: uuid})
+        request = cancel_request(uuid, self.profile, replacement_nonce=replacement_nonce)
+        result = await self._ask(request)
+        if not isinstance(result, list):
+            return None
+        return tuple(known for known in map(hash_in, result) if known is not None)
 
     async def send_private_transaction(self, raw: str, *, max_block: int) -> Hash:
-        """Hand over one signed transaction for inclusion up to `max_block`; its hash.
+        """Hand over one signed transaction for inclusion up to `max_block`; its own hash.
+
+        A relay whose dialect knows no such bound may include it later.
 
         Raises:
             RelayRejected: it said no, or takes no single transactions.
             RelayUnavailable: no understandable answer in time; it may have the transaction.
         """
-        method = self._offered(self.profile.dialect.private_method, "take single transactions")
-        result = await self._ask(method, {"tx": raw, "maxBlockNumber": hex(max_block)})
-        known = hash_in(result, field="txHash")
-        return known or Hash("0x" + keccak(bytes.fromhex(raw[2:])).hex())
+        await self._ask(private_request(raw, self.profile, max_block=max_block))
+        return Hash("0x" + keccak(bytes.fromhex(raw[2:])).hex())
+
+    async def cancel_private_transaction(self, tx_hash: Hash) -> bool:
+        """Take back a transaction that was handed over with the same key; whether it did.
+
+        Raises:
+            RelayRejected: it takes none back.
+            RelayUnavailable: no understandable answer in time.
+        """
+        return await self._ask(cancel_private_request(tx_hash, self.profile)) is True
 
     async def send(self, attempt: Attempt, *, target_block: int) -> None:
         """Take a lane's attempt privately, up to `target_block`; errors as for the above."""
@@ -170,21 +207,26 @@ class Relay:
             await self._http.close()
             self._http = None
 
-    def _offered(self, method: str | None, what: str) -> str:
-        if method is None:
-            raise RelayRejected(f"{self.name} does not {what}", relay=self.name)
-        return method
+    async def _seal(self, request: Request) -> Sealed:
+        try:
+            return await seal(request, auth=self.auth)
+        except SignerError as error:
+            raise RelayRejected(
+                f"{self.name} was sent nothing, its reputation key did not sign: {error}",
+                relay=self.name,
+            ) from None
 
-    async def _ask(self, method: str, params: dict[str, object]) -> object:
-        return await self._post(await seal(method, [params], auth=self.auth))
+    async def _ask(self, request: Request) -> object:
+        return await self._post(await self._seal(request), request.purpose)
 
-    async def _post(self, sealed: Sealed) -> object:
-        headers = {"Content-Type": "application/json"}
+    async def _post(self, sealed: Sealed, purpose: Purpose) -> object:
+        headers = self._headers
         if sealed.header is not None:
-            headers[HEADER] = sealed.header
+            headers = {**headers, HEADER: sealed.header}
         try:
             async with asyncio.timeout(self.timeout_s):
-                status, body = await self._exchange(sealed.body, headers)
+                await self._turn(purpose)
+                status, body = await self._exchange(sealed.body, headers, purpose)
         except TimeoutError:
             raise RelayUnavailable(
                 f"{self.name} gave no answer within {self.timeout_s:g} s", relay=self.name
@@ -196,7 +238,23 @@ class Relay:
             ) from None
         return read_answer(status, body, relay=self.name)
 
-    async def _exchange(self, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+    async def _turn(self, purpose: Purpose) -> None:
+        """Wait until the relay may be asked again, unless too little would be left for asking."""
+        patience_s = self.timeout_s / 2
+        now_s = asyncio.get_running_loop().time()
+        wait_s = self._budgets.reserve(purpose, now_s, patience_s=patience_s)
+        if wait_s > patience_s:
+            raise RelayRejected(
+                f"{self.name} takes no more {purpose.value} for {wait_s:.1f} s, nothing was sent:"
+                f" send less often",
+                relay=self.name,
+            )
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
+
+    async def _exchange(
+        self, body: bytes, headers: dict[str, str], purpose: Purpose
+    ) -> tuple[int, bytes]:
         if self._http is None:
             self._http = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=_MAX_CONNECTIONS)
@@ -205,6 +263,10 @@ class Relay:
         async with self._http.post(
             self._url, data=body, headers=headers, allow_redirects=False
         ) as response:
+            if response.status == HTTP_TOO_MANY:
+                pause_s = retry_after(response.headers.get("Retry-After")) or _PAUSE_S
+                now_s = asyncio.get_running_loop().time()
+                self._budgets.hold(purpose, now_s, seconds=pause_s)
             answer = bytearray()
             async for chunk in response.content.iter_chunked(1 << 16):
                 answer += chunk
@@ -214,3 +276,15 @@ class Relay:
                         relay=self.name,
                     )
             return response.status, bytes(answer)
+
+
+def _check_url(url: str, name: str) -> None:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:  # its text may hold what was meant as a password
+        raise ConfigError("relay address is no URL: its host or port cannot be read") from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ConfigError(
+            f"relay {name or parts.hostname or '?'} has no http(s) URL: give its full address"
+        )
