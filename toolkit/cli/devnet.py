@@ -26,7 +26,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="S",
         help="seconds between blocks, 0: only on demand by evm_mine (%(default)s)",
     )
-    parser.add_argument("--builders", type=int, default=3, help="how many (%(default)s)")
+    parser.add_argument(
+        "--builders",
+        default="3",
+        metavar="N|NAMES",
+        help="how many, or which ones with commas between: titan,rsync (%(default)s)",
+    )
     parser.add_argument(
         "--mempool",
         choices=MEMPOOLS,
@@ -59,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         port=args.port,
         block_time=args.block_time,
-        builders=args.builders,
+        builders=_builders(args.builders),
         hardfork=args.hardfork,
         fork_url=args.fork_url,
         mempool=args.mempool,
@@ -67,6 +72,13 @@ def run(args: argparse.Namespace) -> int:
     with logs.shown(verbose=args.verbose):
         ended_by = asyncio.run(serve_until_signal(Devnet(config), _announce))
     return EXIT_INTERRUPTED if ended_by is signal.SIGINT else 0
+
+
+def _builders(text: str) -> int | tuple[str, ...]:
+    try:
+        return int(text)
+    except ValueError:
+        return tuple(name.strip() for name in text.split(","))
 
 
 def _announce(document: Mapping[str, object]) -> None:

@@ -1,36 +1,47 @@
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from toolkit.chain.rpc import Rpc
+from toolkit.chain.signer import LocalSigner
+from toolkit.devnet.building.dialects import PROFILES, Answer, BuilderProfile, Operation
+from toolkit.devnet.building.failures import FailureMode, Failures
+from toolkit.devnet.building.fields import Known, named_fields, read_uuid
+from toolkit.devnet.building.identities import hash_with_block
 from toolkit.devnet.building.orders import (
-    CUSTOM,
-    INVALID_PARAMS,
     MAX_ORDERS,
     Order,
-    OrderError,
-    bundle_hash,
-    one_object,
-    quantity,
     read_bundle,
     read_private_transaction,
-    read_transactions,
-    replacement_uuid,
 )
-from toolkit.devnet.building.simulation import Effect, SlotEnv, simulate
-from toolkit.gas.rules import next_base_fee
+from toolkit.devnet.building.pricing import price, read_call
+from toolkit.devnet.building.replacements import Replacements
+from toolkit.devnet.building.wire import (
+    CUSTOM,
+    INVALID_PARAMS,
+    METHOD_NOT_FOUND,
+    OrderError,
+    is_hash,
+    one_object,
+)
 from toolkit.model.chain import Address, Hash, Head
-from toolkit.model.errors import RpcError
-from toolkit.model.tx import DYNAMIC_FEE_TYPES, SignedTransaction
+from toolkit.model.checks import shown
+from toolkit.model.tx import SignedTransaction
 
-BLOCK_SECONDS = 12
+_OK = 200
 
 
 @dataclass(slots=True, kw_only=True)
 class Builder:
-    """A block builder: takes orders, simulates on request, and gives its orders for a slot.
+    """A block builder: takes orders by its profile's rules and gives its orders for a slot.
 
     `head` is the market's word for the newest block; orders whose last block has passed go away.
+    `failures` are its relay's; requests that come without it (`handle`) meet none of them.
+
+    Args:
+        fee_recipient: whom its blocks pay; `signer` is that account's key, for what it pays back.
+        known: finds a public transaction by its hash.
+        chain_id: of the transactions it takes; None takes any.
     """
 
     name: str
@@ -38,190 +49,215 @@ class Builder:
     rpc: Rpc = field(repr=False)
     head: Head
     share: float = 1.0  # of the slots, relative to the other builders'
+    profile: BuilderProfile = PROFILES["flashbots"]
+    signer: LocalSigner | None = None
+    chain_id: int | None = None
+    known: Known = field(default=lambda _: None, repr=False)
+    failures: Failures = field(default_factory=Failures, repr=False)
     _orders: OrderedDict[int, Order] = field(default_factory=OrderedDict, repr=False)
     _cancelled: list[Order] = field(default_factory=list, repr=False)
+    _forgotten: list[Order] = field(default_factory=list, repr=False)
+    _late: list[Order] = field(default_factory=list, repr=False)
+    _deferred: list[Callable[[], None]] = field(default_factory=list, repr=False)
+    _replacements: Replacements = field(default_factory=Replacements, repr=False)
     _count: int = 0
 
     def advance(self, head: Head) -> None:
         """Take note of a new head and forget what can no longer land."""
         self.head = head
+        for noted in (self._cancelled, self._forgotten, self._late):
+            noted.clear()
+        deferred, self._deferred = self._deferred, []
+        for each in deferred:
+            each()
         self._orders = OrderedDict(
             (key, order) for key, order in self._orders.items() if order.last_block > head.number
         )
-        self._cancelled.clear()
+        self._replacements.advance(head.number)
 
     def orders(self) -> tuple[Order, ...]:
         """All live orders in order of arrival."""
         return tuple(self._orders.values())
 
     def cancelled(self) -> tuple[Order, ...]:
-        """Orders withdrawn or replaced since the last head, in that order."""
+        """Orders withdrawn, replaced or superseded since the last head, in that order."""
         return tuple(self._cancelled)
 
-    async def handle(self, method: str, params: object, owner: Address) -> object:
+    def late(self) -> tuple[Order, ...]:
+        """Orders that arrived too late for the next block."""
+        return tuple(self._late)
+
+    def forgotten(self) -> tuple[Order, ...]:
+        """Orders that were answered as if taken since the last head, and were not."""
+        return tuple(self._forgotten)
+
+    def offer(self, order: Order) -> None:
+        """Take an order that does not come over the wire, whatever this builder's dialect.
+
+        Raises:
+            OrderError: too many are waiting.
+        """
+        self._admit(order)
+
+    async def handle(
+        self,
+        method: str,
+        params: object,
+        owner: Address,
+        *,
+        failure: FailureMode = FailureMode.NONE,
+    ) -> object:
         """Answer one authenticated relay request.
 
         Raises:
             OrderError: refused; carries the JSON-RPC code.
         """
-        if method == "eth_callBundle":
-            return await self._call_bundle(params)
-        if method == "eth_sendBundle":
-            return self._send_bundle(params, owner)
-        if method == "eth_cancelBundle":
-            return self._cancel_bundle(params, owner)
-        if method in {"eth_sendPrivateTransaction", "eth_sendPrivateRawTransaction"}:
-            order = read_private_transaction(params, owner=owner, head=self.head.number)
-            self._add(order)
-            return order.transactions[0].hash
-        if method == "eth_cancelPrivateTransaction":
-            return self._cancel_private(params, owner)
-        raise OrderError(-32601, f"method {method} is not offered by this relay")
+        operation = self.profile.methods.get(method)
+        if operation is None:
+            raise OrderError(METHOD_NOT_FOUND, f"method {shown(method)} is not offered here")
+        if operation is Operation.CALL_BUNDLE:
+            call = read_call(
+                params, profile=self.profile, head=self.head, fee_recipient=self.fee_recipient
+            )
+            self._check_chain(call.transactions)
+            return await price(self.rpc, call, head=self.head.number)
+        if operation is Operation.SEND_BUNDLE:
+            return self._send_bundle(params, owner, failure)
+        if operation is Operation.CANCEL_BUNDLE:
+            return self._cancel_bundle(params, owner, failure)
+        if operation is Operation.CANCEL_PRIVATE:
+            return self._cancel_private(params, owner, failure)
+        return self._send_private(params, owner, failure)
 
-    def _send_bundle(self, params: object, owner: Address) -> object:
-        order = read_bundle(params, owner=owner, head=self.head.number)
-        if order.replacement_uuid is not None:
-            self._withdraw(order.replacement_uuid, owner)
-        if order.transactions:  # an empty bundle with a uuid is a cancellation
-            self._add(order)
-        return {"bundleHash": order.bundle_hash}
+    def _send_bundle(self, params: object, owner: Address, failure: FailureMode) -> object:
+        order = read_bundle(
+            params, owner=owner, head=self.head.number, profile=self.profile, known=self.known
+        )
+        self._check_chain(order.transactions)
+        self._take(order, failure, self._admit)
+        named = order.bundle_hash
+        if self.profile.hash_covers_block:
+            named = hash_with_block(named, order.first_block)
+        if failure is FailureMode.WRONG_HASH:
+            named = hash_with_block(named, 0)
+        return _answer(self.profile.answer, named, has_uuid=order.replacement_uuid is not None)
 
-    def _cancel_bundle(self, params: object, owner: Address) -> object:
-        uuid = replacement_uuid(one_object(params))
+    def _send_private(self, params: object, owner: Address, failure: FailureMode) -> object:
+        order = read_private_transaction(
+            params, owner=owner, head=self.head.number, profile=self.profile
+        )
+        self._check_chain(order.transactions)
+        self._take(order, failure, self._add)
+        named = order.transactions[0].hash
+        return hash_with_block(named, 0) if failure is FailureMode.WRONG_HASH else named
+
+    def _cancel_bundle(self, params: object, owner: Address, failure: FailureMode) -> object:
+        uuid = read_uuid(named_fields(params, self.profile), self.profile)
         if uuid is None:
             raise OrderError(INVALID_PARAMS, "replacementUuid is missing")
-        return self._withdraw(uuid, owner)
+        hashes = [self._orders[key].bundle_hash for key in self._keys(uuid, owner)]
+        self._do(lambda: self._withdraw(uuid, owner), failure)
+        return hashes if self.profile.cancel_answer is Answer.HASHES else self._done()
 
-    def _cancel_private(self, params: object, owner: Address) -> object:
-        wanted = str(one_object(params).get("txHash")).lower()
-        found = [
-            key
-            for key, order in self._orders.items()
-            if order.is_private_transaction
-            and order.owner == owner
-            and order.transactions[0].hash == wanted
-        ]
-        for key in found:
-            self._drop(key)
+    def _cancel_private(self, params: object, owner: Address, failure: FailureMode) -> object:
+        wanted = one_object(params).get("txHash")
+        if not is_hash(wanted):
+            raise OrderError(INVALID_PARAMS, f"txHash {shown(wanted)} is not a hash")
+        found = self._private_keys(wanted.lower(), owner)
+        self._do(lambda: self._drop_all(found), failure)
         return bool(found)
 
+    def _done(self) -> object:
+        return None if self.profile.cancel_answer is Answer.NULL else _OK
+
+    def _take(self, order: Order, failure: FailureMode, admit: Callable[[Order], None]) -> None:
+        """Let an order in, now or later or never; only one that is let in now can be too many."""
+        if failure is FailureMode.FORGET:
+            self._forgotten.append(order)
+        elif failure is FailureMode.LATE:
+            self._late.append(order)
+            self._deferred.append(lambda: self._admit_late(order, admit))
+        else:
+            admit(order)
+
+    def _admit_late(self, order: Order, admit: Callable[[Order], None]) -> None:
+        if len(self._orders) < MAX_ORDERS:  # its sender was told long ago that it is taken
+            admit(order)
+
+    def _do(self, action: Callable[[], None], failure: FailureMode) -> None:
+        if failure is FailureMode.LATE:
+            self._deferred.append(action)
+        elif failure is not FailureMode.FORGET:
+            action()
+
+    def _admit(self, order: Order) -> None:
+        uuid, owner = order.replacement_uuid, order.owner
+        if self._has(order):
+            return  # the same request again
+        if uuid is not None:
+            nonce = order.replacement_nonce
+            if not self._replacements.admits(owner, uuid, nonce, head=self.head.number):
+                self._cancelled.append(order)
+                return
+            if not order.transactions:
+                self._withdraw(uuid, owner)
+                return
+            self._drop_all(self._keys(uuid, owner))
+        self._add(order)
+
     def _add(self, order: Order) -> None:
+        if order.is_private_transaction:
+            for key in self._private_keys(order.transactions[0].hash, order.owner):
+                del self._orders[key]  # the same with another last block
         if len(self._orders) >= MAX_ORDERS:
             raise OrderError(CUSTOM, f"too many orders: {MAX_ORDERS} are waiting already")
         self._count += 1
         self._orders[self._count] = order
 
-    def _withdraw(self, uuid: str, owner: Address) -> list[Hash]:
-        keys = [
+    def _withdraw(self, uuid: str, owner: Address) -> None:
+        self._drop_all(self._keys(uuid, owner))
+        if self.profile.cancel_is_final:
+            self._replacements.close(owner, uuid, head=self.head.number)
+
+    def _keys(self, uuid: str, owner: Address) -> list[int]:
+        return [
             key
             for key, order in self._orders.items()
             if order.replacement_uuid == uuid and order.owner == owner
         ]
-        return [self._drop(key).bundle_hash for key in keys]
 
-    def _drop(self, key: int) -> Order:
-        order = self._orders.pop(key)
-        self._cancelled.append(order)
-        return order
+    def _private_keys(self, tx_hash: str, owner: Address) -> list[int]:
+        return [
+            key
+            for key, order in self._orders.items()
+            if order.is_private_transaction
+            and order.owner == owner
+            and order.transactions[0].hash == tx_hash
+        ]
 
-    async def _call_bundle(self, params: object) -> object:
-        fields = one_object(params)
-        transactions = read_transactions(fields.get("txs"))
-        if not transactions:
-            raise OrderError(INVALID_PARAMS, "txs is empty")
-        number = quantity(fields, "blockNumber")
-        given = fields.get("timestamp")
-        env = SlotEnv(
-            number=number,
-            timestamp=quantity(fields, "timestamp")
-            if given
-            else self.head.timestamp + BLOCK_SECONDS * max(1, number - self.head.number),
-            base_fee_per_gas=next_base_fee(self.head),
-            gas_limit=self.head.gas_limit,
-            fee_recipient=self.fee_recipient,
+    def _has(self, order: Order) -> bool:
+        return any(
+            each.unique_key == order.unique_key and each.owner == order.owner
+            for each in self._orders.values()
         )
-        state = fields.get("stateBlockNumber") or "latest"
-        if state != "latest":
-            state = hex(quantity(fields, "stateBlockNumber"))
-        for each in transactions:
-            if each.unsigned.fee_cap < env.base_fee_per_gas:
+
+    def _drop_all(self, keys: Sequence[int]) -> None:
+        dropped = [self._orders.pop(key, None) for key in keys]
+        self._cancelled.extend(order for order in dropped if order is not None)
+
+    def _check_chain(self, transactions: Sequence[SignedTransaction]) -> None:
+        for signed in transactions:
+            if self.chain_id is not None and signed.unsigned.chain_id not in {self.chain_id, 0}:
                 raise OrderError(
                     CUSTOM,
-                    f"err: max fee per gas less than block base fee: address {each.sender},"
-                    f" maxFeePerGas: {each.unsigned.fee_cap}, baseFee: {env.base_fee_per_gas}",
+                    f"err: invalid chain id for signer: {signed.hash} is for chain"
+                    f" {signed.unsigned.chain_id}, this is {self.chain_id}",
                 )
-        await self._check_nonces(transactions, str(state))
-        try:
-            effects = await simulate(self.rpc, env, transactions, block=str(state))
-        except RpcError as error:
-            raise OrderError(CUSTOM, f"err: {error.message}") from None
-        state_number = self.head.number if state == "latest" else int(str(state), 16)
-        return _call_result(transactions, effects, env, state_number)
-
-    async def _check_nonces(self, transactions: Sequence[SignedTransaction], state: str) -> None:
-        senders = list(dict.fromkeys(each.sender for each in transactions))
-        counts = await self.rpc.batch(
-            [("eth_getTransactionCount", (sender, state)) for sender in senders]
-        )
-        nonces: dict[Address, int] = {}
-        for sender, count in zip(senders, counts, strict=True):
-            if isinstance(count, RpcError):
-                raise OrderError(CUSTOM, f"err: {count.message}")
-            nonces[sender] = int(count, 16)
-        for each in transactions:
-            nonce, expected = each.unsigned.nonce, nonces[each.sender]
-            if nonce != expected:
-                side = "low" if nonce < expected else "high"
-                raise OrderError(
-                    CUSTOM,
-                    f"err: nonce too {side}: address {each.sender}, tx: {nonce} state: {expected}",
-                )
-            nonces[each.sender] += 1
 
 
-def _call_result(
-    transactions: Sequence[SignedTransaction],
-    effects: Sequence[Effect],
-    env: SlotEnv,
-    state_number: int,
-) -> Mapping[str, object]:
-    """`eth_callBundle`'s answer; sums of wei are decimal strings, counts are numbers."""
-    rows = []
-    for signed, effect in zip(transactions, effects, strict=True):
-        fees = effect.gas_used * effective_tip(signed, env.base_fee_per_gas)
-        row: dict[str, object] = {
-            "txHash": signed.hash,
-            "fromAddress": signed.sender,
-            "toAddress": signed.unsigned.to,
-            "gasUsed": effect.gas_used,
-            "gasPrice": str(effect.coinbase_wei // max(1, effect.gas_used)),
-            "gasFees": str(fees),
-            "coinbaseDiff": str(effect.coinbase_wei),
-            "ethSentToCoinbase": str(effect.coinbase_wei - fees),
-        }
-        if effect.succeeded:
-            row["value"] = effect.output
-        else:
-            row |= {"error": "execution reverted", "revert": effect.reason}
-        rows.append(row)
-    gas = sum(effect.gas_used for effect in effects)
-    value = sum(effect.coinbase_wei for effect in effects)
-    fees = sum(int(str(row["gasFees"])) for row in rows)
-    return {
-        "bundleGasPrice": str(value // max(1, gas)),
-        "bundleHash": bundle_hash(each.hash for each in transactions),
-        "coinbaseDiff": str(value),
-        "ethSentToCoinbase": str(value - fees),
-        "gasFees": str(fees),
-        "results": rows,
-        "stateBlockNumber": state_number,
-        "totalGasUsed": gas,
-    }
-
-
-def effective_tip(signed: SignedTransaction, base_fee_wei: int) -> int:
-    """What a unit of gas pays the builder: min(priority fee, fee cap - base fee), in wei."""
-    tx = signed.unsigned
-    if tx.type in DYNAMIC_FEE_TYPES:
-        return min(tx.max_priority_fee_per_gas, tx.max_fee_per_gas - base_fee_wei)
-    return tx.gas_price - base_fee_wei
+def _answer(form: Answer, named: Hash, *, has_uuid: bool) -> object:
+    if form is Answer.NULL or (form is Answer.OBJECT_OR_NULL and has_uuid):
+        return None
+    if form is Answer.STRING:
+        return named
+    return _OK if form is Answer.OK else {"bundleHash": named}

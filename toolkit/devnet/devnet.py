@@ -15,6 +15,8 @@ from toolkit.chain.rpc import HttpRpc
 from toolkit.devnet.accounts import DevAccount, derive_account
 from toolkit.devnet.anvil import Anvil, start_anvil
 from toolkit.devnet.builders import Builder
+from toolkit.devnet.building.dialects import BuilderProfile, builder_profiles
+from toolkit.devnet.building.failures import Failures
 from toolkit.devnet.building.relay_server import serve_relay
 from toolkit.devnet.building.sealing import Market, SlotRecord
 from toolkit.devnet.crowd.flow import BITCOIN_PER_ETHER, Flow
@@ -33,7 +35,7 @@ from toolkit.devnet.participants import (
     user_funding,
 )
 from toolkit.devnet.pools import POOLS
-from toolkit.devnet.public_pool import open_pool, rules_of
+from toolkit.devnet.public_pool import PublicPool, open_pool, rules_of
 from toolkit.devnet.reorgs import seal_and_reorg
 from toolkit.devnet.tokens import TOKENS, TokenLevel
 from toolkit.devnet.twin import BLOCK_SECONDS, Twin, TwinConfig, build_twin, fund
@@ -45,7 +47,6 @@ from toolkit.model.market import Token
 from toolkit.pools.snapshot import PoolSpec, Snapshot
 from toolkit.pools.sync import load, refresh
 
-MAX_BUILDERS = 16
 MAX_BLOCK_TIME_S = 86_400
 _WATCH_S = 0.5
 _INT64 = 2**63 - 1
@@ -68,12 +69,13 @@ class DevnetConfig:
     no market flow: its prices and pools are that chain's own. `funding` is what each account
     starts with, in whole units by symbol. `mempool` is the client whose pool rules the public
     pool has: geth, reth, strict (geth's, with the hardest rule on replacements) or none.
+    `builders` is how many build in Flashbots' style, or the names or profiles of those that do.
     """
 
     seed: int = 1
     port: int = 0
     block_time: float = 0
-    builders: int = 3
+    builders: int | tuple[str | BuilderProfile, ...] = 3
     fork_url: str | None = None
     hardfork: str = "prague"
     flow: bool = True
@@ -86,7 +88,7 @@ class DevnetConfig:
     scenario: ScenarioConfig = field(default_factory=ScenarioConfig)
 
     def __post_init__(self) -> None:
-        for name in ("seed", "port", "builders", "accounts", "depth_percent"):
+        for name in ("seed", "port", "accounts", "depth_percent"):
             if type(value := getattr(self, name)) is not int or abs(value) > _INT64:
                 raise ConfigError(f"{name} is {shown(value)}; it must be an integer of 64 bits")
         seconds = self.block_time
@@ -96,8 +98,7 @@ class DevnetConfig:
             if not isinstance(value := getattr(self, name), str):
                 raise ConfigError(f"{name} is {shown(value)}; it must be a name")
         rules_of(self.mempool)
-        if not 1 <= self.builders <= MAX_BUILDERS:
-            raise ConfigError(f"builders {self.builders} is not between 1 and {MAX_BUILDERS}")
+        builder_profiles(self.builders)
         if not 1 <= self.accounts <= MAX_ACCOUNTS:
             raise ConfigError(f"accounts {self.accounts} is not between 1 and {MAX_ACCOUNTS}")
         if unknown := sorted(set(self.funding) - {"ETH", *TOKENS}):
@@ -338,19 +339,16 @@ class Devnet:
         self._rivals = Rivals(rpc, seed=config.seed, config=config.rivals)
 
     async def _open_market(self, rpc: HttpRpc, head: Head) -> None:
+        pool = await open_pool(rpc, rules_of(self.config.mempool))
+        profiles = builder_profiles(self.config.builders)
         builders = [
-            Builder(
-                name=f"builder-{index}",
-                fee_recipient=derive_account(self.config.seed, "builder", index).address,
-                rpc=rpc,
-                head=head,
-            )
-            for index in range(1, self.config.builders + 1)
+            self._builder(index, profile, rpc, pool, head)
+            for index, profile in enumerate(profiles, start=1)
         ]
         self._market = Market(
             rpc,
             builders,
-            pool=await open_pool(rpc, rules_of(self.config.mempool)),
+            pool=pool,
             seed=self.config.seed,
             chain_id=self.chain_id,
             mode=self.mode,
@@ -362,6 +360,23 @@ class Devnet:
             self._stack.push_async_callback(server.close)
             relays.append(RelayInfo(name=builder.name, url=server.url))
         self.relays = tuple(relays)
+
+    def _builder(
+        self, index: int, profile: BuilderProfile, rpc: HttpRpc, pool: PublicPool, head: Head
+    ) -> Builder:
+        account = derive_account(self.config.seed, "builder", index)
+        return Builder(
+            name=profile.name,
+            fee_recipient=account.address,
+            signer=account.signer,
+            rpc=rpc,
+            head=head,
+            share=profile.share,
+            profile=profile,
+            chain_id=self.chain_id,
+            known=pool.signed,
+            failures=Failures(profile.failure),
+        )
 
     async def _open_front(self, rpc: HttpRpc, listener: socket.socket) -> None:
         session = await self._stack.enter_async_context(aiohttp.ClientSession())

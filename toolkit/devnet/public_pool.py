@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from toolkit.chain.rpc import Rpc
+from toolkit.chain.signer import decode_transaction
 from toolkit.devnet import entries
 from toolkit.devnet.mempool import AccountState, ChainState, Mempool, PooledTransaction, PoolRefusal
 from toolkit.devnet.pool_rules import GETH, Bump, PoolRules, Reason, Rounding, pool_rules
@@ -145,6 +146,13 @@ class PublicPool:
         for sender in senders:
             self._announce(sender)
         return tuple(dropped)
+
+    def signed(self, tx_hash: Hash) -> SignedTransaction | None:
+        """The signed bytes of a pooled transaction; None where there are none to be had."""
+        found = self.mempool.get(tx_hash)
+        if found is None or found.raw is None or found.is_blob:
+            return None
+        return decode_transaction(found.raw)
 
     def remove(self, tx_hash: Hash) -> bool:
         """Forget a transaction; whether it was there."""

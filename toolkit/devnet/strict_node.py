@@ -17,7 +17,8 @@ from toolkit.chain.node import Node
 from toolkit.chain.rpc import HttpRpc
 from toolkit.devnet.accounts import DevAccount
 from toolkit.devnet.anvil import Anvil, start_anvil
-from toolkit.devnet.builders import BLOCK_SECONDS, Builder
+from toolkit.devnet.builders import Builder
+from toolkit.devnet.building.pricing import BLOCK_SECONDS
 from toolkit.devnet.building.sealing import Market
 from toolkit.devnet.faults import FaultScript
 from toolkit.devnet.front import Front

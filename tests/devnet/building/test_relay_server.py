@@ -9,9 +9,11 @@ import pytest
 from tests.devnet.conftest import ACCOUNTS, GWEI, OWNER, Wallet
 from toolkit.chain.hashing import keccak
 from toolkit.chain.signer import LocalSigner
-from toolkit.devnet.building.orders import MAX_ORDERS, OrderError, bundle_hash
+from toolkit.devnet.building.identities import bundle_hash
+from toolkit.devnet.building.orders import MAX_ORDERS
 from toolkit.devnet.building.relay_server import authenticate, serve_relay
 from toolkit.devnet.building.sealing import Market
+from toolkit.devnet.building.wire import OrderError
 
 SIGNER = ACCOUNTS[0].signer
 
@@ -248,8 +250,10 @@ async def test_a_builder_takes_a_bounded_number_of_orders(
 ) -> None:
     """Past its limit a builder refuses instead of growing."""
     request = bundle(market, wallets[1])
-    for _ in range(MAX_ORDERS):
-        await market.builders[0].handle("eth_sendBundle", [request], OWNER)
+    for second in range(MAX_ORDERS):
+        varied = request | {"minTimestamp": second}
+        await market.builders[0].handle("eth_sendBundle", [varied], OWNER)
 
+    request["minTimestamp"] = MAX_ORDERS
     with pytest.raises(OrderError, match="too many orders"):
         await market.builders[0].handle("eth_sendBundle", [request], OWNER)

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import msgspec
 
 from toolkit.chain.rpc import Rpc
-from toolkit.devnet.builders import effective_tip
 from toolkit.devnet.building.orders import Order
+from toolkit.devnet.building.pricing import effective_tip
 from toolkit.devnet.building.simulation import Effect, SlotEnv, simulate
 from toolkit.model.bundle import MissCause
 from toolkit.model.chain import Address, Hash

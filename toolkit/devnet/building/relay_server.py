@@ -1,3 +1,7 @@
+"""A builder's endpoint over HTTP: who asks, in what form, and what goes wrong on the way."""
+
+import asyncio
+import math
 from typing import Any
 
 import orjson
@@ -6,24 +10,38 @@ from aiohttp import web
 from toolkit.chain.hashing import keccak
 from toolkit.chain.signer import recover_message
 from toolkit.devnet.builders import Builder
-from toolkit.devnet.building.orders import INVALID_REQUEST, OrderError
+from toolkit.devnet.building.dialects import SignatureRule
+from toolkit.devnet.building.failures import FailureMode
+from toolkit.devnet.building.wire import INTERNAL, INVALID_REQUEST, OrderError
 from toolkit.devnet.web import WebServer, listen, serve
-from toolkit.model.chain import Address
-from toolkit.model.errors import SignerError
+from toolkit.model.chain import ZERO_ADDRESS, Address
+from toolkit.model.errors import NodeError, SignerError
 
 SIGNATURE_HEADER = "X-Flashbots-Signature"
+ORIGIN_HEADER = "X-Flashbots-Origin"
+MAX_ORIGIN = 255
+HOLD_S = 60.0  # how long a request without an answer is held open, if its client does not give up
+ANONYMOUS = ZERO_ADDRESS  # the owner of what comes without a signature
 _SIGNATURE_DIGITS = 2 + 2 * 65
 _PARSE_ERROR = -32700
+_HOLD_TICK_S = 0.05
+# What forms and editors send; no type at all and unknown ones are let through.
+_NO_JSON = ("text/", "multipart/", "application/x-www-form-urlencoded", "application/xml")
+_HTML = "<!DOCTYPE html><html><head><title>502</title></head><body>Bad gateway</body></html>"
+_BROKEN = {
+    FailureMode.HTTP_500: (500, "internal server error", "text/plain"),
+    FailureMode.HTTP_500_TAKEN: (500, "internal server error", "text/plain"),
+    FailureMode.HTML: (200, _HTML, "text/html"),
+    FailureMode.TEXT: (400, "bad request: try again later", "text/plain"),
+    FailureMode.TOO_MANY_REQUESTS: (429, "too many requests", "text/plain"),
+}
 
 
 async def serve_relay(builder: Builder) -> WebServer:
-    """Offer a builder's relay on a loopback port of its own; every request must be signed."""
+    """Offer a builder's relay on a loopback port of its own."""
 
-    async def handle(request: web.Request) -> web.Response:
-        if request.method != "POST":
-            return web.Response(status=405, text="use POST")
-        body = await request.read()
-        return _answer(await _respond(builder, body, request.headers.get(SIGNATURE_HEADER)))
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return await _handle(builder, request)
 
     return await serve(handle, listen(what=f"relay of {builder.name}"))
 
@@ -47,37 +65,104 @@ def authenticate(header: str | None, body: bytes) -> Address:
     except SignerError as error:
         raise OrderError(INVALID_REQUEST, f"invalid signature: {error}") from None
     if signer != claimed.lower():
-        raise OrderError(INVALID_REQUEST, f"signing address mismatch: {claimed} did not sign this")
+        # A header may hold bytes that are no text: they are not repeated.
+        raise OrderError(INVALID_REQUEST, "signing address mismatch: it did not sign this body")
     return signer
 
 
-async def _respond(builder: Builder, body: bytes, header: str | None) -> dict[str, Any]:
+async def _handle(builder: Builder, request: web.Request) -> web.StreamResponse:
+    if request.method != "POST":
+        return web.Response(status=405, text="use POST", headers={"Allow": "POST"})
+    if request.headers.get("Content-Type", "").lower().startswith(_NO_JSON):
+        return web.Response(status=415, text="use Content-Type: application/json")
+    body = await request.read()
+    asked = _parsed(body)
+    method = asked.get("method") if isinstance(asked, dict) else None
+    if builder.profile.latency_ms:
+        await asyncio.sleep(builder.profile.latency_ms / 1000)
+    if method in builder.profile.dead_methods:
+        return web.Response(status=403, text=f"{method} is no longer offered")
+    failure = builder.failures.draw(method if isinstance(method, str) else "")
+    answer = None
+    if failure.is_taken:
+        answer = await _respond(builder, request, body, asked, failure)
+    if failure in {FailureMode.HANG, FailureMode.LOST}:
+        return await _hold(request)
+    if failure in _BROKEN:
+        status, text, kind = _BROKEN[failure]
+        return web.Response(status=status, text=text, content_type=kind)
+    assert answer is not None
+    return answer
+
+
+async def _respond(
+    builder: Builder, request: web.Request, body: bytes, asked: object, failure: FailureMode
+) -> web.Response:
+    number = asked.get("id") if isinstance(asked, dict) else None
     try:
-        request = orjson.loads(body)
-    except ValueError:
-        return _error(None, OrderError(_PARSE_ERROR, "the body is not JSON"))
-    number = request.get("id") if isinstance(request, dict) else None
-    try:
-        owner = authenticate(header, body)
-        result = await builder.handle(_method(request), request.get("params"), owner)
+        owner = _owner(builder.profile.signature, request, body)
+        method, params = _call(asked)
+        result = await builder.handle(method, params, owner, failure=failure)
     except OrderError as error:
-        return _error(number, error)
-    return {"jsonrpc": "2.0", "id": number, "result": result}
+        if error.plain is not None:
+            return _json({"error": error.plain}, status=400)
+        return _json(_error(number, error.code, str(error)))
+    except NodeError as error:
+        why = type(error).__name__
+        return _json(_error(number, INTERNAL, f"the builder's node did not answer ({why})"))
+    if failure is FailureMode.NULL:
+        result = None
+    return _json({"jsonrpc": "2.0", "id": number, "result": result})
 
 
-def _method(request: object) -> str:
-    if isinstance(request, dict) and isinstance(request.get("method"), str):
-        return str(request["method"])
+def _owner(rule: SignatureRule, request: web.Request, body: bytes) -> Address:
+    if len(request.headers.get(ORIGIN_HEADER, "")) > MAX_ORIGIN:
+        raise OrderError(INVALID_REQUEST, f"{ORIGIN_HEADER} is longer than {MAX_ORIGIN}")
+    header = request.headers.get(SIGNATURE_HEADER)
+    if rule is SignatureRule.REQUIRED or (rule is SignatureRule.OPTIONAL and header):
+        return authenticate(header, body)
+    if rule is SignatureRule.AUTHORIZATION:
+        account = request.headers.get("Authorization", "")
+        if not account:
+            raise OrderError(INVALID_REQUEST, "an Authorization header is required")
+        return Address("0x" + keccak(account.encode(errors="surrogateescape")).hex()[-40:])
+    return ANONYMOUS
+
+
+async def _hold(request: web.Request) -> web.Response:
+    """Leave a request open until its client gives up, then close without an answer."""
+    for _ in range(math.ceil(HOLD_S / _HOLD_TICK_S)):
+        if request.transport is None or request.transport.is_closing():
+            break
+        await asyncio.sleep(_HOLD_TICK_S)
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
+
+
+def _parsed(body: bytes) -> object:
+    """What the body says; `_Unreadable` where it is no JSON."""
+    try:
+        return orjson.loads(body)
+    except ValueError:
+        return _Unreadable
+
+
+class _Unreadable:
+    """Stands for a body that is no JSON."""
+
+
+def _call(asked: object) -> tuple[str, object]:
+    if asked is _Unreadable:
+        raise OrderError(_PARSE_ERROR, "the body is not JSON")
+    if isinstance(asked, dict) and isinstance(asked.get("method"), str):
+        return asked["method"], asked.get("params")
     raise OrderError(INVALID_REQUEST, "a request is an object with a method")
 
 
-def _error(number: object, error: OrderError) -> dict[str, Any]:
-    return {
-        "jsonrpc": "2.0",
-        "id": number,
-        "error": {"code": error.code, "message": str(error)},
-    }
+def _error(number: object, code: int, message: str) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": number, "error": {"code": code, "message": message}}
 
 
-def _answer(document: dict[str, Any]) -> web.Response:
-    return web.Response(body=orjson.dumps(document), content_type="application/json")
+def _json(document: dict[str, Any], *, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=orjson.dumps(document), content_type="application/json")

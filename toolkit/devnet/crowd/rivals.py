@@ -7,7 +7,8 @@ from random import Random
 from toolkit.chain.rpc import Rpc
 from toolkit.devnet.accounts import DevAccount
 from toolkit.devnet.builders import Builder
-from toolkit.devnet.building.orders import OrderError
+from toolkit.devnet.building.orders import read_bundle
+from toolkit.devnet.building.wire import OrderError
 from toolkit.devnet.crowd.opportunities import Opportunity, find_opportunities
 from toolkit.devnet.crowd.trades import Trade, swap_call
 from toolkit.devnet.participants import rivals
@@ -69,8 +70,9 @@ class Rival:
         signed = self._sign(opportunity, int(count, 16), base_fee_wei, tip_wei)
         bundle = {"txs": [each.raw for each in signed], "blockNumber": hex(head.number + 1)}
         for builder in chosen:
+            order = read_bundle([bundle], owner=self.account.address, head=builder.head.number)
             try:
-                await builder.handle("eth_sendBundle", [bundle], self.account.address)
+                builder.offer(order)
             except OrderError:
                 continue  # safe because a full builder only costs the rival this slot
 
