@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from toolkit.chain.node import Node
 from toolkit.chain.rpc import HttpRpc, Rpc, WsRpc
 from toolkit.devnet.accounts import DevAccount
-from toolkit.devnet.anvil import Anvil, start_anvil
+from toolkit.devnet.anvil import Anvil, start_sealer
 from toolkit.devnet.builders import Builder
 from toolkit.devnet.building.sealing import Market
 from toolkit.devnet.participants import user_accounts, user_funding
@@ -23,7 +23,7 @@ from toolkit.model.tx import SignedTransaction, UnsignedTransaction
 SEED = 7
 ACCOUNTS = user_accounts(SEED, 6)
 OWNER = ACCOUNTS[0].address
-FORK = ("--no-storage-caching", "--hardfork", "prague", "--no-mining", "--order", "fifo")
+FORK = ("--no-storage-caching", "--hardfork", "prague")
 GWEI = 10**9
 
 
@@ -49,7 +49,7 @@ def twin() -> Iterator[Twin]:
 @pytest.fixture
 async def fork(twin: Twin) -> AsyncIterator[Anvil]:
     """A fresh fork of the twin."""
-    async with await start_anvil(("--fork-url", twin.anvil.url, "--accounts", "0", *FORK)) as anvil:
+    async with await start_sealer(("--fork-url", twin.anvil.url, *FORK)) as anvil:
         yield anvil
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from toolkit.devnet.anvil import find_anvil, start_anvil
+from toolkit.devnet.anvil import find_anvil, start_anvil, start_sealer
 from toolkit.model.errors import DevnetError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -117,6 +117,24 @@ async def test_a_refused_argument_is_one_clear_line() -> None:
         await start_anvil(["--no-such-thing"])
 
     assert "\n" not in str(raised.value)
+
+
+async def test_an_older_anvil_seals_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that does not know how to leave balances to the block is started without that."""
+    refusal = "error: unexpected argument '--disable-pool-balance-checks' found"
+    older = executable(
+        tmp_path / "anvil",
+        f'#!/bin/sh\ncase "$*" in *pool-balance*) echo "{refusal}" >&2; exit 2;; esac\n'
+        f'exec "{find_anvil()}" "$@"\n',
+    )
+    monkeypatch.setenv("ANVIL_BIN", str(older))
+
+    async with await start_sealer() as anvil:
+        anvil.check()
+
+        assert older == anvil.binary
 
 
 async def test_a_death_in_mid_run_is_told_with_its_signal() -> None:

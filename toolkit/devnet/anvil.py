@@ -25,6 +25,7 @@ _LAUNCH = (
     'exec 3<&0; (read -r _ <&3 || kill -KILL $$) >/dev/null 2>&1 & exec 3<&-; exec "$@" </dev/null'
 )
 _LISTENING = re.compile(rb"^Listening on [^\s:]+:(\d+)", re.MULTILINE)
+_PENNILESS = "--disable-pool-balance-checks"
 _POLL_S = 0.005
 _DYING_POLLS = 40
 _STOP_S = 3.0
@@ -168,6 +169,25 @@ async def start_anvil(
         await anvil.stop()
         raise
     return anvil
+
+
+async def start_sealer(args: Sequence[str] = ()) -> Anvil:
+    """Start an Anvil that mines nothing by itself, and what it is given in that order.
+
+    Its pool does not ask whether an account can pay already: an earlier transaction of the same
+    block may bring what a later one spends. An older Anvil that cannot be told so is started all
+    the same; a bundle that lives on it is refused there.
+
+    Raises:
+        DevnetError: as `start_anvil`.
+    """
+    sealing = ("--no-mining", "--order", "fifo", "--accounts", "0", *args)
+    try:
+        return await start_anvil((*sealing, _PENNILESS))
+    except DevnetError as error:
+        if _PENNILESS not in str(error):
+            raise
+    return await start_anvil(sealing)
 
 
 def _spawn(binary: Path, args: Sequence[str], *, port: int) -> Anvil:

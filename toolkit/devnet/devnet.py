@@ -13,7 +13,7 @@ import msgspec
 from toolkit.chain.node import Node
 from toolkit.chain.rpc import HttpRpc
 from toolkit.devnet.accounts import DevAccount, derive_account
-from toolkit.devnet.anvil import Anvil, start_anvil
+from toolkit.devnet.anvil import Anvil, start_sealer
 from toolkit.devnet.builders import Builder
 from toolkit.devnet.building.dialects import BuilderProfile, builder_profiles
 from toolkit.devnet.building.failures import Failures
@@ -319,11 +319,8 @@ class Devnet:
     async def _start_fork(self, url: str) -> Anvil:
         # Without storage caching: the cache is keyed by chain id and block number alone, so it
         # would hand this fork another twin's state.
-        anvil = await start_anvil(
-            (
-                *("--fork-url", url, "--no-storage-caching", "--hardfork", self.config.hardfork),
-                *("--no-mining", "--order", "fifo", "--accounts", "0"),
-            )
+        anvil = await start_sealer(
+            ("--fork-url", url, "--no-storage-caching", "--hardfork", self.config.hardfork)
         )
         self._stack.push_async_callback(anvil.stop)
         return anvil

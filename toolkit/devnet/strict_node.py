@@ -16,7 +16,7 @@ import aiohttp
 from toolkit.chain.node import Node
 from toolkit.chain.rpc import HttpRpc
 from toolkit.devnet.accounts import DevAccount
-from toolkit.devnet.anvil import Anvil, start_anvil
+from toolkit.devnet.anvil import Anvil, start_sealer
 from toolkit.devnet.builders import Builder
 from toolkit.devnet.building.pricing import BLOCK_SECONDS
 from toolkit.devnet.building.sealing import Market
@@ -128,12 +128,10 @@ async def open_strict_node(
         "--base-fee": base_fee_wei,
         "--timestamp": GENESIS_TIME,
         "--hardfork": "prague",
-        "--order": "fifo",
-        "--accounts": 0,
     }
     options = [str(part) for pair in args.items() for part in pair]
     async with AsyncExitStack() as stack:
-        anvil = await start_anvil(("--no-mining", *options))
+        anvil = await start_sealer(options)
         stack.push_async_callback(anvil.stop)
         rpc = await stack.enter_async_context(HttpRpc(anvil.url))
         funded = user_accounts(seed, accounts)

@@ -1,11 +1,13 @@
+import itertools
 import random
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from tests.devnet.conftest import ACCOUNTS, GWEI, OWNER, Wallet, submit
+from tests.devnet.conftest import ACCOUNTS, GWEI, OWNER, SEED, Wallet, submit
 from toolkit.chain.node import Node
+from toolkit.devnet.accounts import derive_account
 from toolkit.devnet.building.sealing import Market, SlotRecord
 from toolkit.devnet.calldata import encode_call
 from toolkit.devnet.crowd.trades import Trade, swap_call
@@ -85,31 +87,115 @@ async def test_one_nonce_goes_to_the_bundle_that_pays_more(
     assert (MissCause.OUTBID_CONFLICT, won.bundle_hash) == (lost.cause, lost.rival)
 
 
-async def test_a_bundle_that_would_do_something_else_is_left_out(
+async def test_bundles_on_one_pool_are_merged_in_the_sequence_that_pays_most(
     node: Node, market: Market, wallets: list[Wallet]
 ) -> None:
-    """Behind another swap: with a minimum it fails (outbid), without one it differs (conflict)."""
+    """A swap with an exact minimum goes first, though it pays less: behind it the others work."""
     a, b, c = (wallets[i].account.address for i in (1, 2, 3))
     amount = 10 * 10**18
     exact = await exact_output(node, b, amount)
     to, data = swap(a, amount)
-    winner = wallets[1].sign(to, data=data, tip=50 * GWEI)
+    dear = wallets[1].sign(to, data=data, tip=50 * GWEI)
     to, data = swap(b, amount, minimum_out=exact)
     strict = wallets[2].sign(to, data=data, tip=30 * GWEI)
     to, data = swap(c, amount)
     lax = wallets[3].sign(to, data=data, tip=20 * GWEI)
-    for each in (strict, winner, lax):
+    for each in (strict, dear, lax):
         await submit(market, each)
 
     await market.seal()
 
-    slot = market.slots[-1]
-    found = {each.transactions[0]: each for each in slot.considered}
-    assert [winner.hash] == await mined(node)
-    assert found[strict.hash].cause is MissCause.OUTBID_CONFLICT
-    assert found[lax.hash].cause is MissCause.STATE_CONFLICT
-    assert found[strict.hash].rival == found[lax.hash].rival == found[winner.hash].bundle_hash
-    assert "INSUFFICIENT_OUTPUT_AMOUNT" in found[strict.hash].evidence
+    assert {dear.hash, strict.hash, lax.hash} == set(await mined(node))
+    assert strict.hash == (await mined(node))[0]
+
+
+async def test_of_two_that_exclude_each_other_the_dearer_lands(
+    node: Node, market: Market, wallets: list[Wallet]
+) -> None:
+    """Two want the price before any swap: one gets it, the other is outbid by it, with reason."""
+    amount = 10 * 10**18
+    exact = await exact_output(node, wallets[2].account.address, amount)
+    swaps = []
+    for wallet, tip in ((wallets[1], 30), (wallets[2], 50)):
+        to, data = swap(wallet.account.address, amount, minimum_out=exact)
+        swaps.append(wallet.sign(to, data=data, tip=tip * GWEI))
+        await submit(market, swaps[-1])
+
+    await market.seal()
+
+    won, lost = market.slots[-1].considered
+    assert [swaps[1].hash] == await mined(node)
+    assert (MissCause.OUTBID_CONFLICT, won.bundle_hash) == (lost.cause, lost.rival)
+    assert "INSUFFICIENT_OUTPUT_AMOUNT" in lost.evidence
+
+
+async def test_two_cheap_bundles_beat_a_dear_one_that_excludes_both(
+    node: Node, market: Market, wallets: list[Wallet]
+) -> None:
+    """The block pays more with both of them: the dear one is told of a conflict, not outbid."""
+    dear = (wallets[1].sign(nonce=10, tip=50 * GWEI), wallets[2].sign(nonce=10, tip=GWEI))
+    cheap = [wallets[i].sign(nonce=10, tip=40 * GWEI) for i in (1, 2)]
+    for bundle in (dear, *([each] for each in cheap)):
+        await submit(market, *bundle)
+
+    await market.seal()
+
+    lost = next(each for each in market.slots[-1].considered if not each.included)
+    assert {each.hash for each in cheap} == set(await mined(node))
+    assert (MissCause.OUTBID_CONFLICT, dear[0].hash) == (lost.cause, lost.transactions[0])
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+async def test_a_listed_drop_is_left_out_only_where_it_would_revert(
+    node: Node, market: Market, wallets: list[Wallet], *, leaves: bool
+) -> None:
+    """What droppingTxHashes names never reverts on chain: it succeeds there or is not there."""
+    to, data = swap(wallets[1].account.address, 10**18, minimum_out=10**30 if leaves else 0)
+    loose = wallets[1].sign(to, data=data)
+    good = wallets[2].sign()
+    await submit(market, loose, good, droppingTxHashes=[loose.hash])
+
+    await market.seal()
+
+    landed = market.slots[-1].considered[0]
+    left = [] if leaves else [loose.hash]
+    assert [*left, good.hash] == await mined(node)
+    assert landed.included
+    assert ((loose.hash,) if leaves else ()) == landed.left_out
+
+
+async def test_a_drop_that_leaves_a_nonce_open_or_nothing_at_all_is_no_excuse(
+    node: Node, market: Market, wallets: list[Wallet]
+) -> None:
+    """Without the dropped one its account's next is invalid, and nothing is no bundle."""
+    to, data = swap(wallets[1].account.address, 10**18, minimum_out=10**30)
+    loose, behind = wallets[1].sign(to, data=data), wallets[1].sign()
+    alone = wallets[2].sign(to, data=data)
+    await submit(market, loose, behind, droppingTxHashes=[loose.hash])
+    await submit(market, alone, droppingTxHashes=[alone.hash])
+
+    await market.seal()
+
+    gap, nothing = market.slots[-1].considered
+    assert [] == await mined(node)
+    assert MissCause.REVERTED_SIM is gap.cause is nothing.cause
+    assert "left out" in nothing.evidence
+
+
+async def test_a_bundle_that_only_works_behind_another_lands_behind_it(
+    node: Node, market: Market, wallets: list[Wallet]
+) -> None:
+    """It fails on the parent's state, and is in the block where somebody else made it possible."""
+    poor = Wallet(derive_account(SEED, "pauper", 0))
+    poor._nonces = itertools.count(0)
+    needy = poor.sign(tip=50 * GWEI, gas=21_000)
+    giver = wallets[1].sign(poor.account.address, value=10**18, gas=21_000)
+    await submit(market, needy)
+    await submit(market, giver)
+
+    await market.seal()
+
+    assert [giver.hash, needy.hash] == await mined(node)
 
 
 async def test_all_or_nothing(node: Node, market: Market, wallets: list[Wallet]) -> None:
@@ -175,7 +261,7 @@ async def test_what_cannot_be_mined_is_left_out_with_its_cause(
     ("fields", "cause", "words"),
     [
         ([{"nonce": 10}, {"nonce": 12}], MissCause.REVERTED_SIM, "needs 11 there"),
-        ([{"gas": 19_000_000}] * 2, MissCause.UNDERPRICED, "the block is full"),
+        ([{"gas": 36_000_000}] * 2, MissCause.UNDERPRICED, "the block is full"),
     ],
 )
 async def test_a_bundle_that_does_not_fit_together_is_left_out(

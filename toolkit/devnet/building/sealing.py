@@ -9,7 +9,8 @@ from toolkit.chain.node import Node
 from toolkit.chain.rpc import Rpc
 from toolkit.chain.wire import Call
 from toolkit.devnet.builders import Builder
-from toolkit.devnet.building.merging import Consideration, Merge, Merger
+from toolkit.devnet.building.admission import Refusal, accounts_of
+from toolkit.devnet.building.merging import Consideration, Merge, Merger, missed
 from toolkit.devnet.building.orders import Order
 from toolkit.devnet.building.pipeline import in_order
 from toolkit.devnet.building.simulation import SlotEnv
@@ -151,16 +152,18 @@ class Market:
         left out, and the rest merged anew.
         """
         candidates = tuple(self.pool.mempool.candidates(env.base_fee_per_gas))
-        refused: dict[Hash, str] = {}
+        refused: dict[int, Refusal] = {}
         while True:
             nonces = await self._nonces(orders, candidates)
             merger = Merger(self._rpc, env, chain_id=self._chain_id, nonces=nonces)
-            merge = await merger.merge([o for o in orders if o.bundle_hash not in refused])
+            left = [number for number in range(len(orders)) if number not in refused]
+            merge = await merger.merge([orders[number] for number in left])
             culprit = await self._offer(merge.transactions)
             if culprit is None:
                 break
             signed, message = culprit
-            refused |= {o.bundle_hash: message for o in orders if signed in o.transactions}
+            refusal = Refusal(MissCause.REVERTED_SIM, f"refused by the node: {message}")
+            refused |= {number: refusal for number in left if signed in orders[number].transactions}
             await self._rpc.call("anvil_dropAllTransactions")
         for signed in merge.transactions:
             nonces[signed.sender] = signed.unsigned.nonce + 1
@@ -172,16 +175,13 @@ class Market:
             taken=frozenset(each.hash for each in merge.transactions),
         )
         await self._fill([_sending(each) for each in public])
-        late = tuple(
-            _refused(o, refused[o.bundle_hash]) for o in orders if o.bundle_hash in refused
-        )
+        late = (missed(orders[number], refusal) for number, refusal in refused.items())
         return msgspec.structs.replace(merge, considered=(*merge.considered, *late)), public
 
     async def _nonces(
         self, orders: Iterable[Order], pool: Iterable[PooledTransaction]
     ) -> dict[Address, int]:
-        senders = {signed.sender for order in orders for signed in order.transactions}
-        senders |= {each.sender for each in pool}
+        senders = accounts_of(orders) | {each.sender for each in pool}
         ordered = sorted(senders)
         counts = await self._rpc.batch(
             [("eth_getTransactionCount", (sender, "latest")) for sender in ordered]
@@ -207,12 +207,14 @@ class Market:
         for builder in self.builders:
             for order in builder.orders():
                 if order.bundle_hash not in known and order.wants(env.number, env.timestamp):
-                    found[order.bundle_hash] = _missed(
-                        order, MissCause.WRONG_BUILDER, f"{winner.name} built, without having it"
+                    refusal = Refusal(
+                        MissCause.WRONG_BUILDER, f"{winner.name} built, without having it"
                     )
+                    found[order.bundle_hash] = missed(order, refusal)
         for order in winner.cancelled():
             if order.bundle_hash not in known and order.wants(env.number, env.timestamp):
-                found[order.bundle_hash] = _missed(order, MissCause.CANCELLED, "withdrawn in time")
+                refusal = Refusal(MissCause.CANCELLED, "withdrawn in time")
+                found[order.bundle_hash] = missed(order, refusal)
         return list(found.values())
 
 
@@ -220,19 +222,3 @@ def _sending(tx: PooledTransaction) -> Call:
     if tx.call is not None:
         return "eth_sendTransaction", (tx.call,)
     return "eth_sendRawTransaction", (tx.raw,)
-
-
-def _refused(order: Order, message: str) -> Consideration:
-    return _missed(order, MissCause.REVERTED_SIM, f"refused by the node: {message}")
-
-
-def _missed(order: Order, cause: MissCause, evidence: str) -> Consideration:
-    return Consideration(
-        bundle_hash=order.bundle_hash,
-        transactions=tuple(each.hash for each in order.transactions),
-        owner=order.owner,
-        included=False,
-        cause=cause,
-        evidence=evidence,
-        is_private_transaction=order.is_private_transaction,
-    )

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from toolkit.chain import wire
 from toolkit.chain.rpc import Rpc
 from toolkit.model.chain import Address, Hash
 from toolkit.model.errors import RpcError
@@ -61,6 +62,13 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
         return self.output if self.output != "0x" else "no reason"
 
 
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """Transactions to run in order, after others that were in the block before them."""
+
+    transactions: tuple[SignedTransaction, ...]
+    before: tuple[SignedTransaction, ...] = ()
+
+
 async def simulate(
     rpc: Rpc,
     env: SlotEnv,
@@ -76,9 +84,26 @@ async def simulate(
     Raises:
         RpcError: the simulation was refused as a whole, e.g. for lack of funds.
     """
-    calls: list[dict[str, object]] = [_call(each) for each in before]
+    trial = Trial(transactions=tuple(transactions), before=tuple(before))
+    method, params = _request(trial, env, block)
+    return _effects(trial, await rpc.call(method, params))
+
+
+async def simulate_all(
+    rpc: Rpc, env: SlotEnv, trials: Sequence[Trial]
+) -> list[tuple[Effect, ...] | RpcError]:
+    """Run each trial by itself on the latest state; the error of one concerns no other."""
+    answers = await rpc.batch([_request(each, env, "latest") for each in trials])
+    return [
+        answer if isinstance(answer, RpcError) else _effects(trial, answer)
+        for trial, answer in zip(trials, answers, strict=True)
+    ]
+
+
+def _request(trial: Trial, env: SlotEnv, block: str) -> wire.Call:
+    calls: list[dict[str, object]] = [_call(each) for each in trial.before]
     calls.append(_PROBE_CALL)
-    for each in transactions:
+    for each in trial.transactions:
         calls += [_call(each), _PROBE_CALL]
     request = {
         "blockStateCalls": [
@@ -86,15 +111,18 @@ async def simulate(
         ],
         "validation": False,
     }
-    blocks = await rpc.call("eth_simulateV1", (request, block))
-    results = blocks[0]["calls"][len(before) :]
-    if len(results) != 1 + 2 * len(transactions):
+    return "eth_simulateV1", (request, block)
+
+
+def _effects(trial: Trial, blocks: Sequence[dict[str, Any]]) -> tuple[Effect, ...]:
+    results = blocks[0]["calls"][len(trial.before) :]
+    if len(results) != 1 + 2 * len(trial.transactions):
         raise RpcError(-32603, f"eth_simulateV1 answered {len(results)} calls")
     balances = [int(result["returnData"], 16) for result in results[::2]]
     return tuple(
         _effect(transaction.hash, result, after - start)
         for transaction, result, start, after in zip(
-            transactions, results[1::2], balances, balances[1:], strict=False
+            trial.transactions, results[1::2], balances, balances[1:], strict=False
         )
     )
 
