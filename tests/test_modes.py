@@ -1,6 +1,7 @@
 """What a session refuses, by what the node is and what was asked for (contract, section 2)."""
 
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -9,6 +10,8 @@ import pytest
 from aiohttp import web
 from web3.types import Wei
 
+from toolkit.bundles.auth import RelayAuth
+from toolkit.bundles.reputation import kept_reputation
 from toolkit.chain.signer import LocalSigner
 from toolkit.devnet.anvil import Anvil, start_anvil
 from toolkit.devnet.participants import user_accounts
@@ -276,6 +279,41 @@ async def test_a_real_relay_is_fine_on_a_real_node(geth: Front) -> None:
     """On a real node relays may be anywhere; in a dry run none of them is even kept."""
     async with connect(geth.url, signer=OWN, relays=["https://relay.flashbots.net"]) as session:
         assert () == session.relays
+
+
+async def test_relays_know_us_again_after_a_restart(
+    geth: Front, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Live, all relays given by address are signed for with one key that is kept for the next
+    time; a dry run makes none."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    relays = ["https://relay.flashbots.net", "https://rpc.titanbuilder.xyz"]
+    kept = tmp_path / "mev-toolkit" / "reputation.json"
+    async with connect(geth.url, signer=OWN, relays=relays):
+        made_dry = kept.exists()
+
+    known = set()
+    for _ in range(2):
+        live = connect(geth.url, signer=OWN, live=True, chain_id=1, relays=relays)
+        async with live as session:
+            known |= {relay.auth.address for relay in session.relays if relay.auth}
+
+    assert not made_dry
+    assert {kept_reputation(kept).address} == known
+
+
+async def test_reputation_may_be_given(anvil: Anvil, tmp_path: Path) -> None:
+    """A key or its file signs for relays given by address; a signer's own key is refused."""
+    file, key = tmp_path / "key.json", RelayAuth(LocalSigner("0x" + "5a" * 32))
+    relays = ["http://127.0.0.1:9"]
+    async with connect(anvil.url, relays=relays, reputation=file) as session:
+        used = [one.auth.address for one in session.relays if one.auth]
+    assert [kept_reputation(file).address] == used
+    async with connect(anvil.url, relays=relays, reputation=key) as session:
+        assert [key] == [one.auth for one in session.relays]
+    signer = LocalSigner(PUBLIC_KEY)
+    await refused(anvil.url, "signs transactions too", signer=signer, reputation=RelayAuth(signer))
+    await refused(anvil.url, "reputation is 5; give a path", reputation=5)
 
 
 @pytest.mark.parametrize("options", [{"relays": [object()]}, {"signer": "0x" + "4c" * 32}])

@@ -10,6 +10,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from toolkit import testing as testing
+    from toolkit.bundles.auth import RelayAuth as RelayAuth
+    from toolkit.bundles.relay import Relay as Relay
     from toolkit.bundles.submitter import BundleHandle as BundleHandle
     from toolkit.chain.keystore import KeystoreSigner as KeystoreSigner
     from toolkit.chain.quorum import QuorumRpc as QuorumRpc
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from toolkit.execution.executor import deploy_executor as deploy_executor
     from toolkit.model.bundle import Landed as Landed
     from toolkit.model.bundle import Missed as Missed
+    from toolkit.model.bundle import Refund as Refund
     from toolkit.model.chain import Address as Address
     from toolkit.model.chain import Mode as Mode
     from toolkit.model.chain import address as address
@@ -75,6 +78,8 @@ if TYPE_CHECKING:
     from toolkit.tx.key_pool import KeyPool as KeyPool
 
 _HOMES = {
+    "toolkit.bundles.auth": ("RelayAuth",),
+    "toolkit.bundles.relay": ("Relay",),
     "toolkit.bundles.submitter": ("BundleHandle",),
     "toolkit.chain.keystore": ("KeystoreSigner",),
     "toolkit.chain.quorum": ("QuorumRpc",),
@@ -82,7 +87,7 @@ _HOMES = {
     "toolkit.chain.signer": ("LocalSigner", "Signer"),
     "toolkit.devnet.devnet": ("Devnet", "DevnetConfig"),
     "toolkit.execution.executor": ("deploy_executor",),
-    "toolkit.model.bundle": ("Landed", "Missed"),
+    "toolkit.model.bundle": ("Landed", "Missed", "Refund"),
     "toolkit.model.chain": ("Address", "Mode", "address"),
     "toolkit.model.decision": ("Intent", "Leg", "Reading", "TradingState", "Verdict"),
     "toolkit.model.errors": ("ConfigError", "ToolkitError"),

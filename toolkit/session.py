@@ -12,6 +12,8 @@ import msgspec
 from toolkit.bundles.auth import RelayAuth
 from toolkit.bundles.draft import BundleDraft, DryBundle, fee_for, priced_requests, rehearse
 from toolkit.bundles.relay import Relay
+from toolkit.bundles.reputation import FILE_NAME as REPUTATION_FILE
+from toolkit.bundles.reputation import kept_reputation
 from toolkit.bundles.submitter import BundleHandle, Submitter
 from toolkit.chain.driver import HeadDriver
 from toolkit.chain.hashing import checksum
@@ -40,7 +42,7 @@ from toolkit.tx.fallback import PrivateThenPublic
 from toolkit.tx.intake import Intake, Sendable
 from toolkit.tx.key_hold import KeyHold
 from toolkit.tx.key_pool import KeyPool
-from toolkit.tx.leases import Leases
+from toolkit.tx.leases import Leases, user_directory
 from toolkit.tx.scheduler import Sent, TransactionScheduler
 from toolkit.tx.web3_sends import Web3Sends
 
@@ -358,6 +360,7 @@ async def connect(
     relays: Sequence[Relay | RelayAddress | str] = (),
     journal: str | Path | Backend | None = None,
     leases: str | Path | Leases | None = None,
+    reputation: RelayAuth | str | Path | None = None,
     live: bool = False,
     chain_id: int | None = None,
     allow_real_key: bool = False,
@@ -375,12 +378,14 @@ async def connect(
             lag or be dead.
         signer: one or several, of which the first is the default sender; or a `KeyPool`, over
             which requests without a sender are spread.
-        relays: where bundles and private transactions go, by address or as `Relay`. Addresses
-            are signed for with a fresh reputation key.
+        relays: where bundles and private transactions go, by address or as `Relay`.
         journal: file of the append-only log, or a backend; in memory if None, and then a restart
             knows nothing of what was sent.
         leases: a directory on this machine, or `Leases`, by which every process that uses these
             keys makes sure that it is alone with them; None trusts the caller.
+        reputation: the key by which relays given by address know us, or the file it is kept in
+            and made in when there is none; None is this user's own file when live, and a fresh
+            key otherwise.
         live: on a real node, the explicit word without which nothing is sent.
         chain_id: the chain that is meant; must be the node's, and be given to go live.
         allow_real_key: let a key that is no development key sign on a development node, though
@@ -417,7 +422,8 @@ async def connect(
     )
     signers = _listed(signer)
     async with AsyncExitStack() as stack:
-        known = [_relay(one) for one in _several("relays", relays)]
+        fresh = _reputation(reputation, signers)
+        known = [_relay(one, fresh) for one in _several("relays", relays)]
         for one in known:
             stack.push_async_callback(one.close)
         rpc = rpc_of(endpoint, timeout_s=timeout_s)
@@ -428,6 +434,8 @@ async def connect(
         accounts = [one.address for one in signers]
         check_signers(accounts, identity, mode=mode, allow_real_key=allow_real_key)
         check_relays([(one.name, one.is_loopback) for one in known], mode=mode)
+        if reputation is None and mode is Mode.LIVE:
+            _introduce(known, instead_of=fresh)
         hold = None
         if leases is not None and mode is not Mode.DRY:
             path = _path_of(journal)
@@ -484,10 +492,29 @@ def _listed(signer: Signer | Sequence[Signer] | None) -> Sequence[Signer]:
     return listed
 
 
-def _relay(given: Relay | RelayAddress | str) -> Relay:
+def _reputation(given: RelayAuth | str | Path | None, signers: Sequence[Signer]) -> RelayAuth:
+    if given is None:
+        return RelayAuth(LocalSigner(secrets.token_bytes(32)))
+    auth = given if isinstance(given, RelayAuth) else kept_reputation(given)
+    if auth.address in {one.address for one in signers}:
+        raise ConfigError(
+            f"reputation key {auth.address} signs transactions too: give relays one of their own"
+        )
+    return auth
+
+
+def _introduce(relays: Sequence[Relay], *, instead_of: RelayAuth) -> None:
+    """Let this user's kept key sign where so far a key does that nobody knows."""
+    strangers = [relay for relay in relays if relay.auth is instead_of]
+    if strangers:
+        auth = kept_reputation(user_directory() / REPUTATION_FILE)
+        for relay in strangers:
+            relay.auth = auth
+
+
+def _relay(given: Relay | RelayAddress | str, auth: RelayAuth) -> Relay:
     if isinstance(given, Relay):
         return given
-    auth = RelayAuth(LocalSigner(secrets.token_bytes(32)))
     if isinstance(given, str):
         relay = Relay(given, auth=auth)
         if relay.is_loopback:
