@@ -52,12 +52,12 @@ def test_what_cannot_be_mined_stays_out() -> None:
 
 def test_a_block_carries_only_so_many_blobs() -> None:
     """EIP-7691: nine; what does not fit waits, and what has none goes on."""
-    many, more, none = (
+    many, more, rest, none = (
         msgspec.structs.replace(pending(sender, 0, tip=tip), blobs=blobs)
-        for sender, tip, blobs in ((1, 9, 6), (2, 8, 4), (3, 7, 0))
+        for sender, tip, blobs in ((1, 9, 6), (2, 8, 4), (3, 7, 3), (4, 6, 0))
     )
 
-    assert packed([many, more, none]) == [many, none]
+    assert packed([many, more, rest, none]) == [many, rest, none]
 
 
 class SlowFirst:

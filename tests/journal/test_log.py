@@ -50,6 +50,27 @@ async def _filled(count: int) -> list[Entry]:
     return backend.rows
 
 
+async def test_who_waits_for_an_entry_is_told_when_it_is_durable() -> None:
+    """In order, each once, at once where it is durable already, and never after a failure."""
+    backend, told = SlowBackend(fails_from=2), list[str]()
+    journal = Journal(backend)
+    first, second = (journal.append("note", Note(wei=wei)) for wei in (1, 2))
+    journal.when_durable(first, lambda: told.append("first"))
+    journal.when_durable(second, lambda: told.append("second"))
+    early = list(told)
+    backend.gate.set()
+    await journal.commit()
+    after = list(told)
+    journal.when_durable(first, lambda: told.append("again"))
+    journal.when_durable(journal.append("note", Note(wei=3)), lambda: told.append("lost"))
+    with pytest.raises(JournalUnavailable):
+        await journal.commit()
+    await journal.close()
+
+    assert ([], ["first", "second"]) == (early, after)
+    assert ["first", "second", "again"] == told
+
+
 async def test_entries_are_chained_from_genesis_and_survive_a_restart() -> None:
     """Entries count from 1, name their predecessor, and a new journal goes on where one ended."""
     backend = MemoryBackend()

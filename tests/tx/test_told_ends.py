@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.tx.desk import CONFIG, PAYMENT, Desk
@@ -61,6 +62,12 @@ def disk(desk: Desk) -> Iterator[Disk]:
     disk.spins.set()
 
 
+def ended(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Of which requests a line has said that they ended."""
+    told = [one.msg for one in caplog.records if isinstance(one.msg, dict)]
+    return [one["request"] for one in told if one["event"] == "request_ended"]
+
+
 async def turns(count: int = 20) -> None:
     """Let everything happen that needs no more than the loop."""
     for _ in range(count):
@@ -99,6 +106,65 @@ async def test_an_end_is_told_when_its_batch_is_durable(desk: Desk, disk: Disk) 
 
     assert (False, True) == (told_early, isinstance(outcome, Confirmed))
     assert "tx.outcome" in [entry.kind for entry in disk.rows]
+
+
+async def test_nothing_tells_an_end_before_it_is_durable(
+    desk: Desk, disk: Disk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither states nor lines nor counts; all of them do once the disk has it."""
+    caplog.set_level(logging.INFO, "toolkit")
+    scheduler = await desk.open()
+    sent = await scheduler.send(PAYMENT)
+    unsent = await scheduler.send(PAYMENT, after=sent)
+    disk.spins.clear()
+    at_once = sent.tx_hash
+    calls = [asyncio.create_task(desk.mine()), asyncio.create_task(unsent.cancel())]
+    await turns()
+    early, lines = scheduler.statistics(), ended(caplog)
+    states = [one.status().state for one in (sent, unsent)]
+    untold = (sent.tx_hash, unsent.tx_hash, early.open, early.confirmed, early.cancelled)
+    disk.spins.set()
+    await asyncio.gather(*calls)
+    late = scheduler.statistics()
+
+    assert (["broadcast", "queued"], []) == (states, lines)
+    assert (at_once, None, 2, 0, 0) == untold
+    assert ["confirmed", "cancelled"] == [one.status().state for one in (sent, unsent)]
+    assert {sent.request_id, unsent.request_id} == set(ended(caplog))
+    assert (0, 1, 1) == (late.open, late.confirmed, late.cancelled)
+
+
+async def test_what_the_disk_refused_has_not_ended_in_any_word(
+    desk: Desk, disk: Disk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The next process still sends it: "cancelled" would be a lie for ever."""
+    caplog.set_level(logging.INFO, "toolkit")
+    scheduler = await desk.open()
+    sent = await scheduler.send(PAYMENT)
+    unsent = await scheduler.send(PAYMENT, after=sent)
+    disk.full = True
+    with pytest.raises(JournalUnavailable):
+        await unsent.cancel()
+
+    told = scheduler.statistics()
+    assert ("queued", 0, 2) == (unsent.status().state, told.cancelled, told.open)
+    assert [] == ended(caplog)
+
+
+async def test_a_confirmed_end_is_mined_until_it_is_durable(desk: Desk, disk: Disk) -> None:
+    """Deep enough by now, says the chain; under how much, says only what is on disk."""
+    desk.config = msgspec.structs.replace(CONFIG, confirmations=2)
+    scheduler = await desk.open()
+    sent = await scheduler.send(PAYMENT)
+    await desk.mine()
+    disk.spins.clear()
+    mining = asyncio.create_task(desk.mine())
+    await turns()
+    early, still_open = sent.status(), scheduler.statistics().open
+    disk.spins.set()
+    await mining
+
+    assert ("mined", 1, "confirmed") == (early.state, still_open, sent.status().state)
 
 
 async def test_an_end_that_the_disk_refused_is_not_told(

@@ -1,6 +1,7 @@
 """The append-only, hash-chained log of which every state in the toolkit is a fold."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -110,6 +111,7 @@ class Journal:
         self._tail: list[Entry] = []  # everything after _durable_seq, oldest first
         self._keyed: dict[str, Entry] = {}  # the newest of each key in _tail
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self._untold: deque[tuple[int, Callable[[], None]]] = deque()
         self._writing = False
         self._failure: LeaseLost | JournalUnavailable | None = None
         self._on_failure: list[Callable[[LeaseLost | JournalUnavailable], None]] = []
@@ -185,6 +187,16 @@ class Journal:
     def is_durable(self, seq: int) -> bool:
         """Whether entry `seq` has outlived this process."""
         return seq <= self._durable_seq
+
+    def when_durable(self, seq: int, tell: Callable[[], None]) -> None:
+        """Call `tell` in the event loop once entry `seq` is durable, in order; never if it fails.
+
+        It begins no write of its own, and must not raise.
+        """
+        if self.is_durable(seq):
+            tell()
+        else:
+            self._untold.append((seq, tell))
 
     def when_failed(self, tell: Callable[[LeaseLost | JournalUnavailable], None]) -> None:
         """Call `tell` once, in the event loop, when a write has failed; at once if one has."""
@@ -307,11 +319,7 @@ class Journal:
         self._writing = False
         error = asyncio.CancelledError() if write.cancelled() else write.exception()
         if error is None:
-            self._durable_seq = batch[-1].seq
-            del self._tail[: len(batch)]
-            for entry in batch:
-                if entry.key is not None and self._keyed.get(entry.key) is entry:
-                    del self._keyed[entry.key]
+            self._durable(batch)
         elif isinstance(error, LeaseLost | JournalUnavailable):
             self._failure = error
         else:
@@ -330,6 +338,15 @@ class Journal:
             told, self._on_failure = self._on_failure, []
             for tell in told:
                 tell(self._failure)
+
+    def _durable(self, batch: Sequence[Entry]) -> None:
+        self._durable_seq = batch[-1].seq
+        del self._tail[: len(batch)]
+        for entry in batch:
+            if entry.key is not None and self._keyed.get(entry.key) is entry:
+                del self._keyed[entry.key]
+        while self._untold and self._untold[0][0] <= self._durable_seq:
+            self._untold.popleft()[1]()
 
     def _require_usable(self) -> None:
         if self._failure is not None:

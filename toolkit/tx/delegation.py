@@ -107,19 +107,19 @@ class Delegations:
 
     def _require_undelegated(self, sender: Address) -> None:
         for name, (by, spent) in tuple(self._known().items()):
-            job, nonce = self._lane(by).jobs.get(name), spent.get(sender)
-            if job is None:
+            nonce = spent.get(sender)
+            if name not in self._lane(by).jobs:
                 del self._known()[name]
-            elif nonce is not None and self._may_spend(job, by, self._lane(sender), nonce):
+            elif nonce is not None and self._may_spend(name, by, self._lane(sender), nonce):
                 raise AlreadyReserved(
                     f"{name} of {by} delegates {sender} and may spend its nonce {nonce}: wait until"
                     f" {name} has ended"
                 )
 
-    def _may_spend(self, job: Job, by: Address, state: LaneState, nonce: int) -> bool:
+    def _may_spend(self, name: str, by: Address, state: LaneState, nonce: int) -> bool:
         """Whether it may yet do so, or has, and the lane of the account has not seen it."""
-        landed = self._lane(by).landed.get(job.request_id)
-        seen = job.landed and (landed is None or state.block >= landed)
+        landed = self._lane(by).landed.get(name)
+        seen = landed is not None and state.block >= landed
         return nonce >= state.nonce and not seen
 
     def _known(self) -> dict[str, tuple[Address, dict[Address, int]]]:
@@ -140,8 +140,6 @@ class Delegations:
     def _others(
         self, sender: Address, what: TransactionRequest | UnsignedTransaction
     ) -> dict[Address, int]:
-        if not what.authorization_list:
-            return {}
         spent = _spent(what, self._chain_id)
         return {one: spent[one] for one in sorted(spent.keys() & self._accounts - {sender})}
 

@@ -9,9 +9,10 @@ from toolkit.model.chain import Address, Hash
 from toolkit.model.checks import shown
 from toolkit.model.errors import ConfigError, ToolkitError
 from toolkit.model.tx import Outcome, SignedTransaction, TransactionRequest, Urgency
+from toolkit.tx.job import Job
 from toolkit.tx.lane_state import LaneState
 from toolkit.tx.pulse import Pulse
-from toolkit.tx.status import RequestStatus, status_of
+from toolkit.tx.status import RequestStatus, status_of, untold_status
 
 
 class BundleLease(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +74,7 @@ class Track:
         self._journal = journal
         self._changed = Pulse()
         self._seq = 0  # the entry of its end
+        self._before: Job | None = None  # the request as it was, until that entry is durable
         self._stopped: ToolkitError | None = None
 
     @property
@@ -88,28 +90,31 @@ class Track:
     @property
     def tx_hash(self) -> Hash | None:
         """Of what was mined, else of the latest attempt."""
-        if self.outcome is not None:
+        if self.outcome is not None and self._journal.is_durable(self._seq):
             return self.outcome.tx_hash
-        job = self._lane().jobs.get(self.name)
+        job = self._before or self._lane().jobs.get(self.name)
         return job.last.signed.hash if job is not None and job.tries else None
 
     def status(self) -> RequestStatus:
-        """Where it stands."""
-        return status_of(self.name, self._lane(), self.outcome, self.error)
+        """Where it stands; an end that a crash could still take back is not told."""
+        if self._journal.is_durable(self._seq):
+            self._before = None
+            return status_of(self.name, self._lane(), self.outcome, self.error)
+        return untold_status(self.name, self._lane(), self._before)
 
-    def finish(self, outcome: Outcome, *, seq: int) -> None:
-        """It ended like this, says entry `seq`."""
-        self.outcome, self._seq = outcome, seq
+    def finish(self, outcome: Outcome, *, seq: int, before: Job | None = None) -> None:
+        """It ended like this, says entry `seq`; `before` is the request without that end."""
+        self.outcome, self._seq, self._before = outcome, seq, before
         self._changed.beat()
 
-    def fail(self, error: ToolkitError, *, seq: int) -> None:
-        """It can never be sent, says entry `seq`."""
-        self.error, self._seq = error, seq
+    def fail(self, error: ToolkitError, *, seq: int, before: Job | None = None) -> None:
+        """It can never be sent, says entry `seq`; `before` is the request without that end."""
+        self.error, self._seq, self._before = error, seq, before
         self._changed.beat()
 
     def reopen(self) -> None:
         """A reorg took its end back."""
-        self.outcome = None
+        self.outcome, self._seq, self._before = None, 0, None
 
     def stop(self, why: ToolkitError) -> None:
         """Nobody in this process follows it any longer, first of all for this reason."""

@@ -66,8 +66,6 @@ def _why(job: Job, state: LaneState) -> str:
             f"{job.request_id} waits until somebody says what spent its nonce {job.nonce} "
             f"({state.limits.finality_blocks} blocks at most)"
         )
-    if job.landed:
-        return ""
     if job.after is not None:
         return f"{job.request_id} waits for {job.after} to be confirmed"
     return _why_held(job, state) if job.tries else _why_queued(job, state)
@@ -77,7 +75,7 @@ def _why_held(job: Job, state: LaneState) -> str:
     """Of a request with a nonce: what keeps its attempt, or the next one, from the pools."""
     quote = state.quote(job)
     if job.nonce is None or job.nonce < state.nonce:
-        return ""
+        return ""  # it is mined, or a stranger's, or the next head will say which
     stopped = _refused(job) if stops(job) else _unpaid(job, state)
     if stopped:
         return stopped
@@ -94,7 +92,7 @@ def _why_not_bid(job: Job, state: LaneState, quote: FeeQuote | None) -> str:
         return f"no fee quote for {what} of {job.request_id}"
     unsigned = bid(state, job, quote)
     if unsigned is None:
-        again = "; what is out is sent again as it is" if job.unwanted else ""
+        again = "; until then what is out is sent again as it is" if job.unwanted else ""
         return _ceiling(job, state, what) + again
     if unsigned.worst_cost_wei - job.held_wei > max(0, _spare_wei(state)):
         return _unfunded(job, unsigned, state)
@@ -167,9 +165,14 @@ def _refused(job: Job) -> str:
 def _ceiling(job: Job, state: LaneState, what: str) -> str:
     own = job.request.max_fee_per_gas
     caps = f"max_cost_wei {state.limits.max_cost_wei}"
+    higher = "open the session again with a higher max_cost_wei (--max-cost)"
     if own is not None and not job.cancelling:
         caps += f" and its own max_fee_per_gas {own}"
-    return f"fee ceiling reached: {what} for {job.request_id} would exceed {caps}"
+        higher = f"speed_up with a higher max_fee_per_gas, or {higher}"
+    return (
+        f"fee ceiling reached: {what} for {job.request_id} would exceed {caps}; wait for a cheaper "
+        f"market, or {higher}"
+    )
 
 
 def _unfunded(job: Job, unsigned: UnsignedTransaction, state: LaneState) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import islice
 
 from toolkit.chain.signer import Signer
@@ -14,6 +15,7 @@ from toolkit.model.errors import (
     AccountLimit,
     ConfigError,
     LaneHalted,
+    RejectedByNode,
     RemoteSignerMismatch,
     SignerError,
     ToolkitError,
@@ -45,12 +47,16 @@ from toolkit.tx.events import (
     SigningFailed,
 )
 from toolkit.tx.hand_overs import HandOvers
+from toolkit.tx.job import Job
 from toolkit.tx.lane import step
 from toolkit.tx.lane_state import LaneState
 from toolkit.tx.line import Line
 from toolkit.tx.recovery import end_key
 from toolkit.tx.stages import Stage
 from toolkit.tx.tasks import together
+
+OnEnd = Callable[[str, Outcome | ToolkitError | None, int, Job | None], None]
+"""Takes a request's end, None where it is taken back; its entry; and the request before that."""
 
 MOST_UNDERWAY = 64
 """Hand-overs of one lane that one destination may leave unanswered; more wait for their turn."""
@@ -71,7 +77,7 @@ class LaneRunner:
         signer: Signer,
         journal: Journal,
         destinations: Mapping[str, Destination],
-        on_end: Callable[[Finish | Fail | Reopen, ToolkitError | None, int], None],
+        on_end: OnEnd,
         causes: Mapping[str, int],
         mode: Mode,
         reached: Callable[[Stage], None],
@@ -175,8 +181,10 @@ class LaneRunner:
         before = self.state
         self.state, effects = step(before, event)
         for effect in effects:
-            if isinstance(effect, Finish | Fail | Reopen | Halt):
-                self.report(effect)
+            if isinstance(effect, Halt):
+                self._report_halt(effect)
+            elif isinstance(effect, Finish | Fail | Reopen):
+                self.report(effect, before.jobs.get(effect.request_id))
         if isinstance(event, Observed):
             for name in before.jobs.keys() - self.state.jobs.keys():
                 self._forget(name)
@@ -184,37 +192,45 @@ class LaneRunner:
             self._forget(request_id)
         return effects
 
-    def report(self, effect: Finish | Fail | Reopen | Halt) -> None:
-        """Journal an end and tell whoever waits for it."""
-        lane = self.state.lane
-        if isinstance(effect, Halt):
-            self._journal.append(HALTED, Halted(lane=lane, reason=effect.reason))
-            self._log.error("lane_halted", why=effect.reason)
-            return
-        name = effect.request_id
+    def report(self, effect: Finish | Fail | Reopen, before: Job | None = None) -> None:
+        """Journal an end; who waits for it and who listens are told once it is durable."""
+        lane, name = self.state.lane, effect.request_id
+        end: Outcome | ToolkitError | None = None
+        failure = self._errors.pop(name, None)
         cause, key = self._causes.get(name), end_key(name)
         match effect:
             case Finish():
                 ended = Ended(lane=lane, request_id=name, outcome=effect.outcome)
                 seq = self._journal.append(OUTCOME, ended, cause=cause, key=key)
-                self.log_end(name, effect.outcome)
+                end, tell = effect.outcome, partial(self.log_end, name, effect.outcome)
             case Fail():
                 failed = Failed(lane=lane, request_id=name, message=effect.message)
                 seq = self._journal.append(FAILED, failed, cause=cause, key=key)
-                self._log.info("request_ended", request=name, outcome="Failed", hash=None)
+                end = failure or RejectedByNode(effect.message)
+                tell = partial(self.log_end, name, None)
             case Reopen():
                 reopened = Reopened(lane=lane, request_id=name, tx_hash=effect.tx_hash)
                 seq = self._journal.append(REOPENED, reopened, cause=cause, key=key)
-                self._log.info("request_reopened", request=name, hash=effect.tx_hash)
+                tell = partial(self._log_reopened, name, effect.tx_hash)
         self._reached(Stage.ENDED)
-        self._on_end(effect, self._errors.pop(name, None), seq)
+        self._journal.when_durable(seq, tell)
+        self._on_end(name, end, seq, before)
         self._reached(Stage.TOLD)
 
-    def log_end(self, name: str, outcome: Outcome) -> None:
+    def log_end(self, name: str, outcome: Outcome | None) -> None:
         """Tell whoever listens how a request ended; the hash is what the chain has, if anything."""
         if self._heard():
-            kind = type(outcome).__name__
-            self._log.info("request_ended", request=name, outcome=kind, hash=outcome.tx_hash)
+            kind = "Failed" if outcome is None else type(outcome).__name__
+            tx_hash = None if outcome is None else outcome.tx_hash
+            self._log.info("request_ended", request=name, outcome=kind, hash=tx_hash)
+
+    def _log_reopened(self, name: str, tx_hash: Hash) -> None:
+        self._log.info("request_reopened", request=name, hash=tx_hash)
+
+    def _report_halt(self, effect: Halt) -> None:
+        """An alarm is told at once, whatever becomes of the disk."""
+        self._journal.append(HALTED, Halted(lane=self.state.lane, reason=effect.reason))
+        self._log.error("lane_halted", why=effect.reason)
 
     async def deliver(self, sends: Sequence[Send]) -> None:
         """Make everything durable, then hand each attempt to each of its destinations."""

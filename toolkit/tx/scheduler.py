@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 from toolkit.chain.signer import Signer
 from toolkit.journal.log import Journal
@@ -16,27 +17,24 @@ from toolkit.model.errors import (
     JournalUnavailable,
     LaneHalted,
     LeaseLost,
-    RejectedByNode,
     ToolkitError,
 )
-from toolkit.model.tx import ExternalSpend, FeeQuote, TransactionRequest, Urgency
+from toolkit.model.tx import ExternalSpend, FeeQuote, Outcome, TransactionRequest, Urgency
 from toolkit.tx.acceptance import Acceptance
 from toolkit.tx.bundle_leases import require_bundle, require_one_block, sign_lease
 from toolkit.tx.config import KEEP_BLOCKS, SchedulerConfig
 from toolkit.tx.destination import Destination, PublicNode
 from toolkit.tx.events import (
     CancelAsked,
-    Fail,
-    Finish,
     LaneOpened,
     Leased,
     LeaseSettled,
-    Reopen,
     Resumed,
 )
 from toolkit.tx.followers import Followers, Releases
 from toolkit.tx.hand_overs import HandOvers
 from toolkit.tx.handle import BundleLease, Sent, Track
+from toolkit.tx.job import Job
 from toolkit.tx.lane import open_lane
 from toolkit.tx.lane_state import LaneState
 from toolkit.tx.observer import ChainQueries
@@ -53,7 +51,7 @@ from toolkit.tx.recovery import (
 )
 from toolkit.tx.runner import LaneRunner
 from toolkit.tx.stages import Stage, unwatched
-from toolkit.tx.statistics import SchedulerStatistics, collect
+from toolkit.tx.statistics import SchedulerStatistics, collect, kind_of
 from toolkit.tx.status import RequestStatus
 from toolkit.tx.tracks import Tracks
 from toolkit.tx.watch import Watch
@@ -555,24 +553,16 @@ class TransactionScheduler:
         self._tracks.lose(error)
         self._watch.heads.beat()
 
-    def _on_end(self, effect: Finish | Fail | Reopen, error: ToolkitError | None, seq: int) -> None:
-        name, track = effect.request_id, self._tracks.get(effect.request_id)
-        match effect:
-            case Finish():
-                self.count(type(effect.outcome).__name__)
-                self._followers.ended(name, effect.outcome)
-                if track is not None:
-                    track.finish(effect.outcome, seq=seq)
-            case Fail():
-                self.count("failed")
-                failure = error or RejectedByNode(effect.message)
-                self._followers.ended(name, failure)
-                if track is not None:
-                    track.fail(failure, seq=seq)
-            case Reopen():
-                self.count("reopened")
-                if track is not None:
-                    track.reopen()
+    def _on_end(
+        self, name: str, end: Outcome | ToolkitError | None, seq: int, before: Job | None
+    ) -> None:
+        told = Counter({"reopened" if end is None else kind_of(end): 1})
+        if end is not None:
+            told["untold"] = -1
+            self.count("untold")
+            self._followers.ended(name, end)
+        self._tracks.ended(name, end, seq=seq, before=before)
+        self._journal.when_durable(seq, partial(self._counts.update, told))
 
     def _predecessor(self, after: Sent | str | None) -> str | None:
         if not isinstance(after, Sent):

@@ -21,8 +21,8 @@ class Stage(Enum):
     HEAD = "head"  # a new head is known, the chain was not asked what it brought
     LOOKED = "looked"  # the chain was asked, nothing is written
     OBSERVED = "observed"  # what the head brought is in the journal's memory
-    ENDED = "ended"  # an end is in the journal's memory, its author does not know
-    TOLD = "told"  # its author knows, it may not be on disk
+    ENDED = "ended"  # an end is in the journal's memory, its handle does not have it
+    TOLD = "told"  # its handle has it, and tells it as soon as it is on disk
     CHECKPOINTED = "checkpointed"  # the fold of everything so far is in the journal's memory
 
 

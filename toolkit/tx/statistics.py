@@ -6,7 +6,8 @@ from collections.abc import Iterable
 import msgspec
 
 from toolkit.model.chain import Address
-from toolkit.model.tx import Cancelled, Confirmed, Expired, Replaced, Reverted
+from toolkit.model.errors import ToolkitError
+from toolkit.model.tx import Cancelled, Confirmed, Expired, Outcome, Replaced, Reverted
 from toolkit.tx.progress import why_waiting
 from toolkit.tx.runner import LaneRunner
 
@@ -31,7 +32,7 @@ class LaneStatistics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SchedulerStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts since start, by end; `open` requests have none yet."""
+    """Counts since start, by end; `open` requests have none yet, or none that is on disk."""
 
     accepted: int
     open: int
@@ -45,12 +46,19 @@ class SchedulerStatistics(msgspec.Struct, frozen=True, kw_only=True):
     lanes: tuple[LaneStatistics, ...]
 
 
+def kind_of(end: Outcome | ToolkitError) -> str:
+    """What an end is counted as."""
+    return "failed" if isinstance(end, ToolkitError) else type(end).__name__
+
+
 def collect(counts: Counter[str], runners: Iterable[LaneRunner]) -> SchedulerStatistics:
     """Put counters and lanes together."""
-    lanes = tuple(_lane(runner) for runner in runners)
+    running = tuple(runners)
+    lanes = tuple(_lane(runner) for runner in running)
+    mined = sum(len(runner.state.due) for runner in running)
     return SchedulerStatistics(
         accepted=counts["accepted"],
-        open=sum(lane.queued + lane.in_flight for lane in lanes),
+        open=sum(lane.queued + lane.in_flight for lane in lanes) + mined + counts["untold"],
         confirmed=counts[Confirmed.__name__],
         reverted=counts[Reverted.__name__],
         expired=counts[Expired.__name__],

@@ -5,6 +5,7 @@ import msgspec
 from toolkit.model.chain import Address, Hash
 from toolkit.model.errors import ToolkitError
 from toolkit.model.tx import Confirmed, Exposure, Outcome
+from toolkit.tx.job import Job
 from toolkit.tx.lane_state import LaneState
 from toolkit.tx.progress import Phase, phase, why_waits
 
@@ -15,7 +16,8 @@ class RequestStatus(msgspec.Struct, frozen=True, kw_only=True):
     `state` is queued, prepared, broadcast, mined, confirmed or finalized (`finality_blocks` deep),
     or how else it ended: reverted, expired, cancelled, replaced, failed. `exposure` tells who may
     hold any of its `attempts`; `waiting_for` is "" where only the chain, or its turn, is waited
-    for.
+    for. An end is told once it is on disk: until then the state is the one before it, or "unknown"
+    to who asks for a handle in that very moment.
     """
 
     request_id: str
@@ -40,19 +42,33 @@ def status_of(
     )
     job = state.jobs.get(name)
     if job is not None and (outcome is not None or error is None):
-        known = [exposure for attempt in job.tries for exposure in attempt.exposures.values()]
-        status = msgspec.structs.replace(
-            status,
-            state=phase(job, state).value,
-            nonce=job.nonce,
-            tx_hash=status.tx_hash or (job.last.signed.hash if job.tries else None),
-            attempts=len(job.tries),
-            exposure=max(known, default=Exposure.NONE),
-            waiting_for=why_waits(job, state),
-        )
+        status = _with_job(status, job, state)
     if outcome is None:
         return status
     ended = type(outcome).__name__.lower()
     if isinstance(outcome, Confirmed):
         ended = Phase.FINALIZED.value if job is None else status.state
     return msgspec.structs.replace(status, state=ended)
+
+
+def untold_status(name: str, state: LaneState, before: Job | None) -> RequestStatus:
+    """Where a request stood before an end that is not durable yet."""
+    status = RequestStatus(request_id=name, sender=state.lane, state="unknown")
+    if before is None:
+        return status
+    status = _with_job(status, before, state)
+    # Under whose confirmations it is by now is what that end says.
+    return msgspec.structs.replace(status, state=Phase.MINED.value) if before.mined else status
+
+
+def _with_job(status: RequestStatus, job: Job, state: LaneState) -> RequestStatus:
+    known = [exposure for attempt in job.tries for exposure in attempt.exposures.values()]
+    return msgspec.structs.replace(
+        status,
+        state=phase(job, state).value,
+        nonce=job.nonce,
+        tx_hash=status.tx_hash or (job.last.signed.hash if job.tries else None),
+        attempts=len(job.tries),
+        exposure=max(known, default=Exposure.NONE),
+        waiting_for=why_waits(job, state),
+    )

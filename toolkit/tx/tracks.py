@@ -4,7 +4,9 @@ from weakref import WeakValueDictionary
 
 from toolkit.journal.log import Journal
 from toolkit.model.errors import ToolkitError
+from toolkit.model.tx import Outcome
 from toolkit.tx.handle import Track
+from toolkit.tx.job import Job
 from toolkit.tx.pulse import Pulse
 from toolkit.tx.recovery import last_word
 from toolkit.tx.runner import LaneRunner
@@ -41,11 +43,19 @@ class Tracks:
         if track is None:
             track, last = self.begin(runner, name), last_word(self._journal, name)
             if last is not None:
-                if isinstance(last.end, ToolkitError):
-                    track.fail(last.end, seq=last.seq)
-                else:
-                    track.finish(last.end, seq=last.seq)
+                _tell(track, last.end, seq=last.seq)
         return track
+
+    def ended(
+        self, name: str, end: Outcome | ToolkitError | None, *, seq: int, before: Job | None
+    ) -> None:
+        """Tell whoever holds a request how it ended, says entry `seq`; None: it did not after all.
+
+        `before` is the request without that end.
+        """
+        track = self._tracks.get(name)
+        if track is not None:
+            _tell(track, end, seq=seq, before=before)
 
     def lose(self, error: ToolkitError) -> None:
         """Tell whoever waits, and whoever will, that the journal is lost."""
@@ -56,3 +66,14 @@ class Tracks:
         """Tell whoever waits that nothing more will be told here."""
         for track in tuple(self._tracks.values()):
             track.stop(why)
+
+
+def _tell(
+    track: Track, end: Outcome | ToolkitError | None, *, seq: int, before: Job | None = None
+) -> None:
+    if end is None:
+        track.reopen()
+    elif isinstance(end, ToolkitError):
+        track.fail(end, seq=seq, before=before)
+    else:
+        track.finish(end, seq=seq, before=before)
