@@ -75,7 +75,7 @@ def requests(profile: Profile) -> dict[str, Request]:
     found = {
         "plain bundle": bundle_request(plain(), profile),
         "full bundle": bundle_request(full(profile), profile),
-        "cancellation": cancel_request(UUID, profile, replacement_nonce=4),
+        "cancellation": cancel_request(UUID, profile, target_block=BLOCK, replacement_nonce=4),
     }
     if dialect.simulate_method:
         found["simulation"] = simulation_request(

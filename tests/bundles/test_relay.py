@@ -136,6 +136,34 @@ async def test_cancellation_tells_what_it_withdrew(
     assert expected == withdrawn
 
 
+async def test_cancellation_says_what_the_newest_bundle_said(
+    relay_server: Servers, signer: LocalSigner, transfer: Sign, bundle_of: Make
+) -> None:
+    """An empty bundle that cancels has the block of the uuid's newest bundle and a number above
+    all of its bundles, unless others are given."""
+    server = await relay_server()
+    server.reply = (200, "null")
+    relay = open_relay(server, signer, profile=PROFILES["buildernet"])
+    uuid = "6f1f4a9e-5d54-4d8c-8f1e-0c6b4a5d2e11"
+    for block, nonce in ((7, 5), (8, 4)):
+        bundle = bundle_of(
+            transfer(signer), target_block=block, replacement_uuid=uuid, replacement_nonce=nonce
+        )
+        await relay.send_bundle(bundle)
+
+    await relay.cancel_bundle(uuid)
+    await relay.cancel_bundle(uuid, target_block=9, replacement_nonce=9)
+    await relay.cancel_bundle(uuid[:-1] + "2")
+    await relay.close()
+
+    empty = {"txs": [], "replacementUuid": uuid}
+    assert [
+        empty | {"blockNumber": "0x8", "replacementNonce": 6},
+        empty | {"blockNumber": "0x9", "replacementNonce": 9},
+        empty | {"replacementUuid": uuid[:-1] + "2"},
+    ] == [asked["params"][0] for asked in server.requests[2:]]
+
+
 @pytest.mark.parametrize(
     ("answer", "expected"), [("true", True), ("false", False), ("null", False)]
 )

@@ -103,7 +103,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # Sources: each builder's documentation of eth_sendBundle, as of 2025-11: docs.flashbots.net,
-# buildernet.org/docs/api (its nonce is a number, in spite of that page: go-utils rpctypes),
+# buildernet.org/docs/api (methods and the nonce's type: buildernet-orderflow-proxy, go-utils),
 # docs.titanbuilder.xyz, rsync-builder.xyz/docs, docs.mevblocker.io, docs.bloxroute.com,
 # docs.builder0x69.io; beaverbuild.org/docs.html by way of github.com/sigp/ethereum_apis.
 PROFILES = {
@@ -233,8 +233,7 @@ PROFILES = {
                 refund=RefundFields(hashes=None),
                 cancel_method=_BUNDLE,
                 simulate_method=None,
-                private_method=_RAW,
-                private_field=None,
+                private_method=None,
             ),
         ),
         Profile(

@@ -1,6 +1,7 @@
 """One relay: an endpoint that takes bundles, spoken to in its dialect and on its own deadline."""
 
 import asyncio
+from collections import OrderedDict
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -29,6 +30,7 @@ from toolkit.model.tx import Attempt, Exposure
 DEFAULT_TIMEOUT_S = 2.0
 _MAX_ANSWER_BYTES = 1 << 20
 _MAX_CONNECTIONS = 256
+_REMEMBERED_UUIDS = 4096
 _PAUSE_S = 1.0  # after HTTP 429 without a word for how long
 
 
@@ -110,6 +112,7 @@ class Relay:
         if authorization is not None:
             self._headers["Authorization"] = authorization
         self._budgets = Budgets(rates or self.profile.rates)
+        self._newest: OrderedDict[str, tuple[int, int | None]] = OrderedDict()
         self._http: aiohttp.ClientSession | None = None
 
     def __repr__(self) -> str:
@@ -131,7 +134,9 @@ class Relay:
             RelayRejected: the relay said no, or was asked too often and got nothing.
             RelayUnavailable: no understandable answer in time; it may have the bundle.
         """
-        return hash_in(await self._post(sealed or await self.seal_bundle(bundle), Purpose.BUNDLE))
+        sealed = sealed or await self.seal_bundle(bundle)
+        self._remember(bundle)
+        return hash_in(await self._post(sealed, Purpose.BUNDLE))
 
     async def call_bundle(
         self, bundle: Bundle, *, state_block: int | str = "latest", timestamp: int | None = None
@@ -153,7 +158,7 @@ class Relay:
         return result
 
     async def cancel_bundle(
-        self, uuid: str, *, replacement_nonce: int | None = None
+        self, uuid: str, *, target_block: int | None = None, replacement_nonce: int | None = None
     ) -> tuple[Hash, ...] | None:
         """Withdraw the bundle that was sent with this replacement uuid, if it is not too late.
 
@@ -161,7 +166,8 @@ class Relay:
 
         Args:
             uuid: the replacement uuid.
-            replacement_nonce: above those of the uuid's bundles, where they have one.
+            target_block: of its newest bundle; not needed for what this relay object sent.
+            replacement_nonce: above those of its bundles, where they have one; likewise.
 
         Returns:
             The bundles it withdrew, None where it does not tell which.
@@ -170,7 +176,15 @@ class Relay:
             RelayRejected: it knows no such bundle, or no cancellation.
             RelayUnavailable: no understandable answer in time.
         """
-        request = cancel_request(uuid, self.profile, replacement_nonce=replacement_nonce)
+        block, nonce = self._newest.get(uuid, (None, None))
+        if replacement_nonce is None and nonce is not None:
+            replacement_nonce = nonce + 1
+        request = cancel_request(
+            uuid,
+            self.profile,
+            target_block=block if target_block is None else target_block,
+            replacement_nonce=replacement_nonce,
+        )
         result = await self._ask(request)
         if not isinstance(result, list):
             return None
@@ -206,6 +220,17 @@ class Relay:
         if self._http is not None:
             await self._http.close()
             self._http = None
+
+    def _remember(self, bundle: Bundle) -> None:
+        """Note what a cancellation will have to say: block and highest number of a uuid."""
+        uuid, nonce = bundle.replacement_uuid, bundle.replacement_nonce
+        if uuid is None:
+            return
+        _, former = self._newest.pop(uuid, (0, None))
+        highest = max((one for one in (former, nonce) if one is not None), default=None)
+        self._newest[uuid] = (bundle.target_block, highest)
+        if len(self._newest) > _REMEMBERED_UUIDS:
+            self._newest.popitem(last=False)
 
     async def _seal(self, request: Request) -> Sealed:
         try:

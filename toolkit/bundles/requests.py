@@ -79,8 +79,17 @@ def simulation_request(
     return _request(profile, method, fields, Purpose.SIMULATION)
 
 
-def cancel_request(uuid: str, profile: Profile, *, replacement_nonce: int | None = None) -> Request:
+def cancel_request(
+    uuid: str,
+    profile: Profile,
+    *,
+    target_block: int | None = None,
+    replacement_nonce: int | None = None,
+) -> Request:
     """Write the withdrawal of the bundle that was sent with this uuid.
+
+    Where that is an empty bundle, it has the block and, where numbers order a uuid's bundles, the
+    number that are given; without a number it may count as the oldest.
 
     Raises:
         RelayRejected: the builder does not cancel, or takes no such uuid.
@@ -92,7 +101,8 @@ def cancel_request(uuid: str, profile: Profile, *, replacement_nonce: int | None
     fields: dict[str, object] = {dialect.uuid_field: _uuid(uuid, profile)}
     if method == dialect.send_method:
         fields = {dialect.transactions_field: [], **fields}
-        # Where numbers order a uuid's bundles, an empty one without may count as the oldest.
+        if target_block is not None:
+            fields[dialect.block_field] = hex(target_block)
         if replacement_nonce is not None and dialect.nonce_field is not None:
             fields[dialect.nonce_field] = replacement_nonce
     return _request(profile, method, fields, Purpose.CANCEL)

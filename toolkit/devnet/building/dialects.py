@@ -9,7 +9,7 @@ from enum import Enum
 import msgspec
 
 from toolkit.devnet.building.failures import FailureMode
-from toolkit.devnet.building.refunds import RefundRule
+from toolkit.devnet.building.refunds import Formula, RefundRule
 from toolkit.model.checks import is_finite, require_integer, require_text, shown
 from toolkit.model.errors import ConfigError
 
@@ -143,8 +143,8 @@ class BuilderProfile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # Sources: each builder's own page on eth_sendBundle, as of 2025-11; BuilderNet's and the fields
-# that Flashbots' page leaves out: go-utils rpctypes; MEV Blocker: docs.cow.fi. No page of
-# beaverbuild's is at hand: its row is what public clients send there.
+# that Flashbots' page leaves out: go-utils rpctypes, buildernet-orderflow-proxy; MEV Blocker:
+# docs.cow.fi; beaverbuild: its page as github.com/sigp/ethereum_apis quotes it.
 PROFILES: Mapping[str, BuilderProfile] = {
     row.name: row
     for row in (
@@ -159,7 +159,7 @@ PROFILES: Mapping[str, BuilderProfile] = {
         ),
         BuilderProfile(
             name="buildernet",
-            methods=_SIMULATING,
+            methods={**_BUNDLES, "eth_sendRawTransaction": Operation.SEND_PRIVATE_RAW},
             fields=(*_BASIC, "uuid", *_LATER, "version", "signingAddress"),
             block_required=False,
             uuid_form=UuidForm.UUID,
@@ -186,7 +186,14 @@ PROFILES: Mapping[str, BuilderProfile] = {
             answer=Answer.NULL,
             cancel_answer=Answer.NULL,
         ),
-        BuilderProfile(name="beaverbuild", methods=_STANDARD, signature=SignatureRule.NONE),
+        BuilderProfile(
+            name="beaverbuild",
+            methods={**_BUNDLES, "eth_sendPrivateRawTransaction": Operation.SEND_PRIVATE_RAW},
+            fields=(*_BASIC, "uuid", "droppingTxHashes", *_REFUND),
+            block_required=False,
+            signature=SignatureRule.NONE,
+            refund=RefundRule(formula=Formula.SHARED_NET, most_hashes=None),
+        ),
         BuilderProfile(
             name="mevblocker",
             methods={"eth_sendBundle": Operation.SEND_BUNDLE},
