@@ -5,19 +5,17 @@ every sequence; more are placed greedily, several times over. What is found is t
 and where it does not do what was foreseen, it is built anew with nothing taken for granted.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from toolkit.devnet.building.admission import following_nonces, nonce_fault
 from toolkit.devnet.building.influence import EXHAUSTIVE, FEW, components, find_influences
 from toolkit.devnet.building.orders import Order
+from toolkit.devnet.building.payouts import Payouts
 from toolkit.devnet.building.simulation import SlotEnv
 from toolkit.devnet.building.trials import Deed, Trials
 from toolkit.model.chain import Address
-
-Worth = Callable[[int, Deed], int | None]
-"""What an order's doing leaves to the builder in wei; None where he would rather do without."""
 
 
 class Block(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,8 +35,7 @@ class Auction:
         orders: all of them; an order's number is its place here.
         env: the block.
         nonces: every account's next one on the parent's state.
-        worth: what the builder gets of an order.
-        gas: of the block, that orders may use.
+        payouts: what the builder gives back of what they pay.
     """
 
     def __init__(
@@ -48,13 +45,12 @@ class Auction:
         *,
         env: SlotEnv,
         nonces: Mapping[Address, int],
-        worth: Worth,
-        gas: int | None = None,
+        payouts: Payouts,
     ) -> None:
         self._trials = trials
         self._orders = orders
-        self._worth = worth
-        self._gas = env.gas_limit if gas is None else gas
+        self._payouts = payouts
+        self._gas = env.gas_limit - payouts.most_gas(orders)
         self._empty = Block(nonces=nonces)
 
     async def best(self, members: Sequence[int]) -> Block:
@@ -76,9 +72,9 @@ class Auction:
             block = await self._first_fit(block.orders, ranked)
         return block
 
-    def is_admissible(self, block: Block, order: int) -> bool:
-        """Whether an order can go behind a block; its place there must have been tried."""
-        return self._extended(block, order) is not None
+    def objection(self, order: int, deed: Deed) -> str:
+        """Why the builder does not want what an order does; "" if he does."""
+        return self._payouts.due(self._orders[order], deed).objection
 
     def fits(self, block: Block, deed: Deed) -> bool:
         """Whether there is gas for it: each transaction needs its limit when its turn comes."""
@@ -92,6 +88,9 @@ class Auction:
 
     def _rank(self, order: int) -> tuple[int, str, int]:
         return (-self._alone_wei(order), self._orders[order].bundle_hash, order)
+
+    def _worth(self, order: int, deed: Deed) -> int | None:
+        return self._payouts.worth(self._orders[order], deed)
 
     def _alone_wei(self, order: int) -> int:
         deed = self._trials.known(order)

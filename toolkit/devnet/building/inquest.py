@@ -43,7 +43,8 @@ class Inquest:
         alone = self._trials.known(order)
         if alone.failure:
             return Refusal(MissCause.REVERTED_SIM, f"on the parent's state: {alone.failure}")
-        return None
+        objection = self._auction.objection(order, alone)
+        return Refusal(MissCause.UNDERPRICED, objection) if objection else None
 
     def _by_nonce(self, order: int) -> Refusal | None:
         if self._orders[order].dropping:  # what is left out does not need its nonce
@@ -79,9 +80,7 @@ class Inquest:
                 MissCause.UNDERPRICED,
                 f"the block is full: {self._block.gas_used} gas are used, it asks for {wanted}",
             )
-        return Refusal(
-            MissCause.UNDERPRICED, "what is to be refunded does not cover the gas of paying it"
-        )
+        return Refusal(MissCause.UNDERPRICED, self._auction.objection(order, deed))
 
     async def _by_rival(self, order: int, deed: Deed) -> Refusal:
         rival = await self._first_in_the_way(order)

@@ -14,6 +14,7 @@ from toolkit.devnet.building.admission import Refusal, check_order
 from toolkit.devnet.building.auction import Auction
 from toolkit.devnet.building.inquest import Inquest
 from toolkit.devnet.building.orders import Order
+from toolkit.devnet.building.payouts import Due, Payouts
 from toolkit.devnet.building.simulation import SlotEnv
 from toolkit.devnet.building.trials import Deed, Trials
 from toolkit.model.bundle import MissCause
@@ -24,8 +25,8 @@ from toolkit.model.tx import SignedTransaction
 class Consideration(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one order in one slot.
 
-    `value_wei` is what it pays to the builder: in its place, or alone if it has none. `left_out`
-    are those of its transactions that it is included without.
+    `value_wei` is what it pays to the builder: in its place, or alone if it has none; `refund_wei`
+    what it gets back of that. `left_out` are those of its transactions that it is included without.
     """
 
     bundle_hash: Hash
@@ -38,6 +39,7 @@ class Consideration(msgspec.Struct, frozen=True, kw_only=True):
     rival: Hash | None = None  # hash of the bundle that was in the way
     is_private_transaction: bool = False
     left_out: tuple[Hash, ...] = ()
+    refund_wei: int = 0
 
 
 class Merge(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,18 +48,26 @@ class Merge(msgspec.Struct, frozen=True, kw_only=True):
     transactions: tuple[SignedTransaction, ...]
     gas_used: int
     considered: tuple[Consideration, ...]
+    dues: tuple[Due, ...] = ()  # what the builder owes for them, in their order
 
 
 class Merger:
     """Merges the orders of one slot on the state of the chain's head."""
 
     def __init__(
-        self, rpc: Rpc, env: SlotEnv, *, chain_id: int, nonces: Mapping[Address, int]
+        self,
+        rpc: Rpc,
+        env: SlotEnv,
+        *,
+        chain_id: int,
+        nonces: Mapping[Address, int],
+        payouts: Payouts,
     ) -> None:
         self._rpc = rpc
         self._env = env
         self._chain_id = chain_id
         self._nonces = dict(nonces)
+        self._payouts = payouts
 
     async def merge(self, orders: Sequence[Order]) -> Merge:
         """Find the block, and say of every order what became of it."""
@@ -65,24 +75,26 @@ class Merger:
         refusals = self._refusals(orders)
         members = [number for number in range(len(orders)) if number not in refusals]
         await trials.run((number, ()) for number in members)
-        auction = Auction(trials, orders, env=self._env, nonces=self._nonces, worth=_payment)
+        auction = Auction(trials, orders, env=self._env, nonces=self._nonces, payouts=self._payouts)
         block = await auction.best(members)
         inquest = Inquest(trials, orders, block, auction)
         refusals |= await inquest.refusals([each for each in members if each not in block.orders])
         alone = {number: trials.known(number).coinbase_wei for number in members}
+        lost = (
+            missed(orders[number], refusals[number], value_wei=alone.get(number, 0))
+            for number in sorted(refusals)
+        )
+        deeds = [
+            (orders[number], trials.known(number, block.orders[:index]))
+            for index, number in enumerate(block.orders)
+        ]
+        dues = [self._payouts.due(order, deed) for order, deed in deeds]
+        won = (_included(order, deed, due) for (order, deed), due in zip(deeds, dues, strict=True))
         return Merge(
             transactions=trials.ahead_of(block.orders),
             gas_used=block.gas_used,
-            considered=(
-                *(
-                    _included(orders[number], trials.known(number, block.orders[:index]))
-                    for index, number in enumerate(block.orders)
-                ),
-                *(
-                    missed(orders[number], refusals[number], value_wei=alone.get(number, 0))
-                    for number in sorted(refusals)
-                ),
-            ),
+            considered=(*won, *lost),
+            dues=tuple(due for due in dues if due.recipient is not None),
         )
 
     def _refusals(self, orders: Sequence[Order]) -> dict[int, Refusal]:
@@ -95,11 +107,7 @@ class Merger:
         return found
 
 
-def _payment(order: int, deed: Deed) -> int:  # noqa: ARG001 - nobody is refunded
-    return deed.coinbase_wei
-
-
-def _included(order: Order, deed: Deed) -> Consideration:
+def _included(order: Order, deed: Deed, due: Due) -> Consideration:
     kept = {each.hash for each in deed.kept}
     return Consideration(
         bundle_hash=order.bundle_hash,
@@ -109,6 +117,7 @@ def _included(order: Order, deed: Deed) -> Consideration:
         value_wei=deed.coinbase_wei,
         is_private_transaction=order.is_private_transaction,
         left_out=tuple(each.hash for each in order.transactions if each.hash not in kept),
+        refund_wei=due.refund_wei,
     )
 
 
