@@ -44,7 +44,7 @@ def test_it_serves_until_a_signal_and_leaves_nothing_behind(
     death: signal.Signals, code: int
 ) -> None:
     """One JSON line when ready, blocks by evm_mine, the signal's exit code, no process after it."""
-    with start("--port", "0", "--block-time", "0", "--builders", "2") as process:
+    with start("--port", "0", "--block-time", "0", "--builders", "titan,rsync") as process:
         assert process.stdout is not None
         ready = json.loads(process.stdout.readline())
         info = ask(ready["rpc"], "toolkit_info")
@@ -62,6 +62,7 @@ def test_it_serves_until_a_signal_and_leaves_nothing_behind(
         len(ready[key]) if isinstance(ready[key], list) else ready[key]
         for key in ("chain_id", "relays", "pools", "tokens")
     )
+    assert ["titan", "rsync"] == [relay["name"] for relay in ready["relays"]]
     assert before + 1 == after
     assert isinstance(info, dict)
     assert "geth" == info["mempool"]
@@ -113,6 +114,8 @@ def test_a_taken_port_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     ("options", "words"),
     [
         (["--builders", "0"], "builders 0 is not between"),
+        (["--builders", "titan,atlas"], "builders names 'atlas'; there are beaverbuild"),
+        (["--builders", ""], "builders names ''"),
         (["--block-time", "-1"], "block_time -1 s is not between 0"),
         (["--block-time", "nan"], "block_time nan s is not between 0"),
         (["--block-time", "inf"], "block_time inf s is not between 0"),

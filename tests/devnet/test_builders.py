@@ -8,7 +8,8 @@ from toolkit.chain.rpc import HttpRpc
 from toolkit.chain.signer import LocalSigner
 from toolkit.devnet import builders
 from toolkit.devnet.builders import Builder
-from toolkit.devnet.orders import PRIVATE_BLOCKS, OrderError
+from toolkit.devnet.building.orders import PRIVATE_BLOCKS
+from toolkit.devnet.building.wire import OrderError
 from toolkit.model.chain import Address, Hash, Head
 from toolkit.model.tx import UnsignedTransaction
 

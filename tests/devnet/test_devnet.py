@@ -8,6 +8,9 @@ import pytest
 
 from toolkit.chain.node import Node
 from toolkit.chain.rpc import HttpRpc
+from toolkit.devnet.accounts import DevAccount
+from toolkit.devnet.building.dialects import PROFILES
+from toolkit.devnet.building.failures import FailureMode
 from toolkit.devnet.crowd.opportunities import find_opportunities
 from toolkit.devnet.crowd.rivals import RivalConfig
 from toolkit.devnet.crowd.trades import FlowConfig
@@ -17,6 +20,7 @@ from toolkit.devnet.tokens import TOKENS
 from toolkit.gas.rules import next_base_fee
 from toolkit.model.bundle import MissCause
 from toolkit.model.errors import ConfigError, DevnetError, RpcError
+from toolkit.model.tx import SignedTransaction, UnsignedTransaction
 
 
 @pytest.fixture(autouse=True)
@@ -205,6 +209,8 @@ async def test_an_unreachable_upstream_is_one_clear_line() -> None:
         {"builders": 99},
         {"builders": 2.5},
         {"builders": True},
+        {"builders": ("nobody",)},
+        {"builders": "titan"},
         {"accounts": 0},
         {"accounts": "3"},
         {"block_time": -1},
@@ -225,6 +231,44 @@ def test_impossible_settings_are_refused(field: dict[str, Any]) -> None:
     """Each setting out of its range or of another kind is a ConfigError that names it."""
     with pytest.raises(ConfigError, match=next(iter(field))):
         DevnetConfig(**field)
+
+
+async def transfer(devnet: Devnet, account: DevAccount) -> SignedTransaction:
+    return account.signer.sign_transaction_now(
+        UnsignedTransaction(
+            type=2,
+            chain_id=1,
+            nonce=await devnet.node.nonce(account.address),
+            to=account.address,
+            value=0,
+            data="0x",
+            gas=21_000,
+            max_fee_per_gas=10**11,
+            max_priority_fee_per_gas=10**9,
+        )
+    )
+
+
+async def test_builders_are_what_their_profiles_say() -> None:
+    """A backrun names a public transaction by its hash at one builder; the other never answers."""
+    quiet = msgspec.structs.replace(PROFILES["titan"], failure=FailureMode.HANG, share=1e-9)
+    config = DevnetConfig(seed=12, flow=False, accounts=2, builders=("mevblocker", quiet))
+    async with Devnet(config) as devnet, HttpRpc(devnet.rpc_url) as rpc:
+        target, backrun = [await transfer(devnet, account) for account in devnet.accounts]
+        await rpc.call("eth_sendRawTransaction", (target.raw,))
+        async with HttpRpc(devnet.relays[0].url) as relay:
+            bundle = {"txs": [target.hash, backrun.raw], "blockNumber": hex(devnet.head.number + 1)}
+            await relay.call("eth_sendBundle", (bundle,))
+        await devnet.seal()
+        mined = (await devnet.node.block())["transactions"]
+        builders = devnet.builders
+
+    assert [target.hash, backrun.hash] == mined
+    assert ["mevblocker", "titan"] == [relay.name for relay in devnet.relays]
+    assert FailureMode.HANG is builders[1].failures.always
+    for builder in builders:
+        assert builder.signer is not None
+        assert builder.fee_recipient == builder.signer.address
 
 
 @pytest.mark.realdata

@@ -31,7 +31,7 @@ from toolkit.devnet.subscriptions import (
     filter_answer,
     is_subscription,
 )
-from toolkit.devnet.web import MAX_BODY_BYTES
+from toolkit.devnet.web import MAX_BODY_BYTES, body_of
 from toolkit.model.errors import RpcError, ToolkitError
 
 MAX_BLOCKS_PER_CALL = 10_000
@@ -112,7 +112,7 @@ class Front:
             await self._talk(upgrade, request)
             return upgrade
         try:
-            answers = await self._answers_to(await request.read())
+            answers = await self._answers_to(await body_of(request))
         except TooManyRequests:
             body = orjson.dumps(_error(None, LIMIT_EXCEEDED, _LIMIT))
             return web.Response(status=429, body=body, content_type="application/json")

@@ -50,6 +50,19 @@ def listen(*, port: int = 0, what: str) -> socket.socket:
         ) from None
 
 
+async def body_of(request: web.Request) -> bytes:
+    """Read a request's body.
+
+    Raises:
+        web.HTTPBadRequest: it is not packed as its headers say.
+        web.HTTPRequestEntityTooLarge: it has more than `MAX_BODY_BYTES`.
+    """
+    try:
+        return await request.read()
+    except web.RequestPayloadError:
+        raise web.HTTPBadRequest(text="the body is not what its Content-Encoding says") from None
+
+
 async def serve(handler: Handler, listener: socket.socket) -> WebServer:
     """Serve `handler` for every method and path; the server owns the listener from here on."""
     app = web.Application(client_max_size=MAX_BODY_BYTES)

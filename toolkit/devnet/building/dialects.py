@@ -139,6 +139,8 @@ class BuilderProfile(msgspec.Struct, frozen=True, kw_only=True):
         require_text("name of a builder", self.name)
         if not is_finite(self.share) or self.share <= 0:
             raise ConfigError(f"share of {self.name} is {shown(self.share)}; give one above 0")
+        if not isinstance(self.failure, FailureMode):
+            raise ConfigError(f"failure of {self.name} is {shown(self.failure)}; give a mode")
         require_integer(f"latency_ms of {self.name}", self.latency_ms, most=MAX_LATENCY_MS)
 
 
@@ -282,5 +284,5 @@ def _check_count(count: int) -> None:
 def _row(name: object) -> BuilderProfile:
     row = PROFILES.get(name) if isinstance(name, str) else None
     if row is None:
-        raise ConfigError(f"no builder {shown(name)}; there are {', '.join(sorted(PROFILES))}")
+        raise ConfigError(f"builders names {shown(name)}; there are {', '.join(sorted(PROFILES))}")
     return row

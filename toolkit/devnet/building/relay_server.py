@@ -13,7 +13,7 @@ from toolkit.devnet.builders import Builder
 from toolkit.devnet.building.dialects import SignatureRule
 from toolkit.devnet.building.failures import FailureMode
 from toolkit.devnet.building.wire import INTERNAL, INVALID_REQUEST, OrderError
-from toolkit.devnet.web import WebServer, listen, serve
+from toolkit.devnet.web import WebServer, body_of, listen, serve
 from toolkit.model.chain import ZERO_ADDRESS, Address
 from toolkit.model.errors import NodeError, SignerError
 
@@ -75,7 +75,7 @@ async def _handle(builder: Builder, request: web.Request) -> web.StreamResponse:
         return web.Response(status=405, text="use POST", headers={"Allow": "POST"})
     if request.headers.get("Content-Type", "").lower().startswith(_NO_JSON):
         return web.Response(status=415, text="use Content-Type: application/json")
-    body = await request.read()
+    body = await body_of(request)
     asked = _parsed(body)
     method = asked.get("method") if isinstance(asked, dict) else None
     if builder.profile.latency_ms:
