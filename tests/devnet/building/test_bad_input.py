@@ -240,9 +240,11 @@ async def test_a_simulation_of_garbage_is_refused_outside_json_rpc(serve: Serve)
 
 async def test_a_builder_without_a_node_says_so(serve: Serve) -> None:
     """A simulation that cannot be made is an internal error, not a broken server."""
-    client = await serve(builder_of())
+    builder = builder_of()
+    client = await serve(builder)
 
     status, text = await client.sent("eth_callBundle", bundle())
+    await builder.rpc.close()
 
     assert (200, -32603) == (status, json.loads(text)["error"]["code"])
 
