@@ -68,6 +68,7 @@ class Core:
             self._agents,
         )
         self._board = Blackboard()
+        self._expected = records.expected_keys(setup)
         self._appraisal = Appraisal(setup.market, setup.limits)
         priced = [source.key for source in setup.market.prices]
         self._doubts = DoubtWatch(with_defaults(setup.facts, priced))
@@ -423,6 +424,7 @@ class Core:
         else:
             self._board.write(seen.readings, canonical=head.hash)
         self._resuming = False
+        dropped = self._board.drop(head.number, expected=self._expected)
         self._snapshot = rebuilt(seen, since=self._snapshot)
         if not self.ledger.is_open:
             self.ledger.open(seen.balances)
@@ -435,6 +437,8 @@ class Core:
             readings=self._board.as_of(head.number),
             label=f"{head.number}.{times}" if times else str(head.number),
         )
+        if dropped:
+            now.note(records.DROPPED, records.Dropped(keys=dropped))
         self._undo(reverted, now)
         return now
 

@@ -17,7 +17,7 @@ from toolkit.orchestrator.deciding.arbitration import Candidate
 from toolkit.orchestrator.deciding.limits import Limits
 from toolkit.orchestrator.hosting.containment import Dependence
 from toolkit.orchestrator.market import Market
-from toolkit.orchestrator.pausing.pauses import Assessment, Pause
+from toolkit.orchestrator.pausing.pauses import Assessment, Feed, Pause
 from toolkit.perception.perceived import Perceived
 
 SETUP = "orchestrator.setup"
@@ -31,6 +31,7 @@ IMPACT = "orchestrator.impact"
 REVERTED = "orchestrator.reverted"
 REBASED = "orchestrator.rebased"
 RELEASED = "orchestrator.released"
+DROPPED = "orchestrator.dropped"
 DOUBT = "orchestrator.doubt"
 BREAKER = "orchestrator.breaker"
 PAUSE = "orchestrator.pause"
@@ -170,6 +171,12 @@ class Rebased(msgspec.Struct, frozen=True, kw_only=True):
     changes: dict[Address, int]
 
 
+class Dropped(msgspec.Struct, frozen=True, kw_only=True):
+    """Readings that nobody supplies any more, with the block in which each was last read."""
+
+    keys: dict[str, int]
+
+
 class BlockReport(msgspec.Struct, frozen=True, kw_only=True):
     """One block of the orchestrator. Amounts in smallest units, native token as ZERO_ADDRESS.
 
@@ -205,6 +212,14 @@ class BlockReport(msgspec.Struct, frozen=True, kw_only=True):
     def conflicts(self) -> tuple[Verdict, ...]:
         """The verdicts in which intents met, by netting or by losing to a better one."""
         return tuple(v for v in self.verdicts if v.netted_in or v.losers)
+
+
+def expected_keys(setup: Setup) -> frozenset[str]:
+    """Name the readings that a set-up says there are: they come back if they are missing."""
+    facts = (key for rule in setup.facts for key in (rule.key, *rule.sources))
+    feeds = (pause.on.key for pause in setup.pauses if isinstance(pause.on, Feed))
+    lenders = map(flash_key, setup.lenders)
+    return setup.market.price_keys.union(facts, feeds, lenders)
 
 
 def flash_key(source: FlashSource) -> str:

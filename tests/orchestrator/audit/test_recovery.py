@@ -18,7 +18,7 @@ from tests.orchestrator.worlds import (
 from toolkit.journal.log import Entry, Journal
 from toolkit.journal.memory import MemoryBackend
 from toolkit.model.chain import ZERO_ADDRESS, Address, Head, HeadChange
-from toolkit.model.decision import Fill, Intent, Leg
+from toolkit.model.decision import Fill, Intent, Leg, VetoCause
 from toolkit.model.errors import ConfigError, JournalCorrupt
 from toolkit.model.market import Token
 from toolkit.orchestrator import records
@@ -302,6 +302,62 @@ async def test_a_fill_that_was_reverted_while_nobody_watched_is_taken_back() -> 
     assert ("1000-0",) == decoded(taken, records.Released).verdicts
     assert [] == [one for one in entries if one.kind == records.REBASED]
     assert replay(entries, agents=[Sold()]).identical
+
+
+class Curious(msgspec.Struct, frozen=True, kw_only=True):
+    """Looks at all there is, and sells a little in every block."""
+
+    name: str = "curious"
+
+    def on_block(self, view: View) -> Iterable[Intent]:
+        """Sell."""
+        for key in view.readings:
+            view.reading(key)
+        leg = Leg(token_in=WETH.address, token_out=DAI.address, amount_in=10**17)
+        return (Intent(agent=self.name, legs=(leg,), edge_wei=0),)
+
+
+def test_a_source_that_is_gone_stops_nobody(tmp_path: Path) -> None:
+    """Who reads everything works on after a restart without it; what was dropped is journalled."""
+    blocks = random_market(3, blocks=5, gap=0.0)
+    known = next(one for one in blocks[0].readings if one.key == DAI_PRICE.key)
+    spoken = [
+        msgspec.structs.replace(
+            known, key="talk", source="sea", block_number=block.head.number, max_age_blocks=1
+        )
+        for block in blocks
+    ]
+    path = tmp_path / "journal.db"
+    told = [
+        msgspec.structs.replace(block, readings=(*block.readings, word))
+        for block, word in zip(blocks[:2], spoken[:2], strict=True)
+    ]
+
+    first = run(told, path, agents=[Curious()], pauses=[])
+    second = run(blocks[2:], path, agents=[Curious()], pauses=[], capital=held(first))
+
+    (entry,) = of_kind(second, records.DROPPED)
+    assert {"talk": 1001} == decoded(entry, records.Dropped).keys
+    assert [] == of_kind(first, records.DROPPED)
+    assert [True] * 5 == [one.approved for one in (*first.verdicts, *second.verdicts)]
+    assert replay(second.journal, agents=[Curious()]).identical
+
+
+def test_a_price_that_the_set_up_names_is_waited_for(tmp_path: Path) -> None:
+    """A source that only fails to speak at the start is no source that was taken away."""
+    blocks = random_market(3, blocks=4, gap=0.0)
+    path = tmp_path / "journal.db"
+    other = msgspec.structs.replace(DAI_PRICE, key="price/other", pool=Address("0x" + "77" * 20))
+    market = msgspec.structs.replace(DAI_MARKET, prices=(DAI_PRICE, other))
+    known = next(one for one in blocks[0].readings if one.key == DAI_PRICE.key)
+    word = msgspec.structs.replace(known, key=other.key, block_number=1000, max_age_blocks=0)
+    told = msgspec.structs.replace(blocks[0], readings=(*blocks[0].readings, word))
+
+    decide([Curious()], [told], capital=DAI_CAPITAL, market=market, journal=path)
+    later = decide([Curious()], blocks[1:], capital=DAI_CAPITAL, market=market, journal=path)
+
+    assert [] == of_kind(later, records.DROPPED)
+    assert {VetoCause.STALE} == {verdict.cause for verdict in later.verdicts}
 
 
 async def test_what_still_stands_after_a_restart_is_kept() -> None:

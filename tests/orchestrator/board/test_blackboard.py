@@ -136,6 +136,26 @@ def test_a_new_run_goes_on_after_what_an_earlier_one_read() -> None:
     assert "other" not in board.as_of(9)
 
 
+def test_a_key_that_nobody_supplies_any_more_is_dropped_once_it_is_too_old() -> None:
+    """Only in a new run, and only if nobody writes it there while it may still be acted on."""
+    board = Blackboard()
+    board.write([reading(5, key=key) for key in ("gone", "kept", "late")])
+
+    before = board.drop(9)
+    board.resume([reading(6, key="kept")], block=6)
+    fresh = board.drop(6)
+    written = msgspec.json.encode(board.memory())
+    again = Blackboard.remembered(msgspec.json.decode(written, type=BoardMemory))
+    board.write([reading(7, key="late")])
+    dropped = [board.drop(7), board.drop(9)]
+
+    assert [{}, {}] == [before, fresh]
+    assert [{"gone": 5}, {}] == dropped
+    assert {"gone": 5} == again.drop(7, expected=["late"])
+    assert {"late": 5} == again.drop(7)
+    assert ["kept", "late"] == list(board.as_of(9))
+
+
 def test_a_new_run_may_read_a_key_from_another_source() -> None:
     """A key with another source begins anew, and belongs to that source."""
     board = Blackboard()

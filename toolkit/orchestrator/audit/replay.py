@@ -42,6 +42,7 @@ OUTPUTS = (
     records.IMPACT,
     records.REBASED,
     records.RELEASED,
+    records.DROPPED,
     records.DOUBT,
     records.BREAKER,
     records.PAUSE,

@@ -34,6 +34,7 @@ class BoardMemory(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     late: int
     orphaned: int
+    unsupplied: tuple[str, ...] = ()
 
 
 class Known(Mapping[str, tuple[Reading, ...]]):
@@ -100,6 +101,7 @@ class Blackboard:
         self._known = Known({})
         self._writers: dict[str, str] = {}
         self._orphans: dict[Hash, None] = {}
+        self._unsupplied: set[str] = set()  # keys of an earlier run that nobody has written since
         self.version = 0
         self.late = 0
         self.orphaned = 0
@@ -113,6 +115,7 @@ class Blackboard:
             version=self.version,
             late=self.late,
             orphaned=self.orphaned,
+            unsupplied=tuple(sorted(self._unsupplied)),
         )
 
     @classmethod
@@ -122,6 +125,7 @@ class Blackboard:
         board._series = {key: list(series) for key, series in memory.series.items()}
         board._writers = dict(memory.writers)
         board._orphans = dict.fromkeys(memory.orphans)
+        board._unsupplied = set(memory.unsupplied)
         board.version, board.late, board.orphaned = memory.version, memory.late, memory.orphaned
         return board
 
@@ -158,6 +162,7 @@ class Blackboard:
             series = series[-self._history :]
         series.append(reading)
         self._series[reading.key] = series
+        self._unsupplied.discard(reading.key)
         self.version += 1
 
     def resume(self, readings: Iterable[Reading], *, block: int) -> None:
@@ -177,7 +182,25 @@ class Blackboard:
                 kept = series[-self._history :]
                 self._series[key] = [r for r in kept if r.block_number < block]
         last = {key: series[-1].block_number for key, series in self._series.items() if series}
+        self._unsupplied = set(self._series).difference(sources)
         self.write(r for r in news if r.block_number > last.get(r.key, -1))
+
+    def drop(self, block: int, *, expected: Collection[str] = ()) -> dict[str, int]:
+        """Forget what nobody supplies any more, and name each key with the block it was last read.
+
+        That is a key of an earlier run that nobody has written in this one, once it is too old to
+        act on: who reads everything there is could never act again. One that is `expected` stays.
+        """
+        gone: dict[str, int] = {}
+        for key in sorted(self._unsupplied.difference(expected)):
+            series = self._series[key]
+            if series and block - series[-1].block_number <= series[-1].max_age_blocks:
+                continue
+            if series:
+                gone[key] = series[-1].block_number
+            self._unsupplied.discard(key)
+            del self._series[key], self._writers[key]
+        return gone
 
     def retract(self, blocks: Collection[Hash]) -> tuple[str, ...]:
         """Forget every reading of the given blocks, and name the keys that lost one."""
