@@ -47,14 +47,21 @@ BUILDER = Address("0x" + "b0" * 20)
 
 
 class Inbox:
-    """A relay that takes everything and keeps what it was sent."""
+    """A relay that takes everything, keeps what it was sent, and gives back what it is told to."""
 
     def __init__(self) -> None:
         self.bundles: list[list[str]] = []
+        self.uuids: list[str] = []
+        self.kept: set[str] = set()
         self.arrived = asyncio.Event()
 
     async def serve(self, request: web.Request) -> web.Response:
         asked = await request.json()
+        uuid = asked["params"][0]["replacementUuid"]
+        if asked["method"] == "eth_cancelBundle":
+            kept = {"error": {"code": -32000, "message": "too late"}} if uuid in self.kept else {}
+            return web.json_response({"jsonrpc": "2.0", "id": asked["id"], "result": None} | kept)
+        self.uuids.append(uuid)
         self.bundles.append(asked["params"][0]["txs"])
         self.arrived.set()
         return web.json_response({"jsonrpc": "2.0", "id": asked["id"], "result": None})

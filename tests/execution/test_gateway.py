@@ -288,6 +288,7 @@ async def two_trades(desk: Desk, gateway: Gateway) -> tuple[InFlight, InFlight]:
         snapshot,
         via=(POOL["V3 WETH/USDT 0.05%"],),
     )
+    second = msgspec.structs.replace(second, verdict_id=f"{snapshot.block.number}-1")
     return await flying(gateway, first, desk), await flying(gateway, second, desk)
 
 
@@ -310,6 +311,28 @@ async def test_two_trades_of_one_signer_land_in_one_block(desk: Desk) -> None:
         told = sum(fill.changes.get(token, 0) for fill in fills)
         assert told == after[token] - before[token]
     assert all(fill.predicted_out == fill.realised_out for fill in fills)
+
+
+async def test_what_every_bundle_of_is_given_back_is_withdrawn(desk: Desk) -> None:
+    """A plan whose transactions stand in another bundle too may land with that one."""
+    gateway = Gateway(desk, desk.executors)
+    flights = await two_trades(desk, gateway)
+    first, second = (flight.plan.verdict_id for flight in flights)
+    desk.inbox.kept = {desk.inbox.uuids[1]}
+
+    one_kept = await gateway.withdraw()
+    desk.inbox.kept = {desk.inbox.uuids[0]}
+    other_kept = await gateway.withdraw()
+    desk.inbox.kept = set()
+    none_kept = await gateway.withdraw()
+    change = await desk.seal()
+    fills = [await gateway.settle(one, change) for one in flights]
+
+    assert () == one_kept
+    assert (second,) == other_kept
+    assert (first, second) == none_kept
+    assert [MissCause.CANCELLED.value] * 2 == [one.missed.split(":")[0] for one in fills]
+    assert () == await gateway.withdraw()
 
 
 async def test_first_trade_lands_without_the_second(desk: Desk) -> None:

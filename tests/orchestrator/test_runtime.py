@@ -105,6 +105,14 @@ class Carrier:
             missed="lost",
         )
 
+    async def strays(self, change: HeadChange) -> tuple[Fill, ...]:  # noqa: ARG002 - seam
+        """Nothing comes late."""
+        return ()
+
+    async def withdraw(self) -> tuple[str, ...]:
+        """Give nothing back."""
+        return ()
+
     async def recover(self, plans: Sequence[Plan], change: HeadChange) -> tuple[Fill, ...]:
         """Nothing was planned before."""
         raise AssertionError(f"{plans} at {change}")

@@ -143,14 +143,18 @@ class BundleHandle:
         """Wait until the end is known: somebody must feed the heads to the submitter."""
         return await asyncio.shield(self._live.result)
 
-    async def cancel(self) -> None:
+    async def cancel(self) -> tuple[str, ...]:
         """Ask every relay to withdraw the bundle; it may land all the same, and is then Landed.
+
+        Returns:
+            The relays that may still have it: those that took it, or have not answered yet, and
+            did not confirm.
 
         Raises:
             ConfigError: the bundle was sent without a replacement uuid.
             RelayError: no relay confirmed.
         """
-        await self._submitter.cancel(self._live)
+        return await self._submitter.cancel(self._live)
 
 
 class Submitter:
@@ -281,7 +285,7 @@ class Submitter:
                     blocks[target] = await read_block(self._node, await self._head(target, change))
                 await self._conclude(live, blocks[target])
 
-    async def cancel(self, live: _Live) -> None:
+    async def cancel(self, live: _Live) -> tuple[str, ...]:
         """As `BundleHandle.cancel`."""
         uuid = live.submission.bundle.replacement_uuid
         if uuid is None:
@@ -300,6 +304,14 @@ class Submitter:
             said = "; ".join(str(one) for one in failures)
             raise RelayRejected(f"no relay confirmed the cancellation: {said}")
         live.submission = msgspec.structs.replace(live.submission, cancelled=True)
+        refused = {one.relay for one in answers_so_far(live.tasks) if not one.accepted}
+        silent = {r.name for r, t in zip(self.relays, live.tasks, strict=True) if not t.done()}
+        unsure = {
+            relay.name
+            for relay, answer in zip(self.relays, answers, strict=True)
+            if isinstance(answer, BaseException) or answer == ()  # it withdrew none
+        }
+        return tuple(sorted(silent | (unsure - refused)))
 
     def statistics(self) -> SubmitterStatistics:
         """Count what was submitted and how it ended."""

@@ -117,8 +117,8 @@ def _lines(answer: "Answer") -> list[str]:
     lines += _waiting(status)
     if (back := answer.withdrawn) is not None:
         lines.append(
-            f"  {back.requests} requests asked to be cancelled; {back.at_large} plans may still "
-            "land in their one block"
+            f"  {back.requests} requests asked to be cancelled; {back.plans} plans taken back from "
+            f"the relays; {back.at_large} may still land in their one block"
         )
     return lines
 

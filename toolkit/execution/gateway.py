@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
+from uuid import UUID
 
 from toolkit.bundles.submitter import BundleHandle, Submitter
+from toolkit.chain.hashing import keccak
 from toolkit.chain.multicall import aggregate
 from toolkit.chain.node import Node
 from toolkit.evm.simulator import BlockEnv, CallResult, Simulator
@@ -18,22 +20,24 @@ from toolkit.execution.calldata import (
     encode_plan,
     explain_revert,
 )
-from toolkit.execution.fills import changes_of, impact_bps, token_changes
+from toolkit.execution.fills import token_changes
 from toolkit.execution.lookup import mined_plans
 from toolkit.execution.merging import (
-    attributed,
     expected_changes,
     merged_gas_limit,
     pulls,
     require_mergeable,
 )
+from toolkit.execution.outcome import filled, lost
 from toolkit.execution.planner import APPROVE_GAS, FlashSource, paid_tip_wei, pair_sources
+from toolkit.execution.strays import Strays
 from toolkit.gas.oracle import GasOracle
 from toolkit.model.bundle import Bundle, GuardKind, MissCause, Missed
 from toolkit.model.chain import (
     MAINNET_WETH,
     ZERO_ADDRESS,
     Address,
+    Hash,
     Head,
     HeadChange,
     Mode,
@@ -47,8 +51,9 @@ from toolkit.model.errors import (
     GasLimitTooHigh,
     InsufficientFunds,
     NodeError,
+    RelayError,
 )
-from toolkit.model.market import FundingKind, PoolKind
+from toolkit.model.market import FundingKind
 from toolkit.model.tx import FeeQuote, TransactionRequest, UnsignedTransaction, Urgency
 from toolkit.pools.concentrated import Concentrated
 from toolkit.pools.snapshot import Snapshot
@@ -175,6 +180,7 @@ class Gateway:
         self._wrapped = wrapped
         self._vault = vault
         self._flying: list[InFlight] = []
+        self._strays = Strays(session.node)
         # One at a time for each sender: a plan stands on the nonces of those before it.
         self._turns = {sender: asyncio.Lock() for sender in executors}
         self.own = frozenset(executors) | frozenset(executors.values())
@@ -204,7 +210,7 @@ class Gateway:
         sender = self._sender(plan)
         async with self._turns[sender]:
             answer = await self._submit((plan,), sender, parent, quote)
-        return answer if isinstance(answer, InFlight) else _lost(plan, answer.why)
+        return answer if isinstance(answer, InFlight) else lost(plan, answer.why)
 
     async def submit_merged(
         self, plans: Sequence[Plan], *, fee: FeeQuote | None = None
@@ -228,7 +234,7 @@ class Gateway:
             answer = await self._submit(merged, sender, parent, quote)
         if isinstance(answer, InFlight):
             return tuple(replace(answer, plan=plan) for plan in merged)
-        return None if answer.apart else tuple(_lost(plan, answer.why) for plan in merged)
+        return None if answer.apart else tuple(lost(plan, answer.why) for plan in merged)
 
     async def rehearse(
         self, plans: Sequence[Plan], *, fee: FeeQuote | None = None
@@ -282,11 +288,50 @@ class Gateway:
             raise ConfigError(
                 f"head {newest} does not reach block {plans[0].target_block}: settle later"
             )
-        fills = {plan.verdict_id: _lost(plan, "not in its block") for plan in plans}
+        fills = {plan.verdict_id: lost(plan, "not in its block") for plan in plans}
         for together, mined in await mined_plans(self._session.node, plans, self._executors):
             for plan in together:
-                fills[plan.verdict_id] = await self._filled(plan, together, mined)
+                fills[plan.verdict_id] = await self._told(plan, together, mined)
         return tuple(fills[plan.verdict_id] for plan in plans)
+
+    async def strays(self, change: HeadChange) -> tuple[Fill, ...]:
+        """Tell what blocks hold of bundles that have ended as if they did not, each block once.
+
+        What returned to the public pool with a reorg, leaked or was torn apart fails by its guards
+        and costs its gas.
+
+        Raises:
+            NodeError: the chain could not be read; all of it is told the next time.
+        """
+        news = await self._strays.mined(change)
+        fills = [
+            await self._told(plan, one.plans, one.receipts, whole=one.whole)
+            for one in news
+            for plan in one.plans
+        ]
+        self._strays.told(news)
+        return tuple(fills)
+
+    async def withdraw(self) -> tuple[str, ...]:
+        """Ask the relays to forget what is on its way; names the verdicts that cannot land now.
+
+        A plan can as long as one relay has not confirmed for one of the bundles that carry its
+        transactions. What lands all the same is told as such.
+        """
+        flying = [one for one in self._flying if not one.handle.done]
+        kept = await asyncio.gather(*(_kept(one.handle) for one in flying))
+        at_large = {
+            hash_
+            for one, keeps in zip(flying, kept, strict=True)
+            if keeps
+            for hash_ in one.handle.hashes
+        }
+        return tuple(
+            plan.verdict_id
+            for one in flying
+            if at_large.isdisjoint(signed.hash for signed in one.lease.signed)
+            for plan in one.plans
+        )
 
     async def flash_sources(
         self, snapshot: Snapshot, *, token: Address | None = None
@@ -462,9 +507,14 @@ class Gateway:
         self, plans: Sequence[Plan], ahead: Sequence[InFlight], lease: BundleLease, bid_wei: int
     ) -> BundleHandle:
         signed = [*(tx for one in ahead for tx in one.lease.signed), *lease.signed]
+        hashes = tuple(one.hash for one in signed)
+        dialects = [relay.profile.dialect for relay in self._session.submitter.relays]
+        # A relay that knows no uuid would refuse the bundle for it, and could not give it back.
+        named = all(one.uuid_field and one.cancel_method for one in dialects)
         bundle = Bundle(
             transactions=tuple(one.raw for one in signed),
-            hashes=tuple(one.hash for one in signed),
+            hashes=hashes,
+            replacement_uuid=_replacement_uuid(hashes) if named else None,
             target_block=plans[0].target_block,
             guards=_GUARDS,
         )
@@ -480,7 +530,8 @@ class Gateway:
         result = await in_flight.handle.wait()
         self._flying = [one for one in self._flying if one.lease is not in_flight.lease]
         if isinstance(result, Missed):
-            return _lost(plan, f"{result.cause.value}: {result.evidence}")
+            self._strays.watch(plans, in_flight.lease.signed)
+            return lost(plan, f"{result.cause.value}: {result.evidence}")
         node = self._session.node
         hashes = tuple(one.hash for one in in_flight.lease.signed)
         receipts = await asyncio.gather(*(node.receipt(one) for one in hashes))
@@ -489,39 +540,17 @@ class Gateway:
         if len(mined) != len(hashes) or len({one.block_hash for one in mined}) > 1:
             there = await node.head(result.block_number)
             if there.hash != result.block_hash:
-                return _lost(plan, f"{MissCause.REORGED.value}: block {result.block_hash} is gone")
+                self._strays.watch(plans, in_flight.lease.signed)
+                return lost(plan, f"{MissCause.REORGED.value}: block {result.block_hash} is gone")
             raise NodeError(f"the node has no receipts of {', '.join(hashes)} yet: ask again")
-        return await self._filled(plan, plans, mined)
+        self._strays.watch(plans, in_flight.lease.signed, mined=mined[0].block_hash)
+        return await self._told(plan, plans, mined)
 
-    async def _filled(self, plan: Plan, plans: Sequence[Plan], mined: tuple[Receipt, ...]) -> Fill:
-        """Tell what `mined`, which carried `plans` in one transaction, did for one of them."""
-        tip_wei = sum(one.tip_wei for one in plans)
-        changes = changes_of(mined, own=self.own, wrapped=self._wrapped, tip_wei=tip_wei)
-        landed = all(one.succeeded for one in mined)
-        logs = [log for one in mined for log in one.logs]
-        whole = Fill(
-            verdict_id=plan.verdict_id,
-            agents=plan.agents,
-            landed=landed,
-            block_number=mined[0].block_number,
-            block_hash=mined[0].block_hash,
-            tx_hashes=tuple(one.transaction_hash for one in mined),
-            changes=changes,
-            predicted_out=plan.minimum_profit,
-            realised_out=changes.get(plan.route.token_out, 0),
-            gas_fee_wei=sum(one.fee_wei for one in mined),
-            tip_wei=tip_wei if landed else 0,
-            impact_bps=impact_bps(plan.route, logs, await self._sqrt_prices(plan)),
-            missed="" if landed else "mined, but reverted",
-        )
-        return whole if len(plans) == 1 else attributed(plans, whole)[plans.index(plan)]
-
-    async def _sqrt_prices(self, plan: Plan) -> dict[Address, int]:
-        """sqrtPriceX96 of the route's V3 pools on the parent block."""
-        pools = sorted({h.pool for h in plan.route.hops if h.kind is PoolKind.CONCENTRATED})
-        calls = [(pool, _SLOT0) for pool in pools]
-        words = await aggregate(self._session.node, calls, block=plan.parent_hash) if calls else []
-        return {pool: int(word[:66], 16) for pool, word in zip(pools, words, strict=True) if word}
+    async def _told(
+        self, plan: Plan, plans: Sequence[Plan], mined: Sequence[Receipt], *, whole: bool = True
+    ) -> Fill:
+        node, own, wrapped = self._session.node, self.own, self._wrapped
+        return await filled(node, plan, plans, mined, own=own, wrapped=wrapped, whole=whole)
 
 
 def _wanted(plans: Sequence[Plan]) -> dict[Address, int]:
@@ -535,12 +564,14 @@ def _wanted(plans: Sequence[Plan]) -> dict[Address, int]:
     return wanted
 
 
-def _lost(plan: Plan, missed: str) -> Fill:
-    return Fill(
-        verdict_id=plan.verdict_id,
-        agents=plan.agents,
-        landed=False,
-        block_number=plan.target_block,
-        predicted_out=plan.minimum_profit,
-        missed=missed,
-    )
+async def _kept(handle: BundleHandle) -> bool:
+    """Ask for a bundle back; whether some relay may keep it."""
+    try:
+        return bool(await handle.cancel())
+    except (ConfigError, RelayError):  # safe because it counts as not withdrawn
+        return True
+
+
+def _replacement_uuid(hashes: Sequence[Hash]) -> str:
+    """Name a bundle by its transactions, which nobody knows before they are told: a version 4."""
+    return str(UUID(bytes=keccak("".join(hashes).encode())[:16], version=4))

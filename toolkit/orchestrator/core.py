@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 CANONICAL_MEMORY = 256  # blocks
 OPEN_MEMORY = 256  # plans whose outcome is not known
-ENDED_MEMORY = 64  # plans whose outcome a reorg may still change
+ENDED_MEMORY = 256  # plans whose outcome a reorg may still change
 
 
 class Core:

@@ -328,20 +328,25 @@ class Orchestrator:
         )
 
     async def withdraw(self) -> Withdrawn:
-        """Ask that the session's open requests not happen, and count what may happen all the same.
+        """Ask that nothing of what is open happen, and count what may happen all the same.
 
-        A plan on its way is a bundle for one block: it lands there or never.
+        A plan on its way is a bundle for one block: it lands there or never. Its relays are asked
+        to forget it; it counts as long as one of them has not confirmed.
         """
+        back = set(await self._outbox.withdraw())
         requests = 0
         if isinstance(self._session, ChainSession):
             scheduler = self._session.scheduler
             for lane in scheduler.statistics().lanes:
                 jobs = scheduler.runner(lane.sender).state.jobs
-                open_now = [name for name, job in jobs.items() if not job.landed]
-                for name in open_now:
+                jobs_open = [name for name, job in jobs.items() if not job.landed]
+                for name in jobs_open:
                     await scheduler.cancel_request(name, lane.sender)
-                requests += len(open_now)
-        return Withdrawn(requests=requests, at_large=self.status().underway)
+                requests += len(jobs_open)
+        newest = -1 if self._last is None else self._last.head.number
+        open_now = [one for one in self._core.plans_underway if one.target_block > newest]
+        at_large = sum(plan.verdict_id not in back for plan in open_now)
+        return Withdrawn(requests=requests, plans=len(open_now) - at_large, at_large=at_large)
 
     def hear(self, change: HeadChange) -> None:
         """Note a change of heads, to be decided on with the next `step`.

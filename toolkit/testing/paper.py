@@ -154,6 +154,14 @@ class PaperChain:
         whole = tuple(plans)
         return tuple(Paper(plan=one, plans=whole, gas_wei=_gas_wei(one, fee)) for one in whole)
 
+    async def strays(self, change: HeadChange) -> tuple[Fill, ...]:  # noqa: ARG002 - as Gateway
+        """Nothing comes late: on paper a transaction is in its block or nowhere."""
+        return ()
+
+    async def withdraw(self) -> tuple[str, ...]:
+        """Take nothing back: paper has no relays that could be asked."""
+        return ()
+
     async def recover(
         self,
         plans: Sequence[Plan],

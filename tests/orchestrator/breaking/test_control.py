@@ -54,7 +54,7 @@ class Desk:
     async def withdraw(self) -> Withdrawn:
         """Take nothing back."""
         self.withdrawals += 1
-        return Withdrawn(requests=2, at_large=1)
+        return Withdrawn(requests=2, plans=3, at_large=1)
 
 
 async def ask(path: Path, asked: Asked) -> Answer:
@@ -107,7 +107,7 @@ async def test_a_halt_may_take_back_what_is_pending(tmp_path: Path) -> None:
     async with listening(path, desk):
         answer = await ask(path, Asked(verb="halt", cancel_pending=True))
 
-    assert Withdrawn(requests=2, at_large=1) == answer.withdrawn
+    assert Withdrawn(requests=2, plans=3, at_large=1) == answer.withdrawn
 
 
 async def test_what_is_refused_comes_back_as_its_reason(tmp_path: Path) -> None:

@@ -299,6 +299,35 @@ def test_news_of_a_fill_that_comes_twice_is_booked_once() -> None:
     assert 105 == ledger.total(A)
 
 
+def test_a_bundle_torn_apart_costs_in_every_block_that_holds_a_part_of_it() -> None:
+    """Other transactions of a verdict add up; the same in another block stand in their place."""
+    ledger, shares = Ledger(), [share("x", 2), share("y", 1)]
+    ledger.open({ZERO_ADDRESS: 100})
+    parts = [
+        msgspec.structs.replace(
+            fill("v", {ZERO_ADDRESS: -gas}, block=block), landed=False, tx_hashes=hashes
+        )
+        for gas, block, hashes in (
+            (3, 1, (Hash("0xa"),)),
+            (10, 2, (Hash("0xb"),)),
+            (7, 3, (Hash("0xa"), Hash("0xb"))),
+        )
+    ]
+    totals, undone = [], []
+
+    for one in parts:
+        undone.append(ledger.supersede(one))
+        ledger.post(one, shares)
+        totals.append(ledger.total(ZERO_ADDRESS))
+    gone = ledger.supersede(fill("v", {}, block=4))
+
+    assert [97, 87, 93] == totals
+    assert [(), (), ("v", "v")] == undone
+    assert ("v",) == gone
+    assert 100 == ledger.total(ZERO_ADDRESS)
+    assert ({}, {}) == (ledger.book("x"), ledger.book("y"))
+
+
 def test_old_fills_are_final_by_blocks_not_by_their_number() -> None:
     """Any number of fills of recent blocks can be reverted; those far behind cannot."""
     ledger = Ledger()

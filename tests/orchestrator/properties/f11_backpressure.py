@@ -124,6 +124,14 @@ class _World:
     async def submit_merged(self, plans: object, *, fee: FeeQuote | None = None) -> None:
         """Each goes alone."""
 
+    async def strays(self, change: HeadChange) -> tuple[Fill, ...]:  # noqa: ARG002 - seam
+        """Nothing comes late."""
+        return ()
+
+    async def withdraw(self) -> tuple[str, ...]:
+        """Give nothing back."""
+        return ()
+
     async def recover(self, *given: object) -> tuple[Fill, ...]:  # noqa: ARG002 - seam
         """Nothing was there before."""
         return ()

@@ -11,7 +11,7 @@ from toolkit.model.chain import Hash, Head, HeadChange
 from toolkit.model.decision import Fill, Plan
 from toolkit.model.errors import JournalUnavailable, NodeUnavailable
 from toolkit.model.tx import FeeQuote
-from toolkit.orchestrator.sending.outbox import GatewayOutbox
+from toolkit.orchestrator.sending.outbox import GatewayOutbox, NoOutbox
 
 A, B, C, D, E = TOKENS
 PLANS = (
@@ -60,6 +60,14 @@ class Carrier:
         if self.error is not None:
             raise self.error
         return tuple(plans) if self.merges else None
+
+    async def strays(self, change: HeadChange) -> tuple[Fill, ...]:  # noqa: ARG002 - seam
+        """Nothing comes late."""
+        return ()
+
+    async def withdraw(self) -> tuple[str, ...]:
+        """Give nothing back."""
+        return ()
 
     async def recover(self, plans: Sequence[Plan], change: HeadChange) -> tuple[Fill, ...]:
         raise AssertionError(f"nobody asked after {len(plans)} plans of {change.added[-1].number}")
@@ -308,3 +316,47 @@ async def test_a_new_process_searches_the_last_blocks_again() -> None:
 
     assert ["100-0", "100-1"] == [fill.verdict_id for fill in first]
     assert () == second
+
+
+class Leaky(Carrier):
+    """A chain that holds a transaction of a plan that had missed, one block late."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failures = 1
+
+    async def strays(self, change: HeadChange) -> tuple[Fill, ...]:
+        if change != LATER:
+            return ()
+        if self.failures:
+            self.failures -= 1
+            raise NodeUnavailable("gone")
+        late = Fill(
+            verdict_id="100-0",
+            agents=("x",),
+            landed=False,
+            block_number=102,
+            block_hash=LATER.added[0].hash,
+            tx_hashes=(Hash("0x" + "bb" * 32),),
+        )
+        return (late,)
+
+    async def withdraw(self) -> tuple[str, ...]:
+        return ("100-1",)
+
+
+async def test_what_comes_late_is_told_when_the_node_answers() -> None:
+    """A plan that ended tells of its stray transactions, and no look is lost for them."""
+    outbox = GatewayOutbox(Leaky())
+    await outbox.submit(PLANS[:1], FEE)
+
+    found = [await outbox.settle(change) for change in (NEXT, LATER, LATER)]
+
+    assert [["100-0"], [], ["100-0"]] == [[fill.verdict_id for fill in one] for one in found]
+    assert [101, 102] == [one[0].block_number for one in (found[0], found[2])]
+
+
+async def test_what_is_taken_back_is_what_the_gateway_says() -> None:
+    """Without a gateway nothing is on its way."""
+    assert ("100-1",) == await GatewayOutbox(Leaky()).withdraw()
+    assert () == await NoOutbox().withdraw()

@@ -47,6 +47,7 @@ class Withdrawn(msgspec.Struct, frozen=True, kw_only=True):
     """What became of all that was on its way when somebody wanted it back."""
 
     requests: int  # transactions asked to be cancelled
+    plans: int  # that every relay has given back
     at_large: int  # plans that may still land, in their one block
 
 

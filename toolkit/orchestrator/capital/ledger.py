@@ -312,10 +312,18 @@ class Ledger:
         """Take back what was booked for a fill's verdict in another block than it names.
 
         A plan lands once, so the newest word is the right one; names the verdict if it was so.
+        Transactions of which the fill names none stay: torn apart, they may be in several blocks.
         """
-        there = fill.block_hash or Hash("")
-        mine = [entry for entry in self._recent if entry.verdict_id == fill.verdict_id]
-        return self._take_back([entry for entry in mine if entry.block_hash != there])
+        there, sent = fill.block_hash or Hash(""), frozenset(fill.tx_hashes)
+        return self._take_back(
+            [
+                entry
+                for entry in self._recent
+                if entry.verdict_id == fill.verdict_id
+                and entry.block_hash != there
+                and not (sent and entry.tx_hashes and sent.isdisjoint(entry.tx_hashes))
+            ]
+        )
 
     def _take_back(self, undone: Sequence[Posted]) -> tuple[str, ...]:
         if undone:

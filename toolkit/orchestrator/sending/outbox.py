@@ -45,6 +45,14 @@ class Gateway(Protocol[F]):
         """
         ...
 
+    async def strays(self, change: HeadChange) -> tuple[Fill, ...]:
+        """Return what blocks hold of plans that have ended as if they did not, each block once."""
+        ...
+
+    async def withdraw(self) -> tuple[str, ...]:
+        """Take back what is on its way; names the verdicts that cannot land any more."""
+        ...
+
 
 class Outbox(Protocol):
     """Where plans go, whatever carries them."""
@@ -67,6 +75,10 @@ class Outbox(Protocol):
 
     async def settle(self, change: HeadChange) -> tuple[Fill, ...]:
         """Return the outcomes that became known with a change of heads."""
+        ...
+
+    async def withdraw(self) -> tuple[str, ...]:
+        """Take back what is on its way; names the verdicts that cannot land any more."""
         ...
 
 
@@ -152,6 +164,10 @@ class GatewayOutbox(Generic[F]):
         moved = [plan for plan in (*self._told, *told) if plan.target_block in undone]
         again = [*self._again, *(plan for plan in moved if plan not in self._again)]
         mined, unasked = await self._found(again, change, newest)
+        try:
+            strays = await self._gateway.strays(change) if change.added else ()
+        except NodeError:
+            strays = ()  # safe because all of it is told the next time
         # Nothing is waited for from here on: all of it is noted, or none.
         self._in_flight, self._earlier, self._again = still, unknown, unasked
         self._told += told
@@ -159,7 +175,12 @@ class GatewayOutbox(Generic[F]):
             self._told.popleft()
         outcomes = {fill.verdict_id: fill for fill in (*found, *fills)}
         outcomes.update((one.verdict_id, one) for one in mined if one.landed or one.tx_hashes)
-        return tuple(outcomes.values())
+        known = set(map(_place, outcomes.values()))
+        return (*outcomes.values(), *(one for one in strays if _place(one) not in known))
+
+    async def withdraw(self) -> tuple[str, ...]:
+        """Take back what is on its way, of this process; its outcome follows with its block."""
+        return await self._gateway.withdraw()
 
     async def _ended(self, group: Sequence[tuple[Plan, F]], change: HeadChange) -> tuple[Fill, ...]:
         """Ask after plans that share their transactions: all are told at once, or none yet.
@@ -215,6 +236,15 @@ class NoOutbox:
     async def settle(self, change: HeadChange) -> tuple[Fill, ...]:  # noqa: ARG002 - as Outbox
         """Nothing was sent, nothing became of it."""
         return ()
+
+    async def withdraw(self) -> tuple[str, ...]:
+        """Nothing is on its way: whatever was planned cannot land."""
+        return ()
+
+
+def _place(fill: Fill) -> tuple[object, ...]:
+    """What makes it this fill and no other."""
+    return fill.verdict_id, fill.block_hash, fill.tx_hashes
 
 
 def _not_sent(plan: Plan, error: ToolkitError) -> Fill:
