@@ -21,6 +21,7 @@ from scripts.bench import (
     journal,
     merging,
     pauses,
+    relay,
     rpc,
     run,
     scheduler,
@@ -41,6 +42,7 @@ AREA_TIMEOUT_S = {
     "journal": journal.TIMEOUT_S,
     "merging": merging.TIMEOUT_S,
     "pauses": pauses.TIMEOUT_S,
+    "relay": relay.TIMEOUT_S,
     "scheduler": scheduler.TIMEOUT_S,
 }
 DEFAULT_TIMEOUT_S = 60
@@ -52,6 +54,7 @@ AREAS: dict[str, Callable[[int], Awaitable[Measured]]] = {
     "journal": journal.measure,
     "merging": merging.measure,
     "pauses": pauses.measure,
+    "relay": relay.measure,
     "rpc": rpc.measure,
     "run": run.measure,
     "scheduler": scheduler.measure,
