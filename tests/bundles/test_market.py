@@ -8,6 +8,7 @@ import pytest
 
 from tests.bundles.dialects import BLOCK, KEY, UUID, full, plain, transactions
 from toolkit.bundles.auth import RelayAuth
+from toolkit.bundles.hashes import bundle_hash
 from toolkit.bundles.profiles import PROFILES
 from toolkit.bundles.relay import Relay
 from toolkit.bundles.uuids import uuid_v1, uuid_v2
@@ -15,10 +16,11 @@ from toolkit.chain.rpc import open_rpc
 from toolkit.chain.signer import LocalSigner
 from toolkit.devnet.builders import Builder
 from toolkit.devnet.building.dialects import PROFILES as MARKET
+from toolkit.devnet.building.failures import FailureMode
 from toolkit.devnet.building.relay_server import serve_relay
 from toolkit.model.bundle import Bundle
 from toolkit.model.chain import ZERO_ADDRESS, Address, Hash, Head
-from toolkit.model.errors import RelayRejected
+from toolkit.model.errors import RelayError, RelayRejected, RelayUnavailable
 
 BUILDERS = [name for name, row in PROFILES.items() if row.host]
 BY_PRIVATE_TRANSACTION = ["flashbots", "buildernet", "titan", "rsync", "beaverbuild"]
@@ -121,6 +123,82 @@ async def test_builders_know_us_by_the_signature_they_want(name: str) -> None:
     known = relay.auth.address if relay.auth else ZERO_ADDRESS
     if not PROFILES[name].authorized:
         assert known == order.owner
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected", "taken"),
+    [
+        (FailureMode.HANG, RelayUnavailable, 0),
+        (FailureMode.LOST, RelayUnavailable, 1),
+        (FailureMode.HTTP_500, RelayUnavailable, 0),
+        (FailureMode.HTTP_500_TAKEN, RelayUnavailable, 1),
+        (FailureMode.HTML, RelayUnavailable, 0),
+        (FailureMode.TEXT, RelayRejected, 0),
+        (FailureMode.TOO_MANY_REQUESTS, RelayRejected, 0),
+        (FailureMode.NULL, None, 1),
+        (FailureMode.FORGET, None, 0),
+        (FailureMode.LATE, None, 0),
+        (FailureMode.WRONG_HASH, None, 1),
+    ],
+    ids=lambda one: getattr(one, "value", ""),
+)
+async def test_whatever_goes_wrong_is_told_for_what_it_is(
+    failure: FailureMode, expected: type[RelayError] | None, taken: int
+) -> None:
+    """A refusal is certain: nobody has the bundle. Whatever may have been taken is unavailable."""
+    async with at_the_market("titan") as (relay, builder):
+        relay.timeout_s = 0.5
+        builder.failures.next(failure)
+        try:
+            await relay.send_bundle(plain())
+            said = None
+        except RelayError as error:
+            said = type(error)
+
+        assert expected is said
+        assert taken == len(builder.orders())
+
+
+@pytest.mark.parametrize("name", ["flashbots", "buildernet", "titan"])
+async def test_a_strangers_uuid_withdraws_nothing(name: str) -> None:
+    """Who signs with another key cannot cancel or replace our bundle by its uuid."""
+    bundle = msgspec.structs.replace(plain(), replacement_uuid=UUID)
+    async with at_the_market(name) as (relay, builder):
+        stranger = Relay(relay._url, name=name, auth=RelayAuth(LocalSigner("0x" + "99" * 32)))
+        await relay.send_bundle(bundle)
+        withdrawn = await stranger.cancel_bundle(UUID, target_block=BLOCK)
+        await stranger.close()
+
+        assert not withdrawn
+        assert [relay.auth and relay.auth.address] == [one.owner for one in builder.orders()]
+
+
+@pytest.mark.parametrize("name", ["flashbots", "titan"])
+async def test_cancelling_what_never_was_is_no_error(name: str) -> None:
+    """A cancellation before its bundle, or twice, is answered; the relay object stays usable."""
+    async with at_the_market(name) as (relay, builder):
+        early = await relay.cancel_bundle(UUID)
+        await relay.send_bundle(msgspec.structs.replace(plain(), replacement_uuid=UUID))
+        first, second = await relay.cancel_bundle(UUID), await relay.cancel_bundle(UUID)
+
+        assert not early
+        assert not second
+        assert first == ((bundle_hash(plain().hashes),) if name == "flashbots" else None)
+        assert () == builder.orders()
+
+
+@pytest.mark.parametrize(
+    "raw", ["0x", "0x00", "0x02c0", "0x" + "ff" * 100, "0xzz", plain().transactions[0][:-2]]
+)
+async def test_garbage_is_refused_and_not_repeated(raw: str) -> None:
+    """Bytes that are no transaction are refused by every builder, in words without the bytes."""
+    for name in ("flashbots", "bloxroute"):
+        async with at_the_market(name) as (relay, builder):
+            with pytest.raises(RelayRejected) as caught:
+                await relay.send_bundle(msgspec.structs.replace(plain(), transactions=(raw,)))
+
+            assert () == builder.orders()
+            assert "ff" * 40 not in str(caught.value)
 
 
 async def test_refusal_of_a_builder_is_its_own_words() -> None:

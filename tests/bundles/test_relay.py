@@ -97,6 +97,23 @@ async def test_private_transaction_is_named_where_the_relay_does_not(
     assert one.hash == sent
 
 
+@pytest.mark.parametrize("raw", ["0xzz", "02f8", "", None, 7])
+async def test_what_is_no_hex_is_not_sent(
+    relay_server: Servers, signer: LocalSigner, raw: Any
+) -> None:
+    """Bytes that are not even hex, and a uuid that is no text, are one line and no request."""
+    server = await relay_server()
+    relay = open_relay(server, signer)
+
+    with pytest.raises(ConfigError, match="raw transaction is not 0x hex"):
+        await relay.send_private_transaction(raw, max_block=1)
+    with pytest.raises(ConfigError, match="replacement uuid is 7; give a text"):
+        await relay.cancel_bundle(7)  # type: ignore[arg-type]
+    await relay.close()
+
+    assert [] == server.requests
+
+
 async def test_a_relay_names_no_transaction_but_ours(
     relay_server: Servers, signer: LocalSigner, transfer: Sign
 ) -> None:
@@ -408,6 +425,9 @@ def test_bad_settings_are_named(signer: LocalSigner) -> None:
     """A URL that is none, and a missing key, are refused at once."""
     with pytest.raises(ConfigError, match="no http"):
         Relay("ftp://x", name="odd", auth=RelayAuth(signer))
+    for timeout_s in (0, -1, float("nan"), "2"):
+        with pytest.raises(ConfigError, match="timeout_s is"):
+            Relay("http://127.0.0.1:9", auth=RelayAuth(signer), timeout_s=timeout_s)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="wants signed requests"):
         Relay("https://relay.flashbots.net")
     with pytest.raises(ConfigError, match="bloxroute wants an account"):

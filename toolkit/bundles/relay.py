@@ -24,6 +24,7 @@ from toolkit.chain.hashing import keccak
 from toolkit.chain.wire import retry_after
 from toolkit.model.bundle import Bundle
 from toolkit.model.chain import Address, Hash
+from toolkit.model.checks import require_seconds
 from toolkit.model.errors import ConfigError, RelayRejected, RelayUnavailable, SignerError
 from toolkit.model.tx import Attempt, Exposure
 
@@ -72,7 +73,7 @@ class Relay:
             bundle be told from one whose builder did not win the block.
 
     Raises:
-        ConfigError: no http(s) URL, or no key or account for a relay that wants one.
+        ConfigError: no http(s) URL, no deadline, or no key or account where one is wanted.
     """
 
     exposure = Exposure.PRIVATE
@@ -90,6 +91,7 @@ class Relay:
         fee_recipients: frozenset[Address] = frozenset(),
     ) -> None:
         _check_url(url, name)
+        require_seconds("timeout_s", timeout_s)
         known = profile or profile_for(url, name=name)
         self.name = name or known.name
         self.profile = msgspec.structs.replace(known, name=self.name)  # refusals say this name
@@ -196,11 +198,13 @@ class Relay:
         A relay whose dialect knows no such bound may include it later.
 
         Raises:
+            ConfigError: not 0x hex; nothing was sent.
             RelayRejected: it said no, or takes no single transactions.
             RelayUnavailable: no understandable answer in time; it may have the transaction.
         """
+        own = _hash_of(raw)
         await self._ask(private_request(raw, self.profile, max_block=max_block))
-        return Hash("0x" + keccak(bytes.fromhex(raw[2:])).hex())
+        return own
 
     async def cancel_private_transaction(self, tx_hash: Hash) -> bool:
         """Take back a transaction that was handed over with the same key; whether it did.
@@ -301,6 +305,14 @@ class Relay:
                         relay=self.name,
                     )
             return response.status, bytes(answer)
+
+
+def _hash_of(raw: str) -> Hash:
+    digits = raw[2:] if isinstance(raw, str) and raw.startswith("0x") else "none"
+    try:
+        return Hash("0x" + keccak(bytes.fromhex(digits)).hex())
+    except ValueError:
+        raise ConfigError("raw transaction is not 0x hex: give signed bytes") from None
 
 
 def _check_url(url: str, name: str) -> None:

@@ -9,6 +9,7 @@ from toolkit.bundles.limits import Purpose
 from toolkit.bundles.profiles import Dialect, Profile, UuidForm
 from toolkit.model.bundle import Bundle, Refund
 from toolkit.model.chain import Hash
+from toolkit.model.checks import require_text
 from toolkit.model.errors import RelayRejected
 
 _UUID_VERSION = 4
@@ -92,6 +93,7 @@ def cancel_request(
     number that are given; without a number it may count as the oldest.
 
     Raises:
+        ConfigError: the uuid is empty or no text.
         RelayRejected: the builder does not cancel, or takes no such uuid.
     """
     dialect = profile.dialect
@@ -160,7 +162,10 @@ def _transactions(bundle: Bundle, profile: Profile) -> list[str]:
 
 def _uuid(uuid: str | None, profile: Profile) -> str | None:
     form = profile.dialect.uuid_form
-    if uuid is None or form is UuidForm.TEXT:
+    if uuid is None:
+        return None
+    require_text("replacement uuid", uuid)
+    if form is UuidForm.TEXT:
         return uuid
     try:
         parsed = UUID(uuid)
