@@ -425,9 +425,10 @@ def test_bad_settings_are_named(signer: LocalSigner) -> None:
     """A URL that is none, and a missing key, are refused at once."""
     with pytest.raises(ConfigError, match="no http"):
         Relay("ftp://x", name="odd", auth=RelayAuth(signer))
-    for timeout_s in (0, -1, float("nan"), "2"):
+    wrong: list[Any] = [0, -1, float("nan"), "2"]
+    for timeout_s in wrong:
         with pytest.raises(ConfigError, match="timeout_s is"):
-            Relay("http://127.0.0.1:9", auth=RelayAuth(signer), timeout_s=timeout_s)  # type: ignore[arg-type]
+            Relay("http://127.0.0.1:9", auth=RelayAuth(signer), timeout_s=timeout_s)
     with pytest.raises(ConfigError, match="wants signed requests"):
         Relay("https://relay.flashbots.net")
     with pytest.raises(ConfigError, match="bloxroute wants an account"):
