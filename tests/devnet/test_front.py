@@ -166,6 +166,35 @@ async def test_what_is_not_json_is_told_so(server: WebServer) -> None:
     assert document["error"]["code"] == -32700
 
 
+@pytest.mark.parametrize("method", ["toolkit_info", "eth_sendRawTransaction", "eth_blockNumber"])
+async def test_an_id_that_is_none_is_refused(server: WebServer, method: str) -> None:
+    """An id may be read that is too deep to be written again: an error, and not a broken server."""
+    body = b'{"jsonrpc":"2.0","method":"%b","params":[],"id":%b}' % (
+        method.encode(),
+        b"[" * 500 + b"]" * 500,
+    )
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(server.url, data=body) as response,
+    ):
+        document: dict[str, Any] = orjson.loads(await response.read())
+
+    assert response.status == 200
+    assert "error" in document
+
+
+async def test_a_body_that_is_not_packed_as_it_says_is_refused(server: WebServer) -> None:
+    """HTTP 400, and the server goes on."""
+    body, packed = b'{"id":1,"method":"toolkit_info"}', {"Content-Encoding": "gzip"}
+    async with aiohttp.ClientSession() as session:
+        async with session.post(server.url, data=body, headers=packed) as refused:
+            status = refused.status
+        async with session.post(server.url, data=body) as served:
+            await served.read()
+
+    assert (400, 200) == (status, served.status)
+
+
 async def test_a_dead_anvil_is_named(client: Node, fork: Anvil) -> None:
     """When Anvil is gone the front answers one line instead of hanging."""
     await fork.stop()

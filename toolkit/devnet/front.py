@@ -31,7 +31,7 @@ from toolkit.devnet.subscriptions import (
     filter_answer,
     is_subscription,
 )
-from toolkit.devnet.web import MAX_BODY_BYTES, body_of
+from toolkit.devnet.web import MAX_BODY_BYTES, body_of, request_id
 from toolkit.model.errors import RpcError, ToolkitError
 
 MAX_BLOCKS_PER_CALL = 10_000
@@ -260,7 +260,7 @@ class Front:
         origin: web.Request,
     ) -> None:
         request = _parsed(body)
-        number = request.get("id") if isinstance(request, dict) else None
+        number = request_id(request)
         try:
             if isinstance(request, dict) and is_subscription(_method(request)):
                 await line.handle(request)
@@ -298,10 +298,9 @@ def _unanswered(body: bytes, error: Exception) -> bytes:
     """An error for every request in the body, each with its own id."""
     request = _parsed(body)
     if isinstance(request, list):
-        ids = [each.get("id") if isinstance(each, dict) else None for each in request]
+        ids = [request_id(each) for each in request]
         return orjson.dumps([_error(number, _INTERNAL, _gone(error)) for number in ids])
-    number = request.get("id") if isinstance(request, dict) else None
-    return orjson.dumps(_error(number, _INTERNAL, _gone(error)))
+    return orjson.dumps(_error(request_id(request), _INTERNAL, _gone(error)))
 
 
 def _parsed(text: str | bytes) -> object:
@@ -312,8 +311,10 @@ def _parsed(text: str | bytes) -> object:
 
 
 def _method(request: object) -> str:
-    """The method of a request; "" where it names none."""
-    method = request.get("method") if isinstance(request, dict) else None
+    """The method of a request; "" where it names none, or has an id that is no id."""
+    if not isinstance(request, dict) or request_id(request) != request.get("id"):
+        return ""  # Anvil refuses it
+    method = request.get("method")
     return method if isinstance(method, str) else ""
 
 

@@ -60,7 +60,15 @@ async def body_of(request: web.Request) -> bytes:
     try:
         return await request.read()
     except web.RequestPayloadError:
-        raise web.HTTPBadRequest(text="the body is not what its Content-Encoding says") from None
+        why = "the body is not what its Content-Encoding says"
+        # The connection ends: where the body ends is not known.
+        raise web.HTTPBadRequest(text=why, headers={"Connection": "close"}) from None
+
+
+def request_id(request: object) -> str | int | float | None:
+    """A JSON-RPC request's id; None for what is none, which may be deeper than can be written."""
+    number = request.get("id") if isinstance(request, dict) else None
+    return number if isinstance(number, str | int | float) else None
 
 
 async def serve(handler: Handler, listener: socket.socket) -> WebServer:

@@ -15,11 +15,11 @@ _UINT64 = 2**64
 def shown(value: object) -> str:
     """Write a value into an error: as Python would, but never more than a line.
 
-    An integer beyond 4,300 digits cannot even be written.
+    An integer beyond 4,300 digits and lists a thousand deep cannot even be written.
     """
     try:
         text = repr(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return f"a {type(value).__name__} that is too long to be written"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters)"
 

@@ -186,6 +186,24 @@ async def test_bodies_may_be_any_bytes(serve: Serve) -> None:
     assert {200} == set(statuses)
 
 
+@pytest.mark.parametrize("place", ["id", "method", "params", "blockNumber", "txs", "uuid"])
+async def test_lists_may_be_deeper_than_we_can_write(serve: Serve, place: str) -> None:
+    """What can be read and not written again is refused like anything else."""
+    client = await serve(builder_of(signature=PROFILES["rsync"].signature))
+    deep = "[" * 1000 + "]" * 1000
+    fields = {"txs": json.dumps([signed().raw]), "blockNumber": f'"{NEXT}"'}
+    fields |= {place: deep} if place in {"blockNumber", "txs", "uuid"} else {}
+    bundled = "{" + ",".join(f'"{name}":{value}' for name, value in fields.items()) + "}"
+    asked = {"id": "1", "method": '"eth_sendBundle"', "params": f"[{bundled}]"}
+    asked |= {place: deep} if place in asked else {}
+    body = "{" + ",".join(f'"{name}":{value}' for name, value in asked.items()) + "}"
+
+    status, text = await client.post(body.encode())
+
+    assert 200 == status
+    assert (place == "id") is ("result" in json.loads(text))
+
+
 @pytest.mark.parametrize(
     ("http", "headers", "status"),
     [

@@ -13,7 +13,7 @@ from toolkit.devnet.builders import Builder
 from toolkit.devnet.building.dialects import SignatureRule
 from toolkit.devnet.building.failures import FailureMode
 from toolkit.devnet.building.wire import INTERNAL, INVALID_REQUEST, OrderError
-from toolkit.devnet.web import WebServer, body_of, listen, serve
+from toolkit.devnet.web import WebServer, body_of, listen, request_id, serve
 from toolkit.model.chain import ZERO_ADDRESS, Address
 from toolkit.model.errors import NodeError, SignerError
 
@@ -98,7 +98,7 @@ async def _handle(builder: Builder, request: web.Request) -> web.StreamResponse:
 async def _respond(
     builder: Builder, request: web.Request, body: bytes, asked: object, failure: FailureMode
 ) -> web.Response:
-    number = asked.get("id") if isinstance(asked, dict) else None
+    number = request_id(asked)
     try:
         owner = _owner(builder.profile.signature, request, body)
         method, params = _call(asked)
