@@ -16,7 +16,7 @@ from toolkit.model.chain import HeadChange
 from toolkit.model.decision import TradingState, VetoCause
 from toolkit.orchestrator import records
 from toolkit.orchestrator.audit.replay import decoded, replay
-from toolkit.orchestrator.breaking.control import socket_path
+from toolkit.orchestrator.breaking.control import listening, socket_path
 from toolkit.orchestrator.records import Command
 from toolkit.orchestrator.runtime import Orchestrator
 
@@ -104,6 +104,36 @@ async def test_cancel_pending_says_what_became_of_it(
         await ctl("halt", "--cancel-pending", "--journal", journal)
 
     assert "0 requests asked to be cancelled" in capsys.readouterr().out
+
+
+async def test_several_chains_answer_as_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line and its agents for each, what one had nothing to do with, and one by its name."""
+    where = ("--socket", tmp_path / "all.ctl")
+    async with (
+        running(tmp_path / "a.db") as (_, one),
+        running(tmp_path / "b.db") as (_, two),
+        listening(tmp_path / "all.ctl", {"main": one, "side": two}),
+    ):
+        codes = [await ctl("pause", "momentum", "--chain", "side", *where)]
+        alone = capsys.readouterr().out
+        codes.append(await ctl("pause", "momentum", *where))
+        both = capsys.readouterr().out
+        codes.append(await ctl("halt", "--cancel-pending", *where))
+        halted = capsys.readouterr().out
+        codes.append(await ctl("status", "--chain", "main", "--journal", tmp_path / "a.db"))
+        refused = capsys.readouterr().err
+
+    assert [0, 0, 0, EXIT_BAD_INPUT] == codes
+    assert alone.startswith("side: [DEV] active as of block")
+    assert ["main: [DEV]", "side: [DEV]"] == [
+        line[:11] for line in both.splitlines() if not line.startswith(" ")
+    ]
+    assert "  not there: momentum is paused already" in both
+    assert 2 == halted.count("from the next block on: halt")
+    assert 1 == halted.count("requests asked to be cancelled")
+    assert "one chain is run here, which has no name: leave main out" in refused
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -26,6 +28,7 @@ from toolkit.model.units import PPM
 from toolkit.orchestrator import records
 from toolkit.orchestrator.audit.replay import decoded, replay
 from toolkit.orchestrator.breaking.breakers import BreakerChange
+from toolkit.orchestrator.breaking.control import Answer, Asked, Withdrawn, asked_of
 from toolkit.orchestrator.breaking.hazards import BreakerLimits, Hazard
 from toolkit.orchestrator.capital.elsewhere import Elsewhere, Link
 from toolkit.orchestrator.chains import Chains
@@ -40,6 +43,7 @@ from toolkit.pools.constant_product import ConstantProduct
 from toolkit.testing.decide import MAIN_POOL, given
 from toolkit.testing.paper import VAULT_LENDS, GivenBlock, PaperChain, PaperSession
 
+Verb = Literal["status", "halt", "pause", "resume", "reset"]
 ETHER = 10**18
 SIDE_WETH = Token(address=Address("0x" + "51" * 20), symbol="WETH", decimals=18)
 SIDE_DAI = Token(address=Address("0x" + "5d" * 20), symbol="DAI", decimals=6)
@@ -369,6 +373,95 @@ async def test_halting_all_halts_each() -> None:
 
     verdicts: list[Verdict] = [one for report in reports for one in report.verdicts]
     assert [VetoCause.HALTED] * 2 == [one.cause for one in verdicts]
+
+
+async def test_one_word_reaches_every_chain_that_it_concerns() -> None:
+    """Or the one that is named; what none can do is refused with each chain's reason."""
+    other = Trader(name="other", token_in=DAI.address, token_out=WETH.address, amount=ETHER)
+    runs = {"main": main(2, BUYS_MAIN, other), "side": side(2, BUYS_SIDE)}
+    async with Chains({n: r.orchestrator for n, r in runs.items()}, links=FREE) as chains:
+        chains.pause("mine")
+        chains.pause("other")
+        chains.halt("enough", chain="side")
+        reports = await step(chains, runs, "main", "side")
+        stopped = {name: one.agents for name, one in chains.status().items()}
+        chains.resume("mine", chain="main")
+        chains.reset("halt")
+        await step(chains, runs, "main", "side")
+        told = chains.status()
+        with pytest.raises(ConfigError, match=r"main: .*no agent 'who'.*; side: .*no agent 'who'"):
+            chains.pause("who")
+        with pytest.raises(ConfigError, match="no chain 'base' is run here; known are main, side"):
+            chains.halt("enough", chain="base")
+
+    assert [TradingState.ACTIVE, TradingState.HALTED] == [report.state for report in reports]
+    assert {"main": ["paused", "paused"], "side": ["paused"]} == {
+        name: [one.state for one in agents] for name, agents in stopped.items()
+    }
+    assert {"main": TradingState.ACTIVE, "side": TradingState.ACTIVE} == {
+        name: one.state for name, one in told.items()
+    }
+    assert ["active", "paused"] == [one.state for one in told["main"].agents]
+    assert ["paused"] == [one.state for one in told["side"].agents]
+    assert all(run.replays() for run in runs.values())
+
+
+async def test_a_breaker_of_all_chains_together_is_reset_on_all_with_one_word() -> None:
+    """What it measured is past: on no chain does it open again for the same loss."""
+    limits = BreakerLimits(drawdown_ppm=1_000)
+    blocks = main_blocks(2000.0, 2000.0, 1000.0, 1000.0)
+    runs = {
+        "main": chain(blocks, [BUYS_MAIN], market=DAI_MARKET, capital=DAI_CAPITAL, breakers=limits),
+        "side": chain(
+            side_blocks(5), [BUYS_SIDE], market=SIDE_MARKET, capital=SIDE_CAPITAL, breakers=limits
+        ),
+    }
+    far = Link(transfer_blocks=0, haircut_ppm=0, max_age_s=10**9)
+    async with Chains({n: r.orchestrator for n, r in runs.items()}, links=far) as chains:
+        await step(chains, runs, "main", "main", "side", "main", "side")
+        opened = chains.status()
+        chains.reset("drawdown")
+        await step(chains, runs, "side", "main", "side", "side")
+        closed = chains.status()
+
+    before, after = (
+        [Hazard.DRAWDOWN in {one.hazard for one in status.breakers} for status in told.values()]
+        for told in (opened, closed)
+    )
+    assert [True, True] == before
+    assert [False, False] == after
+    assert all(run.replays() for run in runs.values())
+
+
+async def test_a_halt_that_one_chain_cannot_write_halts_the_others(tmp_path: Path) -> None:
+    """And the answer says which did not; every other command concerns whom it concerns."""
+    runs = {"main": main(2, BUYS_MAIN), "side": side(2, BUYS_SIDE)}
+    path = tmp_path / "all.ctl"
+    orchestrators = {n: r.orchestrator for n, r in runs.items()}
+
+    async def ask(verb: Verb, target: str = "", chain: str = "") -> Answer:
+        asked = Asked(verb=verb, target=target, chain=chain, cancel_pending=True)
+        return await asyncio.to_thread(asked_of, path, asked)
+
+    async with Chains(orchestrators, links=FREE, control=path) as chains:
+        quiet = await ask("status")
+        unknown = await ask("status", chain="base")
+        await step(chains, runs, "main", "side")
+        one = await ask("pause", "mine", chain="side")
+        both = await ask("pause", "mine")
+        halted = await ask("halt")
+        await runs["main"].journal.close()
+        torn = await ask("halt")
+
+    assert ["main", "side"] == list(quiet.chains)
+    assert "no chain 'base' is run here; known are main, side" == unknown.error
+    assert ["side"] == list(one.chains)
+    assert {"side": "mine is paused already"} == both.refused
+    assert ["main", "side"] == list(both.chains)
+    assert Withdrawn(requests=0, plans=0, at_large=1) == halted.withdrawn
+    assert torn.error.startswith("main: ")
+    assert torn.error.endswith("; halted: side")
+    assert not path.exists()
 
 
 def pair() -> dict[str, Orchestrator]:

@@ -43,6 +43,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
             one.add_argument(
                 "--why", default="by toolkit ctl", help="for the journal (%(default)s)"
             )
+        one.add_argument("--chain", default="", metavar="NAME", help="one of several, else all")
         where = one.add_mutually_exclusive_group()
         where.add_argument("--journal", type=Path, metavar="J", help="the orchestrator's journal")
         where.add_argument("--socket", type=Path, metavar="PATH", help="its socket")
@@ -66,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
         target=getattr(args, "target", ""),
         why=getattr(args, "why", ""),
         cancel_pending=getattr(args, "cancel_pending", False),
+        chain=args.chain,
     )
     answer = asked_of(_socket(args.journal, args.socket), asked)
     if answer.error:
@@ -98,12 +100,24 @@ def _socket(journal: Path | None, named: Path | None) -> Path:
 
 
 def _lines(answer: "Answer") -> list[str]:
+    lines = [] if answer.status is None else _status_lines(answer.status)
+    for name, status in answer.chains.items():
+        first, *rest = _status_lines(status)
+        lines += [f"{name}: {first}", *rest]
+        if name in answer.refused:
+            lines.append(f"  not there: {answer.refused[name]}")
+    if (back := answer.withdrawn) is not None:
+        lines.append(
+            f"  {back.requests} requests asked to be cancelled; {back.plans} plans taken back from "
+            f"the relays; {back.at_large} may still land in their one block"
+        )
+    return lines
+
+
+def _status_lines(status: "Status") -> list[str]:
     from toolkit.orchestrator.breaking.breakers import told
     from toolkit.orchestrator.breaking.hazards import Hazard
 
-    status = answer.status
-    if status is None:
-        return []
     at = "no block yet" if status.block_number is None else f"block {status.block_number}"
     lines = [f"[{status.mode}] {status.state.value} as of {at}; {status.underway} plans under way"]
     lines += [
@@ -114,13 +128,7 @@ def _lines(answer: "Answer") -> list[str]:
         f"  {agent.name}: {agent.state}{f', {agent.why}' if agent.why else ''}"
         for agent in status.agents
     ]
-    lines += _waiting(status)
-    if (back := answer.withdrawn) is not None:
-        lines.append(
-            f"  {back.requests} requests asked to be cancelled; {back.plans} plans taken back from "
-            f"the relays; {back.at_large} may still land in their one block"
-        )
-    return lines
+    return [*lines, *_waiting(status)]
 
 
 def _waiting(status: "Status") -> list[str]:

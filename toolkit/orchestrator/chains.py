@@ -3,14 +3,21 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import msgspec
 
 from toolkit.model.chain import ZERO_ADDRESS, Address, HeadChange
-from toolkit.model.checks import shown
-from toolkit.model.errors import ConfigError
+from toolkit.model.checks import path_of, shown
+from toolkit.model.errors import ConfigError, ToolkitError
+from toolkit.orchestrator.breaking.control import (
+    Status,
+    chosen_of,
+    listening,
+    refuse_what_none_does,
+)
 from toolkit.orchestrator.capital.elsewhere import (
     Elsewhere,
     Link,
@@ -20,7 +27,7 @@ from toolkit.orchestrator.capital.elsewhere import (
 from toolkit.orchestrator.capital.position import Position, seen_from
 from toolkit.orchestrator.capital.profit import Books, account_wei
 from toolkit.orchestrator.market import Market, Side
-from toolkit.orchestrator.records import BlockReport
+from toolkit.orchestrator.records import BlockReport, Command
 from toolkit.orchestrator.runtime import Orchestrator
 
 Assets = Sequence[Mapping[str, Address]]
@@ -54,6 +61,7 @@ class Chains:
         links: how holdings come from one chain to another: for all pairs, or by (from, to).
         assets: which tokens are one asset; those of one symbol in the markets unless given, as
             the author listed them there.
+        control: where `toolkit ctl` finds all of them at once; nowhere unless given.
 
     Raises:
         ConfigError: fewer than two chains, one journal for two of them, a pair without a link,
@@ -66,6 +74,7 @@ class Chains:
         *,
         links: Link | Mapping[tuple[str, str], Link],
         assets: Assets | None = None,
+        control: Path | str | None = None,
     ) -> None:
         _check_names(orchestrators)
         self._chains = dict(sorted(orchestrators.items()))
@@ -81,6 +90,7 @@ class Chains:
             for there, here in self._links
         }
         self._told: dict[tuple[str, str], Elsewhere] = {}
+        self._control = None if control is None else path_of("control", control)
         turn = asyncio.Lock()
         for name, one in self._chains.items():
             one.beside(self._news(name), turn)
@@ -90,6 +100,8 @@ class Chains:
         async with AsyncExitStack() as stack:
             for one in self._chains.values():
                 await stack.enter_async_context(one)
+            if self._control is not None:
+                await stack.enter_async_context(listening(self._control, self._chains))
             self._stack = stack.pop_all()
         return self
 
@@ -127,10 +139,51 @@ class Chains:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
 
-    def halt(self, why: str) -> None:
-        """Halt every chain, as `Orchestrator.halt` does one."""
-        for one in self._chains.values():
-            one.halt(why)
+    def halt(self, why: str, *, chain: str = "") -> None:
+        """Halt every chain, or the one that is named, as `Orchestrator.halt` does.
+
+        Raises:
+            ConfigError: no such chain; or one could not be halted, which keeps no other from it.
+        """
+        self._order(Command(verb="halt", why=why), chain)
+
+    def pause(self, agent: str, why: str = "", *, chain: str = "") -> None:
+        """Pause an agent on every chain that runs it, as `Orchestrator.pause` does.
+
+        Raises:
+            ConfigError: no such chain, or none on which it could be.
+        """
+        why = why or "paused by a person"
+        self._order(Command(verb="pause", target=agent, why=why), chain)
+
+    def resume(self, agent: str, *, chain: str = "") -> None:
+        """Take a `pause` back wherever there is one.
+
+        Raises:
+            ConfigError: no such chain, or none on which a person paused it.
+        """
+        self._order(Command(verb="resume", target=agent), chain)
+
+    def reset(self, breaker: str, *, chain: str = "") -> None:
+        """Close a breaker wherever it is open, also one that measures all chains together.
+
+        Raises:
+            ConfigError: no such chain, or none on which it is open.
+        """
+        self._order(Command(verb="reset", target=breaker), chain)
+
+    def status(self, chain: str = "") -> dict[str, Status]:
+        """Tell of each chain what may be done, by whom, and why not, by name."""
+        return {name: one.status() for name, one in chosen_of(self._chains, chain).items()}
+
+    def _order(self, command: Command, chain: str) -> None:
+        chosen, refused = chosen_of(self._chains, chain), dict[str, str]()
+        for name, one in chosen.items():
+            try:
+                one.give(command)
+            except ToolkitError as error:
+                refused[name] = str(error)  # told below, where it is one
+        refuse_what_none_does(command.verb, refused, chosen)
 
     def elsewhere(self, chain: str) -> tuple[Elsewhere, ...]:
         """Return what the other chains hold, in the terms of `chain`, by name."""

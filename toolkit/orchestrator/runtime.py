@@ -308,6 +308,14 @@ class Orchestrator:
         """
         self._orders.give(Command(verb="reset", target=breaker))
 
+    def give(self, command: Command) -> None:
+        """Take a command as the methods above do.
+
+        Raises:
+            ConfigError: as they do.
+        """
+        self._orders.give(command)
+
     async def order(self, command: Command) -> None:
         """Take a command as the methods above do, and wait until it is durable.
 
@@ -315,7 +323,7 @@ class Orchestrator:
             ConfigError: as they do.
             JournalUnavailable: it could not be written.
         """
-        self._orders.give(command)
+        self.give(command)
         await self._session.journal.commit()
 
     def status(self) -> Status:

@@ -3,10 +3,10 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -15,6 +15,8 @@ from toolkit.model.errors import ConfigError, ToolkitError
 from toolkit.orchestrator.breaking.breakers import Tripped
 from toolkit.orchestrator.core import Core
 from toolkit.orchestrator.records import BlockReport, Command
+
+T = TypeVar("T")
 
 SUFFIX = ".ctl"
 MAX_LINE = 16_384
@@ -58,14 +60,21 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     target: str = ""
     why: str = ""
     cancel_pending: bool = False
+    chain: str = ""  # which of several; all of them unless named
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """One line that goes out: the status after the command, or why it was refused."""
+    """One line that goes out: the status after the command, or why it was refused.
+
+    Where several chains are run it is `chains` that has the status of each that was asked, and
+    `refused` why one of them had nothing to do; `withdrawn` is of all together.
+    """
 
     error: str = ""
     status: Status | None = None
     withdrawn: Withdrawn | None = None
+    chains: dict[str, Status] = {}
+    refused: dict[str, str] = {}
 
 
 class Controlled(Protocol):
@@ -124,8 +133,12 @@ def has_room(path: Path) -> bool:
 
 
 @asynccontextmanager
-async def listening(path: Path, controlled: Controlled) -> AsyncGenerator[None, None]:
+async def listening(
+    path: Path, controlled: Controlled | Mapping[str, Controlled]
+) -> AsyncGenerator[None, None]:
     """Answer at `path` for as long as the block runs; only this user may connect.
+
+    Several orchestrators, by names of their chains, answer as one.
 
     Raises:
         ConfigError: somebody else listens there, or there can be no socket.
@@ -150,7 +163,9 @@ def _remove(path: Path) -> None:
 
 
 async def _serve(
-    controlled: Controlled, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    controlled: Controlled | Mapping[str, Controlled],
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
 ) -> None:
     try:
         async with asyncio.timeout(PATIENCE_S):
@@ -166,20 +181,81 @@ async def _serve(
             await writer.wait_closed()
 
 
-async def _answered(controlled: Controlled, line: bytes) -> Answer:
+async def _answered(controlled: Controlled | Mapping[str, Controlled], line: bytes) -> Answer:
     try:
         asked = msgspec.json.decode(line, type=Asked)
-        withdrawn: Withdrawn | None = None
-        if asked.verb != "status":
-            command = Command(verb=asked.verb, target=asked.target, why=asked.why)
-            await controlled.order(command)
-            if asked.verb == "halt" and asked.cancel_pending:
-                withdrawn = await controlled.withdraw()
+        if isinstance(controlled, Mapping):
+            return await _of_several(controlled, asked)
+        if asked.chain:
+            raise ConfigError(f"one chain is run here, which has no name: leave {asked.chain} out")
+        withdrawn = await _obeyed(controlled, asked)
     except msgspec.MsgspecError as error:
         return Answer(error=f"not understood: {error}")
     except ToolkitError as error:
         return Answer(error=str(error))
     return Answer(status=controlled.status(), withdrawn=withdrawn)
+
+
+async def _obeyed(controlled: Controlled, asked: Asked) -> Withdrawn | None:
+    if asked.verb != "status":
+        await controlled.order(Command(verb=asked.verb, target=asked.target, why=asked.why))
+        if asked.verb == "halt" and asked.cancel_pending:
+            return await controlled.withdraw()
+    return None
+
+
+async def _of_several(controlled: Mapping[str, Controlled], asked: Asked) -> Answer:
+    """Let every chain do it at once: what one cannot holds up no other."""
+    chosen = chosen_of(controlled, asked.chain)
+    did = await asyncio.gather(
+        *(_obeyed(one, asked) for one in chosen.values()), return_exceptions=True
+    )
+    refused: dict[str, str] = {}
+    for name, answer in zip(chosen, did, strict=True):
+        if isinstance(answer, ToolkitError):
+            refused[name] = str(answer)
+        elif isinstance(answer, BaseException):
+            raise answer
+    refuse_what_none_does(asked.verb, refused, chosen)
+    back = [one for one in did if isinstance(one, Withdrawn)]
+    return Answer(
+        chains={name: one.status() for name, one in chosen.items()},
+        refused=refused,
+        withdrawn=Withdrawn(
+            requests=sum(one.requests for one in back),
+            plans=sum(one.plans for one in back),
+            at_large=sum(one.at_large for one in back),
+        )
+        if back
+        else None,
+    )
+
+
+def chosen_of(chains: Mapping[str, T], name: str) -> dict[str, T]:
+    """Return the chain of that name, or all of them where none is named.
+
+    Raises:
+        ConfigError: no such chain.
+    """
+    if name and name not in chains:
+        raise ConfigError(f"no chain {name!r} is run here; known are {', '.join(chains)}")
+    return {name: chains[name]} if name else dict(chains)
+
+
+def refuse_what_none_does(verb: str, refused: Mapping[str, str], chosen: Collection[str]) -> None:
+    """Fail where no chain did what was asked, and where one did not halt.
+
+    An agent may run on one chain only, and a breaker be open on one only: that others have nothing
+    to do there is no failure.
+
+    Raises:
+        ConfigError: with each chain's reason.
+    """
+    if not refused or (verb != "halt" and len(refused) < len(chosen)):
+        return
+    told = "; ".join(f"{name}: {why}" for name, why in refused.items())
+    halted = ", ".join(name for name in chosen if name not in refused)
+    raise ConfigError(f"{told}; halted: {halted}" if halted else told)
 
 
 def _bound(path: Path) -> socket.socket:
