@@ -90,6 +90,30 @@ async def test_a_hanging_endpoint_holds_up_nobody(
     assert EIGHT[1:] == [one.relay for one in early]
     assert [False, *[True] * 7] == [one.accepted for one in late]
     assert f"{EIGHT[0]} gave no answer before block 9" == late[0].why
+    assert [True, *[False] * 7] == [one.unsure for one in late]
+
+
+@pytest.mark.parametrize(
+    ("reply", "unsure"), [((500, "oops"), True), ((200, "<html>"), True), ((400, "no"), False)]
+)
+async def test_what_is_not_told_is_unsure(
+    relay_server: Servers,
+    signer: LocalSigner,
+    transfer: Sign,
+    bundle_of: Make,
+    reply: tuple[int, str],
+    unsure: bool,  # noqa: FBT001 - a parameter of the table above
+) -> None:
+    """A refusal is certain; where nothing is told, the relay may have the bundle."""
+    server = await relay_server()
+    server.reply = reply
+    relay = Relay(server.url, auth=RelayAuth(signer))
+
+    (task,) = await fan_out([relay], bundle_of(transfer(signer)), newest_head=lambda: 4)
+    answer = await task
+    await relay.close()
+
+    assert (False, unsure) == (answer.accepted, answer.unsure)
 
 
 async def test_a_refusal_is_in_each_relays_own_name(

@@ -537,6 +537,29 @@ async def test_cancelling_needs_a_uuid_and_a_relay(
     assert {"replacementUuid": "u"} == cancels[0]["params"][0]
 
 
+@pytest.mark.parametrize(
+    ("reply", "left"), [((500, "down"), ("builder0",)), ((400, "too big"), ()), (None, ())]
+)
+async def test_who_may_still_have_it_is_named(
+    rig: Any,
+    signer: LocalSigner,
+    transfer: Sign,
+    bundle_of: Make,
+    reply: tuple[int, str] | None,
+    left: tuple[str, ...],
+) -> None:
+    """A relay whose answer was lost may have the bundle unless it withdraws it; one that refused
+    it never had it."""
+    here = await rig(relays=2)
+    here.servers[0].reply = reply or (0, "")
+    handle = await here.submitter.submit(bundle_of(transfer(signer), replacement_uuid="u"))
+    await asyncio.gather(*here.submitter._live[0].tasks)
+    withdrawn = "[]" if reply else f'["{handle.bundle_hash}"]'
+    here.servers[0].reply = (200, f'{{"result": {withdrawn}}}')
+
+    assert left == await handle.cancel()
+
+
 async def test_relay_names_are_unique(chain: Any, signer: LocalSigner) -> None:
     """Two relays of one name could not be told apart in the journal; none at all sends nothing."""
     auth = RelayAuth(signer)

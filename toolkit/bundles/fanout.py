@@ -63,6 +63,7 @@ async def answers_of(
             accepted=False,
             head_number=newest_head,
             why=f"{relay.name} gave no answer before block {newest_head}",
+            unsure=True,
         )
         if task.cancelled()
         else task.result()
@@ -81,7 +82,11 @@ async def _ask(
         known = await relay.send_bundle(bundle, sealed=sealed)
     except RelayError as error:
         return RelayAnswer(
-            relay=relay.name, accepted=False, head_number=newest_head(), why=str(error)
+            relay=relay.name,
+            accepted=False,
+            head_number=newest_head(),
+            why=str(error),
+            unsure=not isinstance(error, RelayRejected),
         )
     return RelayAnswer(
         relay=relay.name, accepted=True, head_number=newest_head(), bundle_hash=known

@@ -301,10 +301,11 @@ class Submitter:
             if not isinstance(failure, RelayError):
                 raise failure
         if len(failures) == len(self.relays):
-            said = "; ".join(str(one) for one in failures)
-            raise RelayRejected(f"no relay confirmed the cancellation: {said}")
+            why = "; ".join(str(one) for one in failures)
+            raise RelayRejected(f"no relay confirmed the cancellation: {why}")
         live.submission = msgspec.structs.replace(live.submission, cancelled=True)
-        refused = {one.relay for one in answers_so_far(live.tasks) if not one.accepted}
+        said = answers_so_far(live.tasks)
+        refused = {one.relay for one in said if not one.accepted and not one.unsure}
         silent = {r.name for r, t in zip(self.relays, live.tasks, strict=True) if not t.done()}
         unsure = {
             relay.name
@@ -451,8 +452,8 @@ class Submitter:
         )
 
     def _takers(self, answers: Sequence[RelayAnswer]) -> frozenset[Address]:
-        """Coinbases behind the relays that took a bundle; empty if one of them is not known."""
-        taken = {one.relay for one in answers if one.accepted}
+        """Coinbases behind the relays that may have it; empty if one of them is not known."""
+        taken = {one.relay for one in answers if one.accepted or one.unsure}
         groups = [relay.fee_recipients for relay in self.relays if relay.name in taken]
         return frozenset().union(*groups) if all(groups) else frozenset()
 

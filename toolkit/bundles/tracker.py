@@ -30,13 +30,17 @@ _VALUELESS = frozenset({"DELEGATECALL", "STATICCALL", "CALLCODE"})
 
 
 class RelayAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What one relay said to a bundle, and the newest head known when it did (0: none yet)."""
+    """What one relay said to a bundle, and the newest head known when it did (0: none yet).
+
+    Where it said nothing that tells, `unsure` says that it may have the bundle all the same.
+    """
 
     relay: str
     accepted: bool
     head_number: int
     bundle_hash: Hash | None = None
     why: str = ""
+    unsure: bool = False
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
