@@ -14,6 +14,15 @@ SCHEMA_VERSION = 2
 
 COLUMNS = "seq, kind, version, cause, data, hash, previous, key"
 
+Row = tuple[int, str, int, int | None, bytes, str, str, str | None]
+"""What is in these columns, if nobody has damaged it."""
+_NOTHING = type(None)
+_WHOLE = frozenset(
+    (int, str, int, cause, bytes, str, str, key)
+    for cause in (int, _NOTHING)
+    for key in (str, _NOTHING)
+)
+
 _ENTRY = """
 CREATE TABLE entry (
     seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, version INTEGER NOT NULL, cause INTEGER,
@@ -104,13 +113,25 @@ def holder_of(database: sqlite3.Connection, path: Path) -> Holder:
     )
 
 
-def entry_of(row: tuple[object, ...]) -> Entry:
+def entry_of(row: Row) -> Entry:
     """Build an entry of a row; SQLite stores any type, so a damaged row may hold anything.
 
     Raises:
         msgspec.ValidationError: a column has another type.
     """
-    return msgspec.convert(dict(zip(Entry.__struct_fields__, row, strict=False)), Entry)
+    if tuple(map(type, row)) not in _WHOLE:  # of format 1, without a key, or it says what is wrong
+        return msgspec.convert(dict(zip(Entry.__struct_fields__, row, strict=False)), Entry)
+    seq, kind, version, cause, data, hash_, previous, key = row
+    return Entry(
+        seq=seq,
+        kind=kind,
+        version=version,
+        cause=cause,
+        data=data,
+        hash=hash_,
+        previous=previous,
+        key=key,
+    )
 
 
 def private_file(path: Path) -> None:
