@@ -32,8 +32,8 @@ from toolkit.orchestrator.records import Command, Inputs, Planned, Setup
 from toolkit.orchestrator.sending.merging import grouped
 from toolkit.orchestrator.sending.planning import Planner
 from toolkit.orchestrator.telling import block_report
-from toolkit.perception.perceived import rebuilt
-from toolkit.pools.snapshot import Snapshot
+from toolkit.perception.perceived import corrected, rebuilt
+from toolkit.pools.snapshot import Pool, Snapshot
 from toolkit.reasoning.agent import Agent, View
 
 K = TypeVar("K")
@@ -189,10 +189,12 @@ class Core:
     ) -> None:
         """Fold in a block that was decided before, as it was decided: no agent is asked.
 
+        Of a pool that is known with the same fee the state may be left out until `correct`.
+
         Raises:
             JournalCorrupt: a plan could not have been made in this state.
         """
-        self._take_in(inputs)
+        self._watch.follow(self._world(self._take_in(inputs)))
         self._quarantined.update((one.agent, one.why) for one in quarantined)
         self._contained.heard({asked_agent(one.agent): one.why for one in inputs.lost})
         self.breakers.bury(self._quarantined, [asked_agent(one.agent) for one in inputs.lost])
@@ -213,9 +215,15 @@ class Core:
             self._appraisal.planned(name, claims[name])
         self._probe(plans)
 
+    def correct(self, pools: Mapping[Address, Pool]) -> None:
+        """Put the true states of pools in place of those that a recalled block left out."""
+        if self._snapshot is not None:
+            self._snapshot = corrected(self._snapshot, pools)
+
     def begin(self, inputs: Inputs) -> tuple[Question, ...]:
         """Fold one block in, and return what agents are to be asked; then `decide`."""
         now = self._take_in(inputs)
+        self._assessed(self._watch.assess(self._world(now)), now)
         lost = {one.agent for one in inputs.lost}
         asked = (one for one in self._agents if one.name not in self._quarantined)
         now.questions = tuple(
@@ -321,7 +329,6 @@ class Core:
         )
         self._noted(self.breakers.observe(facts), now)
         self._appraisal.observe(now.readings, now.newest, block)
-        self._assessed(self._watch.assess(self._world(now)), now)
         return now
 
     def _world(self, now: Sitting) -> World:

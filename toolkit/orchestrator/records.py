@@ -135,14 +135,16 @@ def gathered(given: Sequence[msgspec.Struct]) -> Inputs:
     """Put what was written of a block's inputs together again; `Perceived` is the last."""
     seen = given[-1]
     assert isinstance(seen, Perceived)
+    if len(given) == 1:
+        return Inputs(seen=seen)
     vitals = [one for one in given if isinstance(one, Vitals)]
     return Inputs(
         seen=seen,
-        fills=tuple(one for one in given if isinstance(one, Fill)),
-        commands=tuple(one for one in given if isinstance(one, Command)),
-        vitals=vitals[-1] if vitals else Vitals(),
-        elsewhere=tuple(one for one in given if isinstance(one, Elsewhere)),
-        lost=tuple(one for one in given if isinstance(one, Lost)),
+        fills=tuple([one for one in given if isinstance(one, Fill)]),
+        commands=tuple([one for one in given if isinstance(one, Command)]),
+        vitals=vitals[-1] if vitals else _USUAL,
+        elsewhere=tuple([one for one in given if isinstance(one, Elsewhere)]),
+        lost=tuple([one for one in given if isinstance(one, Lost)]),
     )
 
 

@@ -1,5 +1,7 @@
 """What the toolkit saw of one block: the only way the world enters a decision."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from toolkit.model.chain import Address, Hash, Head
@@ -11,8 +13,8 @@ from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.snapshot import Pool, Snapshot
 
 
-class Perceived(msgspec.Struct, frozen=True, kw_only=True):
-    """One block as decisions read it. Pools and tokens are those that are new or have changed.
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """One block as decisions read it, but for its pools. Tokens are those new or changed.
 
     `balances` are of our accounts together, in smallest units, the native token under
     ZERO_ADDRESS. `reverted` names blocks that are no longer canonical.
@@ -24,6 +26,11 @@ class Perceived(msgspec.Struct, frozen=True, kw_only=True):
     readings: tuple[Reading, ...]
     reverted: tuple[Hash, ...] = ()
     tokens: tuple[Token, ...] = ()
+
+
+class Perceived(Seen, frozen=True, kw_only=True):
+    """One block as decisions read it. Pools and tokens are those that are new or have changed."""
+
     constant_product: tuple[ConstantProduct, ...] = ()
     concentrated: tuple[Concentrated, ...] = ()
 
@@ -31,6 +38,39 @@ class Perceived(msgspec.Struct, frozen=True, kw_only=True):
     def pools(self) -> tuple[Pool, ...]:
         """Every pool state it carries."""
         return (*self.constant_product, *self.concentrated)
+
+
+class PoolName(msgspec.Struct, frozen=True, kw_only=True):
+    """Which pool it is, and its fee in parts per million, which no swap changes."""
+
+    id: Address
+    fee_ppm: int
+
+
+class Glimpse(Seen, frozen=True, kw_only=True):
+    """What is journalled as `Perceived`, with no more than the names of pools: a quarter the work.
+
+    Most of such an entry are states of pools that the next ones overwrite.
+    """
+
+    constant_product: tuple[PoolName, ...] = ()
+    concentrated: tuple[PoolName, ...] = ()
+
+    @property
+    def pools(self) -> tuple[PoolName, ...]:
+        """Every pool whose state it carries."""
+        return (*self.constant_product, *self.concentrated)
+
+    def without_pools(self) -> Perceived:
+        """Return the rest of it."""
+        return Perceived(
+            head=self.head,
+            fee=self.fee,
+            balances=self.balances,
+            readings=self.readings,
+            reverted=self.reverted,
+            tokens=self.tokens,
+        )
 
 
 def perceived(  # the one way from a full snapshot to what is new in it
@@ -64,3 +104,9 @@ def rebuilt(seen: Perceived, *, since: Snapshot | None) -> Snapshot:
     tokens.update((token.address, token) for token in seen.tokens)
     pools.update((pool.id, pool) for pool in seen.pools)
     return Snapshot(block=seen.head, tokens=tokens, pools=pools)
+
+
+def corrected(snapshot: Snapshot, pools: Mapping[Address, Pool]) -> Snapshot:
+    """Put true states of pools in place of those that a glimpse left as they were."""
+    known = {**snapshot.pools, **pools}
+    return Snapshot(block=snapshot.block, tokens=snapshot.tokens, pools=known)

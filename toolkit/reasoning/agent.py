@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from operator import mul
 from typing import Protocol, runtime_checkable
 
 from toolkit.model.chain import Address, Head
@@ -209,8 +210,10 @@ def filtered(kernel: tuple[float, ...], log_prices: tuple[float, ...]) -> tuple[
 
     An exactly rounded sum, not a vector product: every machine and every Python must agree on it.
     """
-    width = len(kernel)
+    width, newest_first = len(kernel), log_prices[::-1]
     return tuple(
-        math.fsum([weight * log_prices[end - lag] for lag, weight in enumerate(kernel)])
-        for end in range(width - 1, len(log_prices))
+        [
+            math.fsum(map(mul, kernel, newest_first[first : first + width]))
+            for first in range(len(log_prices) - width, -1, -1)
+        ]
     )

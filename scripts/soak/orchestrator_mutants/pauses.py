@@ -30,8 +30,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a landed trade that somebody waits for is noted",
         WATCH,
-        "        self._impacts = (*self._impacts, *news)[-MAX_IMPACTS:]\n",
-        "        self._impacts = self._impacts[-MAX_IMPACTS:]\n",
+        "            self._keep((*self._impacts, *news)[-MAX_IMPACTS:])\n",
+        "            self._keep(self._impacts[-MAX_IMPACTS:])\n",
         F09,
     ),
     Mutant(
@@ -192,7 +192,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a spread that an own trade has grown moves the threshold",
         SIGNALS,
-        "        spread_seen=_spread(track.seen) if shape.remembers else clean,\n",
+        "        spread_seen=track.spread_seen if shape.remembers else clean,\n",
         "        spread_seen=clean,\n",
         OF_SIGNALS,
     ),

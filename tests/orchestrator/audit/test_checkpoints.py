@@ -70,6 +70,21 @@ async def test_a_restart_from_a_checkpoint_knows_what_one_from_the_start_knows(s
     assert encoded(whole) == encoded(shortly), seed
 
 
+@pytest.mark.parametrize("seed", fresh_seeds(3), ids=lambda _: "seed")
+def test_what_is_folded_is_what_the_orchestrator_knew(seed: int) -> None:
+    """At each checkpoint the fold of the entries before it is the living core's memory."""
+    entries = run(random_market(seed, blocks=3 * EVERY + 2, gap=8e-3)).journal
+    setup = decoded(next(e for e in entries if e.kind == records.SETUP), records.Setup)
+
+    for index, entry in enumerate(entries):
+        if entry.kind == CHECKPOINT_KIND:
+            before = (one for one in entries[:index] if one.kind in KINDS)
+            folded = recovered(before, setup, shipped())
+
+            assert folded is not None
+            assert entry.data == encoded(folded), seed
+
+
 def test_a_replay_holds_checkpoints_against_what_it_folds() -> None:
     """An altered checkpoint is the first divergence, named by its entry."""
     decided = run(random_market(3, blocks=EVERY + 3))

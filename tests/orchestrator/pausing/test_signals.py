@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import msgspec
 import pytest
@@ -17,7 +18,10 @@ from toolkit.orchestrator.mainnet import USDC, WETH
 from toolkit.orchestrator.pausing.decay import HORIZON, Decay, Impact, left_over, response
 from toolkit.orchestrator.pausing.signals import (
     PRIOR,
+    SMALLEST,
+    Squares,
     Track,
+    _parts,
     ahead,
     density,
     followed,
@@ -120,6 +124,37 @@ def test_one_look_at_a_past_is_as_many_looks() -> None:
         often = step_by_step(agent, readings, impacts=own)
 
         assert (once.seen, once.shifts) == (often.seen, often.shifts), f"seed {seed}"
+
+
+def test_spreads_are_those_of_the_whole_window() -> None:
+    """What is kept up sample by sample is to the last digit what a sum over the window gives."""
+    agent = Small()
+    for seed in fresh_seeds(50):
+        rng = random.Random(seed)
+        own = [impact(rng.uniform(-90, 90), block=rng.randrange(10, 60)) for _ in range(2)]
+        readings = series(moved(walk(rng, 80), own))
+        track, end = Track(), 0
+        while end < len(readings):
+            end += rng.choice((1, 1, 1, 2, 30))
+            if rng.random() < 0.1:
+                track = msgspec.structs.replace(track, samples=(), seen=(), shifts=())
+            track = followed(track, shape_of(agent), readings[:end], impacts=own)
+
+            for spread, signal in (
+                (track.spread_seen, track.seen),
+                (track.spread, [a - b for a, b in zip(track.seen, track.shifts, strict=True)]),
+            ):
+                whole = math.fsum(value * value for value in signal) / max(len(signal), 1)
+                assert math.sqrt(whole) == spread, f"seed {seed}"
+
+
+@pytest.mark.parametrize("value", [5e-324, 1e-308, 1 / 3, 2.0**1023, 0.0, -1e-200])
+def test_a_sum_of_squares_is_exact(value: float) -> None:
+    """A float is counted in the smallest floats without a rest, and can be taken off again."""
+    whole = Squares().moved((), [(1.5, 0.0)])
+
+    assert Fraction(value) == Fraction(_parts(value), 2**SMALLEST)
+    assert whole == whole.moved((), [(value / 2**512, 0.0)]).moved([(value / 2**512, 0.0)], ())
 
 
 def test_a_past_that_changed_is_looked_at_again() -> None:
@@ -256,6 +291,7 @@ class Odd(Small):
     [
         ((), {}, "needs 1..512 finite weights"),
         ((1.0, math.nan), {}, "needs 1..512 finite weights"),
+        ((1.0, -1e101), {}, "none above 1e[+]100"),
         (("much",), {}, "needs 1..512 finite weights"),
         ((1.0,) * 513, {}, "needs 1..512 finite weights"),
         ((1.0, -1.0), {"threshold_sds": math.inf}, "not above 0: inf"),

@@ -61,13 +61,17 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
             concentrated=tuple(one for one in pools if isinstance(one, Concentrated)),
         )
 
+    @property
+    def pools(self) -> tuple[Pool, ...]:
+        """Every pool there is."""
+        return (*self.constant_product, *self.concentrated)
+
     def snapshot(self) -> Snapshot:
         """Return the snapshot again."""
-        pools: tuple[Pool, ...] = (*self.constant_product, *self.concentrated)
         return Snapshot(
             block=self.block,
             tokens={token.address: token for token in self.tokens},
-            pools={pool.id: pool for pool in pools},
+            pools={pool.id: pool for pool in self.pools},
         )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from toolkit.journal.log import Entry, Journal
+from toolkit.model.chain import Address
 from toolkit.model.errors import ConfigError, JournalCorrupt
 from toolkit.orchestrator import records
 from toolkit.orchestrator.audit.memory import CHECKPOINT, Memory
@@ -12,7 +13,8 @@ from toolkit.orchestrator.audit.replay import RecordedAgent, decoded, remade
 from toolkit.orchestrator.core import Core
 from toolkit.orchestrator.deciding.arbitration import Ruling
 from toolkit.orchestrator.records import AgentSetup, Command, Planned, Quarantined, Setup
-from toolkit.perception.perceived import Perceived
+from toolkit.perception.perceived import Glimpse, Perceived
+from toolkit.pools.snapshot import Pool
 from toolkit.reasoning.agent import Agent
 
 KINDS = (
@@ -83,7 +85,11 @@ def recovered(
 
 
 class Fold:
-    """One pass; a block is folded in when the next one, or the next run, begins."""
+    """One pass; a block is folded in when the next one, or the next run, begins.
+
+    Of pools only the newest state is ever decoded, when somebody asks for it; in between the core
+    knows them by an older one, of which nothing but the fee matters to what is folded.
+    """
 
     def __init__(
         self, at_hand: Mapping[str, tuple[AgentSetup, Agent]], *, start: Memory | None = None
@@ -91,9 +97,13 @@ class Fold:
         """Say which agents' code is at hand, by name, each as it is configured now."""
         self._at_hand = at_hand
         self._core: Core | None = None
+        self._fees: dict[Address, int] = {}  # of the pools that the core knows
+        self._unread: dict[Address, Entry] = {}  # pools of which there is a newer state
         if start is not None:
             self._core = Core(start.setup, self._agents(start.setup))
             self._core.restore(start)
+            known = () if start.market is None else start.market.pools
+            self._fees = {pool.id: pool.fee_ppm for pool in known}
         self._inputs: records.Inputs | None = None  # of the block that is being read
         self._news: list[msgspec.Struct] = []  # of the next one
         self._quarantined: list[Quarantined] = []
@@ -104,11 +114,12 @@ class Fold:
         """Fold one entry in, of `KINDS`."""
         if entry.kind == records.SETUP:
             self._begin(decoded(entry, Setup))
+        elif entry.kind == records.PERCEIVED:
+            self._news.append(self._seen(entry))
+            self._finish_block()
+            self._inputs, self._news = records.gathered(self._news), []
         elif entry.kind in records.INPUT_TYPES:
             self._news.append(decoded(entry, records.INPUT_TYPES[entry.kind]))
-            if entry.kind == records.PERCEIVED:
-                self._finish_block()
-                self._inputs, self._news = records.gathered(self._news), []
         elif entry.kind == records.QUARANTINE:
             self._quarantined.append(decoded(entry, Quarantined))
         elif entry.kind == records.RULING:
@@ -119,7 +130,10 @@ class Fold:
     def memory(self) -> Memory | None:
         """Return what the next run has to know; None before the first set-up."""
         self._finish_block()
-        return None if self._core is None else self._core.memory()
+        if self._core is None:
+            return None
+        self._read_pools(self._core)
+        return self._core.memory()
 
     @property
     def ordered(self) -> tuple[Command, ...]:
@@ -137,13 +151,37 @@ class Fold:
         self._finish_block()
         if self._core is None:
             raise JournalCorrupt("the journal goes on before it sets an orchestrator up")
+        self._read_pools(self._core)
         return self._core, records.gathered([*self._news, decoded(perceived, Perceived)])
 
     def _begin(self, setup: Setup) -> None:
         earlier = self.memory()
         self._core = Core(setup, self._agents(setup))
+        self._fees = {}  # its first block brings every pool along
         if earlier is not None:
             self._core.resume(earlier)
+
+    def _seen(self, entry: Entry) -> Perceived:
+        """Decode a block, without its pools if all of them are known by their fees."""
+        glimpse = decoded(entry, Glimpse)
+        pools = glimpse.pools
+        if all(self._fees.get(pool.id) == pool.fee_ppm for pool in pools):
+            self._unread.update((pool.id, entry) for pool in pools)
+            return glimpse.without_pools()
+        for pool in pools:
+            self._fees[pool.id] = pool.fee_ppm
+            self._unread.pop(pool.id, None)
+        return decoded(entry, Perceived)
+
+    def _read_pools(self, core: Core) -> None:
+        """Tell the core the newest states of pools."""
+        unread, self._unread = self._unread, {}
+        newest: dict[Address, Pool] = {}
+        for entry in {one.seq: one for one in unread.values()}.values():
+            pools = decoded(entry, Perceived).pools
+            newest.update((pool.id, pool) for pool in pools if unread.get(pool.id) is entry)
+        if newest:
+            core.correct(newest)
 
     def _finish_block(self) -> None:
         if self._inputs is None:

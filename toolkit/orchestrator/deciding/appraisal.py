@@ -16,8 +16,13 @@ class Appraisal:
     def __init__(self, market: Market, limits: Limits) -> None:
         self._moments = Moments(market)
         self._claims = Claims(horizon_blocks=limits.kelly_horizon_blocks, market=market)
-        self.covariance = Covariance()
+        self._readings: Mapping[str, Sequence[Reading]] = {}
         self.beliefs: Mapping[str, Belief] = {}
+
+    @property
+    def covariance(self) -> Covariance:
+        """How prices move; worked out when it is asked for, as most recalled blocks never do."""
+        return self._moments.update(self._readings)
 
     def memory(self) -> ClaimsMemory:
         """Return what the next run has to know; how prices move is in its readings."""
@@ -52,5 +57,7 @@ class Appraisal:
         block: int,
     ) -> None:
         """Take in a block's prices, and judge the claims whose horizon ends with it."""
-        self.covariance = self._moments.update(readings)
-        self.beliefs = self._claims.mature(block, newest, self.covariance)
+        self._readings = readings
+        if self._claims.is_due(block):
+            self._claims.mature(block, newest, self.covariance)
+        self.beliefs = self._claims.beliefs

@@ -158,6 +158,15 @@ class Claims:
                 self._outcomes = {**self._outcomes, agent: kept}
                 self._beliefs = {**self._beliefs, agent: _believed(kept)}
 
+    @property
+    def beliefs(self) -> Mapping[str, Belief]:
+        """How far each agent's claims are believed."""
+        return self._beliefs
+
+    def is_due(self, block: int) -> bool:
+        """Whether the horizon of any claim is over at a block."""
+        return any(one.block_number + self._horizon <= block for one in self._maturing)
+
     def mature(
         self, block: int, readings: Mapping[str, Reading], covariance: Covariance
     ) -> Mapping[str, Belief]:

@@ -19,7 +19,7 @@ then the same number whenever it is asked for.
 
 import math
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from operator import sub
 
 import msgspec
 import numpy as np
@@ -133,7 +133,7 @@ def drift_time(band: float, log_prices: Sequence[float]) -> float:
     times it: their variance is that of the few largest, and most places are forgotten in between.
     At most `MOST_DRIFT`.
     """
-    steps = [abs(after - before) for before, after in pairwise(log_prices)]
+    steps = list(map(abs, map(sub, log_prices[1:], log_prices)))
     step = math.sqrt(math.pi / 2) * math.fsum(steps) / max(len(steps), 1)
     if step == 0.0:
         return MOST_DRIFT
@@ -151,8 +151,9 @@ def residue(log_move: float, n: int, decay: Decay) -> float:
 
 def left_over(impacts: Iterable[Impact], block: int) -> float:
     """Return what all impacts together leave in the log price at a block."""
-    left = (residue(one.log_move, block - one.block_number, one.decay) for one in impacts)
-    return math.fsum(left)
+    return math.fsum(
+        [residue(one.log_move, block - one.block_number, one.decay) for one in impacts]
+    )
 
 
 def response(kernel: Sequence[float], impact: Impact) -> Table:

@@ -25,7 +25,8 @@ class Lesson(msgspec.Struct, frozen=True, kw_only=True):
 
     def decay(self, series: Sequence[Reading], band: float) -> Decay:
         """Return how an impact fades, by own fills and the price's own past; b at most `band`."""
-        past = [math.log(float(r.value)) for r in series if float(r.value) > 0]
+        values = [float(reading.value) for reading in series]
+        past = [math.log(value) for value in values if value > 0]
         return self.reversion.decay(most_band=band, drift=drift_time(band, past))
 
     def learned(
@@ -46,6 +47,8 @@ class Lesson(msgspec.Struct, frozen=True, kw_only=True):
             if abs(impact.log_move) >= TEACHES * band
             and (impact.verdict_id, impact.agent) not in taught
         ]
+        if not fresh and len(taught) == len(self.taught):
+            return self
         reversion = self.reversion
         values = _values_since(series, fresh)
         for impact in fresh:

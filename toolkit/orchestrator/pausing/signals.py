@@ -13,8 +13,9 @@ samples, where those of one window, which hang together, would give f within hal
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import msgspec
@@ -40,8 +41,16 @@ PRIOR = 64.0
 LEARNED = 20_000.0
 """Scores after which the oldest begin to be forgotten."""
 
+ROOT_TAU = math.sqrt(2.0 * math.pi)
+
 NOISE = 1e-12
 """A signal smaller than this is the rounding of logarithms."""
+
+MOST_WEIGHT = 1e100
+"""Of a kernel's weights; squares of what they make of a logarithm are still numbers."""
+
+SMALLEST = 1074
+"""The smallest float is 2 to the minus this."""
 
 
 @runtime_checkable
@@ -80,9 +89,12 @@ def shape_of(agent: LinearSignal) -> Shape:
         ConfigError: it is none: without weights or a threshold that are numbers.
     """
     kernel, threshold = tuple(agent.kernel()), agent.threshold_sds
-    numbers = all(type(weight) in {int, float} and math.isfinite(weight) for weight in kernel)
+    numbers = all(type(weight) in {int, float} and abs(weight) <= MOST_WEIGHT for weight in kernel)
     if not kernel or not numbers or len(kernel) > HORIZON:
-        raise ConfigError(f"a linear signal's kernel needs 1..{HORIZON} finite weights")
+        raise ConfigError(
+            f"a linear signal's kernel needs 1..{HORIZON} finite weights, none above "
+            f"{MOST_WEIGHT:g}"
+        )
     if type(threshold) not in {int, float} or not 0 < threshold < math.inf:
         raise ConfigError(f"a linear signal's threshold_sds is not above 0: {threshold!r:.80}")
     memory = agent.memory if isinstance(agent, Remembering) else None
@@ -105,7 +117,31 @@ class Sample(msgspec.Struct, frozen=True):
     own: float
 
 
-class Track(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True)
+class Squares:
+    """Sums of squares of a signal: as the agent has it, and without own trades.
+
+    Counted exactly, in the smallest part that a float has: what leaves the window can then be
+    taken off again, and the float nearest to a sum is the one that `fsum` finds over all of it.
+    """
+
+    seen: int = 0
+    clean: int = 0
+
+    def moved(
+        self, gone: Iterable[tuple[float, float]], come: Iterable[tuple[float, float]]
+    ) -> "Squares":
+        """Return them of a window that lost some (signal, own part) and got others."""
+        seen, clean = self.seen, self.clean
+        for sign, values in ((-1, gone), (1, come)):
+            for value, own in values:
+                square = sign * _parts(value * value)
+                seen += square
+                clean += sign * _parts((value - own) * (value - own)) if own else square
+        return Squares(seen, clean)
+
+
+class Track(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """What is remembered of one dependent's signal. Sums run over the last `memory` samples."""
 
     samples: tuple[Sample, ...] = ()
@@ -114,6 +150,21 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     counted_to: int = -1  # the last block whose score was counted
     scores: float = 0.0  # how many were counted, old ones for less
     mass: float = 0.0  # of theirs at the threshold
+
+    @cached_property
+    def squares(self) -> Squares:
+        """The sums of squares over `seen`: no part of what it is, but of what is known of it."""
+        return Squares().moved((), zip(self.seen, self.shifts, strict=True))
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation of the clean signal."""
+        return _spread(self.squares.clean, len(self.seen))
+
+    @property
+    def spread_seen(self) -> float:
+        """The same of the signal as the agent has it."""
+        return _spread(self.squares.seen, len(self.seen))
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,33 +214,49 @@ def followed(
     fresh: list[Sample] = []
     for reading in series[max(since, len(series) - shape.memory) :]:
         block, value = reading.block_number, float(reading.value)
-        if value > 0:
-            log = math.log(value) - left_over(subtracted, block)
-            fresh.append(Sample(block, value, log, left_over(impacts, block)))
+        if 0 < value < math.inf:
+            log = math.log(value) - (left_over(subtracted, block) if subtracted else 0.0)
+            own = left_over(impacts, block) if impacts else 0.0
+            fresh.append(Sample(block, value, log, own))
     if not fresh:
         return track
     samples = (*track.samples, *fresh)[-shape.memory :]
     reach = samples[-(len(fresh) + len(shape.kernel) - 1) :]
-    seen = _quiet(filtered(shape.kernel, tuple(one.log for one in reach)))
-    shifts = _filtered_own(shape.kernel, reach)
+    seen = _quiet(filtered(shape.kernel, tuple([one.log for one in reach])))
+    return _counted(_grown(track, samples, seen, _filtered_own(shape.kernel, reach), shape), shape)
+
+
+def _grown(
+    track: Track,
+    samples: tuple[Sample, ...],
+    seen: tuple[float, ...],
+    shifts: tuple[float, ...],
+    shape: Shape,
+) -> Track:
+    """Add the newest of a signal, and let go of the oldest."""
     grown = msgspec.structs.replace(
         track,
         samples=samples,
         seen=(*track.seen, *seen)[-shape.room :],
         shifts=(*track.shifts, *shifts)[-shape.room :],
     )
-    return _counted(grown, shape)
+    gone = len(track.seen) + len(seen) - len(grown.seen)
+    if gone <= len(track.seen):  # or it is all new, and so are the sums
+        news = zip(seen, shifts, strict=True)
+        lost = zip(track.seen[:gone], track.shifts[:gone], strict=True)
+        vars(grown)["squares"] = track.squares.moved(lost, news)
+    return grown
 
 
 def state(track: Track, shape: Shape) -> State | None:
     """Return where the signal stands, or None while it has too few samples."""
     if not track.seen:
         return None
-    clean = _spread(_clean(track))
+    clean = track.spread
     return State(
         shift=track.shifts[-1],
         spread=clean,
-        spread_seen=_spread(track.seen) if shape.remembers else clean,
+        spread_seen=track.spread_seen if shape.remembers else clean,
         density=density(track, shape),
         threshold=shape.threshold,
     )
@@ -221,7 +288,8 @@ def ahead(track: Track, now: State, tables: Sequence[tuple[int, Table]]) -> Tabl
         gained = np.zeros(HORIZON)
         room = min(len(seen), HORIZON)
         gained[:room] = (seen * seen - (seen - own) * (seen - own))[:room]
-        left = math.fsum(gained) - np.cumsum(gained)  # of what is in the window already
+        # Of what is in the window already.
+        left = math.fsum(gained[:room].tolist()) - np.cumsum(gained)
         added = np.cumsum(shift * shift)
         added[room:] -= added[: HORIZON - room].copy()
         spread = np.sqrt(np.maximum(now.spread**2 + (left + added) / len(seen), 0.0))
@@ -245,26 +313,27 @@ def _counted(track: Track, shape: Shape) -> Track:
     """Count the scores of blocks that were not counted yet, by the spread there is now."""
     if not track.seen or track.samples[-1].block <= track.counted_to:
         return track
-    clean = _clean(track)
-    spread = _spread(clean)
+    spread = track.spread
     if spread == 0.0:
         return track
     fresh = 0
-    for sample in reversed(track.samples[-len(clean) :]):
+    for sample in reversed(track.samples[-len(track.seen) :]):
         if sample.block <= track.counted_to:
             break
         fresh += 1
     scores, mass = track.scores, track.mass
-    for value in clean[-fresh:]:
-        score = value / spread
+    for seen, own in zip(track.seen[-fresh:], track.shifts[-fresh:], strict=True):
+        score = (seen - own) / spread
         width = max(math.pow(scores + PRIOR, -0.25), LEAST_WIDTH)
         near = _normal((score - shape.threshold) / width)
         near += _normal((score + shape.threshold) / width)
         keep = 1.0 - 1.0 / LEARNED
         scores, mass = scores * keep + 1.0, mass * keep + near / width
-    return msgspec.structs.replace(
+    counted = msgspec.structs.replace(
         track, counted_to=track.samples[-1].block, scores=scores, mass=mass
     )
+    vars(counted)["squares"] = track.squares
+    return counted
 
 
 def _filtered_own(kernel: tuple[float, ...], samples: Sequence[Sample]) -> tuple[float, ...]:
@@ -279,15 +348,15 @@ def _quiet(values: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(0.0 if abs(value) < NOISE else value for value in values)
 
 
-def _clean(track: Track) -> Sequence[float]:
-    if not any(track.shifts):
-        return track.seen
-    return [seen - shift for seen, shift in zip(track.seen, track.shifts, strict=True)]
+def _parts(value: float) -> int:
+    """Return a float in units of the smallest one, 2^-1074, exactly."""
+    above, below = value.as_integer_ratio()  # below is a power of two
+    return above << (SMALLEST + 1 - below.bit_length())
 
 
-def _spread(signal: Sequence[float]) -> float:
-    return math.sqrt(math.fsum([value * value for value in signal]) / max(len(signal), 1))
+def _spread(squares: int, count: int) -> float:
+    return math.sqrt(squares / (1 << SMALLEST) / max(count, 1))
 
 
 def _normal(score: float) -> float:
-    return math.exp(-score * score / 2.0) / math.sqrt(2.0 * math.pi)
+    return math.exp(-score * score / 2.0) / ROOT_TAU

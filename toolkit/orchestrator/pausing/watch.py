@@ -1,7 +1,8 @@
 """Own impacts on the prices that agents read, followed until they no longer matter."""
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 
 import msgspec
@@ -76,6 +77,38 @@ class WatchMemory(msgspec.Struct, frozen=True, kw_only=True):
     signals: dict[str, Followed] = {}
 
 
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """What own trades do to a linear signal by one pause, before it is put in words."""
+
+    because: tuple[str, ...]
+    effect: Effect
+    tolerance: float
+    now: State
+    until_block: int
+
+    def matters(self, block: int) -> bool:
+        """Whether it is to be told at a block."""
+        return self.until_block > block or self.now.flip_probability > self.tolerance
+
+    def part(self) -> Part:
+        """Put it in words."""
+        differs = self.now.flip_probability
+        return Part(
+            because=self.because,
+            effect=self.effect,
+            differs=differs,
+            tolerance=self.tolerance,
+            until_block=self.until_block,
+            contamination=self.now.shift,
+            why=(
+                f"own impact of {', '.join(self.because)} still shifts the signal by "
+                f"{self.now.shift:+.3e}: decides otherwise with probability {differs:.3f}, "
+                f"tolerated {self.tolerance}; free from block {self.until_block}"
+            ),
+        )
+
+
 class ImpactWatch:
     """Assesses every dependent each block.
 
@@ -95,6 +128,7 @@ class ImpactWatch:
             if isinstance(agent, LinearSignal):
                 self._signals[name] = _shape(name, agent)
         self._impacts: tuple[Impact, ...] = ()
+        self._counted: dict[tuple[str, tuple[Effect, ...]], tuple[Impact, ...]] = {}  # of these
         self._lessons: dict[str, Lesson] = {}
         self._followed = {
             name: Followed(mark=_mark(shape)) for name, shape in self._signals.items()
@@ -110,9 +144,7 @@ class ImpactWatch:
 
     def resume(self, memory: WatchMemory) -> None:
         """Go on from an earlier run, with the impacts that these pauses wait for."""
-        self._impacts = tuple(
-            i for i in memory.impacts if self._matters(i.agent, i.key, i.log_move)
-        )
+        self._keep(i for i in memory.impacts if self._matters(i.agent, i.key, i.log_move))
         self._lessons = dict(memory.lessons)
         for name, mine in self._followed.items():
             theirs = memory.signals.get(name)
@@ -140,8 +172,8 @@ class ImpactWatch:
             for key, move in sorted(log_moves.items())
             if self._matters(agent, key, move)
         )
-        self._impacts = (*self._impacts, *news)[-MAX_IMPACTS:]
         if news:
+            self._keep((*self._impacts, *news)[-MAX_IMPACTS:])
             self._look_again(fill.block_number)
         return news
 
@@ -149,24 +181,38 @@ class ImpactWatch:
         """Drop the impacts of fills whose blocks were reverted."""
         gone = [impact for impact in self._impacts if impact.verdict_id in verdicts]
         if gone:
-            self._impacts = tuple(i for i in self._impacts if i.verdict_id not in verdicts)
+            self._keep(i for i in self._impacts if i.verdict_id not in verdicts)
             self._look_again(min(impact.block_number for impact in gone))
 
     def assess(self, world: World) -> tuple[Assessment, ...]:
         """Assess every dependent that some trade, feed or breaker concerns."""
-        self._impacts = tuple(i for i in self._impacts if world.block - i.block_number < HORIZON)
-        self._tables = {key: one for key, one in self._tables.items() if key[1] in self._impacts}
-        for key in sorted({impact.key for impact in self._impacts}):
-            mine = [impact for impact in self._impacts if impact.key == key]
-            series, band = world.readings.get(key, ()), _band(key, world)
-            self._lessons[key] = self._lesson(key, world).learned(mine, series, band)
-        twice = self.asked_twice()
+        weighed, twice = self.follow(world), self.asked_twice()
         made = {
-            name: (*self._outside(name, world), *self._by_impact(name, world))
+            name: (
+                *self._outside(name, world),
+                *self._taken_out(name, world),
+                *[one.part() for one in weighed.get(name, ())],
+            )
             for name in sorted(self._pauses)
             if name not in twice
         }
         return tuple(composed(name, parts) for name, parts in made.items() if parts)
+
+    def follow(self, world: World) -> dict[str, tuple[Weighed, ...]]:
+        """Take in a block: what is remembered afterwards is all that `assess` leaves behind.
+
+        Returns what own trades do to each dependent with a linear signal, where that matters.
+        """
+        block = world.block
+        if any(block - impact.block_number >= HORIZON for impact in self._impacts):
+            self._keep(i for i in self._impacts if block - i.block_number < HORIZON)
+        for key in sorted({impact.key for impact in self._impacts}):
+            mine = [impact for impact in self._impacts if impact.key == key]
+            series, band = world.readings.get(key, ()), _band(key, world)
+            self._lessons[key] = self._lesson(key, world).learned(mine, series, band)
+        return {
+            name: self._weighed(name, shape, world) for name, shape in sorted(self._signals.items())
+        }
 
     def asked_twice(self) -> tuple[str, ...]:
         """Name those that own trades concern and that have no linear signal."""
@@ -251,55 +297,39 @@ class ImpactWatch:
             why=f"own impact of {', '.join(verdicts)} is taken out of what it reads",
         )
 
-    def _by_impact(self, name: str, world: World) -> Iterator[Part]:
-        """Tell what own trades do to a dependent's linear signal: each pause's, and all of them."""
-        shape = self._signals.get(name)
-        yield from self._taken_out(name, world)
-        if shape is None:
-            return
+    def _weighed(self, name: str, shape: Shape, world: World) -> tuple[Weighed, ...]:
+        """Tell what own trades do to a linear signal: those of each pause, and all of them."""
         track = self._follow(name, shape, world)
-        now = state(track, shape)
         counting = self._counting(name, DELAYING)
-        if now is None or not counting:
-            return
+        now = state(track, shape) if counting else None
+        if now is None:
+            return ()
         waiting = [p for p in self._pauses[name] if any(i.agent == p.on for i in counting)]
         least = min(waiting, key=lambda pause: (pause.effect != "pause", pause.tolerance))
-        joint = msgspec.structs.replace(least, tolerance=min(p.tolerance for p in waiting))
-        parts = [self._part(name, "", joint, counting, now, world.block)]
+        tolerance = min(pause.tolerance for pause in waiting)
+        found = [self._weigh(name, "", least.effect, tolerance, counting, now, world.block)]
         if len(waiting) > 1:
             for pause in waiting:
                 mine = [impact for impact in counting if impact.agent == pause.on]
                 shift = math.fsum(self._table(name, i)[world.block - i.block_number] for i in mine)
                 alone = msgspec.structs.replace(now, shift=float(shift), spread_seen=now.spread)
-                parts.append(self._part(name, pause.trigger, pause, mine, alone, world.block))
-        if any(part.exceeds or part.until_block > world.block for part in parts):
-            yield from parts
+                how = pause.effect, pause.tolerance
+                found.append(self._weigh(name, pause.trigger, *how, mine, alone, world.block))
+        return tuple(found) if any(one.matters(world.block) for one in found) else ()
 
-    def _part(
+    def _weigh(
         self,
         name: str,
         label: str,
-        pause: Pause,
+        effect: Effect,
+        tolerance: float,
         impacts: Sequence[Impact],
         now: State,
         block: int,
-    ) -> Part:
+    ) -> Weighed:
         verdicts = tuple(sorted({impact.verdict_id for impact in impacts}))
-        differs = now.flip_probability
-        until = self._until(name, label, pause.tolerance, impacts, now, block)
-        return Part(
-            because=verdicts,
-            effect=pause.effect,
-            differs=differs,
-            tolerance=pause.tolerance,
-            until_block=until,
-            contamination=now.shift,
-            why=(
-                f"own impact of {', '.join(verdicts)} still shifts the signal by "
-                f"{now.shift:+.3e}: decides otherwise with probability {differs:.3f}, tolerated "
-                f"{pause.tolerance}; free from block {until}"
-            ),
-        )
+        until = self._until(name, label, tolerance, verdicts, impacts, now, block)
+        return Weighed(verdicts, effect, tolerance, now, until)
 
     def _follow(self, name: str, shape: Shape, world: World) -> Track:
         mine = self._followed[name]
@@ -318,13 +348,13 @@ class ImpactWatch:
         name: str,
         label: str,
         tolerance: float,
+        verdicts: tuple[str, ...],
         impacts: Sequence[Impact],
         now: State,
         block: int,
     ) -> int:
         """Predict the first block from which the tolerance is not exceeded any more."""
         mine = self._followed[name]
-        verdicts = tuple(sorted({impact.verdict_id for impact in impacts}))
         known, paused = mine.forecasts.get(label), now.flip_probability > tolerance
         if (
             known is not None
@@ -347,8 +377,20 @@ class ImpactWatch:
             self._tables[key] = response(self._signals[name].kernel, impact)
         return self._tables[key]
 
-    def _counting(self, name: str, effects: Collection[str]) -> tuple[Impact, ...]:
+    def _keep(self, impacts: Iterable[Impact]) -> None:
+        """Follow these impacts from now on, and forget what was worked out of others."""
+        self._impacts = tuple(impacts)
+        self._counted = {}
+        self._tables = {key: one for key, one in self._tables.items() if key[1] in self._impacts}
+
+    def _counting(self, name: str, effects: tuple[Effect, ...]) -> tuple[Impact, ...]:
         """Return the impacts that reach the threshold of one of a dependent's pauses."""
+        found = self._counted.get((name, effects))
+        if found is None:
+            found = self._counted[name, effects] = self._reaching(name, effects)
+        return found
+
+    def _reaching(self, name: str, effects: tuple[Effect, ...]) -> tuple[Impact, ...]:
         least = {
             pause.on: pause.impact_bps for pause in self._pauses[name] if pause.effect in effects
         }
