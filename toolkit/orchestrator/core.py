@@ -2,13 +2,12 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TypeVar
 
 from toolkit.model.chain import Address, Hash, Head
 from toolkit.model.decision import Fill, Plan, Reading
 from toolkit.model.errors import ConfigError, JournalCorrupt
 from toolkit.orchestrator import records
-from toolkit.orchestrator.audit.memory import Market, Memory, Underway, unsure
+from toolkit.orchestrator.audit.memory import Market, Memory, Underway, forget_oldest, unsure
 from toolkit.orchestrator.block import Decision, Record, Sitting
 from toolkit.orchestrator.board.blackboard import Blackboard
 from toolkit.orchestrator.board.doubts import DoubtWatch, with_defaults
@@ -35,9 +34,6 @@ from toolkit.orchestrator.telling import block_report
 from toolkit.perception.perceived import corrected, rebuilt
 from toolkit.pools.snapshot import Pool, Snapshot
 from toolkit.reasoning.agent import Agent, View
-
-K = TypeVar("K")
-T = TypeVar("T")
 
 CANONICAL_MEMORY = 256  # blocks
 OPEN_MEMORY = 256  # plans whose outcome is not known
@@ -423,7 +419,7 @@ class Core:
                 for number, hash_ in self._canonical.items()
                 if number < head.number and hash_ not in reverted
             }
-        _forget_oldest(self._canonical, CANONICAL_MEMORY - 1)
+        forget_oldest(self._canonical, CANONICAL_MEMORY - 1)
         self._canonical[head.number] = head.hash
         self._board.retract(reverted)
         if self._resuming:
@@ -436,7 +432,7 @@ class Core:
         if not self.ledger.is_open:
             self.ledger.open(seen.balances)
         times = self._decided.get(head.number, 0)
-        _forget_oldest(self._decided, CANONICAL_MEMORY - 1)
+        forget_oldest(self._decided, CANONICAL_MEMORY - 1)
         self._decided[head.number] = times + 1
         now = Sitting(
             inputs=inputs,
@@ -473,7 +469,7 @@ class Core:
         else:
             shares = opened.shares
             self._ended[name] = opened
-            _forget_oldest(self._ended, ENDED_MEMORY)
+            forget_oldest(self._ended, ENDED_MEMORY)
         parts = self.ledger.post(fill, shares)
         if not parts:
             return  # it has been told before
@@ -594,11 +590,5 @@ class Core:
         return tuple(final), tuple(made)
 
     def _under_way(self, planned: Planned, shares: tuple[Share, ...]) -> None:
-        _forget_oldest(self._open, OPEN_MEMORY - 1)
+        forget_oldest(self._open, OPEN_MEMORY - 1)
         self._open[planned.plan.verdict_id] = Underway(planned=planned, shares=shares)
-
-
-def _forget_oldest(noted: dict[K, T], most: int) -> None:
-    """Keep as many as were noted last."""
-    while len(noted) > most:
-        del noted[next(iter(noted))]

@@ -1,6 +1,7 @@
 """All that the deciding fold knows after a block, as a value: what runs and checkpoints hand on."""
 
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 import msgspec
 
@@ -19,6 +20,9 @@ from toolkit.orchestrator.records import Command, Planned, Setup
 from toolkit.pools.concentrated import Concentrated
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.snapshot import Pool, Snapshot
+
+K = TypeVar("K")
+T = TypeVar("T")
 
 
 class Underway(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +44,12 @@ def unsure(ended: Iterable[Underway], newest: int, *, agreed: int) -> tuple[Plan
     sure = min(newest - UNSURE_BLOCKS, agreed)
     plans = (one.planned.plan for one in ended)
     return tuple(plan for plan in plans if plan.target_block > sure)
+
+
+def forget_oldest(noted: dict[K, T], most: int) -> None:
+    """Keep as many as were noted last."""
+    while len(noted) > most:
+        del noted[next(iter(noted))]
 
 
 class Market(msgspec.Struct, frozen=True, kw_only=True):
