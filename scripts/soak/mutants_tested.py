@@ -1,7 +1,12 @@
 """Guards that no schedule can lean on: each has a test of its own that notices, and a reason."""
 
-from scripts.soak.mutants import LANE, SPENT, Mutant
+from scripts.soak.mutants import LANE, RUNNER, SPENT, Mutant
 from scripts.soak.mutants_worlds import PREFLIGHT, SQLITE
+
+DELEGATION = "tx/delegation.py"
+FOLLOWERS = "tx/followers.py"
+HANDLE = "tx/handle.py"
+SCHEDULER = "tx/scheduler.py"
 
 TESTED: tuple[Mutant, ...] = (
     # Only power that fails shows it: the test counts what was synced before an answer.
@@ -43,5 +48,71 @@ TESTED: tuple[Mutant, ...] = (
         "            draft.update(fill_floor=above(attempt.signed.unsigned, draft.state.block))\n",
         "            pass\n",
         "tests/tx/test_lane_stuck.py",
+    ),
+    # No simulated author delegates an account of its own: who signed for whom is a matter of bytes.
+    Mutant(
+        "nothing follows a delegation of the account itself",
+        DELEGATION,
+        "    return any(granted(one.signed.unsigned, lane) for one in job.tries)\n",
+        "    return False\n",
+        "tests/tx/test_delegation.py",
+    ),
+    Mutant(
+        "a delegation that was replaced may still be mined",
+        DELEGATION,
+        "any(granted(one.signed.unsigned, lane) for one in job.tries)",
+        "bool(granted(job.last.signed.unsigned, lane))",
+        "tests/tx/test_delegation.py",
+    ),
+    Mutant(
+        "an authorization of a spent nonce spends none",
+        DELEGATION,
+        "        if grant.nonce > unsigned.nonce\n        and",
+        "        if",
+        "tests/tx/test_delegation.py",
+    ),
+    Mutant(
+        "an account of ours that is busy is not delegated by another",
+        DELEGATION,
+        "            if busy and nonce >= state.nonce:\n",
+        "            if False:\n",
+        "tests/tx/test_delegation.py",
+    ),
+    Mutant(
+        "an account that is being delegated sends nothing",
+        DELEGATION,
+        "return nonce >= state.nonce and not seen",
+        "return False",
+        "tests/tx/test_delegation.py",
+    ),
+    # Calls that overlap while a signer takes its time: each would take the other's turn.
+    Mutant(
+        "followers are let go one call at a time",
+        FOLLOWERS,
+        "            async with self._releasing:\n                sent",
+        "            if True:\n                sent",
+        "tests/tx/test_followers.py",
+    ),
+    # A crash between an end and its write is simulated; that nobody heard of that end is not.
+    Mutant(
+        "a state is told when its end is durable",
+        HANDLE,
+        "        if self._journal.is_durable(self._seq):\n            self._before = None\n",
+        "        if True:\n            self._before = None\n",
+        "tests/tx/test_told_ends.py",
+    ),
+    Mutant(
+        "an end is logged when it is durable",
+        RUNNER,
+        "        self._journal.when_durable(seq, tell)\n",
+        "        tell()\n",
+        "tests/tx/test_told_ends.py",
+    ),
+    Mutant(
+        "an end is counted when it is durable",
+        SCHEDULER,
+        "        self._journal.when_durable(seq, partial(self._counts.update, told))\n",
+        "        self._counts.update(told)\n",
+        "tests/tx/test_told_ends.py",
     ),
 )

@@ -81,7 +81,9 @@ def test_access_lists_are_kept() -> None:
     ("params", "message"),
     [
         ({"gasLimit": 5}, "'gasLimit' is not known"),
-        ({"a": 1, "b": 2}, "'a', 'b' is not known"),
+        ({"a": 1, "b": 2}, "'a' and 1 more is not known: leave it out; known are accessList"),
+        ({"x" * 999: 1}, r"x… \(1001 characters\) is not known"),
+        ({5: 1, "a": 2}, "5 and 1 more is not known"),
         ({"chainId": 2}, "for chain 2"),
         ({"type": 2, "gasPrice": 5}, "fees of another type"),
         ({"type": 0, "maxFeePerGas": 5}, "fees of another type"),

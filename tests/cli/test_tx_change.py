@@ -79,6 +79,33 @@ def test_speedup_bids_higher_at_the_same_nonce(
     assert 7 == money
 
 
+def test_a_cancellation_above_the_ceiling_names_what_lifts_it(
+    journal: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It holds its nonce until somebody allows it to cost more, by the same command."""
+    dear = ("--max-fee", "10", "--max-cost", "0.00021")
+    with anvil("--chain-id", "31337", "--no-mining") as slow:
+        stuck(capsys, slow, journal, "--idempotency-key", "rent", *dear)
+        words = ("cancel", "rent", "--journal", journal, "--rpc-url", slow, "--private-key", KEY)
+        low = run(*words, "--max-cost", "0.00021", "--wait-s", "2")
+        said = capsys.readouterr().err
+        hurried = run("speedup", *words[1:], "--max-fee", "20", "--max-cost", "0.00021")
+        too_dear = capsys.readouterr().err
+        ask(slow, "evm_setIntervalMining", 1)
+        high = run(*words, "--max-cost", "0.01", "--json")
+        told = json.loads(capsys.readouterr().out)
+        money = balance(slow, BOB)
+
+    assert (1, 1, 1) == (low, said.count("\n"), hurried)
+    assert (
+        f"its cancellation for {told['request_id']} would exceed max_cost_wei 210000000000000"
+        in said
+    )
+    assert "open the session again with a higher max_cost_wei (--max-cost)" in said
+    assert "more than max_cost_wei allows (0.00021); wait for lower fees or raise it" in too_dear
+    assert (0, "Cancelled", 0) == (high, told["outcome"], money)
+
+
 def test_changes_are_refused_in_one_line(
     url: str, journal: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

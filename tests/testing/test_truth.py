@@ -8,6 +8,7 @@ from toolkit.chain.signer import LocalSigner
 from toolkit.model.tx import (
     Cancelled,
     Expired,
+    ExternalSpend,
     FeeQuote,
     Outcome,
     SignedTransaction,
@@ -48,7 +49,7 @@ def story(**requests: Told) -> Story:
     """What a journal with these requests would be folded into."""
     told = Story.__new__(Story)
     told.requests, told.halted, told.confirmed = requests, False, set()
-    told.revived = set()
+    told.revived, told.gave_up, told.taken_back = set(), {}, frozenset()
     told._fillers, told._coverage = {}, Coverage()
     told._ends = {name: one.end_seq or 0 for name, one in requests.items()}
     return told
@@ -139,3 +140,32 @@ def test_a_given_up_nonce_that_comes_back_must_halt_the_lane() -> None:
     told.state = early
     with pytest.raises(AssertionError, match="may yet have its nonce back"):
         told._check_first_lives(5, held, msgspec.structs.replace(gone, block=13))
+
+
+def test_a_doubled_request_is_excused_only_by_the_undoing_of_its_own_stranger() -> None:
+    """Not by any other deep reorg, nor by a halt for another reason, nor where no lane halted."""
+    other = SIGNER.sign_transaction_now(
+        msgspec.structs.replace(EMPTY.unsigned, nonce=6, to=STRANGER[:42])
+    )
+    chain = {EMPTY.hash: 9, other.hash: 12}
+
+    def doubled() -> Story:
+        one = cancelled("a", 3, Cancelled(tx_hash=other.hash, block_number=12))
+        accepted = msgspec.structs.replace(one.accepted, on_external_spend=ExternalSpend.REQUEUE)
+        second = Prepared(lane=LANE, request_id="a", signed=other, cancels=True)
+        told = Told(
+            accepted=accepted, attempts=[*one.attempts, (5, second)], end=one.end, end_seq=6
+        )
+        return story(a=told)
+
+    undone, silent, halted, elsewhere = doubled(), doubled(), doubled(), doubled()
+    for told in (undone, silent, elsewhere):
+        told.halted, told.gave_up = told is not silent, {"a": STRANGER}
+    undone.taken_back = silent.taken_back = frozenset({STRANGER})
+    elsewhere.taken_back = frozenset({other.hash})
+    halted.halted = True
+
+    undone.check(chain, {}, ())
+    for told in (halted, elsewhere, silent):
+        with pytest.raises(AssertionError, match="a is mined twice"):
+            told.check(chain, {}, ())

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from tests.tx.desk import PAYMENT, Desk
 from toolkit.chain.quorum import QuorumRpc
+from toolkit.chain.remote_signer import RemoteSigner
+from toolkit.devnet.devnet import DevnetConfig
 from toolkit.model.errors import ConfigError, GasLimitTooHigh
 from toolkit.model.tx import TransactionRequest
 from toolkit.testing.fakes import FRIEND, OWNER, World
@@ -77,3 +80,51 @@ async def test_too_much_gas_is_said_before_a_node_is_asked() -> None:
             simulate=True,
             max_gas=29_999,
         )
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        ("tx-99", "after names 'tx-99', which no request here is called; give what send returned"),
+        ("y" * 999, r"after names 'yy.+… \(1001 characters\), which no"),
+        (5, "after is 5; give what send returned, or a request id"),
+        ("", "after is ''; give what send returned"),
+    ],
+)
+async def test_a_predecessor_that_nobody_knows_is_refused(after: Any, said: str) -> None:
+    """With what would be one, and before anything is accepted."""
+    desk = Desk(World(random.Random(7)))
+    scheduler = await desk.open()
+
+    with pytest.raises(ConfigError, match=said) as refused:
+        await scheduler.send(PAYMENT, after=after)
+    assert "\n" not in str(refused.value)
+    assert 0 == scheduler.statistics().accepted
+    await desk.close()
+
+
+async def test_what_is_no_request_is_refused() -> None:
+    """Neither to be sent, nor to be found."""
+    desk = Desk(World(random.Random(7)))
+    scheduler = await desk.open()
+
+    with pytest.raises(ConfigError, match=r"request is {'to': .+; give a TransactionReq"):
+        await scheduler.send({"to": FRIEND})  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"called 'z+… \(1001 characters\); give the request_id"):
+        scheduler.request("z" * 999)
+    await desk.close()
+
+
+@pytest.mark.parametrize("mempool", ["typo", "GETH", ""])
+def test_a_mempool_that_is_none_is_named_with_those_there_are(mempool: str) -> None:
+    """A devnet has one more than there are clients: none at all."""
+    with pytest.raises(
+        ConfigError, match=f"'{mempool}' is not known: use one of geth, .+, or none"
+    ):
+        DevnetConfig(mempool=mempool)
+
+
+def test_a_dialect_is_one_of_two() -> None:
+    """A remote signer asked in no known words answers nothing."""
+    with pytest.raises(ConfigError, match="dialect is 'clef'; give ETH or CLEF"):
+        RemoteSigner("http://x", OWNER.address, dialect="clef")  # type: ignore[arg-type]

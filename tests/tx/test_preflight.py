@@ -21,6 +21,9 @@ QUOTE = FeeQuote(max_fee_per_gas=GWEI, max_priority_fee_per_gas=1, base_fee_per_
     [
         PAYMENT,
         msgspec.structs.replace(PAYMENT, type=0),
+        msgspec.structs.replace(PAYMENT, max_fee_per_gas=5, max_priority_fee_per_gas=5),
+        msgspec.structs.replace(PAYMENT, max_fee_per_gas=5),
+        msgspec.structs.replace(PAYMENT, max_priority_fee_per_gas=5),
         msgspec.structs.replace(PAYMENT, type=1, access_list=LIST),
         msgspec.structs.replace(PAYMENT, type=4, authorization_list=(GRANT,)),
     ],
@@ -41,6 +44,10 @@ def test_types_that_a_lane_sends(request_: TransactionRequest) -> None:
         ({"to": None}, "nothing to do: .* needs data"),
         ({"to": None, "value": 0}, "nothing to do: .* needs data"),
         ({"type": 0, "access_list": LIST}, "type 0 has no access list"),
+        (
+            {"max_fee_per_gas": 5, "max_priority_fee_per_gas": 6},
+            "max_priority_fee_per_gas 6 is above max_fee_per_gas 5, .+: lower the one or raise",
+        ),
     ],
 )
 def test_what_a_lane_cannot_send(change: dict[str, object], message: str) -> None:

@@ -129,6 +129,29 @@ async def test_an_end_that_is_taken_back_is_open_again(desk: Desk) -> None:
     assert isinstance(await again.wait(), Confirmed)
 
 
+async def test_depth_is_counted_on_the_branch_that_stays(desk: Desk) -> None:
+    """Who waits for three blocks has three of the new branch; who had its answer keeps it."""
+    scheduler = await desk.open()
+    sent = await scheduler.send(PAYMENT)
+    await desk.mine()
+    shallow, waiting = await sent.wait(), asyncio.create_task(sent.wait(3))
+    await desk.mine()
+    desk.world.known.clear()
+    await scheduler.on_head(desk.world.reorg(2))
+    told = []
+    for _ in range(3):
+        await desk.mine()
+        await asyncio.sleep(0)
+        told.append(waiting.done())
+    deep = await waiting
+
+    assert isinstance(shallow, Confirmed)
+    assert isinstance(deep, Confirmed)
+    assert [False, False, True] == told
+    assert (1, desk.world.tip.number - 2) == (shallow.block_number, deep.block_number)
+    assert (1, "confirmed") == (scheduler.statistics().reopened, sent.status().state)
+
+
 # Delegated accounts.
 
 

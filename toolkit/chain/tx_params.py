@@ -47,11 +47,12 @@ def read_params(
         ConfigError: an unknown key, a malformed value, another chain's id, data and input that
             differ, or two kinds of fees.
     """
-    unknown = sorted(set(params) - _KNOWN)
+    unknown = [name for name in params if name not in _KNOWN]
     if unknown:
+        more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
         raise ConfigError(
-            f"transaction parameter {', '.join(map(repr, unknown))} is not known;"
-            f" known are {', '.join(sorted(_KNOWN))}"
+            f"transaction parameter {shown(unknown[0])}{more} is not known: leave it out; known are"
+            f" {', '.join(sorted(_KNOWN))}"
         )
     given = _quantity(params, "chainId")
     if given is not None and given != chain_id:

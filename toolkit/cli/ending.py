@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -75,7 +75,7 @@ async def followed(
     known = about(session, sent)
     if not args.json:
         show(args, known)
-    outcome = await end_of(args, waiting, advice=advice)
+    outcome = await end_of(args, waiting, advice=advice, why=lambda: sent.status().waiting_for)
     # Whoever was overtaken meanwhile may have misread the successor's work: that is not told.
     await session.journal.commit()
     show(args, {**known, **facts(outcome)} if args.json else facts(outcome))
@@ -87,8 +87,9 @@ async def end_of(
     waiting: Awaitable["Outcome"],
     *,
     advice: str = "look before sending again",
+    why: Callable[[], str] = str,
 ) -> "Outcome":
-    """The outcome, if it comes within --wait-s; else `advice` says what to do.
+    """The outcome, if it comes within --wait-s; else `why` it waits, and `advice` what to do.
 
     Raises:
         NodeTimeout: it does not; what was sent may still be mined.
@@ -101,8 +102,9 @@ async def end_of(
         async with asyncio.timeout(args.wait_s):
             return await waiting
     except TimeoutError:
+        reason = f", {said}" if (said := why()) else ""
         raise NodeTimeout(
-            f"not in a block after {args.wait_s:g} s; it may still be: {advice}"
+            f"not in a block after {args.wait_s:g} s{reason}; it may still be: {advice}"
         ) from None
 
 

@@ -18,7 +18,7 @@ from toolkit.devnet import entries
 from toolkit.devnet.mempool import AccountState, ChainState, Mempool, PooledTransaction, PoolRefusal
 from toolkit.devnet.pool_rules import GETH, Bump, PoolRules, Reason, Rounding, pool_rules
 from toolkit.model.chain import Address, Hash
-from toolkit.model.errors import RpcError
+from toolkit.model.errors import ConfigError, RpcError
 from toolkit.model.tx import SignedTransaction
 
 BLOBS_PER_BLOCK = 9  # EIP-7691, Prague
@@ -216,7 +216,12 @@ def rules_of(mempool: str) -> PoolRules:
     Raises:
         ConfigError: no such profile.
     """
-    return _NO_RULES if mempool == _NO_RULES.name else pool_rules(mempool)
+    if mempool == _NO_RULES.name:
+        return _NO_RULES
+    try:
+        return pool_rules(mempool)
+    except ConfigError as error:
+        raise ConfigError(f"{error}, or {_NO_RULES.name}") from None
 
 
 async def open_pool(rpc: Rpc, rules: PoolRules) -> PublicPool:

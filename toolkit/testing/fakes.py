@@ -121,6 +121,7 @@ class World:
         self.delegated = False  # whether the account runs code (EIP-7702)
         self._refusals: dict[Hash, str] = {}  # what the pool has made up its mind about
         self._places: dict[Hash, tuple[Block, int]] = {}
+        self._undone: dict[Hash, int] = {}  # under how many blocks each was that a reorg took back
 
     # The chain.
 
@@ -167,11 +168,16 @@ class World:
             gone.append(self.blocks.pop())
             for tx in gone[-1].transactions:
                 del self._places[tx.hash]
+                self._undone[tx.hash] = max(len(gone), self._undone.get(tx.hash, 0))
         added = []
         for _ in range(len(gone) + 1):
             choice = self._other_branch()
             added.append(self.mine(only=choice) if choice else self.mine(capacity=0))
         return HeadChange(added=tuple(added), reverted=tuple(block.head for block in gone))
+
+    def undone(self, depth: int) -> frozenset[Hash]:
+        """The transactions that a reorg has taken back from under so many blocks, or more."""
+        return frozenset(tx for tx, under in self._undone.items() if under >= depth)
 
     def spend_outside(self, request: TransactionRequest | None = None) -> Head:
         """Mine a stranger's transaction on the account's next nonce: `request`, or a payment.

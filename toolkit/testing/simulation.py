@@ -533,6 +533,7 @@ class Schedule:
         assert not folded.leases, "a lease is held for ever"
         self.check_story(story)
         story.halted |= self.excused()
+        story.taken_back = self.world.undone(CONFIG.finality_blocks)
         story.forbidden = self.forbidden
         story.check(self.world.mined(), self.world.foreign, self.world.reverted())
         self.coverage.faults.update(self.world.struck)
@@ -540,7 +541,7 @@ class Schedule:
         self.coverage.close(most_in_flight=story.most_in_flight, faults=struck)
 
     def excused(self) -> bool:
-        """Whether what happened excuses a request that is mined at both of its nonces."""
+        """Whether a lane need not have halted where a request is mined at both of its nonces."""
         return self._undone
 
     def check_story(self, story: Story) -> None:

@@ -95,6 +95,8 @@ class Story:
         self._bundled: set[int] = set()  # nonces of bundles that were settled as landed
         self.confirmed: set[str] = set()  # requests that were told to be, at some time
         self.revived: set[str] = set()  # mined at a nonce that had been given up as final
+        self.gave_up: dict[str, Hash] = {}  # by request: the final stranger who had its first nonce
+        self.taken_back: frozenset[Hash] = frozenset()  # what the world undid though it was final
         self._coverage = coverage
         self._count = 0  # the account's highest, as heard since a reorg
         self.final: set[Hash] = set()  # transactions that were heard of, and final, before a reorg
@@ -406,6 +408,7 @@ class Story:
         depth = self.state.block - spender.block_number + 1
         final = depth >= self.state.limits.finality_blocks
         assert final, f"entry {seq}: {was.request_id} may yet have its nonce back"
+        self.gave_up[was.request_id] = spender.by
 
     def _check_lease(self, seq: int, before: LaneState, event: Leased) -> None:
         nonces = [tx.unsigned.nonce for tx in event.signed]
@@ -488,8 +491,10 @@ class Story:
         if not landed:
             self._check_unmined(name, told, chain, foreign)
             return
-        if len(nonces) > 1 and self.halted:
-            return  # a reorg undid what was final, after which both of its nonces are good
+        if self.halted and self.gave_up.get(name) in self.taken_back:
+            # A reorg deeper than what is final undid the stranger for whom it gave up its first
+            # nonce: both are good now, and no client could have known.
+            return
         unsent = isinstance(end, Cancelled | Expired) and end.tx_hash is None
         if name in self.revived and unsent:
             return  # the same, after its second life ended without a nonce: the lane did halt

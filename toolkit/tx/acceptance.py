@@ -120,9 +120,14 @@ class Acceptance:
 
     async def send(self, request: TransactionRequest, wish: Wish, *, cause: int | None) -> Sent:
         """As `TransactionScheduler.send`."""
+        if not isinstance(request, TransactionRequest):
+            raise ConfigError(f"request is {shown(request)}; give a TransactionRequest")
         dry = self._mode is Mode.DRY  # nothing is sent, so nothing has to wait
         if wish.after is not None and not dry and not self._floor.known(wish.after):
-            raise ConfigError(f"after names {wish.after!r}, which no request here is called")
+            raise ConfigError(
+                f"after names {shown(wish.after)}, which no request here is called; give what send "
+                "returned, or the request_id of one in this journal"
+            )
         if wish.idempotency_key is None:
             return await self._send(request, wish, cause=cause)
         async with self._keys.hold(wish.idempotency_key):

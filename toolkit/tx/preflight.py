@@ -12,7 +12,12 @@ from toolkit.model.errors import (
     GasLimitTooHigh,
     InsufficientFunds,
 )
-from toolkit.model.tx import FeeQuote, TransactionRequest, UnsignedTransaction
+from toolkit.model.tx import (
+    DYNAMIC_FEE_TYPES,
+    FeeQuote,
+    TransactionRequest,
+    UnsignedTransaction,
+)
 from toolkit.model.units import format_units
 from toolkit.tx import fees
 from toolkit.tx.observer import ChainQueries
@@ -27,7 +32,8 @@ def require_sendable(request: TransactionRequest) -> None:
     """Check that a lane can send such a transaction at all.
 
     Raises:
-        ConfigError: the type, a list that its type does not have, or a contract without code.
+        ConfigError: the type, a list that its type does not have, a tip above its fee cap, or a
+            contract without code.
     """
     if request.type == _BLOB:
         raise ConfigError(
@@ -47,6 +53,12 @@ def require_sendable(request: TransactionRequest) -> None:
         raise ConfigError(
             "nothing to do: without `to` a transaction creates a contract, and that needs data; "
             "give it a `to`, or the contract's code"
+        )
+    cap, tip = request.max_fee_per_gas, request.max_priority_fee_per_gas
+    if cap is not None and tip is not None and tip > cap and request.type in DYNAMIC_FEE_TYPES:
+        raise ConfigError(
+            f"max_priority_fee_per_gas {tip} is above max_fee_per_gas {cap}, of which it is a "
+            "part: lower the one or raise the other"
         )
     if request.type == _LEGACY and request.access_list:
         raise ConfigError("a transaction of type 0 has no access list; use type 1 or 2")

@@ -266,7 +266,8 @@ class TransactionScheduler:
         last = last_word(self._journal, request_id)
         if last is None:
             raise ConfigError(
-                f"no request here is called {request_id!r}; give the request_id that send returned"
+                f"no request here is called {shown(request_id)}; give the request_id that send "
+                "returned"
             )
         return self.handle(self.runner(last.lane), request_id)
 
