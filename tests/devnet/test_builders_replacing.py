@@ -4,6 +4,7 @@ import pytest
 
 from tests.devnet.building.conftest import HEAD, NEXT, SIGNER, builder_of, moved, signed
 from tests.devnet.conftest import ACCOUNTS
+from toolkit.devnet import builders
 from toolkit.devnet.builders import Builder
 from toolkit.devnet.building.failures import FailureMode
 from toolkit.devnet.building.orders import MAX_ORDERS, read_bundle
@@ -192,6 +193,63 @@ async def test_orders_that_do_not_come_over_the_wire_need_no_dialect() -> None:
     builder.offer(order)
 
     assert [order] == list(builder.orders())
+
+
+async def test_a_bundle_is_passed_on_to_the_builders_it_names() -> None:
+    """Whatever their dialect; replaced and withdrawn here, it is so there, and nothing else is."""
+    relay, titan, bloxroute = (builder_of(name) for name in ("flashbots", "titan", "bloxroute"))
+    relay.partners = (titan, bloxroute)
+    await send(titan, 5, replacementUuid=UUID)
+    await send(relay, 1, replacementUuid=UUID, builders=["Titan", "bloXroute", "nobody"])
+    first = [held(each) for each in (relay, titan, bloxroute)]
+    await send(relay, 2, replacementUuid=UUID, builders=["bloxroute"])
+    second = [held(each) for each in (relay, titan, bloxroute)]
+    await cancel(relay)
+
+    one, two, five = ([signed(nonce).hash] for nonce in (1, 2, 5))
+    assert [one, five + one, one] == first
+    assert [two, five, two] == second
+    assert [[], five, []] == [held(each) for each in (relay, titan, bloxroute)]
+
+
+async def test_what_a_relay_forgets_it_does_not_pass_on() -> None:
+    """And what is late is passed on late."""
+    relay, titan = builder_of(), builder_of("titan")
+    relay.partners = (titan,)
+    heard = []
+    for nonce, failure in ((1, FailureMode.FORGET), (2, FailureMode.LATE)):
+        params = {"txs": [signed(nonce).raw], "blockNumber": "0x66", "builders": ["titan"]}
+        await relay.handle("eth_sendBundle", [params], SIGNER.address, failure=failure)
+        heard.append(held(titan))
+    moved(relay)
+
+    assert [[], []] == heard
+    assert [signed(2).hash] == held(titan)
+
+
+async def test_a_full_partner_costs_a_bundle_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The relay that was asked has it all the same."""
+    relay, titan = builder_of(), builder_of("titan")
+    relay.partners = (titan,)
+    await send(titan)
+    monkeypatch.setattr(builders, "MAX_ORDERS", 1)
+
+    await send(relay, 1, builders=["titan"])
+
+    assert [[signed(1).hash], [signed().hash]] == [held(relay), held(titan)]
+
+
+async def test_a_word_on_a_uuid_keeps_it() -> None:
+    """A uuid is remembered from the last word on it, not from the first."""
+    builder = builder_of("buildernet")
+    await cancel(builder)
+    moved(builder, BLOCKS_KEPT // 2)
+    await cancel(builder)
+    moved(builder, BLOCKS_KEPT // 2 + 1)
+
+    await send(builder, blockNumber=hex(builder.head.number + 1), replacementUuid=UUID)
+
+    assert held(builder) == []
 
 
 async def test_nothing_private_is_shown() -> None:

@@ -1,6 +1,9 @@
+import contextlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+
+import msgspec
 
 from toolkit.chain.rpc import Rpc
 from toolkit.chain.signer import LocalSigner
@@ -40,6 +43,7 @@ class Builder:
 
     Args:
         fee_recipient: whom its blocks pay; `signer` is that account's key, for what it pays back.
+        partners: the builders to which it passes on a bundle that names them.
         known: finds a public transaction by its hash.
         chain_id: of the transactions it takes; None takes any.
     """
@@ -52,6 +56,7 @@ class Builder:
     profile: BuilderProfile = PROFILES["flashbots"]
     signer: LocalSigner | None = None
     chain_id: int | None = None
+    partners: tuple["Builder", ...] = field(default=(), repr=False)
     known: Known = field(default=lambda _: None, repr=False)
     failures: Failures = field(default_factory=Failures, repr=False)
     _orders: OrderedDict[int, Order] = field(default_factory=OrderedDict, repr=False)
@@ -99,6 +104,10 @@ class Builder:
         """
         self._admit(order)
 
+    def retract(self, uuid: str, owner: Address) -> None:
+        """Let go of what came with this uuid from this owner."""
+        self._drop_all(self._keys(uuid, owner))
+
     async def handle(
         self,
         method: str,
@@ -135,6 +144,7 @@ class Builder:
         )
         self._check_chain(order.transactions)
         self._take(order, failure, self._admit)
+        self._do(lambda: self._pass_on(order), failure)
         named = order.bundle_hash
         if self.profile.hash_covers_block:
             named = hash_with_block(named, order.first_block)
@@ -156,7 +166,7 @@ class Builder:
         if uuid is None:
             raise OrderError(INVALID_PARAMS, "replacementUuid is missing")
         hashes = [self._orders[key].bundle_hash for key in self._keys(uuid, owner)]
-        self._do(lambda: self._withdraw(uuid, owner), failure)
+        self._do(lambda: self._withdraw_everywhere(uuid, owner), failure)
         return hashes if self.profile.cancel_answer is Answer.HASHES else self._done()
 
     def _cancel_private(self, params: object, owner: Address, failure: FailureMode) -> object:
@@ -184,6 +194,28 @@ class Builder:
         if len(self._orders) < MAX_ORDERS:  # its sender was told long ago that it is taken
             admit(order)
 
+    def _pass_on(self, order: Order) -> None:
+        """Let the partners know: those that are named take it, the others have it no more."""
+        uuid = order.replacement_uuid
+        if uuid is not None:
+            uuid = self._abroad(uuid)
+            order = msgspec.structs.replace(order, replacement_uuid=uuid)
+        for partner in self.partners:
+            if partner.name.lower() in order.builders and order.transactions:
+                with contextlib.suppress(OrderError):  # safe because nobody was promised its room
+                    partner.offer(order)
+            elif uuid is not None:
+                partner.retract(uuid, order.owner)
+
+    def _withdraw_everywhere(self, uuid: str, owner: Address) -> None:
+        self._withdraw(uuid, owner)
+        for partner in self.partners:
+            partner.retract(self._abroad(uuid), owner)
+
+    def _abroad(self, uuid: str) -> str:
+        """A uuid at the partners: another one than that of what they were sent directly."""
+        return f"{self.name}/{uuid}"
+
     def _do(self, action: Callable[[], None], failure: FailureMode) -> None:
         if failure is FailureMode.LATE:
             self._deferred.append(action)
@@ -202,7 +234,7 @@ class Builder:
             if not order.transactions:
                 self._withdraw(uuid, owner)
                 return
-            self._drop_all(self._keys(uuid, owner))
+            self.retract(uuid, owner)
         self._add(order)
 
     def _add(self, order: Order) -> None:
@@ -215,7 +247,7 @@ class Builder:
         self._orders[self._count] = order
 
     def _withdraw(self, uuid: str, owner: Address) -> None:
-        self._drop_all(self._keys(uuid, owner))
+        self.retract(uuid, owner)
         if self.profile.cancel_is_final:
             self._replacements.close(owner, uuid, head=self.head.number)
 

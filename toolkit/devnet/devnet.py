@@ -342,6 +342,8 @@ class Devnet:
             self._builder(index, profile, rpc, pool, head)
             for index, profile in enumerate(profiles, start=1)
         ]
+        for builder in builders:
+            builder.partners = tuple(each for each in builders if each is not builder)
         self._market = Market(
             rpc,
             builders,

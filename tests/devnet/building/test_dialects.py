@@ -225,6 +225,23 @@ async def test_what_a_builder_does_not_offer_is_refused_by_name(
     assert builder.orders() == ()
 
 
+@pytest.mark.parametrize(
+    ("name", "field", "own"),
+    [
+        ("bloxroute", "txs", "transaction"),
+        ("bloxroute", "replacementUuid", "uuid"),
+        ("titan", "replacementNonce", "replacementSeqNumber"),
+    ],
+)
+async def test_a_field_by_anothers_name_is_refused(name: str, field: str, own: str) -> None:
+    """The error says what this builder calls it."""
+    builder = builder_of(name)
+    method, fields = bundle(name)
+
+    with pytest.raises(OrderError, match=f"{field} is called {own} by {name}"):
+        await builder.handle(method, [fields | {field: 1}], SIGNER.address)
+
+
 @pytest.mark.parametrize("unset", [None, 0, "", []])
 async def test_what_a_client_does_not_set_is_not_asked_for(unset: object) -> None:
     """Clients write null, 0 and empty lists for what they do not want."""

@@ -5,9 +5,10 @@ from typing import Any
 
 import aiohttp
 import pytest
+from msgspec.structs import replace
 
 from tests.devnet.building.conftest import Client
-from tests.devnet.conftest import GWEI, Wallet
+from tests.devnet.conftest import ACCOUNTS, GWEI, Wallet
 from toolkit.devnet.building.relay_server import serve_relay
 from toolkit.devnet.building.sealing import Market
 
@@ -104,3 +105,23 @@ async def test_the_answer_has_the_documented_form(
 
 def kinds(fields: dict[str, Any]) -> dict[str, type]:
     return {name: type(value) for name, value in fields.items()}
+
+
+async def test_a_delegation_spends_its_own_nonce(
+    relay: Client, market: Market, wallets: list[Wallet]
+) -> None:
+    """Behind a type 4 transaction the account that delegates goes on one nonce later."""
+    payer, delegating = wallets[1], wallets[2]
+    grant = delegating.account.signer.sign_authorization(
+        chain_id=1, address=ACCOUNTS[3].address, nonce=10
+    )
+    unsigned = replace(payer.sign().unsigned, type=4, authorization_list=(grant,))
+    first = payer.account.signer.sign_transaction_now(unsigned)
+    asked = bundle(market, wallets[3])
+    answers = []
+    for nonce in (11, 10):
+        asked["txs"] = [first.raw, delegating.sign(nonce=nonce).raw]
+        answers.append(await relay.ask("eth_callBundle", asked))
+
+    assert len(answers[0]["result"]["results"]) == 2
+    assert "nonce too low" in answers[1]["error"]["message"]

@@ -6,10 +6,10 @@ is neither a revert that may stay nor one that may be left out.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from toolkit.chain.signer import authority_of
+from toolkit.chain.signer import authorities, authority_of
 from toolkit.devnet.building.orders import Order
-from toolkit.devnet.building.pricing import effective_tip
 from toolkit.devnet.building.simulation import SlotEnv
+from toolkit.devnet.building.tips import effective_tip
 from toolkit.model.bundle import MissCause
 from toolkit.model.chain import Address, Hash
 from toolkit.model.tx import SignedTransaction
@@ -106,16 +106,15 @@ def following_nonces(
 
 
 def accounts_of(orders: Iterable[Order]) -> set[Address]:
-    """Whose nonces the orders spend: senders, and who delegates to a contract (EIP-7702)."""
-    found: set[Address] = set()
-    for order in orders:
-        for signed in order.transactions:
-            found.add(signed.sender)
-            for grant in signed.unsigned.authorization_list:
-                authority = authority_of(grant)
-                if authority is not None:
-                    found.add(authority)
-    return found
+    """Whose nonces the orders spend."""
+    return {
+        account for order in orders for signed in order.transactions for account in spenders(signed)
+    }
+
+
+def spenders(signed: SignedTransaction) -> set[Address]:
+    """Whose nonces a transaction may spend: its sender's, and theirs who delegate (EIP-7702)."""
+    return {signed.sender, *authorities(signed.unsigned)}
 
 
 def _grant(

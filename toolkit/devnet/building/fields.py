@@ -54,6 +54,7 @@ class BundleFields(msgspec.Struct, frozen=True, kw_only=True):
     refund_recipient: Address | None = None
     refund_hashes: tuple[Hash, ...] = ()
     signing_address: Address | None = None
+    builders: tuple[str, ...] = ()
     version: str | None = None
 
     def __repr__(self) -> str:
@@ -101,9 +102,10 @@ def read_fields(
         refund_recipient=optional_address(fields, "refundRecipient"),
         refund_hashes=hash_list(fields, "refundTxHashes"),
         signing_address=optional_address(fields, "signingAddress"),
+        builders=_builders(fields),
         version=_version(fields),
     )
-    _check(found, fields, profile)
+    _check(found, profile)
     return found
 
 
@@ -165,12 +167,10 @@ def named_fields(params: object, profile: BuilderProfile) -> dict[str, object]:
         OrderError: the parameters are not what this builder's methods take.
     """
     given = params if profile.bare_params and isinstance(params, dict) else one_object(params)
-    taken = set(profile.renamed.values())
-    return {
-        profile.renamed.get(name, name): value
-        for name, value in given.items()
-        if name in profile.renamed or name not in taken
-    }
+    for own, common in profile.renamed.items():
+        if common in given and common not in profile.renamed:
+            raise OrderError(INVALID_PARAMS, f"{common} is called {own} by {profile.name}")
+    return {profile.renamed.get(name, name): value for name, value in given.items()}
 
 
 def _offered(params: object, profile: BuilderProfile) -> dict[str, object]:
@@ -206,12 +206,14 @@ def _version(fields: Mapping[str, object]) -> str | None:
     raise OrderError(CUSTOM, f"unsupported bundle version {shown(version)}: give v1 or v2")
 
 
-def _check(found: BundleFields, fields: Mapping[str, object], profile: BuilderProfile) -> None:
-    builders = fields.get("builders")
-    if builders is not None and not (
-        isinstance(builders, list) and all(isinstance(each, str) for each in builders)
-    ):
+def _builders(fields: Mapping[str, object]) -> tuple[str, ...]:
+    builders = fields.get("builders") or []
+    if not isinstance(builders, list) or not all(isinstance(each, str) for each in builders):
         raise OrderError(INVALID_PARAMS, "builders is not a list of names")
+    return tuple(each.lower() for each in builders)
+
+
+def _check(found: BundleFields, profile: BuilderProfile) -> None:
     first, last = found.min_timestamp or 0, found.max_timestamp
     if last and last < first:
         raise OrderError(

@@ -27,8 +27,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """All or nothing: its transactions in this order, in a block from first to last.
 
     Of `reverting` each may fail and stays, of `dropping` each may be left out where it would fail.
-    `uuid` names the bundle with its conditions, `unique_key` the request: of two with one key the
-    second is a repetition. The repr shows hashes only; the transactions may be private.
+    `builders` are those it is passed on to, in lower case. `uuid` names the bundle with its
+    conditions, `unique_key` the request: of two with one key the second is a repetition. The repr
+    shows hashes only; the transactions may be private.
     """
 
     bundle_hash: Hash
@@ -44,6 +45,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     replacement_uuid: str | None = None
     replacement_nonce: int | None = None
     is_private_transaction: bool = False
+    builders: tuple[str, ...] = ()
     uuid: str = ""
     unique_key: str = ""
 
@@ -94,6 +96,7 @@ def read_bundle(
         max_timestamp=fields.max_timestamp or None,
         replacement_uuid=fields.uuid,
         replacement_nonce=fields.replacement_nonce,
+        builders=fields.builders,
         uuid=str(bundle_uuid(fields)),
         unique_key=str(unique_key(msgspec.structs.replace(fields, block_number=number))),
     )

@@ -5,15 +5,17 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from toolkit.chain.rpc import Rpc
+from toolkit.devnet.building.admission import following_nonces, nonce_fault, spenders
 from toolkit.devnet.building.dialects import BuilderProfile
 from toolkit.devnet.building.fields import named_fields, read_transactions
 from toolkit.devnet.building.identities import bundle_hash
 from toolkit.devnet.building.simulation import Effect, SlotEnv, simulate
+from toolkit.devnet.building.tips import effective_tip
 from toolkit.devnet.building.wire import CUSTOM, INVALID_PARAMS, OrderError, quantity
 from toolkit.gas.rules import next_base_fee
 from toolkit.model.chain import Address, Head
 from toolkit.model.errors import RpcError
-from toolkit.model.tx import DYNAMIC_FEE_TYPES, SignedTransaction
+from toolkit.model.tx import SignedTransaction
 
 BLOCK_SECONDS = 12
 
@@ -81,33 +83,25 @@ async def price(rpc: Rpc, call: BundleCall, *, head: int) -> Mapping[str, object
     return _answer(call, effects, head if call.state == "latest" else int(call.state, 16))
 
 
-def effective_tip(signed: SignedTransaction, base_fee_wei: int) -> int:
-    """What a unit of gas pays the builder: min(priority fee, fee cap - base fee), in wei."""
-    tx = signed.unsigned
-    if tx.type in DYNAMIC_FEE_TYPES:
-        return min(tx.max_priority_fee_per_gas, tx.max_fee_per_gas - base_fee_wei)
-    return tx.gas_price - base_fee_wei
-
-
 async def _check_nonces(rpc: Rpc, call: BundleCall) -> None:
-    senders = list(dict.fromkeys(each.sender for each in call.transactions))
+    accounts = sorted({each for signed in call.transactions for each in spenders(signed)})
     counts = await rpc.batch(
-        [("eth_getTransactionCount", (sender, call.state)) for sender in senders]
+        [("eth_getTransactionCount", (account, call.state)) for account in accounts]
     )
     nonces: dict[Address, int] = {}
-    for sender, count in zip(senders, counts, strict=True):
+    for account, count in zip(accounts, counts, strict=True):
         if isinstance(count, RpcError):
             raise OrderError(CUSTOM, f"err: {count.message}")
-        nonces[sender] = int(count, 16)
-    for each in call.transactions:
-        nonce, expected = each.unsigned.nonce, nonces[each.sender]
-        if nonce != expected:
-            side = "low" if nonce < expected else "high"
-            raise OrderError(
-                CUSTOM,
-                f"err: nonce too {side}: address {each.sender}, tx: {nonce} state: {expected}",
-            )
-        nonces[each.sender] += 1
+        nonces[account] = int(count, 16)
+    fault = nonce_fault(call.transactions, nonces)
+    if fault is None:
+        return
+    before = call.transactions[: call.transactions.index(fault)]
+    nonce, expected = fault.unsigned.nonce, following_nonces(before, nonces)[fault.sender]
+    side = "low" if nonce < expected else "high"
+    raise OrderError(
+        CUSTOM, f"err: nonce too {side}: address {fault.sender}, tx: {nonce} state: {expected}"
+    )
 
 
 def _answer(call: BundleCall, effects: Sequence[Effect], state: int) -> Mapping[str, object]:
