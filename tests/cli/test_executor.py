@@ -194,7 +194,7 @@ def test_status_shows_the_mode_of_a_real_node(
         ),
         (
             ["deploy", "--rpc-url", "URL", "--keystore", "/nowhere", "--password-file", "/nowhere"],
-            "password file /nowhere:",
+            "password file /nowhere cannot be read: No such file or directory; give a file with",
         ),
         (["deploy", "--rpc-url", "URL", "--account", "x"], "needs --password-file"),
         (["deploy", "--rpc-url", "URL", "--account", KEY], "not a private key"),

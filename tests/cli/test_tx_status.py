@@ -95,6 +95,9 @@ def test_status_of_what_is_not_there(
 
     assert 2 == run("status", "tx-99", "--journal", journal)
     assert f"the journal {journal} has no request tx-99; " in capsys.readouterr().err
+    for name_, shown in (("", "''"), ("x" * 999, "x… (1001 characters)")):
+        assert 2 == run("status", name_, "--journal", journal)
+        assert f"{shown}; `toolkit journal show" in capsys.readouterr().err
     assert 2 == run("status", name, "--journal", str(tmp_path / "none.db"))
     assert f"no journal at {tmp_path / 'none.db'}" in capsys.readouterr().err
     with anvil("--chain-id", "7") as other:

@@ -183,7 +183,11 @@ async def test_ceilings_are_checked_before_a_nonce_is_used(desk: Desk) -> None:
         (PAYMENT, {"deadline_blocks": 0}, "deadline_blocks is 0"),
         (PAYMENT, {"deadline_blocks": 2.5}, "deadline_blocks is 2.5"),
         (PAYMENT, {"urgency": 1}, "urgency is 1"),
-        (PAYMENT, {"deadline_blocks": 2**31}, "deadline_blocks is 2147483648"),
+        (
+            PAYMENT,
+            {"deadline_blocks": 2**31},
+            "give an integer from 1 to 2147483647",
+        ),
         (PAYMENT, {"idempotency_key": 5}, "idempotency_key is 5"),
         (PAYMENT, {"idempotency_key": ""}, "idempotency_key is ''"),
         (PAYMENT, {"idempotency_key": "a\udcff"}, r"idempotency_key is 'a\\udcff'"),

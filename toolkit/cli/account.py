@@ -204,7 +204,11 @@ def _password(args: argparse.Namespace) -> str:
         try:
             text: str = args.password_file.expanduser().read_text()
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"password file {args.password_file}: {error}") from None
+            why = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise ConfigError(
+                f"password file {args.password_file} cannot be read: {why}; give a file with the "
+                "password alone"
+            ) from None
         return text.rstrip("\r\n")
     if not sys.stdin.isatty():
         raise ConfigError("a keystore needs --password-file where nobody can be asked")

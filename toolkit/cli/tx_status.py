@@ -52,6 +52,7 @@ def read(journal: Path, name: str) -> "RequestHistory":
         ConfigError: no journal there, or no such request in it.
         JournalCorrupt: an entry cannot be read.
     """
+    from toolkit.model.checks import shown
     from toolkit.model.errors import ConfigError
     from toolkit.tx.history import first_entry, history, request_named
 
@@ -62,8 +63,9 @@ def read(journal: Path, name: str) -> "RequestHistory":
     if request_id is not None:
         found = history(_entries(path, after=first_entry(request_id) - 1), request_id)
     if found is None:
+        asked = name if 0 < len(name) <= _HASH_LETTERS else shown(name)
         raise ConfigError(
-            f"the journal {path} has no request {name}; `toolkit journal show --kind tx.request` "
+            f"the journal {path} has no request {asked}; `toolkit journal show --kind tx.request` "
             "lists them"
         )
     return found

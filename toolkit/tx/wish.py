@@ -33,7 +33,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
         blocks, key = self.deadline_blocks, self.idempotency_key
         if blocks is not None and (type(blocks) is not int or not 0 < blocks < _MOST):
             raise ConfigError(
-                f"deadline_blocks is {shown(blocks)}; it must be an integer, at least 1"
+                f"deadline_blocks is {shown(blocks)}; give an integer from 1 to {_MOST - 1}"
             )
         if type(self.urgency) is not Urgency:
             raise ConfigError(f"urgency is {shown(self.urgency)}; give a member of Urgency")
