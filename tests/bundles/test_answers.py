@@ -95,3 +95,5 @@ def test_relay_text_never_repeats_a_transaction() -> None:
     assert HASH in shown
     assert "\x1b" not in shown
     assert "\n" not in shown
+    assert 160 == len(excerpt("word " * 1_000))
+    assert "nothing" == excerpt(b"")

@@ -181,6 +181,24 @@ async def test_cancellation_says_what_the_newest_bundle_said(
     ] == [asked["params"][0] for asked in server.requests[2:]]
 
 
+async def test_only_the_newest_uuids_are_remembered(
+    relay_server: Servers,
+    signer: LocalSigner,
+    transfer: Sign,
+    bundle_of: Make,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What cancellations will say is kept of so many uuids only, the last ones sent."""
+    monkeypatch.setattr("toolkit.bundles.relay._REMEMBERED_UUIDS", 2)
+    server = await relay_server()
+    relay = open_relay(server, signer)
+    for uuid in ("a", "b", "a", "c"):
+        await relay.send_bundle(bundle_of(transfer(signer), replacement_uuid=uuid))
+    await relay.close()
+
+    assert ["a", "c"] == list(relay._newest)
+
+
 @pytest.mark.parametrize(
     ("answer", "expected"), [("true", True), ("false", False), ("null", False)]
 )
