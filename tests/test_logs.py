@@ -19,6 +19,7 @@ from toolkit.devnet.devnet import Devnet, DevnetConfig
 from toolkit.model.bundle import Landed, Missed
 from toolkit.model.chain import Mode
 from toolkit.model.decision import Intent
+from toolkit.model.printable import LONGEST
 from toolkit.model.tx import Confirmed, TransactionRequest, Visibility
 from toolkit.reasoning.agent import View
 from toolkit.session import Session, connect
@@ -234,3 +235,15 @@ def test_the_mode_is_bound_to_each_logger_alone() -> None:
     dry, live = logs.log_of("toolkit.one", Mode.DRY), logs.log_of("toolkit.one", Mode.LIVE)
 
     assert ["DRY", "LIVE"] == [one._context["mode"] for one in (dry, live)]
+
+
+def test_a_text_in_an_event_is_one_line_that_only_shows(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever a reason repeats of others, whoever listens can write it anywhere."""
+    caplog.set_level(logging.INFO, "toolkit")
+
+    logs.log_of("toolkit.x", Mode.DEV).warning("agent_quarantined", why="\x1b[2J\n" + "x" * 10**6)
+
+    (event,) = of(heard(caplog), "agent_quarantined")
+    assert event["why"].startswith("\\x1b[2J xxx")
+    assert event["why"].endswith("… (1000005 characters)")
+    assert len(event["why"]) == LONGEST

@@ -18,7 +18,8 @@ the event with its fields as a dict, which structlog's `ProcessorFormatter` rend
              journal_lost        why
 
 What names a private transaction here is its hash; its bytes, keys and addresses of nodes and
-relays never are.
+relays never are. Texts are `printable`: whatever a name or reason repeats of others, it is one line
+that a terminal only shows.
 """
 
 import logging
@@ -28,6 +29,7 @@ from structlog.stdlib import BoundLogger, ProcessorFormatter, filter_by_level
 from structlog.typing import EventDict
 
 from toolkit.model.chain import Mode
+from toolkit.model.printable import printable
 
 
 def log_of(name: str, mode: Mode) -> BoundLogger:
@@ -35,7 +37,12 @@ def log_of(name: str, mode: Mode) -> BoundLogger:
     # Not structlog's own factory, which prints unless somebody configures it.
     log: BoundLogger = structlog.wrap_logger(
         logging.getLogger(name),
-        processors=[filter_by_level, _drop_unheard, ProcessorFormatter.wrap_for_formatter],
+        processors=[
+            filter_by_level,
+            _drop_unheard,
+            _only_shown,
+            ProcessorFormatter.wrap_for_formatter,
+        ],
         wrapper_class=BoundLogger,
     )
     return log.bind(mode=mode.value)
@@ -45,3 +52,9 @@ def _drop_unheard(logger: logging.Logger, _method: str, event: EventDict) -> Eve
     if not logger.hasHandlers():
         raise structlog.DropEvent
     return event
+
+
+def _only_shown(_logger: logging.Logger, _method: str, event: EventDict) -> EventDict:
+    return {
+        name: printable(value) if isinstance(value, str) else value for name, value in event.items()
+    }

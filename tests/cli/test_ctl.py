@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -193,5 +194,81 @@ def test_nothing_runs(
     assert [EXIT_BAD_INPUT] * 4 == codes
     assert 4 == len(lines)
     assert "no orchestrator runs below" in lines[0]
-    assert "no orchestrator answers at journal.db.ctl" in lines[1]
+    assert "no orchestrator runs at journal.db.ctl: start it with control=" in lines[1]
     assert "BREAKER" in lines[3]
+
+
+async def test_what_died_is_not_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sockets that killed runs left behind are no orchestrators: the one that lives is asked."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.ctl", "b.ctl"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as dead:
+            dead.bind(name)
+    nobody = await ctl("status")
+    async with running(Path("journal.db")):
+        one = await ctl("status")
+    said = capsys.readouterr()
+
+    assert (EXIT_BAD_INPUT, 0) == (nobody, one)
+    assert f"toolkit: no orchestrator runs below {tmp_path}: start one" in said.err
+    assert said.out.startswith("[DEV] active")
+
+
+async def test_a_long_way_to_a_folder_keeps_nobody_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A socket is looked for from where one stands: its whole name may be too long to connect."""
+    deep = tmp_path / ("deep" * 40)
+    deep.mkdir()
+    monkeypatch.chdir(deep)
+    async with running(Path("journal.db")):
+        code = await ctl("status")
+
+    assert 0 == code
+    assert capsys.readouterr().out.startswith("[DEV] active")
+
+
+@pytest.mark.parametrize(
+    ("why", "noted"),
+    [
+        ("first line\nsecond\r\n\tthird\n", "first line second third"),
+        ("", "by toolkit ctl"),
+        (" \n ", "by toolkit ctl"),
+        ("\x1b[2Jred\x07", "\\x1b[2Jred\\x07"),
+        ("half \udcff", "half \\udcff"),
+        ("x" * 30_000, f"{'x' * 480}… (30000 characters)"),
+    ],
+    ids=["lines", "nothing", "blank", "escapes", "half a character", "huge"],
+)
+async def test_a_halt_is_never_refused_for_its_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], why: str, noted: str
+) -> None:
+    """Whatever is given as the reason, it halts, and the reason is one line that can be read."""
+    journal = tmp_path / "journal.db"
+    async with running(journal) as (world, _):
+        code = await ctl("halt", "--why", why, "--journal", journal)
+        (command,) = [one for one in world.journal.entries() if one.kind == records.COMMAND]
+    out = capsys.readouterr().out
+
+    assert 0 == code
+    assert noted == decoded(command, Command).why
+    assert f"  from the next block on: halt ({noted})" == out.splitlines()[-1]
+
+
+async def test_a_name_of_rubbish_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An agent named by escapes, half a character or a novel is refused like any other."""
+    journal = tmp_path / "journal.db"
+    async with running(journal):
+        codes = [
+            await ctl("pause", name, "--journal", journal)
+            for name in ("\x1b[2J", "\udcff", "x" * 60_000)
+        ]
+    said = capsys.readouterr()
+
+    assert [EXIT_BAD_INPUT] * 3 == codes
+    assert ["toolkit: there is no agent '"] * 3 == [line[:28] for line in said.err.splitlines()]
+    assert said.err.replace("\n", "").isprintable()

@@ -89,6 +89,22 @@ def test_a_message_of_several_lines_becomes_one(
     assert "toolkit: it said: no way\n" == capsys.readouterr().err
 
 
+def test_an_error_is_inert_and_ends(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a node or a relay puts into an error is shown; a megabyte of it is not."""
+    fails_with(ToolkitError("\x1b[2J\u202e" + "x" * 10**6), monkeypatch)
+
+    code = main(["fail"])
+    (line,) = capsys.readouterr().err.splitlines()
+
+    assert 1 == code
+    assert line.startswith("toolkit: \\x1b[2J\\u202exxx")
+    assert line.endswith("… (1000005 characters)")
+    assert line.isprintable()
+    assert len(line) < 1_100
+
+
 def test_an_interrupt_is_130_without_a_word(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,12 +4,16 @@ import io
 import json
 import re
 
+import pytest
+from msgspec import structs
 from rich.console import Console
 
-from toolkit.dashboard.chart import bar_chart, line_chart
+from toolkit.dashboard.chart import HEIGHT, bar_chart, line_chart
 from toolkit.dashboard.record import BlockRow, RunRecord
 from toolkit.dashboard.report import pause_bands, render
-from toolkit.dashboard.terminal import LiveTable, print_summary
+from toolkit.dashboard.terminal import LiveTable, one_line, print_summary
+
+EVIL = "\x1b[2J\x1b]0;x\x07[/bold][red]<script>x</script><b>evil\u202e\r\n" + "z" * 100_000
 
 
 def row(number: int, *, paused: tuple[str, ...] = (), landed: tuple[str, ...] = ()) -> BlockRow:
@@ -110,9 +114,88 @@ def test_the_closing_summary_names_the_report() -> None:
         record(row(1), broken=True),
         console=Console(file=out, width=120),
         report="runs/x/report.html",
+        journal="runs/x/journal.db",
     )
 
     text = out.getvalue()
     assert "BROKEN" in text
     assert "runs/x/report.html" in text
     assert "landed arbitrage" in text
+    assert "toolkit why VERDICT --journal runs/x/journal.db" in text
+
+
+def hostile() -> RunRecord:
+    """A run in which every text that others give is an attack."""
+    block = structs.replace(
+        row(1, landed=(EVIL,), paused=(EVIL,)),
+        intended=(EVIL,),
+        netted=(EVIL,),
+        vetoed=(EVIL,),
+        missed=(EVIL,),
+        pnl_usd={EVIL: 1.0},
+    )
+    return structs.replace(
+        record(block),
+        market=EVIL,
+        agents={EVIL: {"intents": 1, "approved": 1, "landed": 1, "pnl_usd": 1.0}},
+        stories=((EVIL, EVIL),),
+    )
+
+
+def test_a_page_shows_the_text_of_others_and_does_nothing_with_it() -> None:
+    """No markup, no control, no reversed line, no megabyte of a name gets into the page."""
+    page = render(hostile())
+
+    assert None is re.search(r"<script|<b>evil|onerror=(?!&)", page)
+    assert [] == [letter for letter in page if not letter.isprintable() and letter != "\n"]
+    assert len(page) < 60_000
+    assert "&lt;script&gt;" in page
+    assert "\\x1b[2J" in page
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_terminal_shows_the_text_of_others_and_obeys_none_of_it(*, is_terminal: bool) -> None:
+    """Table, lines and summary: no escape works, no markup either, and all of it ends."""
+    out = io.StringIO()
+    console = Console(file=out, width=200, force_terminal=is_terminal, color_system=None)
+    with LiveTable(mode="DEV", console=console) as table:
+        for one in hostile().rows:
+            table.add(one)
+    print_summary(hostile(), console=console, report="r", journal="j")
+
+    said = out.getvalue()
+    assert None is re.search("\x1b\\[2J|\x1b\\]|[\x07\x9b\u202e]", said)
+    assert "[/bold]" in said
+    assert "\\x1b[2J" in said
+    assert len(said) < 60_000
+
+
+def test_a_report_names_every_agent_and_what_is_counted() -> None:
+    """The agents' table has a row for each, and says that it counts intents."""
+    page = render(record(row(1)))
+
+    assert "<tr><td>arbitrage</td><td>4</td><td>3</td><td>3</td><td>12.5</td></tr>" in page
+    assert "Counts are an agent" in page
+
+
+def test_a_report_s_blocks_name_conflicts() -> None:
+    """Wishes that met are seen in the block they met in, on a page and on a pipe."""
+    met = "momentum+rebalancing: 1 WETH among themselves"
+    block = structs.replace(row(1), netted=(met,))
+
+    assert met in render(record(block))
+    assert met in one_line(block, mode="DEV")
+
+
+def test_a_chart_counts_as_people_do() -> None:
+    """The lines of the grid are at round values, which are told apart and reach all values."""
+    prices = line_chart({"price": [1733.9, 1778.2]}, first_block=0)
+    fees = bar_chart([0.0, 0.0004], first_block=0, label="fees")
+
+    assert ["1,720", "1,740", "1,760", "1,780"] == labels(prices)
+    assert ["0", "0.0001", "0.0002", "0.0003", "0.0004"] == labels(fees)
+
+
+def labels(chart: str) -> list[str]:
+    """What stands beside the lines of the grid."""
+    return re.findall(r'text-anchor="end">([^<]+)</text>', chart.partition(f'y="{HEIGHT - 8}"')[0])

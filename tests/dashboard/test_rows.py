@@ -179,8 +179,9 @@ def test_a_row_cuts_long_lines_and_a_story_does_not() -> None:
     row = block_row(vetoed, WORDS, price_key=PRICE_KEY)
 
     assert [LONGEST_LINE, LONGEST_LINE] == [len(row.vetoed[0]), len(row.missed[0])]
-    assert row.vetoed[0].endswith("x…")
-    assert (("first veto", f"block 100: momentum: limit: {why}"),) == stories([vetoed], WORDS)
+    assert row.vetoed[0].endswith("x… (317 characters)")
+    told = f"block 100, verdict 100-0: momentum: limit: {why}"
+    assert (("first veto", told),) == stories([vetoed], WORDS)
 
 
 def test_a_block_without_the_price_shows_none() -> None:
@@ -276,18 +277,22 @@ def test_netting_is_a_conflict_only_between_agents_that_oppose(mine: object) -> 
 
 
 def test_figures_of_agents_come_from_all_blocks_and_the_last_book() -> None:
-    """Intents, approvals and landed fills add up; P&L is the last block's, at its price."""
+    """Intents, those approved and those landed add up; P&L is the last block's, at its price."""
+    again = msgspec.structs.replace(candidate("momentum"), intent_id="101/momentum/0")
     reports = [
         report(
             intents=(candidate("momentum"), candidate("arbitrage")),
-            verdicts=(verdict("momentum"), verdict("arbitrage", approved=False)),
+            verdicts=(
+                verdict("momentum"),
+                verdict("arbitrage", approved=False, verdict_id="100-1"),
+            ),
             pnl_wei={"arbitrage": 5, "momentum": 5},
         ),
         report(
             101,
-            intents=(candidate("momentum"),),
-            verdicts=(verdict("momentum", "rebalancing"),),
-            fills=(fill("momentum"), fill("arbitrage", landed=False)),
+            intents=(again,),
+            verdicts=(verdict("momentum", verdict_id="101-0", intents=(again.intent_id,)),),
+            fills=(fill("momentum"), fill("arbitrage", landed=False, verdict_id="100-1")),
             prices={"price/WBTC-USDC": 60_000.0, PRICE_KEY: 2_100.0},
             pnl_wei={"rebalancing": 0, "momentum": -(10**17), "arbitrage": 10**18},
         ),
@@ -306,6 +311,55 @@ def test_figures_of_agents_come_from_all_blocks_and_the_last_book() -> None:
     assert (1, 0, 0, 2_100.0) == tuple(
         figures["arbitrage"][key] for key in ("intents", "approved", "landed", "pnl_usd")
     )
+
+
+def test_an_intent_counts_once_however_many_verdicts_it_is_in() -> None:
+    """What is approved is never more than what was wished, nor is what landed."""
+    shared = ("100/momentum/0", "100/rebalancing/0")
+    happened = report(
+        intents=(candidate("momentum"), candidate("rebalancing"), candidate("arbitrage")),
+        verdicts=(
+            verdict("momentum", "rebalancing"),
+            verdict("momentum", "rebalancing", verdict_id="100-1", intents=shared),
+            verdict("momentum", verdict_id="100-2"),
+            verdict("arbitrage", verdict_id="100-3", intents=("100/arbitrage/*",)),
+        ),
+        fills=(
+            fill("momentum", agents=("momentum", "rebalancing"), verdict_id="100-0"),
+            fill("momentum", agents=("momentum", "rebalancing"), verdict_id="100-1"),
+            fill("momentum", verdict_id="100-2"),
+        ),
+        pnl_wei={"arbitrage": 0, "momentum": 0, "rebalancing": 0},
+    )
+
+    figures = agent_figures([happened], price_key=PRICE_KEY)
+
+    assert {"arbitrage": [1, 0, 0], "momentum": [1, 1, 1], "rebalancing": [1, 1, 1]} == {
+        name: [own[key] for key in ("intents", "approved", "landed")]
+        for name, own in figures.items()
+    }
+
+
+def test_a_conflict_says_what_changed_hands() -> None:
+    """Who met, and how much they kept off the market; all of it where nothing was left."""
+    leg = Leg(token_in=WETH.address, token_out=USDC.address, amount_in=10**17)
+    left = verdict("momentum", "rebalancing", legs=(leg,), netted_in=10**18)
+    none = verdict("momentum", "rebalancing", approved=False, netted_in=10**18)
+
+    assert "momentum+rebalancing: 1 WETH among themselves" == WORDS.conflict(left)
+    assert ("momentum+rebalancing: all of it among themselves",) == block_row(
+        report(verdicts=(none,)), WORDS, price_key=PRICE_KEY
+    ).netted
+
+
+def test_a_row_makes_the_text_of_others_inert() -> None:
+    """A reason that clears the screen is shown as what it is."""
+    vetoed = verdict("momentum", approved=False, cause=VetoCause.LIMIT, why="\x1b[2J\nowned")
+
+    row = block_row(report(verdicts=(vetoed,)), WORDS, price_key=PRICE_KEY)
+
+    assert ("momentum: limit: \\x1b[2J owned",) == row.vetoed
+    assert "\\x1b[2J owned" in stories([report(verdicts=(vetoed,))], WORDS)[0][1]
 
 
 def test_stories_tell_the_first_of_each_kind() -> None:
@@ -329,7 +383,7 @@ def test_stories_tell_the_first_of_each_kind() -> None:
     assert {
         "first netted conflict": "block 100, verdict 100-0: momentum: 2000 USDC > WETH against "
         "rebalancing: 1 WETH > USDC. one buys what the other sells",
-        "first veto": "block 101: momentum: refused: first",
+        "first veto": "block 101, verdict 100-0: momentum: refused: first",
         "first bundle lost to a rival": f"block 101: {OUTBID}",
         "first shared transaction": f"block {shared()[0].block_number}: verdicts 100-0 and 100-1 "
         f"in {block_hash(7)}; gas shared: momentum 2,000 gwei, rebalancing 3,000 gwei",

@@ -8,7 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.orchestrator.worlds import DAI_CAPITAL, DAI_MARKET, random_market
+from tests.orchestrator.worlds import (
+    DAI_CAPITAL,
+    DAI_MARKET,
+    DAI_PRICE,
+    TETHER_MARKET,
+    random_market,
+)
 from toolkit.execution.planner import PlanLimits, TipPolicy
 from toolkit.journal.log import Journal
 from toolkit.journal.memory import MemoryBackend
@@ -26,6 +32,7 @@ from toolkit.reasoning.agent import View
 from toolkit.testing.decide import decide
 from toolkit.testing.paper import PaperChain, PaperSession
 
+PRICE_KEY = DAI_PRICE.key
 NAN, INFINITE, HUGE = float("nan"), float("inf"), 10**5000
 ODD: tuple[Any, ...] = (None, "5", NAN, INFINITE, -1, True, HUGE, b"x", [], {}, object)
 
@@ -203,3 +210,79 @@ async def test_the_control_socket_may_be_named_by_a_text(tmp_path: Path) -> None
     ):
         assert socket.is_socket()
     await journal.close()
+
+
+class Reading(Silent):
+    """Says what it reads."""
+
+    def __init__(self, reads: object) -> None:
+        """Take it."""
+        super().__init__("a")
+        self.reads = reads
+
+
+class Secretive(Silent):
+    """Does not say what it reads."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Fail."""
+        raise RuntimeError("no")
+
+
+class Telling(PaperChain):
+    """Tells which readings it may give."""
+
+    keys = frozenset({PRICE_KEY, "pools", "cex/ETH", "flash/0xaa/0xbb", "flash/0xaa/0xcc"})
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (
+            {"facts": [FactRule(key="price/WETH-DIA")]},
+            (
+                "the rule of fact 'price/WETH-DIA' names the reading 'price/WETH-DIA', which nobody "
+                "supplies (nearest: price/WETH-DAI); there are cex/ETH, flash/<lender>/<token>, pools, "
+                "price/WETH-DAI"
+            ),
+        ),
+        (
+            {"facts": [FactRule(key=PRICE_KEY, sources=("cex/ETJ",))]},
+            (
+                "the rule of fact 'price/WETH-DAI' names the reading 'cex/ETJ', which nobody supplies "
+                "(nearest: cex/ETH)"
+            ),
+        ),
+        ({"pauses": [Pause("a", Feed("polls"))]}, "a pause of a names the reading 'polls'"),
+        ({"pauses": [Pause("a", Feed("zzz"))]}, "'zzz', which nobody supplies; there are cex/ETH"),
+        ({"agents": [Reading(("pools", "prise"))]}, "a names the reading 'prise'"),
+        ({"agents": [Reading("pools")]}, "what a reads is 'pools'; give a tuple of keys"),
+        ({"agents": [Reading(7)]}, "what a reads is 7; give a tuple of keys"),
+        ({"agents": [Secretive("a")]}, "what a reads cannot be told: it raised RuntimeError: no"),
+    ],
+)
+def test_a_key_that_nobody_supplies_is_refused(given: dict[str, Any], why: str) -> None:
+    """Where it is known which readings there may be, another's name is a slip of the pen."""
+    world = Telling(random_market(1, blocks=1), DAI_CAPITAL, market=DAI_MARKET)
+
+    assert why in refused(lambda: started(perception=world, **given))
+
+
+def test_a_price_that_nobody_supplies_is_refused() -> None:
+    """A market valued by a reading that never comes would value nothing."""
+    world = Telling(random_market(1, blocks=1), DAI_CAPITAL, market=DAI_MARKET)
+
+    why = refused(lambda: started(perception=world, market=TETHER_MARKET))
+
+    assert "the market names the reading 'price/WETH-USDC'" in why
+    assert "nearest: price/WETH-DAI" in why
+
+
+def test_keys_are_taken_as_they_are_where_nobody_tells_them() -> None:
+    """A perception of one's own may give what it likes; what it may give is accepted anyhow."""
+    rules = [FactRule(key=PRICE_KEY, sources=("cex/ETH",)), FactRule(key="flash/0xaa/0xbb")]
+    world = Telling(random_market(1, blocks=1), DAI_CAPITAL, market=DAI_MARKET)
+
+    started(facts=[FactRule(key="anything")], pauses=[Pause("a", Feed("else"))])
+    started(perception=world, facts=rules, agents=[Reading(["pools", PRICE_KEY])])

@@ -107,9 +107,11 @@ async def test_a_look_holds_the_chains_own_figures(place: Place) -> None:
     """Prices, balances, fees and what lenders have are the contracts', dated by the head."""
     head = await place.node.head()
 
-    seen = await place.observer().observe(HeadChange(added=(head,)))
+    observer = place.observer()
+    seen = await observer.observe(HeadChange(added=(head,)))
 
     by_key = {reading.key: reading for reading in seen.readings}
+    assert observer.keys == set(by_key)
     assert head == seen.head
     assert 4.0 == by_key[KEY].value
     assert str(10**20) == by_key[f"flash/{place.pair}/{place.venue.token0}"].value
@@ -141,7 +143,7 @@ async def test_the_next_look_carries_only_what_changed(place: Place) -> None:
 
 
 async def test_what_cannot_be_observed_is_refused(place: Place) -> None:
-    """A price from a pool that is not followed, no new head, a token without balances."""
+    """A price from a pool that is not followed, a past of none, no head, a token of no balance."""
     head = await place.node.head()
     elsewhere = PriceSource(
         key=KEY, pool=Address("0x" + "55" * 20), base=ZERO_ADDRESS, quote=ZERO_ADDRESS
@@ -150,6 +152,8 @@ async def test_what_cannot_be_observed_is_refused(place: Place) -> None:
 
     with pytest.raises(ConfigError, match="not synced"):
         place.observer(prices=[elsewhere])
+    with pytest.raises(ConfigError, match=r"history names price/A-C; the prices are price/A-B"):
+        place.observer(history={"price/A-C": [Point()]})
     with pytest.raises(ConfigError, match="without a new head"):
         await place.observer().observe(HeadChange(added=()))
     with pytest.raises(NodeError, match="does not tell the balance"):

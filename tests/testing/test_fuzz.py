@@ -214,3 +214,22 @@ def test_a_file_that_fuzzes_while_it_is_imported_does_so_once(run: str, tmp_path
     assert "mine: 0 defects" in first
     assert "not asked in another process" in note
     assert "under `if __name__ == '__main__':`" in note
+
+
+@dataclass
+class Swearing:
+    """Fails in words that clear a screen."""
+
+    name: str = "swearing"
+
+    def on_block(self, view: View) -> Iterable[Intent]:
+        """Fail."""
+        raise ValueError(f"\x1b[2J\n\x07 {view.block.number}")
+
+
+def test_a_report_shows_what_an_agent_says_and_obeys_nothing() -> None:
+    """Every line of a report is text, whatever the agent was asked and said."""
+    said = str(fuzz(Swearing(), processes=False, markets=1))
+
+    assert all(line.isprintable() for line in said.split("\n"))
+    assert "\\x1b[2J" in said

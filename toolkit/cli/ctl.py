@@ -5,11 +5,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from toolkit.model.printable import printable
+
 if TYPE_CHECKING:
     from toolkit.orchestrator.breaking.control import Answer, Status
 
 _PLACES = ("*.ctl", "*/*.ctl", "runs/*/*.ctl")
 """Where a running orchestrator's socket is looked for when none is named."""
+_NO_REASON = "by toolkit ctl"
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -40,9 +43,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         ("reset", reset),
     ):
         if verb in {"pause", "halt"}:
-            one.add_argument(
-                "--why", default="by toolkit ctl", help="for the journal (%(default)s)"
-            )
+            one.add_argument("--why", default=_NO_REASON, help="for the journal (%(default)s)")
         one.add_argument("--chain", default="", metavar="NAME", help="one of several, else all")
         where = one.add_mutually_exclusive_group()
         where.add_argument("--journal", type=Path, metavar="J", help="the orchestrator's journal")
@@ -64,10 +65,10 @@ def run(args: argparse.Namespace) -> int:
 
     asked = Asked(
         verb=args.verb,
-        target=getattr(args, "target", ""),
-        why=getattr(args, "why", ""),
+        target=printable(getattr(args, "target", "")),
+        why=_reason(args.why) if hasattr(args, "why") else "",
         cancel_pending=getattr(args, "cancel_pending", False),
-        chain=args.chain,
+        chain=printable(args.chain),
     )
     answer = asked_of(_socket(args.journal, args.socket), asked)
     if answer.error:
@@ -75,26 +76,34 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
     else:
-        print("\n".join(_lines(answer)))
+        print("\n".join(map(printable, _lines(answer))))
     return 0
+
+
+def _reason(text: str) -> str:
+    """One line, cut where it is longer than an order takes: nothing said may keep a halt back."""
+    from toolkit.orchestrator.breaking.orders import MAX_WHY
+
+    return printable(text.strip(), most=MAX_WHY) or _NO_REASON
 
 
 def _socket(journal: Path | None, named: Path | None) -> Path:
     from toolkit.model.errors import ConfigError
-    from toolkit.orchestrator.breaking.control import socket_path
+    from toolkit.orchestrator.breaking.control import is_left_behind, socket_path
 
     if named is not None:
         return named
     if journal is not None:
         return socket_path(journal)
-    here = Path.cwd()
-    found = sorted({one for place in _PLACES for one in here.glob(place) if one.is_socket()})
+    # Relative: the system takes only short names of sockets.
+    sockets = {one for place in _PLACES for one in Path().glob(place) if one.is_socket()}
+    found = sorted(one for one in sockets if not is_left_behind(one))
     if len(found) != 1:
-        listed = ", ".join(str(one.relative_to(here)) for one in found)
         raise ConfigError(
-            f"several orchestrators run here ({listed}): name one by --socket"
+            f"several orchestrators run here ({', '.join(map(str, found))}): name one by --socket"
             if found
-            else f"no orchestrator runs below {here}: start one, or give --journal or --socket"
+            else f"no orchestrator runs below {Path.cwd()}: start one, or give --journal or "
+            "--socket"
         )
     return found[0]
 

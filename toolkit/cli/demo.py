@@ -59,7 +59,12 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         sys.stdout.write(json.dumps(json.loads(record.summary())) + "\n")
     else:
-        print_summary(record, console=Console(), report=str(folder / "report.html"))
+        print_summary(
+            record,
+            console=Console(),
+            report=str(folder / "report.html"),
+            journal=str(folder / "journal.db"),
+        )
     return 0 if written and all(record.invariants.values()) else 1
 
 

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from math import inf
 from typing import TYPE_CHECKING
 
+from toolkit.model.printable import printable
+
 if TYPE_CHECKING:
     from toolkit.model.tx import Outcome
     from toolkit.session import Session
@@ -129,6 +131,6 @@ def show(args: argparse.Namespace, document: Mapping[str, object]) -> None:
     for name, value in document.items():
         if isinstance(value, dict):
             for part, amount in value.items():
-                print(f"{name + ' ' + part:<54} {amount}")
+                print(f"{name + ' ' + part:<54} {printable(str(amount))}")
         elif value is not None:
-            print(f"{name:<20} {value}")
+            print(f"{name:<20} {printable(str(value))}")

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from toolkit.model.printable import printable
+
 # Fields that hold signed bytes: whoever has them can publish what was meant to stay private.
 _SIGNED_FIELDS = frozenset({"raw", "transactions"})
 _LONG_HEX = re.compile(r"0x[0-9a-fA-F]{120,}")
@@ -108,8 +110,9 @@ def _show(args: argparse.Namespace) -> int:
         return 0
     for row in rows:
         cause = "" if row["cause"] is None else f" <- {row['cause']}"
-        key = "" if row["key"] is None else f" [{row['key']}]"
-        print(f"{row['seq']:>7}{cause} {row['kind']}{key} {json.dumps(row['data'])}")
+        key = "" if row["key"] is None else f" [{printable(str(row['key']))}]"
+        kind = printable(str(row["kind"]))
+        print(f"{row['seq']:>7}{cause} {kind}{key} {json.dumps(row['data'])}")
     return 0
 
 

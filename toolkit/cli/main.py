@@ -1,6 +1,7 @@
 """The `toolkit` command: one parser, one place where errors become one line and an exit code."""
 
 import argparse
+import io
 import json
 import os
 import re
@@ -10,6 +11,7 @@ from typing import NoReturn, Protocol
 
 from toolkit.cli import ctl, demo, devnet, executor, journal, replay, tx, warmup
 from toolkit.model.errors import ConfigError, DataError, ToolkitError
+from toolkit.model.printable import printable
 
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
@@ -50,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; every error is one line on stderr (also JSON on stdout with --json)."""
+    _write_whatever_comes()
     words = sys.argv[1:] if argv is None else argv
     args = argparse.Namespace(json="--json" in words)
     try:
@@ -63,12 +66,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         # What is still buffered would fail again when the interpreter flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         gone = isinstance(error, BrokenPipeError)
-        what = "nobody reads the output any more" if gone else f"the system refused: {error}"
+        what = (
+            "nobody reads the output any more"
+            if gone
+            else f"the system refused: {printable(str(error))}"
+        )
         print(f"toolkit: {what}", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return code
+
+
+def _write_whatever_comes() -> None:
+    """Write what the terminal's own encoding lacks as an escape: no name is worth a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _fail(args: argparse.Namespace, error: ToolkitError, code: int) -> int:

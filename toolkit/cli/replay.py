@@ -6,6 +6,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from toolkit.model.printable import printable
+
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Describe both commands; nothing else is imported until one runs."""
@@ -68,7 +70,9 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(document if args.verify else {**document, "verdicts": listed}))
     else:
         for verdict in listed:
-            print(f"{verdict['id']:>14}  {verdict['decision']:<13} {verdict['why']}")
+            print(
+                f"{verdict['id']:>14}  {verdict['decision']:<13} {printable(str(verdict['why']))}"
+            )
         kinds = Counter(str(verdict["decision"]) for verdict in listed)
         if kinds:
             print(", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())))
@@ -77,11 +81,13 @@ def run(args: argparse.Namespace) -> int:
             f"{'identical' if result.identical else 'identical before they diverge'}"
         )
         if result.taken_as_recorded:
-            print(f"taken as recorded (code not at hand): {', '.join(result.taken_as_recorded)}")
+            names = printable(", ".join(result.taken_as_recorded))
+            print(f"taken as recorded (code not at hand): {names}")
         if found is not None:
             print(
                 f"diverges at entry {found.seq} (block {found.block_number}), agent "
-                f"{found.agent}:\n  recorded   {found.recorded}\n  recomputed {found.recomputed}"
+                f"{printable(found.agent)}:\n  recorded   {printable(found.recorded)}\n"
+                f"  recomputed {printable(found.recomputed)}"
             )
     return 0 if result.identical else 1
 

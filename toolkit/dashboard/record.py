@@ -11,6 +11,7 @@ class BlockRow(msgspec.Struct, frozen=True, kw_only=True):
     base_fee_wei: int
     price: float  # WETH in USDC on the main pool
     intended: tuple[str, ...] = ()
+    netted: tuple[str, ...] = ()  # wishes that met: who, against whom, how much
     vetoed: tuple[str, ...] = ()
     landed: tuple[str, ...] = ()
     missed: tuple[str, ...] = ()
@@ -28,7 +29,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[BlockRow, ...]
     invariants: dict[str, bool]
     counts: dict[str, int]
-    agents: dict[str, dict[str, float | int | str]]
+    agents: dict[str, dict[str, float | int | str]]  # intents, approved, landed; P&L
     stories: tuple[tuple[str, str], ...] = ()  # (title, text): a conflict, a loss, a pause
     seconds: float = 0.0
     version: int = 1

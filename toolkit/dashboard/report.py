@@ -5,20 +5,44 @@ from html import escape
 
 from toolkit.dashboard.chart import Band, bar_chart, line_chart
 from toolkit.dashboard.record import BlockRow, RunRecord
+from toolkit.model.printable import printable
 from toolkit.model.units import format_units
 
-COLUMNS = ("block", "base fee", "price", "intended", "vetoed", "landed", "missed", "paused")
+AGENT_COLUMNS = ("agent", "intents", "approved", "landed", "P&L in USDC")
+AGENT_NOTE = (
+    "Counts are an agent's intents: how many there were, how many of them a verdict approved, and "
+    "of how many of these the trade landed."
+)
+COLUMNS = {
+    "block": 6,
+    "base fee": 4,
+    "price": 5,
+    "intended": 14,
+    "netted": 12,
+    "vetoed": 14,
+    "landed": 13,
+    "missed": 12,
+    "paused": 6,
+}
+"""Of the table of blocks, with their widths in rem; together they are its least width."""
 STYLE = """
 :root { color-scheme: light dark; --edge: #8884; --soft: #8882; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 74rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .4rem; }
 svg { width: 100%; height: auto; } svg text { font-size: 11px; fill: currentColor; opacity: .75; }
+@media (max-width: 40rem) { svg text { font-size: 22px; } }
 .grid { stroke: var(--edge); } .band { fill: #d69e2e; opacity: .25; }
+.legend .shade { background: #d69e2e; opacity: .4; }
 .legend span { margin-right: 1.2rem; } .legend i { display: inline-block; width: .8rem;
 height: .8rem; margin-right: .35rem; vertical-align: -1px; }
-table { border-collapse: collapse; width: 100%; font-size: 13px; }
-td { overflow-wrap: anywhere; min-width: 4.5rem; }
+table { border-collapse: collapse; font-size: 13px; }
+td { overflow-wrap: anywhere; }
+.blocks { table-layout: fixed; width: 100%; }
 .blocks td:nth-child(-n+3) { white-space: nowrap; }
+.blocks div { padding-left: .7rem; text-indent: -.7rem; }
+.figures td:not(:first-child), .figures th:not(:first-child) { text-align: right;
+font-variant-numeric: tabular-nums; padding-left: 1.2rem; }
+.note { font-size: 13px; opacity: .8; margin: .3rem 0; }
 th, td { text-align: left; vertical-align: top; padding: .25rem .6rem .25rem 0;
 border-bottom: 1px solid var(--edge); }
 .tiles { display: flex; flex-wrap: wrap; gap: .6rem; } .tiles div { background: var(--soft);
@@ -31,11 +55,13 @@ def render(record: RunRecord) -> str:
     """Render a run as one self-contained HTML document: inline SVG, no script, no address."""
     first = record.rows[0].number if record.rows else 0
     sections = [
-        f"<h1>Run with seed {record.seed} <small>[{escape(record.mode)}]</small></h1>",
+        f"<h1>Run with seed {record.seed} <small>[{_text(record.mode)}]</small></h1>",
         f"<p>{_subtitle(record, first)}</p>",
         _tiles(record),
         "<h2>Invariants</h2>",
         _invariants(record),
+        "<h2>Agents</h2>",
+        _agents(record),
         "<h2>P&amp;L per agent, in USDC, after gas and tips</h2>",
         line_chart(_pnl(record), first_block=first),
         "<h2>Price of WETH in USDC; shaded where an agent was paused</h2>",
@@ -82,7 +108,12 @@ def pause_bands(rows: Sequence[BlockRow]) -> list[Band]:
 
 def _subtitle(record: RunRecord, first: int) -> str:
     blocks = f"{len(record.rows)} blocks from {first} in {record.seconds:.1f} s."
-    return f"{blocks} Market: {escape(record.market)}."
+    return f"{blocks} Market: {_text(record.market)}."
+
+
+def _text(text: str) -> str:
+    """Write text that may be anybody's: one line that only shows, none of it markup."""
+    return escape(printable(text))
 
 
 def _pnl(record: RunRecord) -> dict[str, list[float]]:
@@ -92,7 +123,7 @@ def _pnl(record: RunRecord) -> dict[str, list[float]]:
 
 def _tiles(record: RunRecord) -> str:
     tiles = (
-        f"<div><b>{value}</b>{escape(name.replace('_', ' '))}</div>"
+        f"<div><b>{value}</b>{_text(name.replace('_', ' '))}</div>"
         for name, value in record.counts.items()
     )
     return f'<div class="tiles">{"".join(tiles)}</div>'
@@ -101,31 +132,35 @@ def _tiles(record: RunRecord) -> str:
 def _invariants(record: RunRecord) -> str:
     rows = (
         f'<tr><td class="{"ok" if held else "bad"}">{"held" if held else "BROKEN"}</td>'
-        f"<td>{escape(name.replace('_', ' '))}</td></tr>"
+        f"<td>{_text(name.replace('_', ' '))}</td></tr>"
         for name, held in record.invariants.items()
     )
     return f"<table>{''.join(rows)}</table>"
 
 
+def _agents(record: RunRecord) -> str:
+    head = "".join(f"<th>{escape(name)}</th>" for name in AGENT_COLUMNS)
+    rows = (
+        f"<tr><td>{_text(name)}</td>"
+        + "".join(
+            f"<td>{_text(str(figures.get(key, '')))}</td>"
+            for key in ("intents", "approved", "landed", "pnl_usd")
+        )
+        + "</tr>"
+        for name, figures in record.agents.items()
+    )
+    table = f'<table class="figures"><tr>{head}</tr>{"".join(rows)}</table>'
+    return f'{table}<p class="note">{escape(AGENT_NOTE)}</p>'
+
+
 def _stories(stories: Iterable[tuple[str, str]]) -> str:
-    rows = (f"<tr><th>{escape(title)}</th><td>{escape(text)}</td></tr>" for title, text in stories)
+    rows = (f"<tr><th>{_text(title)}</th><td>{_text(text)}</td></tr>" for title, text in stories)
     return f"<table>{''.join(rows)}</table>"
 
 
 def _blocks(rows: Sequence[BlockRow]) -> str:
-    head = "".join(
-        f"<th>{name}</th>"
-        for name in (
-            "block",
-            "base fee",
-            "price",
-            "intended",
-            "vetoed",
-            "landed",
-            "missed",
-            "paused",
-        )
-    )
+    widths = "".join(f'<col style="width:{width}rem">' for width in COLUMNS.values())
+    head = "".join(f"<th>{name}</th>" for name in COLUMNS)
     body = "".join(
         "<tr>"
         + "".join(
@@ -135,12 +170,23 @@ def _blocks(rows: Sequence[BlockRow]) -> str:
                 escape(format_units(row.base_fee_wei, 9, places=3)),
                 f"{row.price:,.2f}",
                 *(
-                    "<br>".join(escape(line) for line in lines)
-                    for lines in (row.intended, row.vetoed, row.landed, row.missed, row.paused)
+                    "".join(f"<div>{_text(line)}</div>" for line in lines)
+                    for lines in (
+                        row.intended,
+                        row.netted,
+                        row.vetoed,
+                        row.landed,
+                        row.missed,
+                        row.paused,
+                    )
                 ),
             )
         )
         + "</tr>"
         for row in rows
     )
-    return f'<div class="scroll"><table class="blocks"><tr>{head}</tr>{body}</table></div>'
+    table = (
+        f'<table class="blocks" style="min-width:{sum(COLUMNS.values())}rem">'
+        f"<colgroup>{widths}</colgroup><tr>{head}</tr>{body}</table>"
+    )
+    return f'<div class="scroll">{table}</div>'

@@ -9,6 +9,7 @@ from toolkit.model.bundle import MissCause
 from toolkit.model.chain import ZERO_ADDRESS, Address
 from toolkit.model.decision import Fill, Intent, Leg, Verdict
 from toolkit.model.market import Token
+from toolkit.model.printable import printable
 from toolkit.model.units import WEI_PER_ETHER, WEI_PER_GWEI, format_units
 from toolkit.orchestrator.records import BlockReport
 
@@ -49,6 +50,12 @@ class Wording:
         cause = verdict.cause.value if verdict.cause else "refused"
         return f"{'+'.join(verdict.agents)}: {cause}: {verdict.why}"
 
+    def conflict(self, verdict: Verdict) -> str:
+        """Write whose wishes met, and how much changed hands among them."""
+        leg = next(iter(verdict.legs), None)
+        kept = "all of it" if leg is None else self.amount(leg.token_in, verdict.netted_in)
+        return f"{'+'.join(verdict.agents)}: {kept} among themselves"
+
     def fill(self, fill: Fill) -> str:
         """Write what a landed plan changed, or why it missed."""
         agents = "+".join(fill.agents)
@@ -70,9 +77,14 @@ def block_row(report: BlockReport, wording: Wording, *, price_key: str) -> Block
         timestamp=report.head.timestamp,
         base_fee_wei=report.head.base_fee_per_gas,
         price=price,
-        intended=tuple(wording.intent(one.intent) for one in report.intents),
+        intended=tuple(_cut(wording.intent(one.intent)) for one in report.intents),
+        netted=tuple(
+            _cut(wording.conflict(verdict))
+            for verdict in report.verdicts
+            if is_netted_conflict(verdict)
+        ),
         vetoed=tuple(_cut(wording.veto(verdict)) for verdict in report.vetoes),
-        landed=tuple(wording.fill(fill) for fill in report.fills if fill.landed),
+        landed=tuple(_cut(wording.fill(fill)) for fill in report.fills if fill.landed),
         missed=tuple(_cut(wording.fill(fill)) for fill in report.fills if not fill.landed),
         paused=tuple(one.agent for one in report.paused if one.paused),
         pnl_usd={
@@ -137,20 +149,21 @@ def is_netted_conflict(verdict: Verdict) -> bool:
 def agent_figures(
     reports: Sequence[BlockReport], *, price_key: str
 ) -> dict[str, dict[str, float | int | str]]:
-    """Return each agent's intents, approvals, landed fills, and P&L in wei and in USDC.
+    """Count each agent's intents, and tell its P&L in wei and in USDC.
 
-    `price_key` names the price of the native token that P&L is shown at.
+    Of the `intents`, `approved` are those that a verdict approved, with its leg or several, and
+    `landed` those of them whose verdict's trade landed: an intent counts once, however many share
+    its verdict. `price_key` names the price of the native token that P&L is shown at.
     """
-    intents = Counter(one.intent.agent for report in reports for one in report.intents)
-    approved = Counter(
-        agent
-        for report in reports
-        for verdict in report.verdicts
-        if verdict.approved
-        for agent in verdict.agents
-    )
-    landed = Counter(
-        agent for r in reports for fill in r.fills if fill.landed for agent in fill.agents
+    author = {one.intent_id: one.intent.agent for report in reports for one in report.intents}
+    ruled = [one for report in reports for one in report.verdicts if one.approved]
+    done = {fill.verdict_id for report in reports for fill in report.fills if fill.landed}
+    intents = Counter(author.values())
+    approved, landed = (
+        Counter(
+            author[name] for name in {name for one in some for name in one.intents} & author.keys()
+        )
+        for some in (ruled, [one for one in ruled if one.verdict_id in done])
     )
     last = reports[-1]
     price = last.prices.get(price_key, 0.0)
@@ -181,7 +194,9 @@ def stories(reports: Sequence[BlockReport], wording: Wording) -> tuple[tuple[str
                 )
             elif not verdict.approved:
                 told.setdefault(
-                    "first veto", f"block {report.head.number}: {wording.veto(verdict)}"
+                    "first veto",
+                    f"block {report.head.number}, verdict {verdict.verdict_id}: "
+                    f"{wording.veto(verdict)}",
                 )
         for fill in report.fills:
             if is_merged(fill):
@@ -199,7 +214,7 @@ def stories(reports: Sequence[BlockReport], wording: Wording) -> tuple[tuple[str
                     f"its decisions would flip (tolerance {one.tolerance:.0%}); predicted end "
                     f"block {one.until_block}",
                 )
-    return tuple(told.items())
+    return tuple((title, printable(text)) for title, text in told.items())
 
 
 def _merged_story(report: BlockReport, fill: Fill) -> str:
@@ -215,5 +230,4 @@ def _merged_story(report: BlockReport, fill: Fill) -> str:
 
 
 def _cut(line: str) -> str:
-    line = HASH.sub(r"\1…\2", line)
-    return line if len(line) <= LONGEST_LINE else line[: LONGEST_LINE - 1] + "…"
+    return printable(HASH.sub(r"\1…\2", line), most=LONGEST_LINE)

@@ -11,9 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from toolkit.dashboard.record import BlockRow, RunRecord
+from toolkit.model.printable import printable
 from toolkit.model.units import format_units
 
 LIVE_ROWS = 12
+_FIGURES = ("intents", "approved", "landed", "pnl_usd")
 COLUMNS = ("block", "base fee", "WETH/USDC", "intended", "vetoed", "landed", "missed", "paused")
 
 
@@ -63,13 +65,18 @@ def block_table(rows: Sequence[BlockRow], *, mode: str) -> Table:
             str(row.number),
             format_units(row.base_fee_wei, 9, places=2),
             f"{row.price:,.2f}",
-            Text("\n".join(row.intended)),
-            Text("\n".join(row.vetoed), style="yellow"),
-            Text("\n".join(row.landed), style="green"),
-            Text("\n".join(row.missed), style="red"),
-            Text("\n".join(row.paused), style="magenta"),
+            _lines((*row.intended, *row.netted)),
+            _lines(row.vetoed, style="yellow"),
+            _lines(row.landed, style="green"),
+            _lines(row.missed, style="red"),
+            _lines(row.paused, style="magenta"),
         )
     return table
+
+
+def _lines(told: Sequence[str], *, style: str = "") -> Text:
+    """Lay text of others out as it is: no escape of a terminal in it works, nor any markup."""
+    return Text("\n".join(map(printable, told)), style=style)
 
 
 def one_line(row: BlockRow, *, mode: str) -> str:
@@ -79,34 +86,41 @@ def one_line(row: BlockRow, *, mode: str) -> str:
         f"base fee {format_units(row.base_fee_wei, 9, places=2)} gwei",
         f"WETH {row.price:,.2f}",
     ]
-    for name in ("landed", "missed", "vetoed", "paused"):
+    for name in ("landed", "missed", "netted", "vetoed", "paused"):
         lines: tuple[str, ...] = getattr(row, name)
         if lines:
-            parts.append(f"{name}: {'; '.join(lines)}")
+            parts.append(f"{name}: {'; '.join(map(printable, lines))}")
     return " | ".join(parts)
 
 
-def print_summary(record: RunRecord, *, console: Console, report: str) -> None:
-    """Print what a person wants to know at the end of a run."""
+def print_summary(record: RunRecord, *, console: Console, report: str, journal: str) -> None:
+    """Print what a person wants to know at the end of a run, and where to ask for more."""
     counts = Table(title="what happened", title_justify="left", show_header=False)
     for name, value in record.counts.items():
         counts.add_row(name.replace("_", " "), str(value))
-    agents = Table("agent", "intents", "approved", "landed", "P&L USDC", title="agents")
+    agents = Table(
+        "agent",
+        title="agents: how many intents, of these approved, of these landed",
+        title_justify="left",
+    )
+    for name in ("intents", "approved", "landed", "P&L USDC"):
+        agents.add_column(name, justify="right")
     for name, figures in record.agents.items():
-        agents.add_row(
-            name,
-            *(str(figures.get(key, "")) for key in ("intents", "approved", "landed", "pnl_usd")),
-        )
+        told = (name, *(figures.get(key, "") for key in _FIGURES))
+        agents.add_row(*(Text(printable(str(one))) for one in told))
     invariants = Table(title="invariants", title_justify="left", show_header=False)
     for name, held in record.invariants.items():
         invariants.add_row(
             Text("held", style="green") if held else Text("BROKEN", style="bold red"),
             name.replace("_", " "),
         )
-    stories = [Text(f"{title}: {text}") for title, text in record.stories]
+    stories = [Text(printable(f"{title}: {text}")) for title, text in record.stories]
     console.print(Group(counts, agents, invariants, *stories))
     console.print(
         f"[{record.mode}] {len(record.rows)} blocks, seed {record.seed}, {record.seconds:.1f} s",
         markup=False,
     )
     console.print(f"report: {report}", markup=False, soft_wrap=True)
+    console.print(
+        f"why any of it: toolkit why VERDICT --journal {journal}", markup=False, soft_wrap=True
+    )

@@ -30,6 +30,8 @@ with which values, and what to do about it; the object carries the data.
 from enum import Enum
 from typing import ClassVar
 
+from toolkit.model.printable import printable
+
 
 class Recovery(Enum):
     """What a lane does after a node refused an attempt."""
@@ -43,7 +45,14 @@ class Recovery(Enum):
 
 
 class ToolkitError(Exception):
-    """Base of every error this toolkit raises; never raised itself."""
+    """Base of every error this toolkit raises; never raised itself.
+
+    Written down it is one line that only shows, whatever it repeats of others; `args` have all.
+    """
+
+    def __str__(self) -> str:
+        """Return the message, fit for a terminal."""
+        return printable(super().__str__())
 
 
 class ConfigError(ToolkitError, ValueError):

@@ -4,14 +4,17 @@ Python would take a dictionary for limits, or a text for a place to run in, and 
 something that nobody meant: here each is refused with one line.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from typing import TypeVar
 
 import msgspec
 
 from toolkit.model.checks import require_integer, shown
 from toolkit.model.errors import ConfigError
+from toolkit.orchestrator.hosting.asking import told
 from toolkit.orchestrator.market import Market
+from toolkit.orchestrator.pausing.pauses import Feed
 from toolkit.orchestrator.records import AgentSetup, Setup
 from toolkit.reasoning.agent import Agent
 
@@ -19,6 +22,7 @@ T = TypeVar("T")
 K = TypeVar("K", bound=str)
 
 MOST_PRIORITY = 10**9
+FLASH = "flash/"
 
 
 def given(name: str, value: T | None, kind: type[T]) -> T:
@@ -93,6 +97,57 @@ def known_priority(priority: Mapping[str, int] | None, agents: Iterable[Agent]) 
     for name, value in asked.items():
         require_integer(f"priority of {name}", value, least=-MOST_PRIORITY, most=MOST_PRIORITY)
     return dict(sorted(asked.items()))
+
+
+def check_keys(perception: object, setup: Setup, agents: Iterable[Agent]) -> None:
+    """Check that somebody supplies every reading that the set-up names.
+
+    Only where the perception tells what it may give, as its `keys`: the one on a chain does.
+
+    Raises:
+        ConfigError: a key that nobody supplies, with the nearest that somebody does; or what an
+            agent `reads` is no tuple of keys.
+    """
+    named = [*_named_keys(setup), *(one for agent in agents for one in _read_by(agent))]
+    known: Collection[str] | None = getattr(perception, "keys", None)
+    if known is None:
+        return
+    for who, key in named:
+        if key not in known:
+            near = "".join(f" (nearest: {one})" for one in get_close_matches(key, known, n=1))
+            raise ConfigError(
+                f"{who} names the reading {shown(key)}, which nobody supplies{near}; there are "
+                f"{', '.join(sorted({_family(one) for one in known}))}"
+            )
+
+
+def _named_keys(setup: Setup) -> Iterator[tuple[str, str]]:
+    for source in setup.market.prices:
+        yield "the market", source.key
+    for rule in setup.facts:
+        for key in rule.told_by:
+            yield f"the rule of fact {shown(rule.key)}", key
+    for pause in setup.pauses:
+        if isinstance(pause.on, Feed):
+            yield f"a pause of {pause.agent}", pause.on.key
+
+
+def _read_by(agent: Agent) -> Iterator[tuple[str, str]]:
+    """Name what an agent says that it reads; one that says nothing may read everything."""
+    try:
+        reads = getattr(agent, "reads", ())
+    except Exception as error:  # noqa: BLE001 - a property is anybody's code
+        raise ConfigError(f"what {agent.name} reads cannot be told: it {told(error)}") from None
+    if not isinstance(reads, tuple | list | set | frozenset) or not all(
+        isinstance(one, str) for one in reads
+    ):
+        raise ConfigError(f"what {agent.name} reads is {shown(reads)}; give a tuple of keys")
+    return ((agent.name, key) for key in reads)
+
+
+def _family(key: str) -> str:
+    """A key as it is listed: there may be hundreds of lenders."""
+    return f"{FLASH}<lender>/<token>" if key.startswith(FLASH) else key
 
 
 def agent_setup(agent: Agent) -> AgentSetup:

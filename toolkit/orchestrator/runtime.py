@@ -25,6 +25,7 @@ from toolkit.orchestrator.arguments import (
     agent_setup,
     as_journalled,
     by_name,
+    check_keys,
     check_parts,
     given,
     known_priority,
@@ -93,7 +94,10 @@ class Session(Protocol):
 
 
 class Perception(Protocol):
-    """Looks at the world once per head (`perception.observer.Observer` on a chain)."""
+    """Looks at the world once per head (`perception.observer.Observer` on a chain).
+
+    One that has `keys`, all that it may ever give, lets mistyped ones be refused at the start.
+    """
 
     async def observe(self, change: HeadChange) -> Perceived:
         """Return all that decisions may depend on, as of the newest head of the change."""
@@ -196,6 +200,7 @@ class Orchestrator:
         self._perception = perception or _observer(
             session, self.setup, pools=pools, executors=executors, history=history
         )
+        check_keys(self._perception, self.setup, agents)
         self._outbox: Outbox = NoOutbox()
         if gateway is not None:
             self._outbox = GatewayOutbox(gateway)

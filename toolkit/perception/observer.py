@@ -11,9 +11,9 @@ from toolkit.model.decision import Reading
 from toolkit.model.errors import ConfigError, NodeError
 from toolkit.model.market import Token
 from toolkit.model.tx import Urgency
-from toolkit.perception.heads import fee_reading, head_reading
+from toolkit.perception.heads import FEE_KEY, HEAD_KEY, fee_reading, head_reading
 from toolkit.perception.perceived import Perceived, perceived
-from toolkit.perception.pools import pools_reading
+from toolkit.perception.pools import POOLS_KEY, pools_reading
 from toolkit.perception.prices import PricePoint, PriceSource, price_readings, seeded
 from toolkit.pools.snapshot import PoolSpec, Snapshot
 from toolkit.pools.sync import load, refresh
@@ -62,8 +62,21 @@ class Observer:
         self._prices = tuple(prices)
         self._accounts = tuple(accounts)
         self._history = dict(history or {})
+        if unknown := sorted(self._history.keys() - {source.key for source in prices}):
+            raise ConfigError(
+                f"history names {', '.join(unknown)}; the prices are "
+                f"{', '.join(sorted(source.key for source in prices))}"
+            )
         self._lenders = tuple(lenders)
         self._last: Snapshot | None = None
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """Every reading that it may give."""
+        lent = (_flash_key(lender, token) for lender, token in self._lenders)
+        return frozenset(
+            {HEAD_KEY, FEE_KEY, POOLS_KEY, *(source.key for source in self._prices), *lent}
+        )
 
     async def observe(self, change: HeadChange) -> Perceived:
         """Look at the newest head of a change.
@@ -139,7 +152,7 @@ class Observer:
         amounts = await self._held([(token, lender) for lender, token in self._lenders], head)
         return tuple(
             Reading(
-                key=f"flash/{lender}/{token}",
+                key=_flash_key(lender, token),
                 value=str(amount),
                 source="node",
                 block_number=head.number,
@@ -171,3 +184,7 @@ class Observer:
                 raise NodeError(f"token {token} does not tell the balance of {holder}")
             amounts.append(int(answer, 16))
         return amounts
+
+
+def _flash_key(lender: Address, token: Address) -> str:
+    return f"flash/{lender}/{token}"

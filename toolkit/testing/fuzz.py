@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import msgspec
 
 from toolkit.model.errors import ConfigError
+from toolkit.model.printable import printable
 from toolkit.orchestrator.deciding.limits import Limits
 from toolkit.orchestrator.hosting.inside import refuse_inside
 from toolkit.orchestrator.hosting.roster import roster
@@ -56,7 +57,8 @@ class FuzzReport(msgspec.Struct, frozen=True, kw_only=True):
             f"{self.agent}: {len(self.findings)} defects in {self.asked} answers, seed {self.seed}"
         )
         found = [f"  {one.defect.value}: {one.why} ({one.where})" for one in self.findings]
-        return "\n".join([head, *found, *(f"  note: {note}" for note in self.notes)])
+        lines = [head, *found, *(f"  note: {note}" for note in self.notes)]
+        return "\n".join(map(printable, lines))
 
 
 def fuzz(

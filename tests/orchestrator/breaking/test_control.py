@@ -3,8 +3,10 @@
 import asyncio
 import socket
 import stat
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Thread
 
 import msgspec
 import pytest
@@ -12,12 +14,14 @@ import pytest
 from toolkit.model.decision import TradingState
 from toolkit.model.errors import ConfigError
 from toolkit.orchestrator.breaking.control import (
+    MAX_LINE,
     MAX_PATH,
     Answer,
     Asked,
     Status,
     Withdrawn,
     asked_of,
+    is_left_behind,
     listening,
     socket_path,
 )
@@ -189,6 +193,66 @@ async def test_a_name_that_is_too_long_is_told(tmp_path: Path) -> None:
 
 
 def test_nobody_at_home_is_told(tmp_path: Path) -> None:
-    """Without a socket there is one line that says where it was looked for."""
-    with pytest.raises(ConfigError, match=r"no orchestrator answers at .*c\.ctl"):
+    """Without a socket there is one line that says where it was looked for, and what to do."""
+    with pytest.raises(ConfigError, match=r"no orchestrator runs at .*c\.ctl: start it with"):
         asked_of(tmp_path / "c.ctl", Asked(verb="status"))
+
+
+def test_a_busy_one_is_not_taken_for_dead(tmp_path: Path) -> None:
+    """Where a socket's queue is full its orchestrator lives; only a refusal says that it died."""
+    path = tmp_path / "c.ctl"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener, ExitStack() as line:
+        listener.bind(str(path))
+        listener.listen(0)
+        for _ in range(2):  # what a queue of none holds
+            waiting = line.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            waiting.setblocking(False)
+            with suppress(BlockingIOError):
+                waiting.connect(str(path))
+        busy = is_left_behind(path)
+
+    assert not busy
+    assert is_left_behind(path)
+    assert is_left_behind(tmp_path / "none.ctl")
+
+
+async def test_a_question_nobody_reads_to_its_end_is_not_asked(tmp_path: Path) -> None:
+    """What is longer than a line may be is refused with its length, before it is sent."""
+    desk, path = Desk(), tmp_path / "c.ctl"
+    async with listening(path, desk):
+        with pytest.raises(ConfigError, match=r"pause takes \d+ bytes .* reads 16384: shorten"):
+            await ask(path, Asked(verb="pause", target="x" * MAX_LINE))
+
+    assert [] == desk.told
+
+
+def test_one_that_ends_meanwhile_is_told(tmp_path: Path) -> None:
+    """Where nothing comes back the order may be journalled or not: the line says where to look."""
+    path = tmp_path / "c.ctl"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(path))
+        listener.listen(1)
+
+        def end() -> None:
+            line, _ = listener.accept()
+            line.recv(MAX_LINE)
+            line.close()
+
+        ending = Thread(target=end)
+        ending.start()
+        with pytest.raises(ConfigError, match=r"ended before it answered: look at its journal"):
+            asked_of(path, Asked(verb="halt"))
+        ending.join()
+
+
+async def test_who_is_not_heard_out_is_hung_up_on(tmp_path: Path) -> None:
+    """One that connects and says nothing keeps nothing open when the orchestrator ends."""
+    path = tmp_path / "c.ctl"
+    async with listening(path, Desk()):
+        reader, writer = await asyncio.open_unix_connection(path)
+        await ask(path, Asked(verb="status"))  # so the silent one has been met as well
+    said = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+
+    assert b"" == said

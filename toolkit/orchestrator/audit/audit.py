@@ -8,6 +8,7 @@ import msgspec
 from toolkit.journal.log import Entry
 from toolkit.model.decision import Fill, Reading, Verdict
 from toolkit.model.errors import ConfigError
+from toolkit.model.printable import printable
 from toolkit.orchestrator import records
 from toolkit.orchestrator.audit.naming import Names, ether, plural
 from toolkit.orchestrator.audit.replay import decoded
@@ -61,16 +62,19 @@ def verdicts(entries: Iterable[Entry]) -> tuple[Verdict, ...]:
 
 
 def lines(cause: Cause, *, short: bool = False) -> Iterator[str]:
-    """Draw a tree of causes for people; `short` cuts hashes and addresses to their ends."""
+    """Draw a tree of causes for people; `short` cuts hashes and addresses to their ends.
+
+    What agents and the world said is made `printable`.
+    """
     for line in _drawn(cause, "", ""):
         yield _LONG.sub(lambda found: f"{found[0][:6]}…{found[0][-4:]}", line) if short else line
 
 
 def _drawn(cause: Cause, first: str, rest: str) -> Iterator[str]:
-    yield first + cause.text
+    yield first + printable(cause.text)
     stem = "│  " if cause.because else "   "
     for fact in cause.facts:
-        yield rest + stem + fact
+        yield rest + stem + printable(fact)
     for index, one in enumerate(cause.because):
         last = index == len(cause.because) - 1
         corner, below = ("└─ ", "   ") if last else ("├─ ", "│  ")

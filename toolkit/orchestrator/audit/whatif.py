@@ -8,6 +8,7 @@ import msgspec
 from toolkit.journal.log import Entry
 from toolkit.model.decision import Plan, Verdict
 from toolkit.model.errors import ConfigError, JournalCorrupt
+from toolkit.model.printable import printable
 from toolkit.orchestrator import records
 from toolkit.orchestrator.audit.audit import verdict_of
 from toolkit.orchestrator.audit.memory import Memory
@@ -107,7 +108,11 @@ def whatif(
 
 
 def lines(answer: WhatIf) -> Iterator[str]:
-    """Write an answer for people: both decisions, then the difference."""
+    """Write an answer for people, `printable`: both decisions, then the difference."""
+    return map(printable, _lines(answer))
+
+
+def _lines(answer: WhatIf) -> Iterator[str]:
     names = Names.of(answer.tokens)
     yield f"block {answer.block_number}, as it was decided:"
     yield from _told(answer.decided, names)

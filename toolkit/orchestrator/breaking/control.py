@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncGenerator, Collection, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
@@ -144,41 +144,60 @@ async def listening(
         ConfigError: somebody else listens there, or there can be no socket.
     """
     listener = _bound(path)
+    loop, serving = asyncio.get_running_loop(), set[asyncio.Task[None]]()
+
+    def meet() -> None:
+        try:
+            line, _ = listener.accept()
+        except OSError:
+            return  # safe because whoever came has gone again
+        line.setblocking(False)
+        task = loop.create_task(_serve(controlled, line))
+        serving.add(task)
+        task.add_done_callback(serving.discard)
+        task.add_done_callback(lambda _: line.close())
+
     try:
-        server = await asyncio.start_unix_server(
-            lambda reader, writer: _serve(controlled, reader, writer),
-            sock=listener,
-            limit=MAX_LINE,
-            backlog=BACKLOG,
-        )
-        async with server:
-            yield
+        loop.add_reader(listener, meet)
+        yield
     finally:
+        loop.remove_reader(listener)
         listener.close()
         _remove(path)
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
 
 
 def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-async def _serve(
-    controlled: Controlled | Mapping[str, Controlled],
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-) -> None:
+async def _serve(controlled: Controlled | Mapping[str, Controlled], line: socket.socket) -> None:
     try:
         async with asyncio.timeout(PATIENCE_S):
-            line = await reader.readline()
-        answer = await _answered(controlled, line)
-        writer.write(msgspec.json.encode(answer) + b"\n")
-        await writer.drain()
-    except (OSError, TimeoutError, ValueError):
+            question = await _question(line)
+        if question is None:
+            return
+        answer = await _answered(controlled, question)
+        async with asyncio.timeout(PATIENCE_S):
+            said = msgspec.json.encode(answer) + b"\n"
+            await asyncio.get_running_loop().sock_sendall(line, said)
+    except (OSError, TimeoutError):
         pass  # safe because whoever asked is gone, or never said what they wanted
-    finally:
-        writer.close()
-        with suppress(OSError):  # safe because nobody is there any more to be answered
-            await writer.wait_closed()
+
+
+async def _question(line: socket.socket) -> bytes | None:
+    """Read up to the first line's end, or to where nothing more comes; None if that is too far."""
+    loop, said = asyncio.get_running_loop(), bytearray()
+    while b"\n" not in said:
+        part = await loop.sock_recv(line, MAX_LINE)
+        if not part:
+            break
+        said += part
+        if len(said) > MAX_LINE:
+            return None
+    return bytes(said.partition(b"\n")[0])
 
 
 async def _answered(controlled: Controlled | Mapping[str, Controlled], line: bytes) -> Answer:
@@ -275,6 +294,8 @@ def _bound(path: Path) -> socket.socket:
         raise ConfigError(f"no control socket at {path}: {error.strerror}") from None
     finally:
         os.umask(before)
+    listener.listen(BACKLOG)
+    listener.setblocking(False)
     return listener
 
 
@@ -284,33 +305,61 @@ def _clear(path: Path) -> None:
         if path.exists():
             raise ConfigError(f"{path} is in the control socket's place, and is none: move it")
         return
+    if is_left_behind(path):
+        path.unlink(missing_ok=True)
+        return
+    raise ConfigError(f"another orchestrator listens at {path}: stop it first")
+
+
+def is_left_behind(path: Path) -> bool:
+    """Whether nobody listens at a socket any more: its process died without taking it away.
+
+    One that is too busy to be connected to, or is somebody else's, is not taken for dead.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
         trial.settimeout(1)
         try:
             trial.connect(os.fspath(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return True
         except OSError:
-            path.unlink(missing_ok=True)
-            return
-    raise ConfigError(f"another orchestrator listens at {path}: stop it first")
+            return False
+    return False
 
 
 def asked_of(path: Path, asked: Asked) -> Answer:
     """Ask a running orchestrator, and wait for its answer; blocks.
 
     Raises:
-        ConfigError: nobody listens there, or what comes back is no answer.
+        ConfigError: nobody listens there, or what comes back is no answer; or the question is
+            longer than anybody reads.
     """
+    question = msgspec.json.encode(asked) + b"\n"
+    if len(question) > MAX_LINE:
+        raise ConfigError(
+            f"{asked.verb} takes {len(question)} bytes with its name and reason, and an "
+            f"orchestrator reads {MAX_LINE}: shorten them"
+        )
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
             line.settimeout(PATIENCE_S)
             line.connect(os.fspath(path))
-            line.sendall(msgspec.json.encode(asked) + b"\n")
+            line.sendall(question)
             with line.makefile("rb") as answers:
                 said = answers.readline()
+        if not said:
+            raise ConfigError(
+                f"the orchestrator at {path} ended before it answered: look at its journal with "
+                "`toolkit journal show --kind orchestrator.command JOURNAL`"
+            )
+    except (ConnectionRefusedError, FileNotFoundError):
+        raise ConfigError(
+            f"no orchestrator runs at {path}: start it with control={os.fspath(path)!r}, or name "
+            "another by --journal or --socket"
+        ) from None
     except OSError as error:
         raise ConfigError(
-            f"no orchestrator answers at {path} ({error.strerror or error}): is it running, and "
-            "yours?"
+            f"no orchestrator answers at {path} ({error.strerror or error}): is it busy, and yours?"
         ) from None
     try:
         return msgspec.json.decode(said, type=Answer)
