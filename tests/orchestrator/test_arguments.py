@@ -242,16 +242,16 @@ class Telling(PaperChain):
         (
             {"facts": [FactRule(key="price/WETH-DIA")]},
             (
-                "the rule of fact 'price/WETH-DIA' names the reading 'price/WETH-DIA', which nobody "
-                "supplies (nearest: price/WETH-DAI); there are cex/ETH, flash/<lender>/<token>, pools, "
-                "price/WETH-DAI"
+                "the rule of fact 'price/WETH-DIA' names the reading 'price/WETH-DIA', which "
+                "nobody supplies (nearest: price/WETH-DAI); there are cex/ETH, "
+                "flash/<lender>/<token>, pools, price/WETH-DAI"
             ),
         ),
         (
             {"facts": [FactRule(key=PRICE_KEY, sources=("cex/ETJ",))]},
             (
-                "the rule of fact 'price/WETH-DAI' names the reading 'cex/ETJ', which nobody supplies "
-                "(nearest: cex/ETH)"
+                "the rule of fact 'price/WETH-DAI' names the reading 'cex/ETJ', which nobody "
+                "supplies (nearest: cex/ETH)"
             ),
         ),
         ({"pauses": [Pause("a", Feed("polls"))]}, "a pause of a names the reading 'polls'"),
