@@ -26,6 +26,14 @@ SAYS = {
     "send_bundle.py": r"^landed in block \d+, our fees were 0\.00\d+ ETH$",
     "send_transaction.py": r"^confirmed in block \d+ for 0\.000\d+ ETH$",
 }
+PASTED = {
+    ("README.md", "tk.connect"): r"^Confirmed\(",
+    ("README.md", "BuyTheDip"): r"^dip: 0 defects in \d+ answers, seed \d+\n$",
+    ("docs/orchestration.md", "tk.Orchestrator"): r"^(\d+ \d \[.*\]\n){3}$",
+    ("docs/orchestration.md", "tk.testing.fuzz"): r"^theirs: 1 defect .*\n  unit error: ",
+    ("docs/orchestration.md", "tk.testing.decide"): r"^\[\('100-0', True, 'share 10000 bps",
+}
+"""What a block says when it is run, by its page and a word that only it has."""
 
 
 def run(arguments: Sequence[str], folder: Path) -> str:
@@ -43,17 +51,21 @@ def run(arguments: Sequence[str], folder: Path) -> str:
     return done.stdout
 
 
-def readme_block(word: str) -> str:
-    """The one Python block of the README that has this word in it."""
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    (found,) = [block for block in blocks if word in block]
-    return str(found)
+def pasted(page: str, word: str) -> str:
+    """The one Python block of a page that has this word in it."""
+    (found,) = [block for block in blocks(page) if word in block]
+    return found
+
+
+def blocks(page: str) -> list[str]:
+    """Every Python block of a page."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
 
 
 def verdicts(prices: Sequence[float]) -> tuple[Verdict, ...]:
     """What becomes of the README's agent when WETH's price took this path up to now."""
     names: dict[str, Any] = {}
-    exec(compile(readme_block("BuyTheDip"), "README.md", "exec"), names)
+    exec(compile(pasted("README.md", "BuyTheDip"), "README.md", "exec"), names)
     block = given(
         100,
         pools=(main_pool(f"{prices[-1]:.2f}"),),
@@ -93,12 +105,24 @@ def test_example_needs_nothing_but_the_public_names(path: Path) -> None:
     }
 
 
-@pytest.mark.timeout(2 * TIMEOUT_S)
-def test_readme_transaction_runs(tmp_path: Path) -> None:
-    """The README's first program, pasted, sends a transaction that is confirmed."""
-    said = run(["-c", readme_block("tk.connect")], tmp_path)
+@pytest.mark.parametrize("page", sorted({page for page, _ in PASTED}))
+def test_every_block_is_held_to_what_it_says(page: str) -> None:
+    """There is no block in a page without an expectation; each word names one."""
+    words = [word for of, word in PASTED if of == page]
 
-    assert said.startswith("Confirmed(")
+    assert sorted(blocks(page)) == sorted(pasted(page, word) for word in words)
+
+
+@pytest.mark.timeout(2 * TIMEOUT_S)
+@pytest.mark.parametrize(("page", "word"), PASTED, ids="-".join)
+def test_a_block_runs_as_it_stands(page: str, word: str, tmp_path: Path) -> None:
+    """What a page shows, pasted into a file, runs without a warning and says what it is for."""
+    script = tmp_path / "pasted.py"
+    script.write_text(pasted(page, word))
+
+    said = run([str(script)], tmp_path)
+
+    assert re.search(PASTED[page, word], said), said
 
 
 def test_readme_agent_buys_a_dip_and_nothing_else() -> None:

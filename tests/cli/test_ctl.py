@@ -4,8 +4,9 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,21 +15,35 @@ from tests.orchestrator.recorded import Recorded, seen_blocks
 from tests.orchestrator.worlds import DAI_MARKET, shipped
 from toolkit.cli.main import EXIT_BAD_INPUT, main
 from toolkit.model.chain import HeadChange
-from toolkit.model.decision import TradingState, VetoCause
+from toolkit.model.decision import Intent, TradingState, VetoCause
 from toolkit.orchestrator import records
 from toolkit.orchestrator.audit.replay import decoded, replay
 from toolkit.orchestrator.breaking.control import listening, socket_path
 from toolkit.orchestrator.records import Command
 from toolkit.orchestrator.runtime import Orchestrator
+from toolkit.reasoning.agent import Agent, View
+
+
+@dataclass
+class Swearing:
+    """Fails in words that clear a screen."""
+
+    name: str = "swearing"
+
+    def on_block(self, view: View) -> Iterable[Intent]:
+        """Fail."""
+        raise ValueError(f"\x1b[2J\n\u202e at {view.block.number}")
 
 
 @asynccontextmanager
-async def running(journal: Path) -> AsyncGenerator[tuple[Recorded, Orchestrator], None]:
+async def running(
+    journal: Path, *also: Agent
+) -> AsyncGenerator[tuple[Recorded, Orchestrator], None]:
     """An orchestrator that listens beside `journal`, its first block decided."""
     world = Recorded(list(seen_blocks()))
     orchestrator = Orchestrator(
         world,
-        agents=shipped(),
+        agents=[*shipped(), *also],
         market=DAI_MARKET,
         perception=world,
         control=socket_path(journal),
@@ -80,6 +95,20 @@ async def test_a_halt_stops_the_next_block_and_reset_lets_it_go_on(
     assert "halt: enough" in said
     assert TradingState.ACTIVE is after.state
     assert replay(entries).identical
+
+
+async def test_status_shows_what_agents_say_and_obeys_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Why an agent is out is told in its own words, on one line that only shows."""
+    journal = tmp_path / "journal.db"
+    async with running(journal, Swearing()) as (world, _):
+        await ctl("status", "--journal", journal)
+    number = world.blocks[0].head.number
+
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        f"  swearing: quarantined, raised ValueError: \\x1b[2J \\u202e at {number}"
+    )
 
 
 async def test_json_is_one_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,7 +24,7 @@ from toolkit.journal.log import Entry, verified
 from toolkit.journal.sqlite import read_entries
 from toolkit.model.decision import VetoCause
 from toolkit.orchestrator import records
-from toolkit.orchestrator.audit.audit import verdicts
+from toolkit.orchestrator.audit.audit import lines, verdicts, why
 
 ROOT = Path(__file__).resolve().parents[2]
 NOWHERE = "/nonexistent"
@@ -72,8 +72,8 @@ def running(report: Path, *, shown: int = 2) -> Iterator["subprocess.Popen[str]"
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     ) as process:
         assert process.stderr is not None
-        lines = [process.stderr.readline() for _ in range(1 + shown)]
-        assert lines[-1].startswith("[DEV] block "), lines
+        said = [process.stderr.readline() for _ in range(1 + shown)]
+        assert said[-1].startswith("[DEV] block "), said
         try:
             yield process
         finally:
@@ -161,14 +161,30 @@ def test_the_report_is_a_page_about_this_run(paused: Run) -> None:
 
 def test_people_get_a_line_a_block_and_a_summary(unpaused: Run) -> None:
     """Without --json every line on stderr carries the mode; stdout has counts and invariants."""
-    lines = unpaused.done.stderr.splitlines()
+    said = unpaused.done.stderr.splitlines()
 
     assert 0 == unpaused.done.returncode
-    assert [] == [line for line in lines if not line.startswith("[DEV] ")]
-    assert ["building", *["block"] * BLOCKS] == [line.split()[1] for line in lines]
+    assert [] == [line for line in said if not line.startswith("[DEV] ")]
+    assert ["building", *["block"] * BLOCKS] == [line.split()[1] for line in said]
     assert len(INVARIANTS) == len(re.findall(r"│ held +│", unpaused.done.stdout))
     assert f"[DEV] {BLOCKS} blocks, seed {unpaused.seed}, " in unpaused.done.stdout
-    assert unpaused.done.stdout.endswith(f"report: {unpaused.report / 'report.html'}\n")
+    assert unpaused.done.stdout.endswith(
+        f"report: {unpaused.report / 'report.html'}\n"
+        f"why any of it: toolkit why VERDICT --journal {unpaused.report / 'journal.db'}\n"
+    )
+
+
+def test_the_readme_s_tree_is_what_a_run_says(tmp_path: Path) -> None:
+    """The `why` that the README shows is seed 1's, line by line."""
+    page = (ROOT / "README.md").read_text()
+    (shown,) = re.findall(r"```\n(trade (\S+) landed.*?)\n```", page, re.DOTALL)
+    tree, verdict_id = shown
+    done = demo("--json", "--blocks", 3, "--seed", 1, "--report", tmp_path / "run")
+
+    told = lines(why(journalled(tmp_path / "run"), verdict_id), short=True)
+
+    assert 0 == done.returncode
+    assert tree.split("\n") == list(told)
 
 
 def test_turning_pauses_off_changes_a_decision_of_momentum(paused: Run, unpaused: Run) -> None:

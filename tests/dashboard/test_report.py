@@ -174,7 +174,7 @@ def test_a_report_names_every_agent_and_what_is_counted() -> None:
     """The agents' table has a row for each, and says that it counts intents."""
     page = render(record(row(1)))
 
-    assert "<tr><td>arbitrage</td><td>4</td><td>3</td><td>3</td><td>12.5</td></tr>" in page
+    assert "<tr><td>arbitrage</td><td>4</td><td>3</td><td>3</td><td>12.50</td></tr>" in page
     assert "Counts are an agent" in page
 
 
@@ -183,8 +183,16 @@ def test_a_report_s_blocks_name_conflicts() -> None:
     met = "momentum+rebalancing: 1 WETH among themselves"
     block = structs.replace(row(1), netted=(met,))
 
-    assert met in render(record(block))
+    assert met.replace("+", "+<wbr>") in render(record(block))
     assert met in one_line(block, mode="DEV")
+
+
+def test_a_page_says_who_was_paused() -> None:
+    """Shading is explained, also on paper; without a pause nothing is."""
+    rows = [row(1), row(2, paused=("momentum",))]
+
+    assert '<i class="shade"></i>momentum paused' in render(record(*rows))
+    assert '<i class="shade">' not in render(record(row(1)))
 
 
 def test_a_chart_counts_as_people_do() -> None:

@@ -98,8 +98,10 @@ def _axes(scale: _Scale, first_block: int) -> list[str]:
         )
     for step in range(5):
         index = round((scale.count - 1) * step / 4) if scale.count else 0
+        # On a phone there is room for every other one.
+        kind = ' class="between"' if step % 2 else ""
         parts.append(
-            f'<text x="{scale.x(index):.1f}" y="{HEIGHT - 8}" text-anchor="{_ANCHORS[step]}">'
+            f'<text x="{scale.x(index):.1f}" y="{HEIGHT - 8}" text-anchor="{_ANCHORS[step]}"{kind}>'
             f"{first_block + index}</text>"
         )
     return parts

@@ -1,5 +1,6 @@
 """The report of a run: one HTML file that needs nothing else."""
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -8,44 +9,49 @@ from toolkit.dashboard.record import BlockRow, RunRecord
 from toolkit.model.printable import printable
 from toolkit.model.units import format_units
 
-AGENT_COLUMNS = ("agent", "intents", "approved", "landed", "P&L in USDC")
+AGENT_COLUMNS = ("agent", "intents", "approved", "landed", "P&L")
 AGENT_NOTE = (
     "Counts are an agent's intents: how many there were, how many of them a verdict approved, and "
-    "of how many of these the trade landed."
+    "of how many of these the trade landed. P&L is in USDC, after gas and tips."
 )
 COLUMNS = {
     "block": 6,
-    "base fee": 4,
+    "base fee": 4.5,
     "price": 5,
-    "intended": 14,
-    "netted": 12,
-    "vetoed": 14,
-    "landed": 13,
-    "missed": 12,
-    "paused": 6,
+    "intended": 13,
+    "netted": 9,
+    "vetoed": 11,
+    "landed": 10,
+    "missed": 8,
+    "paused": 5.5,
 }
-"""Of the table of blocks, with their widths in rem; together they are its least width."""
+"""Of the table of blocks, with their widths in rem: together the page's, and the table's least."""
+JOINED = re.compile(r"(?<=\w)\+(?=[^\W\d])")
+"""Between agents' names: where a line may break."""
 STYLE = """
 :root { color-scheme: light dark; --edge: #8884; --soft: #8882; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 74rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .4rem; }
 svg { width: 100%; height: auto; } svg text { font-size: 11px; fill: currentColor; opacity: .75; }
-@media (max-width: 40rem) { svg text { font-size: 22px; } }
+@media (max-width: 40rem) { svg text { font-size: 22px; }
+svg .between { display: none; } }
 .grid { stroke: var(--edge); } .band { fill: #d69e2e; opacity: .25; }
 .legend .shade { background: #d69e2e; opacity: .4; }
 .legend span { margin-right: 1.2rem; } .legend i { display: inline-block; width: .8rem;
 height: .8rem; margin-right: .35rem; vertical-align: -1px; }
 table { border-collapse: collapse; font-size: 13px; }
-td { overflow-wrap: anywhere; }
+td { overflow-wrap: break-word; }
 .blocks { table-layout: fixed; width: 100%; }
 .blocks td:nth-child(-n+3) { white-space: nowrap; }
 .blocks div { padding-left: .7rem; text-indent: -.7rem; }
-.figures td:not(:first-child), .figures th:not(:first-child) { text-align: right;
-font-variant-numeric: tabular-nums; padding-left: 1.2rem; }
+.figures { white-space: nowrap; } .figures td:not(:first-child), .figures th:not(:first-child) {
+text-align: right; font-variant-numeric: tabular-nums; padding-left: .2rem; }
+.stories td { overflow-wrap: anywhere; }
 .note { font-size: 13px; opacity: .8; margin: .3rem 0; }
 th, td { text-align: left; vertical-align: top; padding: .25rem .6rem .25rem 0;
 border-bottom: 1px solid var(--edge); }
-.tiles { display: flex; flex-wrap: wrap; gap: .6rem; } .tiles div { background: var(--soft);
+.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr));
+gap: .6rem; } .tiles div { background: var(--soft);
 border-radius: .5rem; padding: .5rem .9rem; } .tiles b { display: block; font-size: 1.25rem; }
 .ok { color: #2f855a; } .bad { color: #c53030; font-weight: 600; } .scroll { overflow-x: auto; }
 """
@@ -143,19 +149,23 @@ def _agents(record: RunRecord) -> str:
     rows = (
         f"<tr><td>{_text(name)}</td>"
         + "".join(
-            f"<td>{_text(str(figures.get(key, '')))}</td>"
+            f"<td>{_text(_figure(figures.get(key, '')))}</td>"
             for key in ("intents", "approved", "landed", "pnl_usd")
         )
         + "</tr>"
         for name, figures in record.agents.items()
     )
     table = f'<table class="figures"><tr>{head}</tr>{"".join(rows)}</table>'
-    return f'{table}<p class="note">{escape(AGENT_NOTE)}</p>'
+    return f'<div class="scroll">{table}</div><p class="note">{escape(AGENT_NOTE)}</p>'
+
+
+def _figure(value: float | str) -> str:
+    return f"{value:,.2f}" if isinstance(value, float) else str(value)
 
 
 def _stories(stories: Iterable[tuple[str, str]]) -> str:
     rows = (f"<tr><th>{_text(title)}</th><td>{_text(text)}</td></tr>" for title, text in stories)
-    return f"<table>{''.join(rows)}</table>"
+    return f"<table class='stories'>{''.join(rows)}</table>"
 
 
 def _blocks(rows: Sequence[BlockRow]) -> str:
@@ -170,7 +180,7 @@ def _blocks(rows: Sequence[BlockRow]) -> str:
                 escape(format_units(row.base_fee_wei, 9, places=3)),
                 f"{row.price:,.2f}",
                 *(
-                    "".join(f"<div>{_text(line)}</div>" for line in lines)
+                    "".join(f"<div>{JOINED.sub('+<wbr>', _text(line))}</div>" for line in lines)
                     for lines in (
                         row.intended,
                         row.netted,

@@ -100,7 +100,7 @@ def print_summary(record: RunRecord, *, console: Console, report: str, journal: 
         counts.add_row(name.replace("_", " "), str(value))
     agents = Table(
         "agent",
-        title="agents: how many intents, of these approved, of these landed",
+        title="agents (intents: all, approved, landed)",
         title_justify="left",
     )
     for name in ("intents", "approved", "landed", "P&L USDC"):

@@ -16,6 +16,7 @@ import msgspec
 
 from toolkit.model.errors import ConfigError
 from toolkit.model.printable import printable
+from toolkit.orchestrator.audit.naming import plural
 from toolkit.orchestrator.deciding.limits import Limits
 from toolkit.orchestrator.hosting.inside import refuse_inside
 from toolkit.orchestrator.hosting.roster import roster
@@ -53,9 +54,8 @@ class FuzzReport(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         """Say it in lines: one, or one a finding."""
-        head = (
-            f"{self.agent}: {len(self.findings)} defects in {self.asked} answers, seed {self.seed}"
-        )
+        found_so, asked = plural(len(self.findings), "defect"), plural(self.asked, "answer")
+        head = f"{self.agent}: {found_so} in {asked}, seed {self.seed}"
         found = [f"  {one.defect.value}: {one.why} ({one.where})" for one in self.findings]
         lines = [head, *found, *(f"  note: {note}" for note in self.notes)]
         return "\n".join(map(printable, lines))
