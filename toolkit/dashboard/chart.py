@@ -13,6 +13,7 @@ _ANCHORS = ("start", "middle", "middle", "middle", "end")  # labels stay inside 
 COLOURS = ("#2b6cb0", "#c05621", "#2f855a", "#6b46c1", "#b83280")
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)  # times a power of ten: what people count in
 _LINES = 4  # of the grid, about
+_MOST_DIGITS = 6  # behind the point
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +112,10 @@ def _label(value: float, step: float) -> str:
     """Write a line's value with as many digits as tell it from the next line's."""
     if abs(value) < step / 2:
         return "0"
-    digits = next((n for n in range(7) if abs(round(step, n) / step - 1) < 1e-9), None)  # noqa: PLR2004 - rounding
-    return f"{value:.3g}" if digits is None else f"{value:,.{digits}f}"
+    for digits in range(_MOST_DIGITS + 1):
+        if math.isclose(round(step, digits), step):
+            return f"{value:,.{digits}f}"
+    return f"{value:.3g}"
 
 
 def _text(text: str) -> str:
