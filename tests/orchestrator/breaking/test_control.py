@@ -13,6 +13,7 @@ import pytest
 
 from toolkit.model.decision import TradingState
 from toolkit.model.errors import ConfigError
+from toolkit.orchestrator.breaking import control
 from toolkit.orchestrator.breaking.control import (
     MAX_LINE,
     MAX_PATH,
@@ -245,10 +246,13 @@ def test_one_that_ends_meanwhile_is_told(tmp_path: Path) -> None:
         ending.join()
 
 
-async def test_who_is_not_heard_out_is_hung_up_on(tmp_path: Path) -> None:
+async def test_who_is_not_heard_out_is_hung_up_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One that connects and says nothing keeps nothing open when the orchestrator ends."""
+    monkeypatch.setattr(control, "PATIENCE_S", 3_600.0)
     path = tmp_path / "c.ctl"
-    async with listening(path, Desk()):
+    async with asyncio.timeout(30), listening(path, Desk()):
         reader, writer = await asyncio.open_unix_connection(path)
         await ask(path, Asked(verb="status"))  # so the silent one has been met as well
     said = await reader.read()
