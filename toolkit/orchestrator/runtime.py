@@ -53,14 +53,7 @@ from toolkit.orchestrator.hosting.roster import roster
 from toolkit.orchestrator.mainnet import MAINNET, POOLS
 from toolkit.orchestrator.market import Market
 from toolkit.orchestrator.pausing.pauses import Pause
-from toolkit.orchestrator.records import (
-    BlockReport,
-    Command,
-    Inputs,
-    Lost,
-    Setup,
-    Vitals,
-)
+from toolkit.orchestrator.records import BlockReport, Command, Inputs, Lost, Setup, Vitals
 from toolkit.orchestrator.sending.outbox import Gateway, GatewayOutbox, NoOutbox, Outbox
 from toolkit.orchestrator.sending.planning import flash_lenders
 from toolkit.perception.observer import Observer
