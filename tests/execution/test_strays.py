@@ -1,11 +1,14 @@
 """On the offline twin: what a bundle's transactions cost when they are mined without it."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
 
 import msgspec
 import pytest
 
 from tests.execution.desk import (
+    CAPITAL,
     DEAR,
     ETHER,
     POOL,
@@ -17,10 +20,13 @@ from tests.execution.desk import (
     planned,
     quote_for,
 )
+from tests.execution.swaps import TOKENS, swap
+from toolkit.chain.node import Node
 from toolkit.execution.gateway import Gateway, InFlight
-from toolkit.execution.strays import WATCHED_BLOCKS
-from toolkit.model.chain import HeadChange
+from toolkit.execution.strays import WATCHED_BLOCKS, Strays
+from toolkit.model.chain import Address, Hash, Head, HeadChange, Receipt
 from toolkit.model.decision import Fill, Leg, Plan
+from toolkit.model.tx import SignedTransaction, UnsignedTransaction
 
 
 @pytest.fixture
@@ -120,6 +126,102 @@ async def test_what_returns_after_a_reorg_costs_whose_it_was(desk: Desk) -> None
     assert moved(before, after) == told(back)
     assert [False, False] == [fill.landed for fill in back]
     assert {"mined, but reverted"} == {fill.missed for fill in back}
+
+
+A, B = TOKENS[:2]
+PLAN = swap([(A, 10), (B, 100)], name="100-0")
+
+
+@dataclass
+class Slow:
+    """A node on whose chain both of a bundle's nonces are spent; receipts come as they do."""
+
+    there: dict[Hash, Receipt]
+
+    async def nonce(self, account: Address, block: Hash) -> int:  # noqa: ARG002 - as Node
+        """Both."""
+        return 2
+
+    async def receipt(self, tx_hash: Hash) -> Receipt | None:
+        """What there is by now."""
+        return self.there.get(tx_hash)
+
+
+def signed(nonce: int) -> SignedTransaction:
+    """One of the bundle's two transactions."""
+    unsigned = UnsignedTransaction(
+        type=2,
+        chain_id=1,
+        nonce=nonce,
+        to=CAPITAL.address,
+        value=0,
+        data="0x",
+        gas=21_000,
+        max_fee_per_gas=1,
+        max_priority_fee_per_gas=1,
+    )
+    return CAPITAL.sign_transaction_now(unsigned)
+
+
+def mined_in(block: int, one: SignedTransaction) -> Receipt:
+    """A transaction's receipt."""
+    return Receipt(
+        transaction_hash=one.hash,
+        block_number=block,
+        block_hash=Hash(f"0x{block:064x}"),
+        transaction_index=0,
+        sender=one.sender,
+        to=one.unsigned.to,
+        succeeded=True,
+        gas_used=21_000,
+        effective_gas_price=1,
+    )
+
+
+def on(block: int) -> HeadChange:
+    """A head."""
+    head = Head(
+        number=block,
+        hash=Hash(f"0x{block:064x}"),
+        parent_hash=Hash(f"0x{block - 1:064x}"),
+        timestamp=1,
+        base_fee_per_gas=1,
+        gas_limit=1,
+        gas_used=0,
+    )
+    return HeadChange(added=(head,))
+
+
+async def test_a_part_is_told_once_it_is_sure_that_the_rest_is_not_there() -> None:
+    """A node that is late with a receipt makes nobody book a half, and then the whole beside it."""
+    one, two = signed(0), signed(1)
+    node = Slow({one.hash: mined_in(102, one)})
+    strays = Strays(cast("Node", node))
+    strays.watch((PLAN,), [one, two])
+
+    early = await strays.mined(on(102))
+    node.there[two.hash] = mined_in(102, two)
+    whole = await strays.mined(on(103))
+    strays.told(whole)
+    again = await strays.mined(on(104))
+
+    assert () == early == again
+    assert [(True, 2)] == [(news.whole, len(news.receipts)) for news in whole]
+
+
+async def test_a_part_whose_rest_somebody_replaced_is_told_after_two_blocks() -> None:
+    """Another transaction has its nonce: nothing more will come."""
+    one, two = signed(0), signed(1)
+    strays = Strays(cast("Node", Slow({one.hash: mined_in(102, one)})))
+    strays.watch((PLAN,), [one, two])
+
+    found = []
+    for block in (102, 103, 104, 105):
+        news = await strays.mined(on(block))
+        strays.told(news)
+        found.append([(one.whole, len(one.receipts)) for one in news])
+
+    assert [[], [], [(False, 1)], []] == found
 
 
 async def test_a_bundle_is_forgotten_when_no_reorg_reaches_it(desk: Desk) -> None:

@@ -22,10 +22,9 @@ class Ended:
 
     plans: tuple[Plan, ...]
     sender: Address
-    hashes: tuple[Hash, ...]
-    first_nonce: int
+    nonces: dict[Hash, int]  # of each transaction, in order
     told: dict[Hash, tuple[Hash, ...]] = field(default_factory=dict)  # hashes by block
-    spent_at: int | None = None  # head at which all of its nonces were first seen to be spent
+    spent_at: int | None = None  # head since which a nonce is spent and nobody tells by what
     decided: bool = False  # only a reorg can change what became of it
 
 
@@ -61,16 +60,15 @@ class Strays:
         mined: Hash | None = None,
     ) -> None:
         """Watch a bundle that has ended; `mined` is the block that it was told to be in."""
-        hashes = tuple(one.hash for one in signed)
-        if any(one.hashes == hashes for one in self._ended):
+        nonces = {one.hash: one.unsigned.nonce for one in signed}
+        if any(one.nonces == nonces for one in self._ended):
             return  # plans that share it end one by one
         self._ended.append(
             Ended(
                 plans=plans,
                 sender=signed[0].sender,
-                hashes=hashes,
-                first_nonce=min(one.unsigned.nonce for one in signed),
-                told={} if mined is None else {mined: hashes},
+                nonces=nonces,
+                told={} if mined is None else {mined: tuple(nonces)},
                 decided=mined is not None,
             )
         )
@@ -96,7 +94,7 @@ class Strays:
         senders = sorted({one.sender for one in open_now})
         counts = await asyncio.gather(*(self._node.nonce(one, newest.hash) for one in senders))
         spent = dict(zip(senders, counts, strict=True))
-        asked = [one for one in open_now if spent[one.sender] > one.first_nonce]
+        asked = [one for one in open_now if spent[one.sender] > min(one.nonces.values())]
         found = await asyncio.gather(*(self._receipts(one) for one in asked))
         return tuple(
             mined
@@ -111,20 +109,29 @@ class Strays:
             one.ended.told[one.receipts[0].block_hash] = hashes
 
     async def _receipts(self, one: Ended) -> tuple[Receipt, ...]:
-        found = await asyncio.gather(*(self._node.receipt(hash_) for hash_ in one.hashes))
+        found = await asyncio.gather(*(self._node.receipt(hash_) for hash_ in one.nonces))
         return tuple(receipt for receipt in found if receipt is not None)
 
 
 def _news(one: Ended, receipts: Sequence[Receipt], newest: int, spent: int) -> list[Mined]:
-    """Note what is certain of a bundle now, and return what is new of it, block by block."""
-    here = [receipt for receipt in receipts if receipt.block_number <= newest]
-    if spent >= one.first_nonce + len(one.hashes) and len(here) == len(receipts):
+    """Note what is certain of a bundle now, and return what is new of it, block by block.
+
+    A node may not have a receipt yet: where a nonce is spent and nothing tells by what, a part is
+    not told as such before that has stayed so.
+    """
+    here = {r.transaction_hash: r for r in receipts if r.block_number <= newest}
+    unknown = [hash_ for hash_, nonce in one.nonces.items() if nonce < spent and hash_ not in here]
+    if unknown:
         one.spent_at = newest if one.spent_at is None else one.spent_at
-        one.decided = newest >= one.spent_at + SURE_BLOCKS
+        if newest < one.spent_at + SURE_BLOCKS:
+            return []
+    else:
+        one.spent_at = None
+    one.decided = spent > max(one.nonces.values())
     news: list[Mined] = []
-    for block in dict.fromkeys(receipt.block_hash for receipt in here):
-        inside = tuple(receipt for receipt in here if receipt.block_hash == block)
+    for block in dict.fromkeys(receipt.block_hash for receipt in here.values()):
+        inside = tuple(here[h] for h in one.nonces if h in here and here[h].block_hash == block)
         hashes = tuple(receipt.transaction_hash for receipt in inside)
-        if one.told.get(block) != hashes:
-            news.append(Mined(one, inside, whole=hashes == one.hashes))
+        if not set(hashes).issubset(one.told.get(block, ())):
+            news.append(Mined(one, inside, whole=hashes == tuple(one.nonces)))
     return news

@@ -196,4 +196,18 @@ MUTANTS: tuple[Mutant, ...] = (
         "        return False, -first, self.rank\n",
         RANKED,
     ),
+    Mutant(
+        "what is mined of a bundle that has ended is told",
+        "orchestrator/sending/outbox.py",
+        "            strays = await self._gateway.strays(change) if change.added else ()\n",
+        "            strays: tuple[Fill, ...] = ()\n",
+        F07,
+    ),
+    Mutant(
+        "a part of a bundle is not told while a receipt may be missing",
+        "execution/strays.py",
+        "        if newest < one.spent_at + SURE_BLOCKS:\n",
+        "        if newest < one.spent_at:\n",
+        "tests/execution/test_strays.py",
+    ),
 )

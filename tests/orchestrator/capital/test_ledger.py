@@ -311,6 +311,7 @@ def test_a_bundle_torn_apart_costs_in_every_block_that_holds_a_part_of_it() -> N
             (3, 1, (Hash("0xa"),)),
             (10, 2, (Hash("0xb"),)),
             (7, 3, (Hash("0xa"), Hash("0xb"))),
+            (5, 3, (Hash("0xa"),)),
         )
     ]
     totals, undone = [], []
@@ -321,8 +322,8 @@ def test_a_bundle_torn_apart_costs_in_every_block_that_holds_a_part_of_it() -> N
         totals.append(ledger.total(ZERO_ADDRESS))
     gone = ledger.supersede(fill("v", {}, block=4))
 
-    assert [97, 87, 93] == totals
-    assert [(), (), ("v", "v")] == undone
+    assert [97, 87, 93, 95] == totals
+    assert [(), (), ("v", "v"), ("v",)] == undone
     assert ("v",) == gone
     assert 100 == ledger.total(ZERO_ADDRESS)
     assert ({}, {}) == (ledger.book("x"), ledger.book("y"))

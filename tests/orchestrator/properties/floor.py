@@ -191,6 +191,8 @@ class Relays:
     chain: Chain
     scheduler: TransactionScheduler
     live: list[Flying] = field(default_factory=list)
+    past: list[BundleLease] = field(default_factory=list)  # of bundles that missed
+    relays: tuple[()] = ()
 
     def add_own(self, accounts: Collection[Address]) -> None:
         """Hear whose executors there are."""
@@ -210,6 +212,8 @@ class Relays:
             self.live.remove(one)
             result = self._ended(one.bundle)
             await self.scheduler.settle_bundle(one.lease, result)
+            if isinstance(result, Missed):
+                self.past.append(one.lease)
             one.result.set_result(result)
 
     def _ended(self, bundle: Bundle) -> BundleResult:
@@ -377,9 +381,21 @@ class Floor:
             await sent.cancel()
 
     def build(self) -> None:
-        """The market seals a block: the dearest bundle that fits, or what the pool has."""
+        """The market seals a block: the dearest bundle that fits, or what the pool has.
+
+        Now and then a builder leaks what it was given, whole or in part, and it is mined late.
+        """
         for one in self.relays.live:
             self.signed.update((tx.hash, tx) for tx in one.lease.signed)
+        leaked = [
+            lease.signed
+            for lease in self.relays.past
+            if lease.signed[0].unsigned.nonce == self.chain.spent
+        ]
+        if leaked and self.rng.random() < 0.2:
+            torn = self.rng.choice(leaked)
+            self.chain.mine(only=torn[: self.rng.randint(1, len(torn))])
+            return
         fitting = [
             one
             for one in self.relays.live

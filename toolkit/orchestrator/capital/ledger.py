@@ -309,18 +309,18 @@ class Ledger:
         return self._take_back([entry for entry in self._recent if entry.block_hash in gone])
 
     def supersede(self, fill: Fill) -> tuple[str, ...]:
-        """Take back what was booked for a fill's verdict in another block than it names.
+        """Take back what was booked for a fill's verdict otherwise than it says.
 
         A plan lands once, so the newest word is the right one; names the verdict if it was so.
         Transactions of which the fill names none stay: torn apart, they may be in several blocks.
         """
-        there, sent = fill.block_hash or Hash(""), frozenset(fill.tx_hashes)
+        there, sent = (fill.block_hash or Hash(""), fill.tx_hashes), frozenset(fill.tx_hashes)
         return self._take_back(
             [
                 entry
                 for entry in self._recent
                 if entry.verdict_id == fill.verdict_id
-                and entry.block_hash != there
+                and (entry.block_hash, entry.tx_hashes) != there
                 and not (sent and entry.tx_hashes and sent.isdisjoint(entry.tx_hashes))
             ]
         )
