@@ -10,6 +10,7 @@ import pytest
 import rlp
 
 from tests.devnet.building.conftest import (
+    HEAD,
     NEXT,
     SIGNER,
     Client,
@@ -26,10 +27,12 @@ from toolkit.devnet.building.dialects import PROFILES
 from toolkit.devnet.building.failures import FailureMode
 from toolkit.devnet.building.identities import bundle_hash
 from toolkit.devnet.building.sealing import Market
+from toolkit.devnet.building.wire import OrderError
 from toolkit.model.bundle import Bundle
 from toolkit.model.errors import RelayRejected, RelayUnavailable
 
 DEEP = 1_500
+RAW = signed().raw
 UUID = "3f2c1a52-9c1b-4d6a-8a63-0c9d3cf0a111"
 
 
@@ -299,6 +302,62 @@ async def test_our_client_hears_each_failure_as_what_it_is(serve: Serve, mode: F
     }
     assert heard == wanted.get(mode, heard)
     assert (mode is FailureMode.WRONG_HASH) is (mode not in wanted)
+
+
+def any_value(dice: random.Random, depth: int = 0) -> object:
+    """What JSON can hold, likely values of bundles among it."""
+    plain = (
+        *(None, True, False, 0, -1, 1e30, 2**63, "", "0x", "0x0", NEXT, "0x" + "ab" * 32),
+        *("0x" + "cd" * 20, UUID, "é", RAW, RAW[2:], "v2", 100, 101, 3),
+    )
+    kind = dice.random()
+    if depth > 2 or kind < 0.6:
+        return dice.choice(plain)
+    if kind < 0.85:
+        return [any_value(dice, depth + 1) for _ in range(dice.randrange(4))]
+    return any_fields(dice, depth + 1)
+
+
+def any_fields(dice: random.Random, depth: int = 0) -> dict[str, object]:
+    names = (
+        *("txs", "blockNumber", "minTimestamp", "maxTimestamp", "revertingTxHashes", "uuid"),
+        *("droppingTxHashes", "replacementUuid", "replacementNonce", "refundPercent", "builders"),
+        *("refundRecipient", "refundTxHashes", "version", "tx", "txHash", "maxBlockNumber"),
+        *("preferences", "transaction", "block_number", "stateBlockNumber", "timestamp"),
+        *("replacementSeqNumber", "signingAddress", "delayedRefund"),
+    )
+    fields = {name: any_value(dice, depth) for name in dice.sample(names, dice.randrange(6))}
+    if depth == 0 and dice.random() < 0.7:
+        fields |= {"txs": [RAW], "blockNumber": NEXT, "tx": RAW}
+    if depth == 0 and dice.random() < 0.1:
+        fields = {"transaction": [RAW[2:]], "block_number": NEXT}
+    return fields
+
+
+@pytest.mark.parametrize("name", sorted(PROFILES))
+async def test_no_request_breaks_a_builder(name: str) -> None:
+    """Whatever JSON is asked with, a builder answers what can be written, or refuses."""
+    seed = random.SystemRandom().randrange(2**32)
+    print(f"seed {seed}")
+    dice = random.Random(seed)
+    builder = builder_of(name)
+    builder.known = lambda wanted: signed() if wanted == signed().hash else None
+    methods = [m for m, what in builder.profile.methods.items() if what.value != "call_bundle"]
+    taken = 0
+    for _ in range(300):
+        params = dice.choice([[any_fields(dice)], [any_fields(dice)], any_fields(dice), [], 7])
+        try:
+            answer = await builder.handle(dice.choice(methods), params, SIGNER.address)
+        except OrderError as error:
+            written = json.dumps({"code": error.code, "message": str(error)})
+            assert len(written) < 600, f"seed {seed}"
+        else:
+            json.dumps(answer)
+            taken += 1
+        for order in builder.orders():
+            assert order.last_block > HEAD.number, f"seed {seed}"
+
+    assert taken, f"seed {seed}"
 
 
 async def test_the_market_goes_on_after_all_of_it(
