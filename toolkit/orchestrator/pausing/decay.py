@@ -144,9 +144,10 @@ def residue(log_move: float, n: int, decay: Decay) -> float:
     """Return I(n), what is left of a move n samples later; 0 before it happened."""
     if n < 0:
         return 0.0
-    within = min(abs(log_move), decay.band) * math.exp(-n / decay.drift)
-    beyond = max(abs(log_move) - decay.band, 0.0) * math.pow(1 - decay.reversion, n)
-    return math.copysign(within + beyond, log_move)
+    size, band, fades = abs(log_move), decay.band, math.exp(-n / decay.drift)
+    if size <= band:  # most of them, and there may be hundreds
+        return math.copysign(size * fades, log_move)
+    return math.copysign(band * fades + (size - band) * math.pow(1 - decay.reversion, n), log_move)
 
 
 def left_over(impacts: Iterable[Impact], block: int) -> float:

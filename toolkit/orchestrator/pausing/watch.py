@@ -128,12 +128,14 @@ class ImpactWatch:
             if isinstance(agent, LinearSignal):
                 self._signals[name] = _shape(name, agent)
         self._impacts: tuple[Impact, ...] = ()
+        self._oldest = math.inf  # of their blocks
         self._counted: dict[tuple[str, tuple[Effect, ...]], tuple[Impact, ...]] = {}  # of these
         self._lessons: dict[str, Lesson] = {}
         self._followed = {
             name: Followed(mark=_mark(shape)) for name, shape in self._signals.items()
         }
-        self._tables: dict[tuple[str, Impact], Table] = {}
+        # By the very object, which is kept with its table: there are hundreds to look up.
+        self._tables: dict[tuple[str, int], tuple[Impact, Table]] = {}
         self._subtraction = Subtraction()
 
     def memory(self) -> WatchMemory:
@@ -204,7 +206,7 @@ class ImpactWatch:
         Returns what own trades do to each dependent with a linear signal, where that matters.
         """
         block = world.block
-        if any(block - impact.block_number >= HORIZON for impact in self._impacts):
+        if block - self._oldest >= HORIZON:
             self._keep(i for i in self._impacts if block - i.block_number < HORIZON)
         for key in sorted({impact.key for impact in self._impacts}):
             mine = [impact for impact in self._impacts if impact.key == key]
@@ -372,16 +374,20 @@ class ImpactWatch:
         return until
 
     def _table(self, name: str, impact: Impact) -> Table:
-        key = (name, impact)
-        if key not in self._tables:
-            self._tables[key] = response(self._signals[name].kernel, impact)
-        return self._tables[key]
+        known = self._tables.get((name, id(impact)))
+        if known is None:
+            known = impact, response(self._signals[name].kernel, impact)
+            self._tables[name, id(impact)] = known
+        return known[1]
 
     def _keep(self, impacts: Iterable[Impact]) -> None:
         """Follow these impacts from now on, and forget what was worked out of others."""
         self._impacts = tuple(impacts)
         self._counted = {}
-        self._tables = {key: one for key, one in self._tables.items() if key[1] in self._impacts}
+        self._oldest = min([one.block_number for one in self._impacts], default=math.inf)
+        kept = {id(one) for one in self._impacts}
+        for gone in [key for key in self._tables if key[1] not in kept]:
+            del self._tables[gone]
 
     def _counting(self, name: str, effects: tuple[Effect, ...]) -> tuple[Impact, ...]:
         """Return the impacts that reach the threshold of one of a dependent's pauses."""
