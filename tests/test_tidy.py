@@ -56,6 +56,7 @@ PURE = (
     "bundles/limits.py",
     "bundles/profiles.py",
     "bundles/requests.py",
+    "bundles/tally.py",
     "bundles/uuids.py",
 )
 # pools/sync.py is the one module of pools that asks a node; it still has no clock and no chance.

@@ -27,6 +27,29 @@ def test_profiles_are_recognised_by_host(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("host", "speaks"),
+    [
+        ("eu.rpc.titanbuilder.xyz", "titan"),
+        ("rpc-hoodi.titanbuilder.xyz", "titan"),
+        ("direct-us.buildernet.org", "buildernet"),
+        ("mev.api.blxrbdn.com", "bloxroute"),
+        ("relay-sepolia.flashbots.net", "flashbots"),
+        ("nottitanbuilder.xyz", "flashbots"),
+        ("rpc.titanbuilder.xyz.example.com", "flashbots"),
+        ("xyz", "flashbots"),
+    ],
+)
+def test_all_hosts_of_a_builder_speak_its_dialect(host: str, speaks: str) -> None:
+    """A region's endpoint is spoken to as its builder, and called by its host to be told apart;
+    a host that only looks like it is a stranger."""
+    found = profile_for(f"https://{host}/")
+
+    assert host == found.name
+    assert PROFILES[speaks].dialect == found.dialect
+    assert PROFILES[speaks].signature is found.signature
+
+
+@pytest.mark.parametrize(
     ("url", "name", "expected"),
     [
         ("http://127.0.0.1:8555/", "", "devnet"),

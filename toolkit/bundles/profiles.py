@@ -252,7 +252,10 @@ PROFILES = {
 
 
 def profile_for(url: str, *, name: str = "") -> Profile:
-    """Recognise a builder by its host; an unknown host speaks as Flashbots.
+    """Recognise a builder by its host or domain; an unknown host speaks as Flashbots' relay.
+
+    Several hosts of one builder (regions, test networks) are several relays: all but the one in
+    its row are called by their host.
 
     On loopback everything is the devnet's, where a relay that is called `titan` or `titan-2`
     speaks as Titan, and any other in the devnet's own dialect.
@@ -262,8 +265,14 @@ def profile_for(url: str, *, name: str = "") -> Profile:
         style, _, number = name.rpartition("-")
         known = PROFILES.get(style if number.isdecimal() else name)
         return known or PROFILES["devnet"]
-    rows = (row for row in PROFILES.values() if row.host == host)
-    return next(rows, msgspec.structs.replace(PROFILES["flashbots"], name=host, host=host))
+    rows = (row for row in PROFILES.values() if row.host and _in_domain(host, row.host))
+    found = next(rows, PROFILES["flashbots"])
+    return found if found.host == host else msgspec.structs.replace(found, name=host, host=host)
+
+
+def _in_domain(host: str, other: str) -> bool:
+    """Whether both are of one owner: each builder has a second-level domain of its own."""
+    return host.split(".")[-2:] == other.split(".")[-2:]
 
 
 def is_loopback(url: str) -> bool:

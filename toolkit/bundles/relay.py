@@ -20,12 +20,19 @@ from toolkit.bundles.requests import (
     private_request,
     simulation_request,
 )
+from toolkit.bundles.tally import RelayStatistics, Tally
 from toolkit.chain.hashing import keccak
 from toolkit.chain.wire import retry_after
 from toolkit.model.bundle import Bundle
 from toolkit.model.chain import Address, Hash
 from toolkit.model.checks import require_seconds
-from toolkit.model.errors import ConfigError, RelayRejected, RelayUnavailable, SignerError
+from toolkit.model.errors import (
+    ConfigError,
+    RelayError,
+    RelayRejected,
+    RelayUnavailable,
+    SignerError,
+)
 from toolkit.model.tx import Attempt, Exposure
 
 DEFAULT_TIMEOUT_S = 2.0
@@ -114,6 +121,7 @@ class Relay:
         if authorization is not None:
             self._headers["Authorization"] = authorization
         self._budgets = Budgets(rates or self.profile.rates)
+        self._tally = Tally()
         self._newest: OrderedDict[str, tuple[int, int | None]] = OrderedDict()
         self._http: aiohttp.ClientSession | None = None
 
@@ -221,9 +229,13 @@ class Relay:
 
     async def close(self) -> None:
         """Close the connections; a later request opens new ones."""
-        if self._http is not None:
-            await self._http.close()
-            self._http = None
+        http, self._http = self._http, None
+        if http is not None:
+            await http.close()
+
+    def statistics(self) -> RelayStatistics:
+        """Count the answers so far, and tell how long the newest of them took."""
+        return self._tally.told()
 
     def _remember(self, bundle: Bundle) -> None:
         """Note what a cancellation will have to say: block and highest number of a uuid."""
@@ -253,9 +265,24 @@ class Relay:
         if sealed.header is not None:
             headers = {**headers, HEADER: sealed.header}
         try:
+            status, body = await self._within_deadline(sealed.body, headers, purpose)
+            result = read_answer(status, body, relay=self.name)
+        except RelayError as error:
+            self._tally.ended(error)
+            raise
+        self._tally.ended(None)
+        return result
+
+    async def _within_deadline(
+        self, body: bytes, headers: dict[str, str], purpose: Purpose
+    ) -> tuple[int, bytes]:
+        try:
             async with asyncio.timeout(self.timeout_s):
                 await self._turn(purpose)
-                status, body = await self._exchange(sealed.body, headers, purpose)
+                started_s = asyncio.get_running_loop().time()
+                answer = await self._exchange(body, headers, purpose)
+                self._tally.answered(asyncio.get_running_loop().time() - started_s)
+                return answer
         except TimeoutError:
             raise RelayUnavailable(
                 f"{self.name} gave no answer within {self.timeout_s:g} s", relay=self.name
@@ -265,7 +292,6 @@ class Relay:
             raise RelayUnavailable(
                 f"{self.name} cannot be reached: {type(error).__name__}", relay=self.name
             ) from None
-        return read_answer(status, body, relay=self.name)
 
     async def _turn(self, purpose: Purpose) -> None:
         """Wait until the relay may be asked again, unless too little would be left for asking."""
@@ -319,6 +345,7 @@ def _check_url(url: str, name: str) -> None:
     try:
         parts = urlsplit(url)
         _ = parts.port
+        (parts.hostname or "").encode("idna")  # what connecting will do with it
     except ValueError:  # its text may hold what was meant as a password
         raise ConfigError("relay address is no URL: its host or port cannot be read") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname:
