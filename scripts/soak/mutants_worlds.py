@@ -408,7 +408,7 @@ WORLDLY: tuple[Mutant, ...] = (
         SPENT,
         "doubted=life.doubted or event.reorged)",
         "doubted=False)",
-        worlds=("lives",),
+        worlds=("rewritten",),
     ),
     Mutant(
         "what was final is remembered while nobody can confirm it",

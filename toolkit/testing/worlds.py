@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 
-from toolkit.testing import desks, lives
+from toolkit.testing import desks, lives, second_lives
 from toolkit.testing.coverage import Coverage
 from toolkit.testing.disks import live_on_a_disk, live_on_a_file
 from toolkit.testing.keys import live_with_keys
@@ -19,8 +19,9 @@ WORLDS: Mapping[str, Callable[[int], Coverage]] = MappingProxyType(
         "impatient": partial(run_one, lives.calm_world, schedule=lives.Impatient),
         "hasty": partial(run_one, lives.calm_world, schedule=lives.Hasty),
         "poor": partial(run_one, lives.calm_world, schedule=lives.Poor),
-        "lives": partial(run_one, lives.lives_world, schedule=lives.Lives),
-        "halted": partial(run_one, lives.lives_world, schedule=lives.Halted),
+        "lives": partial(run_one, second_lives.lives_world, schedule=second_lives.Lives),
+        "rewritten": partial(run_one, second_lives.lives_world, schedule=second_lives.Rewritten),
+        "halted": partial(run_one, second_lives.lives_world, schedule=second_lives.Halted),
         "lagging": partial(run_one, lives.lagging_world, schedule=lives.Lagging),
         "desk": partial(run_one, desks.desk_world, schedule=desks.Desk),
         "operator": partial(run_one, lives.calm_world, schedule=desks.Operator),
