@@ -66,10 +66,20 @@ class Builder:
     _deferred: list[Callable[[], None]] = field(default_factory=list, repr=False)
     _replacements: Replacements = field(default_factory=Replacements, repr=False)
     _count: int = 0
+    _closed: int = 0  # the block for which orders come too late, though it is not there yet
+
+    def close(self, number: int) -> None:
+        """Let nothing more into a block, since its builder is at work; a new head ends that."""
+        self._closed = number
+
+    def reopen(self) -> None:
+        """Let orders in again: the block was not built."""
+        self._closed = 0
 
     def advance(self, head: Head) -> None:
         """Take note of a new head and forget what can no longer land."""
         self.head = head
+        self.reopen()
         for noted in (self._cancelled, self._forgotten, self._late):
             noted.clear()
         deferred, self._deferred = self._deferred, []
@@ -226,6 +236,9 @@ class Builder:
         uuid, owner = order.replacement_uuid, order.owner
         if self._has(order):
             return  # the same request again
+        if order.last_block <= self._closed and order.transactions:
+            self._late.append(order)
+            return
         if uuid is not None:
             nonce = order.replacement_nonce
             if not self._replacements.admits(owner, uuid, nonce, head=self.head.number):

@@ -4,9 +4,13 @@ import pytest
 
 from tests.devnet.conftest import GWEI, OWNER, Wallet
 from toolkit.devnet.builders import Builder
+from toolkit.devnet.building.block_plan import BlockPlan
 from toolkit.devnet.building.failures import FailureMode
+from toolkit.devnet.building.orders import Order
 from toolkit.devnet.building.sealing import Market
+from toolkit.devnet.building.simulation import SlotEnv
 from toolkit.model.bundle import MissCause
+from toolkit.model.errors import DevnetError
 
 
 async def send(
@@ -48,6 +52,49 @@ async def test_what_the_winner_never_looked_at_has_the_relays_own_cause(
     (missed,) = market.slots[-1].considered
     assert (cause, False) == (missed.cause, missed.included)
     assert words in missed.evidence
+
+
+async def test_what_is_asked_while_a_block_is_built_is_too_late(
+    market: Market, wallets: list[Wallet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bundle that comes then is late, one that is withdrawn then lands; each has one end."""
+    fill = market._planner.fill
+
+    async def busy(orders: Sequence[Order], env: SlotEnv, builder: Builder) -> BlockPlan:
+        await send(market, wallets[2], to=market.builders)
+        for each in market.builders:
+            await each.handle("eth_cancelBundle", [{"replacementUuid": "mine"}], OWNER)
+        return await fill(orders, env, builder)
+
+    monkeypatch.setattr(market._planner, "fill", busy)
+    await send(market, wallets[1], to=market.builders, replacementUuid="mine")
+
+    await market.seal()
+    await send(market, wallets[3], to=market.builders)
+
+    landed, late = market.slots[-1].considered
+    assert (True, None) == (landed.included, landed.cause)
+    assert (MissCause.LATE, False) == (late.cause, late.included)
+    assert [1, 1] == [len(each.orders()) for each in market.builders]
+
+
+async def test_a_block_that_was_not_built_takes_orders_again(
+    market: Market, wallets: list[Wallet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was sent after a failure is in time for the next try."""
+
+    async def fails(*_: object) -> BlockPlan:
+        raise DevnetError("no block")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(market._planner, "fill", fails)
+        with pytest.raises(DevnetError, match="no block"):
+            await market.seal()
+    await send(market, wallets[1], to=market.builders)
+
+    await market.seal()
+
+    assert [True] == [each.included for each in market.slots[-1].considered]
 
 
 async def test_a_window_that_closed_is_told_where_the_bundle_was(

@@ -11,11 +11,14 @@ from toolkit.model.bundle import MissCause
 from toolkit.model.chain import Hash
 
 
-def absent(builders: Sequence[Builder], winner: Builder, env: SlotEnv) -> tuple[Consideration, ...]:
-    """What became of them: the winner's own reason first, then that of who had them."""
-    known = {
-        order.bundle_hash for order in winner.orders() if order.wants(env.number, env.timestamp)
-    }
+def absent(
+    builders: Sequence[Builder], winner: Builder, env: SlotEnv, *, built: Sequence[Order]
+) -> tuple[Consideration, ...]:
+    """What became of them: the winner's own reason first, then that of who had them.
+
+    `built` are those that the winner did consider, whatever has been asked of it since.
+    """
+    known = {order.bundle_hash for order in built}
     found: dict[Hash, Consideration] = {}
     for order, refusal in _reasons(builders, winner, env):
         if order.first_block <= env.number <= order.last_block and order.bundle_hash not in known:

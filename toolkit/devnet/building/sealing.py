@@ -75,6 +75,8 @@ class Market:
             try:
                 slot, mined = await self._seal()
             except BaseException:
+                for builder in self.builders:
+                    builder.reopen()
                 await self._rpc.call("anvil_dropAllTransactions")
                 raise
             dropped = await self.pool.renew(mined=mined)
@@ -93,6 +95,8 @@ class Market:
 
     async def _seal(self) -> tuple[SlotRecord, tuple[Hash, ...]]:
         env, builder = await self._slot()
+        for each in self.builders:
+            each.close(env.number)
         orders = [each for each in builder.orders() if each.wants(env.number, env.timestamp)]
         plan = await self._planner.fill(orders, env, builder)
         await self._rpc.call("anvil_setCoinbase", (builder.fee_recipient,))
@@ -110,7 +114,7 @@ class Market:
             block_hash=block["hash"],
             builder=builder.name,
             fee_recipient=builder.fee_recipient,
-            considered=(*plan.considered, *absent(self.builders, builder, env)),
+            considered=(*plan.considered, *absent(self.builders, builder, env, built=orders)),
             public=public,
             payouts=tuple(each.hash for each in plan.payouts),
         )
