@@ -38,7 +38,7 @@ from toolkit.pools.sync import load
 from toolkit.routing.router import Router
 from toolkit.tx.config import SchedulerConfig
 from toolkit.tx.destination import Destination, PublicNode
-from toolkit.tx.fallback import PrivateThenPublic
+from toolkit.tx.fallback import MOST_PATIENCE_BLOCKS, PATIENCE_BLOCKS, PrivateThenPublic
 from toolkit.tx.intake import Intake, Sendable
 from toolkit.tx.key_hold import KeyHold
 from toolkit.tx.key_pool import KeyPool
@@ -91,6 +91,7 @@ class Session:
         journal: Journal,
         config: SchedulerConfig,
         like: "AsyncWeb3[Any] | None" = None,
+        private_blocks: int = PATIENCE_BLOCKS,
     ) -> None:
         self.node = node
         self.mode = mode
@@ -104,7 +105,10 @@ class Session:
         self.public = PublicNode(node)
         self._private = tuple(relays)
         # Recovery must not find a route that has lost its private half.
-        self._fallback = [PrivateThenPublic(self._private, self.public)] if relays else []
+        self._fallback: list[Destination] = []
+        if relays:
+            route = PrivateThenPublic(self._private, self.public, patience_blocks=private_blocks)
+            self._fallback.append(route)
         self.scheduler = TransactionScheduler(
             node,
             signers=self.signers,
@@ -368,6 +372,7 @@ async def connect(
     max_in_flight: int = 16,
     confirmations: int = 1,
     finality_blocks: int = 64,
+    private_blocks: int = PATIENCE_BLOCKS,
     timeout_s: float = 10.0,
 ) -> AsyncGenerator[Session, None]:
     """Open a session on a node; what it may do follows from what the node is (`Session.mode`).
@@ -396,6 +401,7 @@ async def connect(
         confirmations: blocks under which an end is told.
         finality_blocks: blocks under which it is final: a reorg that takes such an end back halts
             the account's lane.
+        private_blocks: how many blocks a request is private that then goes public.
         timeout_s: deadline of one request to the node.
 
     Raises:
@@ -408,6 +414,7 @@ async def connect(
     require_seconds("timeout_s", timeout_s)
     if chain_id is not None:
         require_integer("chain_id", chain_id, least=1)
+    require_integer("private_blocks", private_blocks, least=1, most=MOST_PATIENCE_BLOCKS)
     require_flag("live", live)
     require_flag("allow_real_key", allow_real_key)
     if not isinstance(journal, Backend | None):
@@ -452,6 +459,7 @@ async def connect(
             journal=log,
             config=config,
             like=None if isinstance(endpoint, str | Sequence) else endpoint,
+            private_blocks=private_blocks,
         )
         async with session.running():
             log_of(__name__, mode).info(

@@ -69,7 +69,7 @@ async def test_other_methods_follow_the_dialect(
     simulated = await relay.call_bundle(bundle_of(one), state_block=16, timestamp=7)
     await relay.cancel_bundle("some-uuid")
     sent = await relay.send_private_transaction(one.raw, max_block=255)
-    await relay.send(Attempt(request_id="r", number=0, signed=one), target_block=5)
+    await relay.send(Attempt(request_id="r", number=0, signed=one, since_block=5), target_block=5)
     await relay.close()
 
     assert {"method": "eth_callBundle"} == simulated

@@ -94,7 +94,7 @@ async def test_a_send_that_is_not_answered_properly_left_once_and_may_be_known(
 
     scripted = await serve(handler)
     async with HttpRpc(scripted.url) as rpc:
-        attempt = Attempt(request_id="tx-1", number=0, signed=SIGNED)
+        attempt = Attempt(request_id="tx-1", number=0, signed=SIGNED, since_block=1)
         answer = await hand_over(PublicNode(Node(rpc)), attempt, target_block=1)
 
     assert ["eth_sendRawTransaction"] == scripted.asked

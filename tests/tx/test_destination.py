@@ -25,6 +25,7 @@ ATTEMPT = Attempt(
     signed=OWNER.sign_transaction_now(
         UnsignedTransaction(type=2, chain_id=1, nonce=0, to=FRIEND, value=0, data="0x", gas=21_000)
     ),
+    since_block=7,
 )
 
 

@@ -550,7 +550,7 @@ def test_handles_do_not_disclose_bytes() -> None:
             type=2, chain_id=1, nonce=0, to=Address(FRIEND), value=1, data="0x", gas=21_000
         )
     )
-    attempt = Attempt(request_id="a", number=0, signed=signed)
+    attempt = Attempt(request_id="a", number=0, signed=signed, since_block=1)
 
     assert signed.raw[2:] not in repr(attempt)
 

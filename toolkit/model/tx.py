@@ -215,11 +215,16 @@ class SignedTransaction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One signed try at a nonce on behalf of a request."""
+    """One signed try at a nonce on behalf of a request.
+
+    `since_block` is the first block that any try at this nonce was meant for: it comes from the
+    journal, so it is the same in every process.
+    """
 
     request_id: str
     number: int  # 0 for the first try at this nonce
     signed: SignedTransaction
+    since_block: int
     cancels: bool = False
 
 

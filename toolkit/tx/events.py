@@ -257,6 +257,7 @@ class Send(msgspec.Struct, frozen=True, kw_only=True):
     cancels: bool
     destinations: tuple[str, ...]
     target_block: int
+    since_block: int  # the first target of the request at this nonce
 
 
 class Finish(msgspec.Struct, frozen=True, kw_only=True):

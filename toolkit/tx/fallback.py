@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 
-from toolkit.model.errors import ToolkitError
+from toolkit.model.checks import require_integer
+from toolkit.model.errors import ConfigError
 from toolkit.model.tx import Attempt, Exposure
-from toolkit.tx.destination import Destination
+from toolkit.tx.destination import Destination, hand_over
 
 PATIENCE_BLOCKS = 3
-_REMEMBERED = 10_000
+MOST_PATIENCE_BLOCKS = 10_000
 
 
 class PrivateThenPublic:
@@ -16,7 +17,11 @@ class PrivateThenPublic:
 
     A lane hands an attempt out again at every head, so the change of route needs no timer; it
     keeps its nonce, and whatever a relay still holds competes for that same nonce. Counts as
-    PUBLIC from the start, because it will be. A restart begins the private blocks anew.
+    PUBLIC from the start, because it will be. It remembers nothing: the first block comes with the
+    attempt, from the journal, so that a restart changes neither the deadline nor the route.
+
+    Raises:
+        ConfigError: no relays, no blocks, or more than `MOST_PATIENCE_BLOCKS`.
     """
 
     name = "private-then-public"
@@ -29,29 +34,32 @@ class PrivateThenPublic:
         *,
         patience_blocks: int = PATIENCE_BLOCKS,
     ) -> None:
+        require_integer("private_blocks", patience_blocks, least=1, most=MOST_PATIENCE_BLOCKS)
+        if not relays:
+            raise ConfigError("private then public needs relays: give at least one")
         self._relays = tuple(relays)
         self._public = public
         self._patience_blocks = patience_blocks
-        self._first_target: dict[str, int] = {}
 
     async def send(self, attempt: Attempt, *, target_block: int) -> None:
         """Send by the route that the target block asks for; errors are the destination's."""
-        first = self._first_target.setdefault(attempt.request_id, target_block)
-        if len(self._first_target) > _REMEMBERED:
-            del self._first_target[next(iter(self._first_target))]
-        if target_block >= first + self._patience_blocks:
+        if target_block >= attempt.since_block + self._patience_blocks:
             await self._public.send(attempt, target_block=target_block)
         else:
             await self._privately(attempt, target_block=target_block)
 
     async def _privately(self, attempt: Attempt, *, target_block: int) -> None:
-        """Send to every relay; one that takes it is enough, otherwise the first error is told."""
+        """Send to every relay; where none takes it, the error is told of who most likely has it."""
         answers = await asyncio.gather(
-            *(relay.send(attempt, target_block=target_block) for relay in self._relays),
+            *(hand_over(relay, attempt, target_block=target_block) for relay in self._relays),
             return_exceptions=True,
         )
+        told = []
         for answer in answers:
-            if answer is not None and not isinstance(answer, ToolkitError):
+            if isinstance(answer, BaseException):
                 raise answer
-        if None not in answers and isinstance(answers[0], ToolkitError):
-            raise answers[0]
+            told.append(answer)
+        # One that is silent may have the bytes, whatever the others have refused.
+        most = max(told, key=lambda answer: answer.exposure)
+        if most.error is not None and most.exposure < Exposure.PRIVATE:
+            raise most.error

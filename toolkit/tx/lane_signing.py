@@ -154,6 +154,7 @@ def send(draft: Draft, job: Job) -> None:
             cancels=sent.cancels,
             destinations=places,
             target_block=block + 1,
+            since_block=job.tries[0].first_block + 1,
         )
     )
 

@@ -289,6 +289,7 @@ class LaneRunner:
             request_id=send.request_id,
             number=send.number,
             signed=send.signed,
+            since_block=send.since_block,
             cancels=send.cancels,
         )
         self.broadcasts += 1
