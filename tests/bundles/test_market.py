@@ -147,7 +147,7 @@ async def test_whatever_goes_wrong_is_told_for_what_it_is(
 ) -> None:
     """A refusal is certain: nobody has the bundle. Whatever may have been taken is unavailable."""
     async with at_the_market("titan") as (relay, builder):
-        relay.timeout_s = 0.5
+        relay.timeout_s = 1 if failure in {FailureMode.HANG, FailureMode.LOST} else 30
         builder.failures.next(failure)
         try:
             await relay.send_bundle(plain())

@@ -36,7 +36,8 @@ def kept_reputation(path: str | Path) -> RelayAuth:
         return RelayAuth(_read(file))
     except OSError as error:
         raise ConfigError(
-            f"reputation key {file} cannot be read or made: {error.strerror or error}"
+            f"reputation key {file} cannot be read or made ({error.strerror or error}): name a file"
+            f" (reputation=) where this user may write"
         ) from None
 
 
