@@ -169,6 +169,30 @@ async def test_a_private_transaction_sent_again_has_its_new_last_block() -> None
     assert [105] == [order.last_block for order in builder.orders()]
 
 
+async def test_a_uuid_is_its_owners_own() -> None:
+    """Another signer's bundle under the same uuid replaces nothing, nor does its nonce count."""
+    builder = builder_of()
+    await send(builder, 1, replacementUuid=UUID, replacementNonce=1)
+    params = {"txs": [signed(2).raw], "blockNumber": NEXT, "replacementUuid": UUID}
+    await builder.handle("eth_sendBundle", [params | {"replacementNonce": 9}], OTHER)
+    await send(builder, 3, replacementUuid=UUID, replacementNonce=2)
+
+    assert [signed(2).hash, signed(3).hash] == held(builder)
+
+
+async def test_a_private_transaction_is_withdrawn_by_who_sent_it() -> None:
+    """Its sender hears true, another one false, and so does who comes too late."""
+    builder = builder_of()
+    params = [{"txHash": signed().hash.upper().replace("0X", "0x")}]
+    await builder.handle("eth_sendPrivateRawTransaction", [signed().raw], SIGNER.address)
+    stranger = await builder.handle("eth_cancelPrivateTransaction", params, OTHER)
+    own = await builder.handle("eth_cancelPrivateTransaction", params, SIGNER.address)
+    again = await builder.handle("eth_cancelPrivateTransaction", params, SIGNER.address)
+
+    assert [False, True, False] == [stranger, own, again]
+    assert held(builder) == []
+
+
 async def test_a_late_order_does_not_push_a_builder_over_its_limit() -> None:
     """Its sender was told long ago; nobody hears that there was no room."""
     builder = builder_of()

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.devnet.building.conftest import NEXT, Serve, builder_of, moved, signed
-from toolkit.devnet.building.failures import FailureMode, Failures
+from toolkit.devnet.building.failures import MAX_FORCED, FailureMode, Failures
 from toolkit.devnet.building.identities import bundle_hash
 from toolkit.model.errors import ConfigError
 
@@ -158,6 +158,17 @@ def test_failures_come_in_the_order_they_were_told() -> None:
     drawn = [failures.draw("eth_sendBundle") for _ in range(4)]
 
     assert [FailureMode.TEXT, FailureMode.NULL, FailureMode.NULL, FailureMode.HTML] == drawn
+
+
+def test_failures_to_come_are_bounded() -> None:
+    """Too many are refused, and none of them is kept."""
+    failures = Failures()
+    failures.next("null", MAX_FORCED)
+
+    with pytest.raises(ConfigError, match="set `always` instead"):
+        failures.next("html")
+    assert {FailureMode.NULL} == {failures.draw("any") for _ in range(MAX_FORCED)}
+    assert FailureMode.NONE is failures.draw("any")
 
 
 @pytest.mark.parametrize(("mode", "count"), [("explode", 1), ("null", 0), ("null", True)])

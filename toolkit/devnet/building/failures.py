@@ -53,7 +53,7 @@ class Failures:
         """Let the next `count` requests go wrong in this way (of any method, or of one).
 
         Raises:
-            ConfigError: no such mode, or no such count.
+            ConfigError: no such mode, no such count, or more than `MAX_FORCED` are to come.
         """
         try:
             found = FailureMode(mode)
@@ -61,7 +61,13 @@ class Failures:
             names = ", ".join(each.value for each in FailureMode)
             raise ConfigError(f"no failure {shown(mode)}; there are {names}") from None
         require_integer("count", count, least=1, most=MAX_FORCED)
-        self._forced.setdefault(method, deque(maxlen=MAX_FORCED)).extend([found] * count)
+        forced = self._forced.setdefault(method, deque())
+        if len(forced) + count > MAX_FORCED:
+            raise ConfigError(
+                f"{count} more failures to come than the {len(forced)} there are make more than"
+                f" {MAX_FORCED}; set `always` instead"
+            )
+        forced.extend([found] * count)
 
     def draw(self, method: str) -> FailureMode:
         """What goes wrong with this request."""

@@ -24,7 +24,7 @@ HOLD_S = 60.0  # how long a request without an answer is held open, if its clien
 ANONYMOUS = ZERO_ADDRESS  # the owner of what comes without a signature
 _SIGNATURE_DIGITS = 2 + 2 * 65
 _PARSE_ERROR = -32700
-_HOLD_TICK_S = 0.05
+_HOLD_TICK_S = 0.25  # many may hang at once
 # What forms and editors send; no type at all and unknown ones are let through.
 _NO_JSON = ("text/", "multipart/", "application/x-www-form-urlencoded", "application/xml")
 _HTML = "<!DOCTYPE html><html><head><title>502</title></head><body>Bad gateway</body></html>"
