@@ -70,12 +70,23 @@ async def connecting(signer: tk.Signer, w3: "AsyncWeb3[Any]", journal: Path) -> 
     async with tk.connect(
         "wss://example.org",
         signer=signer,
-        relays=["https://relay.flashbots.net"],
+        relays=[
+            "https://relay.flashbots.net",
+            tk.Relay("https://api.blxrbdn.com", authorization="a"),
+        ],
+        reputation="state/reputation.json",
         journal="state/journal.db",
         max_cost_wei=tk.ether("0.05"),
         allow_real_key=False,
     ):
         pass
+
+
+def relaying(key: str) -> tuple[tk.Relay, tk.Refund]:
+    auth = tk.RelayAuth(tk.LocalSigner(key))
+    relay = tk.Relay("https://relay.flashbots.net", auth=auth)
+    assert_type(relay.statistics().latency_p99_s, float)
+    return relay, tk.Refund(percent=90)
 
 
 async def sending(session: tk.Session, to: str) -> str:
