@@ -1,14 +1,14 @@
 """The byte layouts of transactions: what is signed, and what signed bytes hold.
 
 EIP-155 (type 0), EIP-2930 (1), EIP-1559 (2), EIP-7702 (4); the fields that EIP-4844 (3) shares
-with them are read here too. RLP comes from pyrlp.
+with them are read here too. What others encoded is decoded by pyrlp; what we sign is encoded here,
+because pyrlp asks of every field which abstract kind it is, which took a third of a signature.
 """
 
 from collections.abc import Sequence
 
 import msgspec
 import rlp
-from rlp.codec import encode_raw, length_prefix
 
 from toolkit.chain.hashing import keccak
 from toolkit.model.chain import Address, Hash
@@ -28,9 +28,14 @@ _MAX_UINT8 = 2**8 - 1
 MAX_UINT64 = 2**64 - 1
 MAX_UINT256 = 2**256 - 1
 _ADDRESS_BYTES, _WORD_BYTES = 20, 32
-_LIST_OFFSET = 0xC0
+_BYTES_OFFSET, _LIST_OFFSET = 0x80, 0xC0
+_MOST_SHORT = 55  # bytes whose length fits into the prefix itself
 # EIP-155: v = parity + 35 + 2 * chain id; before it v was 27 or 28.
 _EIP_155, _UNPROTECTED = 35, 27
+
+
+Item = bytes | list["Item"]
+"""What RLP knows: bytes, and lists of such."""
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,13 +70,13 @@ def payload(tx: UnsignedTransaction) -> bytes:
             f"transaction cannot be signed: a negative or oversized number, or malformed hex in"
             f" to, data, access list or authorizations (nonce {tx.nonce})"
         ) from None
-    return b"".join([encode_raw(field) for field in fields])
+    return b"".join([encoded(field) for field in fields])
 
 
 def digest(tx: UnsignedTransaction, fields: bytes) -> bytes:
     """What is signed for a transaction whose `payload` is `fields`."""
     if tx.type == LEGACY and tx.chain_id:  # EIP-155: (chain id, 0, 0) stand in for v, r, s
-        fields += encode_raw(uint(tx.chain_id)) + b"\x80\x80"
+        fields += encoded(uint(tx.chain_id)) + b"\x80\x80"
     return keccak(type_prefix(tx.type) + joined(fields))
 
 
@@ -80,8 +85,8 @@ def signed_bytes(tx: UnsignedTransaction, fields: bytes, signature: bytes) -> by
     v = signature[64]
     if tx.type == LEGACY:
         v += _EIP_155 + 2 * tx.chain_id
-    tail = encode_raw(uint(v))
-    tail += encode_raw(signature[:32].lstrip(b"\0")) + encode_raw(signature[32:64].lstrip(b"\0"))
+    tail = encoded(uint(v))
+    tail += encoded(signature[:32].lstrip(b"\0")) + encoded(signature[32:64].lstrip(b"\0"))
     return type_prefix(tx.type) + joined(fields + tail)
 
 
@@ -96,13 +101,13 @@ def authorization_digest(*, chain_id: int, address: Address, nonce: int) -> byte
             f"authorization cannot be signed: chain id {chain_id} or nonce {nonce} is too large"
         )
     try:
-        fields = [uint(chain_id), account_bytes(address), uint(nonce)]
+        fields: list[Item] = [uint(chain_id), account_bytes(address), uint(nonce)]
     except (ValueError, OverflowError):
         raise SignerError(
             f"authorization cannot be signed: give a chain id (0 is any chain), an address and a"
             f" nonce that are not negative, not {chain_id}, {address!r} and {nonce}"
         ) from None
-    return keccak(b"\x05" + bytes(encode_raw(fields)))
+    return keccak(b"\x05" + encoded(fields))
 
 
 def parse(raw: str) -> tuple[bytes, UnsignedTransaction, Signature]:
@@ -133,9 +138,25 @@ def type_prefix(kind: int) -> bytes:
     return b"" if kind == LEGACY else bytes((kind,))
 
 
+def encoded(item: Item) -> bytes:
+    """One item in RLP (Ethereum's Yellow Paper, appendix B)."""
+    if isinstance(item, list):
+        return joined(b"".join([encoded(one) for one in item]))
+    if len(item) == 1 and item[0] < _BYTES_OFFSET:
+        return item
+    return _prefix(len(item), _BYTES_OFFSET) + item
+
+
 def joined(fields: bytes) -> bytes:
     """Encoded fields as one RLP list."""
-    return bytes(length_prefix(len(fields), _LIST_OFFSET)) + fields
+    return _prefix(len(fields), _LIST_OFFSET) + fields
+
+
+def _prefix(length: int, offset: int) -> bytes:
+    if length <= _MOST_SHORT:
+        return bytes((offset + length,))
+    digits = uint(length)
+    return bytes((offset + _MOST_SHORT + len(digits),)) + digits
 
 
 def uint(value: int) -> bytes:
@@ -170,18 +191,18 @@ def read_hex(blob: object, *sizes: int) -> str:
     return "0x" + blob.hex()
 
 
-def _fields(tx: UnsignedTransaction) -> list[object]:
+def _fields(tx: UnsignedTransaction) -> list[Item]:
     to, data = account_bytes(tx.to), bytes.fromhex(tx.data[2:])
-    call = [uint(tx.gas), to, uint(tx.value), data]
+    call: list[Item] = [uint(tx.gas), to, uint(tx.value), data]
     if tx.type == LEGACY and not tx.access_list:
         return [uint(tx.nonce), uint(tx.gas_price), *call]
-    start = [uint(tx.chain_id), uint(tx.nonce)]
+    start: list[Item] = [uint(tx.chain_id), uint(tx.nonce)]
     if tx.type == ACCESS_LIST:
         return [*start, uint(tx.gas_price), *call, _access(tx.access_list)]
     if tx.type not in DYNAMIC_FEE_TYPES:
         raise SignerError(f"transaction of type {tx.type} cannot be signed: use 0, 1, 2 or 4")
-    caps = [uint(tx.max_priority_fee_per_gas), uint(tx.max_fee_per_gas)]
-    fields: list[object] = [*start, *caps, *call, _access(tx.access_list)]
+    caps: list[Item] = [uint(tx.max_priority_fee_per_gas), uint(tx.max_fee_per_gas)]
+    fields: list[Item] = [*start, *caps, *call, _access(tx.access_list)]
     if tx.type == DYNAMIC_FEE:
         return fields
     if tx.to is None or not tx.authorization_list:
@@ -192,14 +213,14 @@ def _fields(tx: UnsignedTransaction) -> list[object]:
     return [*fields, [_authorization(grant) for grant in tx.authorization_list]]
 
 
-def _access(items: tuple[AccessListItem, ...]) -> list[object]:
+def _access(items: tuple[AccessListItem, ...]) -> list[Item]:
     return [
         [account_bytes(item.address), [bytes.fromhex(key[2:]) for key in item.storage_keys]]
         for item in items
     ]
 
 
-def _authorization(grant: Authorization) -> list[object]:
+def _authorization(grant: Authorization) -> list[Item]:
     if (
         max(grant.chain_id, grant.r, grant.s) > MAX_UINT256
         or grant.nonce > MAX_UINT64
@@ -207,7 +228,7 @@ def _authorization(grant: Authorization) -> list[object]:
     ):
         raise ValueError("authorization")
     account = account_bytes(grant.address)
-    numbers = [uint(grant.nonce), uint(grant.y_parity), uint(grant.r), uint(grant.s)]
+    numbers: list[Item] = [uint(grant.nonce), uint(grant.y_parity), uint(grant.r), uint(grant.s)]
     return [uint(grant.chain_id), account, *numbers]
 
 
