@@ -22,12 +22,9 @@ def test_words_are_what_eth_abi_writes(seed: int) -> None:
         kind = "(uint256,bytes32,address,(address,uint256)[],(uint256)[])"
 
         written = of_arrays(
-            (number(block), bytes32("0x" + parent.hex()), account(owner)),
-            (
-                [word for pool, amount in hops for word in (account(pool), number(amount))],
-                [number(amount) for (amount,) in sums],
-            ),
-            (2, 1),
+            number(block) + bytes32("0x" + parent.hex()) + account(owner),
+            (len(hops), "".join(account(pool) + number(amount) for pool, amount in hops)),
+            (len(sums), "".join(number(amount) for (amount,) in sums)),
         )
 
         assert encode([kind], [(block, parent, owner, hops, sums)]).hex() == written, seed

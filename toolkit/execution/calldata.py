@@ -1,6 +1,6 @@
 """Calldata of the on-chain executor, and what it says when it refuses."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from importlib.resources import files
 
@@ -19,22 +19,20 @@ from toolkit.model.market import FundingKind, Hop, PoolKind
 
 MAX_UINT256 = 2**256 - 1
 
-# contracts/src/Executor.sol: FUNDING_* and HOP_*.
+# contracts/src/Executor.sol: FUNDING_* and HOP_*, as words.
 _FUNDING = {
-    FundingKind.OWN: 0,
-    FundingKind.BALANCER: 1,
-    FundingKind.V2_FLASH: 2,
-    FundingKind.V3_FLASH: 3,
+    FundingKind.OWN: number(0),
+    FundingKind.BALANCER: number(1),
+    FundingKind.V2_FLASH: number(2),
+    FundingKind.V3_FLASH: number(3),
 }
-_HOP = {PoolKind.CONSTANT_PRODUCT: 0, PoolKind.CONCENTRATED: 1}
+_HOP = {PoolKind.CONSTANT_PRODUCT: number(0), PoolKind.CONCENTRATED: number(1)}
 
 _HOP_TYPE = "(address,uint8,address,address,uint256,uint256)"
 _PLAN_TYPE = (
     f"(uint256,bytes32,uint8,address,address,uint256,address,uint256,uint256,{_HOP_TYPE}[])"
 )
 _BATCH_TYPE = f"(uint256,bytes32,uint256,(address,uint256,uint256)[],{_HOP_TYPE}[])"
-
-HOP_WORDS, ASSET_WORDS = 6, 3
 
 EXECUTE = selector(f"execute({_PLAN_TYPE})")
 EXECUTE_BATCH = selector(f"executeBatch({_BATCH_TYPE})")
@@ -124,17 +122,12 @@ def encode_plan(plan: Plan, executor: Address) -> str:
     _check(plan, executor)
     route, funding = plan.route, plan.funding
     static = (
-        number(plan.target_block),
-        bytes32(plan.parent_hash),
-        number(_FUNDING[funding.kind]),
-        account(funding.lender or ZERO_ADDRESS),
-        account(route.token_in),
-        number(route.amount_in),
-        account(route.token_out),
-        number(plan.minimum_profit),
-        number(plan.tip_wei),
+        f"{number(plan.target_block)}{bytes32(plan.parent_hash)}{_FUNDING[funding.kind]}"
+        f"{account(funding.lender or ZERO_ADDRESS)}"
+        f"{account(route.token_in)}{number(route.amount_in)}{account(route.token_out)}"
+        f"{number(plan.minimum_profit)}{number(plan.tip_wei)}"
     )
-    return EXECUTE + of_arrays(static, [_hops(route.hops)], [HOP_WORDS])
+    return EXECUTE + of_arrays(static, (len(route.hops), hop_words(plan)))
 
 
 def encode_batch(plans: Sequence[Plan], executor: Address) -> str:
@@ -150,40 +143,31 @@ def encode_batch(plans: Sequence[Plan], executor: Address) -> str:
     for asset in touched:
         _uint256(asset.pull, f"input of {asset.token}")
         _uint256(asset.minimum, f"output of {asset.token}")
-    static = (
-        number(plans[0].target_block),
-        bytes32(plans[0].parent_hash),
-        number(_uint256(sum(plan.tip_wei for plan in plans), "tip")),
+    tip_wei = _uint256(sum(plan.tip_wei for plan in plans), "tip")
+    hops = sum(len(plan.route.hops) for plan in plans)
+    return EXECUTE_BATCH + of_arrays(
+        f"{number(plans[0].target_block)}{bytes32(plans[0].parent_hash)}{number(tip_wei)}",
+        (
+            len(touched),
+            "".join(
+                f"{account(asset.token)}{number(asset.pull)}{number(asset.minimum)}"
+                for asset in touched
+            ),
+        ),
+        (hops, "".join(map(hop_words, plans))),
     )
-    arrays = (
-        [
-            word
-            for asset in touched
-            for word in (account(asset.token), number(asset.pull), number(asset.minimum))
-        ],
-        _hops(hop for plan in plans for hop in plan.route.hops),
-    )
-    return EXECUTE_BATCH + of_arrays(static, arrays, [ASSET_WORDS, HOP_WORDS])
 
 
 def hop_words(plan: Plan) -> str:
     """Return a plan's swaps as they stand in any calldata that carries them out, hex digits."""
-    return "".join(_hops(plan.route.hops))
+    return "".join([_hop(hop) for hop in plan.route.hops])
 
 
-def _hops(hops: Iterable[Hop]) -> list[str]:
-    return [
-        word
-        for hop in hops
-        for word in (
-            account(hop.pool),
-            number(_HOP[hop.kind]),
-            account(hop.token_in),
-            account(hop.token_out),
-            number(hop.amount_in),
-            number(hop.amount_out),
-        )
-    ]
+def _hop(hop: Hop) -> str:
+    return (
+        f"{account(hop.pool)}{_HOP[hop.kind]}{account(hop.token_in)}{account(hop.token_out)}"
+        f"{hop.amount_in:064x}{hop.amount_out:064x}"
+    )
 
 
 def _check(plan: Plan, executor: Address) -> None:
@@ -198,10 +182,14 @@ def _check(plan: Plan, executor: Address) -> None:
         raise ConfigError(f"{where} borrows by {funding.kind.value} but names no lender")
     if not route.hops:
         raise ConfigError(f"{where} has no hops")
-    if _normal(executor) in {funding.lender, *[hop.pool for hop in route.hops]}:
-        raise ConfigError(f"{where} trades with the executor {executor} itself")
+    own = _normal(executor)
+    is_own = own == funding.lender
     amounts = [plan.target_block, plan.minimum_profit, plan.tip_wei, route.amount_in]
-    amounts += [amount for hop in route.hops for amount in (hop.amount_in, hop.amount_out)]
+    for hop in route.hops:
+        is_own = is_own or own == hop.pool
+        amounts += (hop.amount_in, hop.amount_out)
+    if is_own:
+        raise ConfigError(f"{where} trades with the executor {executor} itself")
     if min(amounts) < 0 or max(amounts) > MAX_UINT256:
         for amount in amounts:
             _uint256(amount, where)

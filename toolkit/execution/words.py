@@ -5,15 +5,14 @@ deciding on it. What is written here is what it gives (`tests/execution/test_wor
 Solidity's contract ABI specification, "Use of Dynamic Types".
 """
 
-from collections.abc import Iterable, Sequence
+import re
 from functools import lru_cache
 
 from toolkit.model.errors import ConfigError
 
 WORD = 32
-_DIGITS = frozenset("0123456789abcdefABCDEF")
-_ADDRESS_TEXT = 42
-_HASH_TEXT = 66
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
+_HASH = re.compile(r"0x[0-9a-fA-F]{64}")
 
 
 def number(value: int) -> str:
@@ -28,7 +27,7 @@ def account(value: str) -> str:
     Raises:
         ConfigError: no address.
     """
-    return _hexadecimal(value, _ADDRESS_TEXT, "an address")
+    return _digits(value, _ADDRESS, "an address: it must be 0x and 40 digits").rjust(2 * WORD, "0")
 
 
 def bytes32(value: str) -> str:
@@ -37,29 +36,26 @@ def bytes32(value: str) -> str:
     Raises:
         ConfigError: no hash.
     """
-    return _hexadecimal(value, _HASH_TEXT, "a hash")
+    return _digits(value, _HASH, "a hash: it must be 0x and 64 digits")
 
 
-def of_arrays(static: Sequence[str], arrays: Sequence[Sequence[str]], widths: Iterable[int]) -> str:
+def of_arrays(static: str, *arrays: tuple[int, str]) -> str:
     """Return the only argument of a call: a tuple of words, then of arrays of static tuples.
 
     Args:
         static: the tuple's first words.
-        arrays: the words of each array's elements, one after the other.
-        widths: how many words an element of each array has.
+        arrays: of each how many elements it has, and their words.
     """
-    offset = WORD * (len(static) + len(arrays))
-    offsets: list[str] = []
-    tails: list[str] = []
-    for words, width in zip(arrays, widths, strict=True):
-        offsets.append(number(offset))
-        tails += (number(len(words) // width), *words)
-        offset += WORD * (1 + len(words))
-    return "".join((number(WORD), *static, *offsets, *tails))
+    offset = len(static) // 2 + WORD * len(arrays)
+    offsets = tails = ""
+    for count, words in arrays:
+        offsets += number(offset)
+        tails += number(count) + words
+        offset += WORD + len(words) // 2
+    return f"{number(WORD)}{static}{offsets}{tails}"
 
 
-def _hexadecimal(value: str, length: int, what: str) -> str:
-    digits = value[2:]
-    if len(value) != length or not value.startswith("0x") or not _DIGITS.issuperset(digits):
-        raise ConfigError(f"{value!r} is not {what}: it must be 0x and {length - 2} digits")
-    return digits.lower().rjust(2 * WORD, "0")
+def _digits(value: str, kind: re.Pattern[str], what: str) -> str:
+    if kind.fullmatch(value) is None:
+        raise ConfigError(f"{value!r} is not {what}")
+    return value[2:].lower()
