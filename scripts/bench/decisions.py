@@ -33,6 +33,7 @@ from toolkit.orchestrator.hosting.asking import ask
 from toolkit.orchestrator.mainnet import DAI, WETH
 from toolkit.orchestrator.market import Market
 from toolkit.orchestrator.records import Inputs, Setup
+from toolkit.orchestrator.writing import BlockWriter
 from toolkit.perception.prices import PriceSource
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.reasoning.agent import Agent, View
@@ -48,6 +49,13 @@ TARGET_US = 250.0
 EVENTS_PER_S = 100_000
 REAL_TIME = 20
 US = 1e6
+PIECES = (
+    "taking the block in",
+    "deciding",
+    "writing it into the journal",
+    "calldata and signature",
+)
+DURABLE = "its durable commit"
 MAIN, SIDE = (Address("0x" + f"{n:02x}" * 20) for n in (17, 34))
 EXECUTOR = Address("0x" + "ee" * 20)
 PRICE = PriceSource(key="price/WETH-DAI", pool=MAIN, base=WETH.address, quote=DAI.address)
@@ -131,31 +139,37 @@ class _Path:
             lenders=(VAULT_LENDS,),
         )
         self._core, self._journal = Core(setup, [agent]), journal
+        self._writer = BlockWriter(journal)
         self._signer = LocalSigner("0x" + "11" * 32)
-        self.decided: list[float] = []  # seconds, without the agent's own
-        self.durable: list[float] = []
+        self.times: dict[str, list[float]] = {piece: [] for piece in (*PIECES, DURABLE)}
+
+    @property
+    def decided(self) -> list[float]:
+        """Seconds of each block up to its signed transactions, without the agent's own."""
+        return [sum(parts) for parts in zip(*(self.times[one] for one in PIECES), strict=True)]
 
     async def block(self, inputs: Inputs) -> None:
         """Decide a block, journal it, sign what is to be sent; then make it durable."""
-        start = time.perf_counter()
+        began = time.perf_counter()
         questions = self._core.begin(inputs)
         asked = time.perf_counter()
         thoughts = {one.name: ask(one) for one in questions}
         answered = time.perf_counter()
         decision = self._core.decide(thoughts)
-        for kind, data in records.written(inputs):
-            self._journal.append(kind, data)
-        for record in decision.records:
-            self._journal.append(record.kind, record.data)
+        decided = time.perf_counter()
+        self._writer.write(inputs, decision)
+        written = time.perf_counter()
         for plan in decision.plans:
             self._signer.sign_transaction_now(_unsigned(plan, inputs.seen.fee))
         ready = time.perf_counter()
         await self._journal.commit()
-        self.durable.append(time.perf_counter() - ready)
+        durable = time.perf_counter()
         decision.report  # noqa: B018 - a run tells of its blocks too, once all is sent
-        self.decided.append(ready - answered + asked - start)
         if not decision.plans:
             raise ConfigError(f"block {inputs.seen.head.number} led to no plan: nothing to measure")
+        took = (asked - began, decided - answered, written - decided, ready - written)
+        for piece, seconds in zip((*PIECES, DURABLE), (*took, durable - ready), strict=True):
+            self.times[piece].append(seconds)
 
 
 def _unsigned(plan: Plan, fee: FeeQuote) -> UnsignedTransaction:
@@ -187,23 +201,35 @@ async def _path(seed: int) -> tuple[Figure, ...]:
         finally:
             gc.unfreeze()
             await journal.close()
-    decided, durable = sorted(path.decided[WARM:]), sorted(path.durable[WARM:])
-    name = "decision path, reading to signed transaction, journal on"
     return (
-        Figure(name=f"{name}, median", unit="µs", ours=US * statistics.median(decided)),
+        *_told("decision path, reading to signed transaction, journal on", path.decided[WARM:]),
+        *(
+            Figure(
+                name=f"of it: {piece}, median", unit="µs", ours=_quantile(path.times[piece][WARM:])
+            )
+            for piece in PIECES
+        ),
+        *_told(DURABLE, path.times[DURABLE][WARM:], target=None),
+    )
+
+
+def _told(
+    name: str, seconds: list[float], *, target: float | None = TARGET_US
+) -> tuple[Figure, Figure]:
+    return (
+        Figure(name=f"{name}, median", unit="µs", ours=_quantile(seconds)),
         Figure(
             name=f"{name}, 99th percentile",
             unit="µs",
-            target=TARGET_US,
-            ours=US * decided[int(len(decided) * 0.99)],
-        ),
-        Figure(name="its durable commit, median", unit="µs", ours=US * statistics.median(durable)),
-        Figure(
-            name="its durable commit, 99th percentile",
-            unit="µs",
-            ours=US * durable[int(len(durable) * 0.99)],
+            target=target,
+            ours=_quantile(seconds, 0.99),
         ),
     )
+
+
+def _quantile(seconds: list[float], part: float = 0.5) -> float:
+    """Return a quantile in microseconds."""
+    return US * sorted(seconds)[int(len(seconds) * part)]
 
 
 def _fastest(work: Callable[[], object]) -> float:

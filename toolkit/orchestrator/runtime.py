@@ -56,6 +56,7 @@ from toolkit.orchestrator.pausing.pauses import Pause
 from toolkit.orchestrator.records import BlockReport, Command, Inputs, Lost, Setup, Vitals
 from toolkit.orchestrator.sending.outbox import Gateway, GatewayOutbox, NoOutbox, Outbox
 from toolkit.orchestrator.sending.planning import flash_lenders
+from toolkit.orchestrator.writing import BlockWriter
 from toolkit.perception.observer import Observer
 from toolkit.perception.perceived import Perceived
 from toolkit.perception.prices import PricePoint
@@ -202,7 +203,7 @@ class Orchestrator:
             self._outbox = GatewayOutbox(carrier)
         self._agents = tuple(agents)
         self._core = Core(self.setup, agents, policy=policy)
-        self._sequence: dict[str, int] = {}
+        self._writer = BlockWriter(session.journal)
         self._blocks = 0
         self._intake = Intake()
         self._orders = Orders(self._core, session.journal.append, self._intake.commands)
@@ -425,7 +426,7 @@ class Orchestrator:
             Lost(agent=name, why=one.lost) for name, one in sorted(thoughts.items()) if one.lost
         )
         decision = self._core.decide(thoughts)
-        self._write(msgspec.structs.replace(inputs, lost=lost), decision)
+        self._writer.write(msgspec.structs.replace(inputs, lost=lost), decision)
         self._is_torn = False
         return decision
 
@@ -537,24 +538,6 @@ class Orchestrator:
                     state=one.state.value,
                     why=one.evidence.why,
                 )
-
-    def _write(self, inputs: Inputs, decision: Decision) -> None:
-        """Journal a block: what came in first, then what it led to, each with its cause."""
-        journal = self._session.journal
-        known = {key: seq for key, seq in self._sequence.items() if key.startswith("plan/")}
-        unwritten = msgspec.structs.replace(inputs, commands=())  # written when they were given
-        for kind, data in records.written(unwritten):
-            if isinstance(data, Fill):
-                cause = known.pop(f"plan/{data.verdict_id}", None)
-                known[f"fill/{data.verdict_id}"] = journal.append(kind, data, cause=cause)
-            else:
-                known["perceived"] = journal.append(kind, data)
-        for record in decision.records:
-            cause = known.get(record.cause, known["perceived"])
-            seq = journal.append(record.kind, record.data, cause=cause)
-            if record.label:
-                known[record.label] = seq
-        self._sequence = known
 
 
 def _newest_block(session: Session) -> int:

@@ -83,8 +83,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a lost answer is journalled",
         "orchestrator/runtime.py",
-        "        self._write(msgspec.structs.replace(inputs, lost=lost), decision)\n",
-        "        self._write(inputs, decision)\n",
+        "        self._writer.write(msgspec.structs.replace(inputs, lost=lost), decision)\n",
+        "        self._writer.write(inputs, decision)\n",
         F05,
     ),
     Mutant(
