@@ -285,6 +285,8 @@ def test_no_repr_and_no_pickle_holds_the_key() -> None:
         {"gas": 2**64},
         {"value": 2**256},
         {"value": -1},
+        {"chain_id": 2**256},
+        {"max_priority_fee_per_gas": 2**256},
         {"to": Address("0x1234")},
         {"data": "0x123"},
     ],

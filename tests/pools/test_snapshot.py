@@ -3,7 +3,7 @@ import pytest
 
 from toolkit.model.chain import Address, Hash, Head
 from toolkit.model.errors import PoolError
-from toolkit.model.market import Token
+from toolkit.model.market import Hop, PoolKind, Token
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.snapshot import Snapshot, mid_price
 
@@ -12,6 +12,18 @@ A, B, X, Y = (Address("0x" + digit * 40) for digit in "ab12")
 
 def pair(pool: Address, reserve: int) -> ConstantProduct:
     return ConstantProduct(id=pool, token0=A, token1=B, reserve0=reserve, reserve1=10**18)
+
+
+def swapped(of: Snapshot, pool: Address, token_in: Address, amount: int) -> Hop:
+    return Hop(
+        pool=pool,
+        kind=PoolKind.CONSTANT_PRODUCT,
+        token_in=token_in,
+        token_out=B if token_in == A else A,
+        amount_in=amount,
+        amount_out=of.quote_in(pool, token_in, amount),
+        fee_ppm=3000,
+    )
 
 
 def snapshot(*pools: ConstantProduct) -> Snapshot:
@@ -64,3 +76,23 @@ def test_a_snapshot_survives_encoding() -> None:
     taken = snapshot(pair(X, 10**18))
 
     assert msgspec.json.decode(msgspec.json.encode(taken), type=Snapshot) == taken
+
+
+def test_hops_are_told_from_those_that_give_something_else() -> None:
+    """gives is true of the pools' own amounts only, of each pool once, and raises nothing."""
+    taken = snapshot(pair(X, 10**18), pair(Y, 2 * 10**18))
+    first = swapped(taken, X, A, 10**6)
+    back = swapped(taken, Y, B, first.amount_out)
+    tiny = swapped(taken, Y, A, 1)
+    wrong = [
+        (first, msgspec.structs.replace(back, amount_out=back.amount_out - 1)),
+        (first, msgspec.structs.replace(back, amount_in=back.amount_in + 10**9)),
+        (first, msgspec.structs.replace(back, token_in=X)),
+        (first, msgspec.structs.replace(back, pool=A)),
+        (first, first),
+        (tiny,),
+    ]
+
+    assert taken.gives((first, back))
+    assert tiny.amount_out == 0
+    assert [False] * len(wrong) == [taken.gives(hops) for hops in wrong]

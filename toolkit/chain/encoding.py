@@ -57,7 +57,10 @@ def payload(tx: UnsignedTransaction) -> bytes:
     Raises:
         SignerError: a field is out of range, or the type is not 0, 1, 2 or 4.
     """
-    if max(tx.nonce, tx.gas) > MAX_UINT64 or max(tx.value, tx.fee_cap) > MAX_UINT256:
+    if (
+        max(tx.nonce, tx.gas) > MAX_UINT64
+        or max(tx.value, tx.fee_cap, tx.max_priority_fee_per_gas, tx.chain_id) > MAX_UINT256
+    ):
         raise SignerError("transaction cannot be signed: nonce, gas, value or fee is too large")
     if tx.type != SET_CODE and tx.authorization_list:
         raise SignerError(
@@ -70,13 +73,13 @@ def payload(tx: UnsignedTransaction) -> bytes:
             f"transaction cannot be signed: a negative or oversized number, or malformed hex in"
             f" to, data, access list or authorizations (nonce {tx.nonce})"
         ) from None
-    return b"".join([encoded(field) for field in fields])
+    return b"".join(fields)
 
 
 def digest(tx: UnsignedTransaction, fields: bytes) -> bytes:
     """What is signed for a transaction whose `payload` is `fields`."""
     if tx.type == LEGACY and tx.chain_id:  # EIP-155: (chain id, 0, 0) stand in for v, r, s
-        fields += encoded(uint(tx.chain_id)) + b"\x80\x80"
+        fields += number(tx.chain_id) + b"\x80\x80"
     return keccak(type_prefix(tx.type) + joined(fields))
 
 
@@ -85,8 +88,8 @@ def signed_bytes(tx: UnsignedTransaction, fields: bytes, signature: bytes) -> by
     v = signature[64]
     if tx.type == LEGACY:
         v += _EIP_155 + 2 * tx.chain_id
-    tail = encoded(uint(v))
-    tail += encoded(signature[:32].lstrip(b"\0")) + encoded(signature[32:64].lstrip(b"\0"))
+    r, s = signature[:32].lstrip(b"\0"), signature[32:64].lstrip(b"\0")
+    tail = number(v) + encoded(r) + encoded(s)
     return type_prefix(tx.type) + joined(fields + tail)
 
 
@@ -147,6 +150,14 @@ def encoded(item: Item) -> bytes:
     return _prefix(len(item), _BYTES_OFFSET) + item
 
 
+def number(value: int) -> bytes:
+    """An integer of at most 55 bytes in RLP; OverflowError if negative."""
+    if 0 < value < _BYTES_OFFSET:
+        return bytes((value,))
+    size = (value.bit_length() + 7) // 8
+    return bytes((_BYTES_OFFSET + size,)) + value.to_bytes(size, "big")
+
+
 def joined(fields: bytes) -> bytes:
     """Encoded fields as one RLP list."""
     return _prefix(len(fields), _LIST_OFFSET) + fields
@@ -191,18 +202,19 @@ def read_hex(blob: object, *sizes: int) -> str:
     return "0x" + blob.hex()
 
 
-def _fields(tx: UnsignedTransaction) -> list[Item]:
-    to, data = account_bytes(tx.to), bytes.fromhex(tx.data[2:])
-    call: list[Item] = [uint(tx.gas), to, uint(tx.value), data]
+def _fields(tx: UnsignedTransaction) -> list[bytes]:
+    """Each field that is signed, encoded."""
+    to, data = encoded(account_bytes(tx.to)), encoded(bytes.fromhex(tx.data[2:]))
+    call = [number(tx.gas), to, number(tx.value), data]
     if tx.type == LEGACY and not tx.access_list:
-        return [uint(tx.nonce), uint(tx.gas_price), *call]
-    start: list[Item] = [uint(tx.chain_id), uint(tx.nonce)]
+        return [number(tx.nonce), number(tx.gas_price), *call]
+    start = [number(tx.chain_id), number(tx.nonce)]
     if tx.type == ACCESS_LIST:
-        return [*start, uint(tx.gas_price), *call, _access(tx.access_list)]
+        return [*start, number(tx.gas_price), *call, _access(tx.access_list)]
     if tx.type not in DYNAMIC_FEE_TYPES:
         raise SignerError(f"transaction of type {tx.type} cannot be signed: use 0, 1, 2 or 4")
-    caps: list[Item] = [uint(tx.max_priority_fee_per_gas), uint(tx.max_fee_per_gas)]
-    fields: list[Item] = [*start, *caps, *call, _access(tx.access_list)]
+    caps = [number(tx.max_priority_fee_per_gas), number(tx.max_fee_per_gas)]
+    fields = [*start, *caps, *call, _access(tx.access_list)]
     if tx.type == DYNAMIC_FEE:
         return fields
     if tx.to is None or not tx.authorization_list:
@@ -210,17 +222,20 @@ def _fields(tx: UnsignedTransaction) -> list[Item]:
             "transaction of type 4 cannot be signed: EIP-7702 wants a recipient and at least one"
             " authorization"
         )
-    return [*fields, [_authorization(grant) for grant in tx.authorization_list]]
+    grants = [_authorization(grant) for grant in tx.authorization_list]
+    return [*fields, joined(b"".join(grants))]
 
 
-def _access(items: tuple[AccessListItem, ...]) -> list[Item]:
-    return [
-        [account_bytes(item.address), [bytes.fromhex(key[2:]) for key in item.storage_keys]]
-        for item in items
-    ]
+def _access(items: tuple[AccessListItem, ...]) -> bytes:
+    return encoded(
+        [
+            [account_bytes(item.address), [bytes.fromhex(key[2:]) for key in item.storage_keys]]
+            for item in items
+        ]
+    )
 
 
-def _authorization(grant: Authorization) -> list[Item]:
+def _authorization(grant: Authorization) -> bytes:
     if (
         max(grant.chain_id, grant.r, grant.s) > MAX_UINT256
         or grant.nonce > MAX_UINT64
@@ -228,8 +243,8 @@ def _authorization(grant: Authorization) -> list[Item]:
     ):
         raise ValueError("authorization")
     account = account_bytes(grant.address)
-    numbers: list[Item] = [uint(grant.nonce), uint(grant.y_parity), uint(grant.r), uint(grant.s)]
-    return [uint(grant.chain_id), account, *numbers]
+    numbers = [uint(grant.nonce), uint(grant.y_parity), uint(grant.r), uint(grant.s)]
+    return encoded([uint(grant.chain_id), account, *numbers])
 
 
 def _legacy(fields: Sequence[object], chain_id: int) -> UnsignedTransaction:

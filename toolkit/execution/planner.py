@@ -16,7 +16,7 @@ from toolkit.model.chain import Address
 from toolkit.model.checks import require_integer
 from toolkit.model.decision import Leg, Plan, Verdict, VetoCause
 from toolkit.model.errors import NoRoute, PoolError
-from toolkit.model.market import Funding, FundingKind, Route
+from toolkit.model.market import Funding, FundingKind, Hop, Route
 from toolkit.model.tx import FeeQuote
 from toolkit.model.units import PPM, div_ceil
 from toolkit.pools.constant_product import ConstantProduct
@@ -196,7 +196,7 @@ def plan(
 
 def expected_gas(route: Route, funding: FundingKind, *, tip_wei: int) -> int:
     """Gas units that a plan is expected to use; a sum over its parts, on the high side."""
-    hops = sum(GAS_PER_HOP[hop.kind] for hop in route.hops)
+    hops = sum([GAS_PER_HOP[hop.kind] for hop in route.hops])
     return BASE_GAS + hops + FUNDING_GAS[funding] + (TIP_GAS if tip_wei else 0)
 
 
@@ -288,28 +288,33 @@ def _route(leg: Leg, snapshot: Snapshot, router: Swaps, limits: PlanLimits) -> R
 def _recomputed(route: Route, snapshot: Snapshot) -> Route | Declined:
     """The route if every amount is what the snapshot's pools give, hop after hop."""
     held = {route.token_in: route.amount_in}
-    after: dict[Address, Pool] = {}
+    after: dict[Address, Pool] | None = None if snapshot.gives(route.hops) else {}
     for index, hop in enumerate(route.hops):
-        try:
-            pool = after.get(hop.pool) or snapshot.pool(hop.pool)
-            amount, after[hop.pool] = pool.swap_in(hop.token_in, hop.amount_in)
-        except PoolError as error:
-            return Declined(VetoCause.STALE, f"hop {index}: {error}")
-        if amount != hop.amount_out:
-            return Declined(
-                VetoCause.STALE,
-                f"hop {index} gives {amount} on this snapshot, the route says {hop.amount_out}",
-            )
+        stale = "" if after is None else _stale(hop, snapshot, after)
+        if stale:
+            return Declined(VetoCause.STALE, f"hop {index}{stale}")
         held[hop.token_in] = held.get(hop.token_in, 0) - hop.amount_in
         if held[hop.token_in] < 0:
             return Declined(VetoCause.INVALID, f"hop {index} spends more than the route has")
-        held[hop.token_out] = held.get(hop.token_out, 0) + amount
+        held[hop.token_out] = held.get(hop.token_out, 0) + hop.amount_out
     if held[route.token_out] != route.amount_out:
         return Declined(
             VetoCause.INVALID,
             f"hops end with {held[route.token_out]}, the route says {route.amount_out}",
         )
     return route
+
+
+def _stale(hop: Hop, snapshot: Snapshot, after: dict[Address, Pool]) -> str:
+    """Swap in a pool as the hops before left it, and say how that is not what the hop says."""
+    try:
+        pool = after.get(hop.pool) or snapshot.pool(hop.pool)
+        amount, after[hop.pool] = pool.swap_in(hop.token_in, hop.amount_in)
+    except PoolError as error:
+        return f": {error}"
+    if amount == hop.amount_out:
+        return ""
+    return f" gives {amount} on this snapshot, the route says {hop.amount_out}"
 
 
 def _arbitrage(
@@ -331,10 +336,14 @@ def _arbitrage(
         for one in sources
         if one.token == route.token_in and one.lender not in pools and one.lends(route.amount_in)
     ]
-    source = min(
-        lenders,
-        key=lambda one: (one.fee(route.amount_in), FUNDING_GAS[one.kind], one.lender),
-        default=None,
+    source = (
+        lenders[0]
+        if len(lenders) == 1
+        else min(
+            lenders,
+            key=lambda one: (one.fee(route.amount_in), FUNDING_GAS[one.kind], one.lender),
+            default=None,
+        )
     )
     if source is None:
         return Declined(

@@ -53,7 +53,6 @@ _BLANK = blake2b(digest_size=32)
 
 
 def chained(
-    *,
     seq: int,
     kind: str,
     version: int,
@@ -63,14 +62,13 @@ def chained(
     key: str | None = None,
 ) -> Entry:
     """Build the entry that follows the one whose hash is `previous`."""
-    bound = (previous, seq, kind, version, cause)
     return Entry(
         seq=seq,
         kind=kind,
         version=version,
         cause=cause,
         data=data,
-        hash=_hashed(bound, key, data),
+        hash=_hashed((previous, seq, kind, version, cause), key, data),
         previous=previous,
         key=key,
     )

@@ -148,7 +148,7 @@ class Journal:
             raise ConfigError(
                 f"kind {kind!r} with key {key!r} is the journal's own; choose another name"
             )
-        seq = self._append(kind, data, cause=cause, version=version, key=key)
+        seq = self._append(kind, data, cause, version, key)
         if seq - self._marked >= SEGMENT_ENTRIES:
             self._mark_if_due()
         return seq
@@ -271,7 +271,6 @@ class Journal:
         self,
         kind: str,
         data: msgspec.Struct | Mapping[str, object],
-        *,
         cause: int | None = None,
         version: int = 1,
         key: str | None = None,
@@ -283,15 +282,7 @@ class Journal:
         if cause is not None and not 0 < cause <= self.last_seq:
             raise ConfigError(f"cause {cause} of a {kind} entry is not an earlier journal entry")
         seq = self.last_seq + 1
-        entry = chained(
-            seq=seq,
-            kind=kind,
-            version=version,
-            cause=cause,
-            data=self._encode(data),
-            previous=self.head_hash,
-            key=key,
-        )
+        entry = chained(seq, kind, version, cause, self._encode(data), self.head_hash, key)
         self._tail.append(entry)
         if key is not None:
             self._keyed[key] = entry

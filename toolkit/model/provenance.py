@@ -81,17 +81,17 @@ def derived(*parents: Provenance, source: str, deadline_block: int | None = None
     """
     if not parents:
         raise ConfigError(f"a value of {source} rests on nothing: name what it was made from")
-    oldest = min(parents, key=lambda one: (one.block_number, one.block_hash))
+    oldest = min([(one.block_number, one.block_hash) for one in parents])
     told = [one.origins for one in parents if one.origins]
     deadlines = [one.deadline_block for one in parents]
     if deadline_block is not None:
         deadlines.append(deadline_block)
     return Provenance(
         source=source,
-        block_number=oldest.block_number,
-        block_hash=oldest.block_hash,
-        observed_at=min(one.observed_at for one in parents),
+        block_number=oldest[0],
+        block_hash=oldest[1],
+        observed_at=min([one.observed_at for one in parents]),
         deadline_block=min(deadlines),
-        quality=min(one.quality for one in parents),
+        quality=min([one.quality for one in parents]),
         origins=told[0] if len(told) == 1 else tuple(sorted(set().union(*told))),
     )

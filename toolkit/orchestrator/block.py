@@ -15,8 +15,7 @@ from toolkit.perception.perceived import Perceived
 from toolkit.pools.snapshot import Snapshot
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, kw_only=True):
     """One line for the journal. `label` names it for later lines, `cause` names an earlier one."""
 
     kind: str

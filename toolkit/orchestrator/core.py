@@ -498,20 +498,19 @@ class Core:
             weights=checked(self._policy.weights(names, head=head, readings=newest), names),
             covariance=self._appraisal.covariance,
             beliefs=self._appraisal.beliefs,
-            free={token: self._free(token, now) for token in sorted(now.seen.balances)},
+            free={t: self.ledger.available(t, held) for t, held in now.seen.balances.items()},
             books={n: self.ledger.book(n) for n in sorted({*names, *self.ledger.agents})},
             state=self.breakers.state,
             state_why=self.breakers.why,
             probe_wei=self.breakers.probe_wei,
-            elsewhere=tuple(one for _, one in sorted(self._elsewhere.items())),
+            elsewhere=tuple([one for _, one in sorted(self._elsewhere.items())]),
             served=self.ledger.served,
             doubtful=self._doubts.doubts,
         )
 
     def _free(self, token: Address, now: Sitting) -> int:
         """What may be promised: as the ledger says, and never more than the chain confirms."""
-        held, free = now.seen.balances.get(token, 0), self.ledger.free(token)
-        return min(free, held - self.ledger.promised(token))
+        return self.ledger.available(token, now.seen.balances.get(token, 0))
 
     def _heard(
         self, now: Sitting, thoughts: Mapping[str, Thought]

@@ -238,7 +238,11 @@ def whole(value: float | str) -> int:
 def ratio(value: float | str) -> Ratio:
     """As `exact`, in two integers."""
     if type(value) is float and isfinite(value):  # most readings: without parsing a fraction
-        return Decimal(repr(value)).as_integer_ratio()
+        digits = repr(value)
+        if "e" in digits:
+            return Decimal(digits).as_integer_ratio()
+        above, _, below = digits.partition(".")
+        return int(above + below), 10 ** len(below)
     text = str(value)
     try:
         if text.isdecimal() and text.isascii():

@@ -116,13 +116,14 @@ class ConstantProduct(
 
     def _reserves(self, token: Address, field: str) -> tuple[int, int]:
         """Return the reserve of `token` and the other one."""
-        forward = is_zero_for_one(self.id, self.token0, self.token1, token, field)
-        if not (self.reserve0 and self.reserve1):
-            name = "reserve1" if self.reserve0 else "reserve0"
+        reserve0, reserve1 = self.reserve0, self.reserve1
+        forward = token == self.token0 or is_zero_for_one(
+            self.id, self.token0, self.token1, token, field
+        )
+        if not (reserve0 and reserve1):
+            name = "reserve1" if reserve0 else "reserve0"
             raise PoolError(f"pool {self.id}: {name}: is 0, the pool has no liquidity")
-        if forward:
-            return self.reserve0, self.reserve1
-        return self.reserve1, self.reserve0
+        return (reserve0, reserve1) if forward else (reserve1, reserve0)
 
     def _check_amount(self, field: str, amount: int) -> None:
         if amount <= 0:

@@ -1,10 +1,12 @@
 """All pool states at one block hash, immutable."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from toolkit.model.chain import Address, Head
 from toolkit.model.errors import PoolError
-from toolkit.model.market import PoolKind, Token
+from toolkit.model.market import Hop, PoolKind, Token
 from toolkit.pools.concentrated import Concentrated
 from toolkit.pools.constant_product import ConstantProduct
 
@@ -62,6 +64,23 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
             PoolError: unknown pool or token, or no liquidity.
         """
         return self.pool(pool).mid_price(token_in)
+
+    def gives(self, hops: Sequence[Hop]) -> bool:
+        """Tell whether these hops, each in a pool of its own, give exactly what they say.
+
+        False says only that they have to be looked at one after the other: two of them may go
+        through one pool. Most routes are answered without making any pool as it is afterwards.
+        """
+        try:
+            exact = [
+                hop.amount_out > 0
+                and (hop.amount_in, hop.amount_out)
+                == self.pool(hop.pool).fill_in(hop.token_in, hop.amount_in)
+                for hop in hops
+            ]
+        except PoolError:
+            return False
+        return all(exact) and len({hop.pool for hop in hops}) == len(hops)
 
     def with_pool(self, pool: Pool) -> "Snapshot":
         """Return this snapshot with one pool's state replaced: a hypothesis, not a block."""

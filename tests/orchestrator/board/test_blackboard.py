@@ -9,7 +9,7 @@ from tests.orchestrator.worlds import fresh_seeds
 from toolkit.model.chain import Hash
 from toolkit.model.decision import Reading
 from toolkit.model.errors import ConfigError
-from toolkit.orchestrator.board.blackboard import Blackboard, BoardMemory, Known
+from toolkit.orchestrator.board.blackboard import Blackboard, BoardMemory, Known, last
 
 
 def reading(block: int, *, key: str = "k", source: str = "s", fork: str = "0") -> Reading:
@@ -32,6 +32,20 @@ def test_a_key_has_one_writer() -> None:
 
     with pytest.raises(ConfigError, match="belongs to s; t may not"):
         board.write([reading(2, source="t")])
+
+
+def test_the_last_readings_are_the_end_of_all() -> None:
+    """However many are asked for, they are those that the whole series ends with."""
+    board = Blackboard(history=5)
+    board.write([reading(n) for n in range(9)])
+    known = board.as_of(7)
+    plain = {"k": known["k"]}
+
+    for most in (1, 2, 4, 5, 6):
+        assert list(known["k"][-most:]) == list(last(known, "k", most))
+        assert list(known["k"][-most:]) == list(last(plain, "k", most))
+    assert not last(known, "unheard", 3)
+    assert not last(plain, "unheard", 3)
 
 
 def test_as_of_knows_nothing_later() -> None:

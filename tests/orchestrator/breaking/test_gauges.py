@@ -1,9 +1,11 @@
 """Each gauge finds its evidence at its bound and not one unit before it."""
 
+import random
 from typing import Any
 
 import pytest
 
+from tests.orchestrator.worlds import fresh_seeds
 from toolkit.model.units import PPM
 from toolkit.orchestrator.breaking.gauges import MIN_FEES, Facts, Gauges, Settled, shortfall_bps
 from toolkit.orchestrator.breaking.hazards import BreakerLimits, Evidence, Hazard
@@ -33,6 +35,25 @@ def landed(shortfall: int = 0, *, gas_over_wei: int = 0) -> Settled:
 
 REVERTED = Settled(verdict_id="8-0", landed=False, mined=True, shortfall_bps=10_000)
 MISSED = Settled(verdict_id="9-0", landed=False, mined=False, shortfall_bps=10_000)
+
+
+@pytest.mark.parametrize("seed", [1, *fresh_seeds(5)], ids=lambda _: "seed")
+def test_gas_is_held_against_the_median_of_the_window(seed: int) -> None:
+    """Fees found dear are those of a plain look at the whole window, also after a restart."""
+    rng = random.Random(seed)
+    one, window = gauges(gas_window=16, gas_factor=3), [10**9]
+    one.read(facts())
+    for _ in range(200):
+        fee = rng.choice([1, 1, 2, 3, 5, 9, 40]) * 10**8
+        usual = sorted(window)[len(window) // 2]
+        is_dear = len(window) >= MIN_FEES and fee >= 3 * usual
+
+        assert is_dear == (Hazard.GAS in one.read(facts(base_fee_wei=fee))), seed
+        window = [*window, fee][-16:]
+        if rng.random() < 0.1:
+            memory, one = one.memory, gauges(gas_window=16, gas_factor=3)
+            one.resume(memory)
+        assert tuple(window) == one.memory.fees
 
 
 def test_nothing_is_found_in_a_quiet_block() -> None:

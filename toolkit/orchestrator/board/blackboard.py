@@ -1,7 +1,7 @@
 """The facts that all agents share: dated, written by one source each, taken back on reorgs."""
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -69,6 +69,11 @@ class Known(Mapping[str, tuple[Reading, ...]]):
             copy = self._copies[key] = tuple(series[start:end])
         return copy
 
+    def last(self, key: str, most: int) -> Sequence[Reading]:
+        """Return the newest readings of a key, oldest first, without a copy of all."""
+        series, start, end = self._spans.get(key, _NONE)
+        return series[max(start, end - most) : end]
+
     def __iter__(self) -> Iterator[str]:
         """Name every key of which something is known, sorted."""
         return iter(self._spans)
@@ -85,6 +90,13 @@ class Known(Mapping[str, tuple[Reading, ...]]):
     def newest(self) -> dict[str, Reading]:
         """The newest reading of each key."""
         return {key: series[end - 1] for key, (series, _, end) in self._spans.items()}
+
+
+def last(readings: Mapping[str, Sequence[Reading]], key: str, most: int) -> Sequence[Reading]:
+    """Return the newest readings of a key, oldest first; none of one that is not known."""
+    if isinstance(readings, Known):
+        return readings.last(key, most)
+    return readings.get(key, ())[-most:]
 
 
 class Blackboard:

@@ -16,6 +16,7 @@ from toolkit.model.checks import require_integer, require_text, shown
 from toolkit.model.decision import Reading
 from toolkit.model.errors import ConfigError
 from toolkit.model.units import BPS
+from toolkit.orchestrator.board.blackboard import last
 
 SIGMAS = 3.0
 """Standard deviations of one step by which two others must have moved for a feed to be frozen."""
@@ -23,6 +24,9 @@ SIGMAS = 3.0
 WITNESSES = 2
 STEPS = 64
 """Steps before a standstill from which the usual step is taken; no standstill is longer."""
+
+REACH = 3 * STEPS
+"""Updates of one teller that are looked at where there are several."""
 
 FEWEST_STEPS = 8
 MOST_BPS = 10**9
@@ -130,20 +134,24 @@ def doubts(rule: FactRule, readings: Mapping[str, Sequence[Reading]], block: int
     """
     found: dict[str, str] = {}
     series: dict[str, Sequence[Reading]] = {}
-    for key in rule.told_by:
-        own = readings.get(key, ())
-        if not own or not _is_of_a_block(own[-1]):
+    told_by = rule.told_by
+    reach = 2 * rule.confirm_after + 1 if len(told_by) == 1 else REACH
+    for key in told_by:
+        own = last(readings, key, reach)
+        if not own or not _is_of_a_block(newest := own[-1]):
             continue
-        if block - own[-1].block_number > own[-1].max_age_blocks:
+        if block - newest.block_number > newest.max_age_blocks:
             continue
-        if _value(own[-1]) is None:
-            found[key] = f"{key} of {own[-1].source} is no positive number"
+        if _value(newest) is None:
+            found[key] = f"{key} of {newest.source} is no positive number"
         else:
             series[key] = own
-    found |= _alone(rule, series) if len(series) == 1 else _disagreeing(rule, series)
+    if len(series) == 1:
+        return dict(sorted((found | _alone(rule, series)).items()))
+    found |= _disagreeing(rule, series)
     for key, why in _frozen(rule, series).items():
         found.setdefault(key, why)
-    return dict(sorted(found.items())) if found else found
+    return dict(sorted(found.items()))
 
 
 def _is_of_a_block(reading: Reading) -> bool:
@@ -161,26 +169,27 @@ def _value(reading: Reading) -> float | None:
 
 def _said(own: Sequence[Reading]) -> list[tuple[int, float]]:
     """Return the block and value of each update that is a number."""
-    return [
-        (one.block_number, value)
-        for one in own
-        if one.block_hash != ZERO_HASH and (value := _value(one)) is not None
-    ]
+    said: list[tuple[int, float]] = []
+    for one in own:
+        value = one.value if type(one.value) is float else _value(one)
+        if value is not None and 0 < value < math.inf and one.block_hash != ZERO_HASH:
+            said.append((one.block_number, value))
+    return said
 
 
 def _apart_bps(one: float, other: float) -> int:
     """Return how far apart two positive values are, in parts of the smaller one, rounded down."""
-    low, high = sorted((one, other))
+    low, high = (one, other) if one <= other else (other, one)
     return int(min((high / low - 1.0) * BPS, MOST_BPS))
 
 
 def _alone(rule: FactRule, series: Mapping[str, Sequence[Reading]]) -> dict[str, str]:
     """Doubt the only teller when it left what it used to say."""
     ((key, own),) = series.items()
-    *past, (_, now) = _said(own[-2 * rule.confirm_after - 1 :])
-    if not past:
+    *before, now = [value for _, value in _said(own[-2 * rule.confirm_after - 1 :])]
+    if not before:
         return {}
-    before = sorted([value for _, value in past])
+    before.sort()
     moved = _apart_bps(now, before[(len(before) - 1) // 2])
     if moved <= rule.max_deviation_bps:
         return {}
@@ -242,7 +251,7 @@ def _standstill(own: Sequence[Reading], updates: int) -> int | None:
 
 def _moved(theirs: Sequence[Reading], since: int) -> bool:
     """Tell whether a series left, after a block, what it said then by more than its usual step."""
-    said = _said(theirs[-3 * STEPS :])
+    said = _said(theirs[-REACH:])
     past = [value for block, value in said if block <= since][-STEPS - 1 :]
     steps = [after / before - 1.0 for before, after in pairwise(past)]
     if len(steps) < FEWEST_STEPS:

@@ -159,7 +159,7 @@ class Breakers:
         """Go on where an earlier run ended: what was open stays open."""
         self._tripped = {one.hazard: one for one in memory.tripped}
         self._probing = dict(memory.probing)
-        self._gauges.memory = memory.gauges
+        self._gauges.resume(memory.gauges)
 
     def _opened(self, hazard: Hazard, evidence: Evidence) -> list[BreakerChange]:
         before = self._tripped.get(hazard)

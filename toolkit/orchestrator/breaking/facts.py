@@ -76,9 +76,8 @@ def worth_wei(
         if began == 0 and change == 0:
             continue
         worth = market.value_wei(token, began, readings)
-        changed = market.value_wei(token, change, readings)
-        if worth is not None and changed is not None:
-            gain += changed
+        if worth is not None:
+            gain += market.value_wei(token, change, readings) or 0 if change else 0
             capital += worth
         elif change < 0 or (change > 0 and _has_source(market, token)):
             is_known = False

@@ -1,6 +1,7 @@
 """One gauge a hazard: from what a block showed to the evidence that something is wrong. Pure."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -61,13 +62,49 @@ class GaugeMemory(msgspec.Struct, frozen=True, kw_only=True):
     known_dead: tuple[str, ...] = ()  # a person has taken note of these
 
 
+class _Fees:
+    """The last base fees, and the least of them without looking at each."""
+
+    def __init__(self, fees: Iterable[int] = ()) -> None:
+        self.all: deque[int] = deque()
+        self._lows: deque[int] = deque()  # what no newer one is below: the least is the first
+        for fee in fees:
+            self._add(fee)
+
+    @property
+    def least(self) -> int:
+        return self._lows[0]
+
+    def add(self, fee: int, *, most: int) -> None:
+        self._add(fee)
+        while len(self.all) > most:
+            if self.all.popleft() == self._lows[0]:
+                self._lows.popleft()
+
+    def _add(self, fee: int) -> None:
+        self.all.append(fee)
+        while self._lows and self._lows[-1] > fee:
+            self._lows.pop()
+        self._lows.append(fee)
+
+
 class Gauges:
     """Reads one block after the other; the same facts give the same evidence."""
 
     def __init__(self, limits: BreakerLimits, agents: Collection[str]) -> None:
         self._limits = limits
         self._agents = tuple(sorted(agents))
-        self.memory = GaugeMemory()
+        self._memory = GaugeMemory()  # but for the fees
+        self._fees = _Fees()
+
+    @property
+    def memory(self) -> GaugeMemory:
+        """What the next run has to know."""
+        return msgspec.structs.replace(self._memory, fees=tuple(self._fees.all))
+
+    def resume(self, memory: GaugeMemory) -> None:
+        """Go on from an earlier run."""
+        self._memory, self._fees = memory, _Fees(memory.fees)
 
     def read(self, facts: Facts) -> dict[Hazard, Evidence]:
         """Return the evidence of one block."""
@@ -84,7 +121,7 @@ class Gauges:
 
     def bury(self, dead: Collection[str], lost: Collection[str]) -> Evidence | None:
         """Count the dead after the agents were asked; `lost` are whose answers did not come."""
-        limits, memory = self._limits, self.memory
+        limits, memory = self._limits, self._memory
         if not (dead or lost or memory.dead or memory.lost):
             return None  # the usual case costs nothing
         in_a_row = {name: memory.lost.get(name, 0) + 1 for name in sorted(lost)}
@@ -107,32 +144,32 @@ class Gauges:
         if hazard is Hazard.DRAWDOWN:
             self._keep(peak_wei=None, total_peak_wei=None)
         elif hazard is Hazard.GAS:
-            self._keep(fees=())
+            self._fees = _Fees()
         elif hazard is Hazard.REORG:
             self._keep(reorgs=())
         elif hazard is Hazard.SIMULATION:
             self._keep(mined=())
         elif hazard is Hazard.AGENTS:
-            self._keep(known_dead=self.memory.dead)
+            self._keep(known_dead=self._memory.dead)
 
     def _keep(self, **changes: object) -> None:
-        self.memory = msgspec.structs.replace(self.memory, **changes)
+        self._memory = msgspec.structs.replace(self._memory, **changes)
 
     def _drawdown(self, facts: Facts) -> Evidence | None:
         if facts.gain_wei is None:
             return None
-        gain, peak = facts.gain_wei, self.memory.peak_wei
+        gain, peak = facts.gain_wei, self._memory.peak_wei
         if peak is None or gain > peak:
             self._keep(peak_wei=gain)
         return self._fallen(peak, gain, facts.capital_wei, "") or self._total(facts, gain)
 
     def _total(self, facts: Facts, gain: int) -> Evidence | None:
         """The same over all chains, once each that is counted has been heard of in this run."""
-        others, known = facts.elsewhere, self.memory.chains
+        others, known = facts.elsewhere, self._memory.chains
         if not others or not set(known).issubset(others):
             return None
         gain += sum(there for there, _ in others.values())
-        peak = self.memory.total_peak_wei
+        peak = self._memory.total_peak_wei
         if peak is not None:  # who comes in brings its gain along, and is no loss or gain by that
             peak += sum(there for name, (there, _) in others.items() if name not in known)
         self._keep(
@@ -161,12 +198,15 @@ class Gauges:
         return Evidence(why=f"sources of {what} differ (bps)", measured=measured, bound=bound)
 
     def _gas(self, facts: Facts) -> Evidence | None:
-        fees, factor = self.memory.fees, self._limits.gas_factor
-        self._keep(fees=(*fees, facts.base_fee_wei)[-self._limits.gas_window :])
+        fees, factor = self._fees, self._limits.gas_factor
         # What is not even that many times the least cannot be that of the median: no sorting.
-        if len(fees) < MIN_FEES or facts.base_fee_wei < factor * min(fees):
+        usual = None
+        if len(fees.all) >= MIN_FEES and facts.base_fee_wei >= factor * fees.least:
+            usual = sorted(fees.all)[len(fees.all) // 2]
+        fees.add(facts.base_fee_wei, most=self._limits.gas_window)
+        if usual is None:
             return None
-        median = max(sorted(fees)[len(fees) // 2], 1)
+        median = max(usual, 1)
         if facts.base_fee_wei < factor * median:
             return None
         why = f"base fee {facts.base_fee_wei} wei, usual is {median} wei (times)"
@@ -174,9 +214,9 @@ class Gauges:
 
     def _reorg(self, facts: Facts) -> Evidence | None:
         limits, block = self._limits, facts.block_number
-        if not facts.reverted and not self.memory.reorgs:
+        if not facts.reverted and not self._memory.reorgs:
             return None
-        recent = [one for one in self.memory.reorgs if block - one[0] < limits.reorg_window]
+        recent = [one for one in self._memory.reorgs if block - one[0] < limits.reorg_window]
         if facts.reverted:
             recent.append((block, facts.reverted))
         self._keep(reorgs=tuple(recent[-limits.reorg_window :]))
@@ -193,12 +233,12 @@ class Gauges:
         limits = self._limits
         if not settled:
             return None
-        mined = (*self.memory.mined, *(not one.landed for one in settled if one.mined))
+        mined = (*self._memory.mined, *(not one.landed for one in settled if one.mined))
         self._keep(mined=mined[-limits.revert_window :])
-        reverts = sum(self.memory.mined)
+        reverts = sum(self._memory.mined)
         found = list(_surprises(settled, limits))
         if any(one.mined and not one.landed for one in settled) and reverts >= limits.reverts:
-            why = f"of the last {len(self.memory.mined)} mined plans were reverted"
+            why = f"of the last {len(self._memory.mined)} mined plans were reverted"
             found.append(Evidence(why=why, measured=reverts, bound=limits.reverts))
         return found[0] if found else None
 

@@ -50,12 +50,14 @@ class Accounts:
     def endow(self, token: Address, amount: int) -> None:
         """Let the owner put capital in, or take it out: the only way in and out."""
         self._capital[token] = self._capital.get(token, 0) + amount
-        self._add((Bucket.FREE, OWNER), token, amount)
+        if amount:
+            self._add((Bucket.FREE, OWNER), token, amount)
 
     def move(self, token: Address, amount: int, *, out_of: Account, into: Account) -> None:
         """Book an amount out of one account and into another; a negative one goes back."""
-        self._add(out_of, token, -amount)
-        self._add(into, token, amount)
+        if amount:
+            self._add(out_of, token, -amount)
+            self._add(into, token, amount)
 
     def balance(self, token: Address) -> Balance:
         """Return where a token's capital is."""
@@ -75,6 +77,10 @@ class Accounts:
         """Return what all holders have in a bucket together."""
         return self._sums[bucket].get(token, 0)
 
+    def sums(self, bucket: Bucket) -> Mapping[Address, int]:
+        """Return what all holders have in a bucket together, of each token: read-only, and live."""
+        return self._sums[bucket]
+
     def part(self, bucket: Bucket, holder: str) -> dict[Address, int]:
         """Return a copy of what one holder has in a bucket."""
         return dict(self._parts[bucket].get(holder, {}))
@@ -93,15 +99,18 @@ class Accounts:
         return dict(sorted(self._capital.items()))
 
     def _add(self, account: Account, token: Address, amount: int) -> None:
-        if not amount:
-            return
         bucket, holder = account
-        sums, parts = self._sums[bucket], self._parts[bucket].setdefault(holder, {})
-        for books in (sums, parts):
-            after = books.get(token, 0) + amount
-            if after:
-                books[token] = after
-            else:
-                del books[token]
-        if not parts:
-            del self._parts[bucket][holder]
+        sums, holders = self._sums[bucket], self._parts[bucket]
+        together = sums.get(token, 0) + amount
+        if together:
+            sums[token] = together
+        else:
+            del sums[token]
+        parts = holders.setdefault(holder, {})
+        mine = parts.get(token, 0) + amount
+        if mine:
+            parts[token] = mine
+        else:
+            del parts[token]
+            if not parts:
+                del holders[holder]

@@ -92,6 +92,8 @@ class LedgerMemory(msgspec.Struct, frozen=True, kw_only=True):
 
 def weights_of(shares: Sequence[Share]) -> dict[str, int]:
     """Return each agent's part in what its intents share, by name."""
+    if len(shares) == 1:
+        return {shares[0].agent: shares[0].amount_in}
     weights: dict[str, int] = {}
     for share in sorted(shares, key=lambda one: one.agent):
         weights[share.agent] = weights.get(share.agent, 0) + share.amount_in
@@ -116,6 +118,9 @@ class Ledger:
 
     def __init__(self) -> None:
         self._accounts = Accounts()
+        self._free = self._accounts.sums(Bucket.FREE)
+        self._reserved = self._accounts.sums(Bucket.RESERVED)
+        self._in_flight = self._accounts.sums(Bucket.IN_FLIGHT)
         self._opened = False
         self._held: dict[str, Held] = {}
         self._recent: deque[Posted] = deque()
@@ -166,12 +171,16 @@ class Ledger:
 
     def promised(self, token: Address) -> int:
         """Return what is held for plans, sent or not; worst-case gas counts as native token."""
-        sum_of = self._accounts.sum_of
-        return sum_of(Bucket.RESERVED, token) + sum_of(Bucket.IN_FLIGHT, token)
+        return self._reserved.get(token, 0) + self._in_flight.get(token, 0)
 
     def free(self, token: Address) -> int:
         """Return what may still be promised; below 0 where late fills took more than there is."""
-        return self._accounts.sum_of(Bucket.FREE, token)
+        return self._free.get(token, 0)
+
+    def available(self, token: Address, held: int) -> int:
+        """Return what may be promised where the chain confirms that `held` is there: no more."""
+        promised = self._reserved.get(token, 0) + self._in_flight.get(token, 0)
+        return min(self._free.get(token, 0), held - promised)
 
     def book(self, agent: str) -> dict[Address, int]:
         """Return one agent's signed gains, by token."""
@@ -210,8 +219,9 @@ class Ledger:
             raise ConfigError(f"verdict {name} holds a reservation already")
         asked = {reservation.token: reservation.amount}
         asked[ZERO_ADDRESS] = asked.get(ZERO_ADDRESS, 0) + reservation.gas_wei
-        if any(amount > max(self.free(token), 0) for token, amount in asked.items()):
-            return False
+        for token, amount in asked.items():
+            if amount > max(self.free(token), 0):
+                return False
         parts = _divided(asked, shares)
         self._keep(Held(reservation=reservation, parts=parts))
         self.take_turn(share.agent for share in shares)
@@ -229,7 +239,7 @@ class Ledger:
             held = self._held[name]
             sent = Held(reservation=held.reservation, parts=held.parts, sent=True)
             for agent, amounts in held.parts.items():
-                here, there = (held.bucket, agent), (sent.bucket, agent)
+                here, there = (Bucket.RESERVED, agent), (Bucket.IN_FLIGHT, agent)
                 for token, amount in amounts.items():
                     self._accounts.move(token, amount, out_of=here, into=there)
             self._held[name] = sent
@@ -395,16 +405,18 @@ class Ledger:
         self._accounts.move(token, -change, out_of=FREE, into=(Bucket.POSTED, agent))
 
     def _keep(self, held: Held) -> None:
+        bucket = held.bucket
         for agent, amounts in held.parts.items():
             for token, amount in amounts.items():
-                self._accounts.move(token, amount, out_of=FREE, into=(held.bucket, agent))
+                self._accounts.move(token, amount, out_of=FREE, into=(bucket, agent))
         self._held[held.reservation.verdict_id] = held
 
     def _release(self, verdict_id: str) -> Held:
         held = self._held.pop(verdict_id)
+        bucket = held.bucket
         for agent, amounts in held.parts.items():
             for token, amount in amounts.items():
-                self._accounts.move(token, amount, out_of=(held.bucket, agent), into=FREE)
+                self._accounts.move(token, amount, out_of=(bucket, agent), into=FREE)
         return held
 
     def _book(self, entry: Posted, *, sign: int) -> None:
@@ -428,6 +440,8 @@ def _divided(
 ) -> dict[str, dict[Address, int]]:
     """Divide amounts among whose shares there are; the owner's where nobody is named."""
     weights = weights_of(shares) or {OWNER: 1}
+    if len(weights) == 1:
+        return {agent: dict(sorted(amounts.items())) for agent in weights}
     parts: dict[str, dict[Address, int]] = {agent: {} for agent in weights}
     for token, amount in sorted(amounts.items()):
         for agent, part in zip(weights, split(amount, tuple(weights.values())), strict=True):

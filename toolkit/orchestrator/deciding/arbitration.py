@@ -251,6 +251,8 @@ def unsent(
 def _saved_wei(
     inside: Sequence[Crossed], leg: Leg | None, shares: Sequence[Share], context: Context
 ) -> int:
+    if not inside:
+        return 0
     return saved_wei(
         inside,
         None if leg is None else (leg.token_in, leg.token_out),

@@ -2,13 +2,15 @@
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import combinations_with_replacement
 from math import isfinite, isqrt
+
+import msgspec
 
 from toolkit.model.chain import Address
 from toolkit.model.decision import Reading
 from toolkit.model.units import PPM
+from toolkit.orchestrator.board.blackboard import last
 from toolkit.orchestrator.capital.elsewhere import SIGMA_PPM
 from toolkit.orchestrator.market import Market
 
@@ -23,14 +25,13 @@ PRIOR_CORRELATION_PERCENT = 50
 Moment = tuple[Address, Address]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Covariance:
+class Covariance(msgspec.Struct, frozen=True, kw_only=True):
     """Covariances of the returns of base assets over one block, in ppb squared.
 
     What was never observed has the prior's: `SIGMA_PPM` a block, half correlated with any other.
     """
 
-    moments: Mapping[Moment, int] = field(default_factory=dict)
+    moments: Mapping[Moment, int] = msgspec.field(default_factory=dict)
 
     def of(self, one: Address, other: Address) -> int:
         """Return the covariance of two assets, of one block, in ppb squared."""
@@ -48,8 +49,7 @@ class Covariance:
 PRIOR = Covariance()
 
 
-@dataclass(frozen=True, slots=True)
-class _Return:
+class _Return(msgspec.Struct, frozen=True, kw_only=True):
     block: int
     blocks: int  # that it took
     ppb: int
@@ -91,21 +91,22 @@ class Moments:
         """Take in what is new, and return the covariances as of the newest readings."""
         changed = False
         for asset, key in sorted(self._keys.items()):
-            series = readings.get(key, ())
-            if not series or self._last.get(asset) == series[-1]:
+            newest, known = last(readings, key, 2), self._last.get(asset)
+            if not newest or known == newest[-1]:
                 continue
-            self._take(asset, series)
+            # Usually one reading came after the one that is known: no copy of all the others.
+            self._take(asset, newest if known == newest[0] else readings[key])
             changed = True
         if changed:
             self._known = Covariance(moments=self._moments())
         return self._known
 
     def _take(self, asset: Address, series: Sequence[Reading]) -> None:
-        last = self._last.get(asset)
+        known_until = self._last.get(asset)
         fresh = len(series) - 1
-        while fresh > 0 and series[fresh - 1] != last and len(series) - fresh < WINDOW:
+        while fresh > 0 and series[fresh - 1] != known_until and len(series) - fresh < WINDOW:
             fresh -= 1
-        if asset not in self._returns or fresh == 0 or series[fresh - 1] != last:
+        if asset not in self._returns or fresh == 0 or series[fresh - 1] != known_until:
             self._returns[asset], self._squares[asset] = deque(), _Squares()
         known, squares = self._returns[asset], self._squares[asset]
         for place in range(max(fresh, 1), len(series)):

@@ -12,15 +12,14 @@ from toolkit.orchestrator.deciding.netting import NetLeg
 
 def cycles(candidates: Sequence[Candidate], context: Context, raising: Raising) -> list[Draft]:
     """Decide cycles: the best edge first, each pool once, each whole or not at all."""
-    routed = sorted(
-        (
-            (_edge_wei(candidate, leg, context), candidate, leg)
-            for candidate in candidates
-            for leg in candidate.intent.legs
-            if leg.token_in == leg.token_out
-        ),
-        key=lambda one: (-one[0], one[1].intent_id, one[2].amount_in),
-    )
+    routed = [
+        (_edge_wei(candidate, leg, context), candidate, leg)
+        for candidate in candidates
+        for leg in candidate.intent.legs
+        if leg.token_in == leg.token_out
+    ]
+    if len(routed) > 1:
+        routed.sort(key=lambda one: (-one[0], one[1].intent_id, one[2].amount_in))
     taken: dict[Address, str] = {}
     losers: dict[str, list[str]] = {}
     won: list[tuple[int, Candidate, Leg]] = []
@@ -43,7 +42,7 @@ def cycles(candidates: Sequence[Candidate], context: Context, raising: Raising) 
             drafts.append(vetoed(candidate, VetoCause.REDUCING, why))
         else:
             raising.take(value)
-            taken.update((hop.pool, candidate.intent_id) for hop in leg.route.hops)
+            taken.update([(hop.pool, candidate.intent_id) for hop in leg.route.hops])
             won.append((edge_wei, candidate, leg))
     return drafts + [
         Draft(

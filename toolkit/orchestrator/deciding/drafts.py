@@ -1,7 +1,10 @@
 """A verdict before it has its number."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+
+import msgspec
+from msgspec.structs import replace
 
 from toolkit.model.decision import VetoCause
 from toolkit.orchestrator.capital.ledger import Transfer
@@ -10,8 +13,7 @@ from toolkit.orchestrator.deciding.netting import NetLeg
 from toolkit.orchestrator.deciding.waste import Crossed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """A verdict before it has its number; approved ones are ranked, best first.
 
     `edges_ppb` is what each intent claims to gain per unit staked; `back_wei` how much of the leg
@@ -29,7 +31,7 @@ class Draft:
     losers: tuple[str, ...] = ()
     limits_hit: tuple[str, ...] = ()
     rank: tuple[int, int, str] = (2, 0, "")
-    edges_ppb: Mapping[str, int] = field(default_factory=dict)
+    edges_ppb: Mapping[str, int] = msgspec.field(default_factory=dict)
     back_wei: int = 0
 
     def standing(self, priority: Mapping[str, int]) -> tuple[bool, int, tuple[int, int, str]]:

@@ -1,7 +1,8 @@
 """Plain exchanges: sized, netted within their class, and ranked for the market."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from toolkit.model.chain import Address
 from toolkit.model.decision import VetoCause

@@ -1,7 +1,8 @@
 """What a block's approved drafts may take together: plans, gas and free capital."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from toolkit.model.chain import ZERO_ADDRESS, Address
 from toolkit.model.decision import Leg, VetoCause
@@ -20,7 +21,9 @@ def within_means(drafts: Sequence[Draft], context: Context) -> list[Draft]:
     held: dict[tuple[Address, int], int] = {}
     sent = 0
     result: list[Draft] = []
-    for draft in sorted(drafts, key=lambda one: (one.standing(context.priority), one.intents)):
+    if len(drafts) > 1:
+        drafts = sorted(drafts, key=lambda one: (one.standing(context.priority), one.intents))
+    for draft in drafts:
         leg = draft.leg
         if draft.cause is not None or leg is None:
             result.append(draft)

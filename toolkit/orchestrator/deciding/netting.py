@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+import msgspec
+
 from toolkit.model.chain import Address
 from toolkit.model.decision import Leg, Reading
 from toolkit.model.units import split
@@ -24,8 +26,7 @@ class Wish:
     amount_in: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetLeg:
+class NetLeg(msgspec.Struct, frozen=True, kw_only=True):
     """What is left for the market of one class in one pair, and whose it is."""
 
     leg: Leg

@@ -1,13 +1,12 @@
 """What an agent handed over, checked field by field before anything trusts it."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import msgspec
 
 from toolkit.model.chain import Address, Hash
 from toolkit.model.decision import Intent, Leg, Reading
-from toolkit.model.market import Hop, Route
+from toolkit.model.market import Hop, PoolKind, Route
 from toolkit.orchestrator.deciding.limits import Limits
 from toolkit.orchestrator.market import Market
 
@@ -21,12 +20,14 @@ MAX_SHOWN = 10**80
 MAX_RECORD_BYTES = 65_536
 """What one intent may take up in the journal; nine hops in eight legs take a tenth of it."""
 
+MAX_PLAIN_TEXT, MAX_PLAIN_NUMBER = 4_096, 2**63
+"""With texts no longer than that in all, 64 hops of such numbers take less, however escaped."""
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Intent).decode
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proposal:
+class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     """An intent as it came from an agent, with what the agent looked at and when.
 
     `malformed` says what was wrong with one that could not leave its agent's process.
@@ -109,11 +110,12 @@ def _route_defects(route: Route, leg: Leg) -> Iterator[str]:
         yield "route is no Route"
     if not 0 < len(route.hops) <= MAX_HOPS or any(type(hop) is not Hop for hop in route.hops):
         yield f"route has no 1..{MAX_HOPS} hops"
-    amounts = [route.amount_out]
+    amounts: list[object] = [route.amount_out]
     for hop in route.hops:
         amounts += (hop.amount_in, hop.amount_out)
-    if not all(_is_amount(amount, low=1) for amount in amounts):
-        yield "route holds an amount that is no positive integer"
+    for amount in amounts:
+        if type(amount) is not int or not 0 < amount <= MAX_AMOUNT:
+            yield "route holds an amount that is no positive integer"
     theirs = (route.token_in, route.token_out, route.amount_in)
     if theirs != (leg.token_in, leg.token_out, leg.amount_in):
         yield "route is not for its leg"
@@ -121,6 +123,8 @@ def _route_defects(route: Route, leg: Leg) -> Iterator[str]:
 
 def _record_defect(intent: Intent) -> str:
     """Every field must survive the journal: what is decided on must be what a replay reads."""
+    if is_plain(intent):
+        return ""
     try:
         record = _encode(intent)
         same = _decode(record) == intent
@@ -129,6 +133,36 @@ def _record_defect(intent: Intent) -> str:
     if len(record) > MAX_RECORD_BYTES:
         return f"takes {len(record)} bytes, more than {MAX_RECORD_BYTES}"
     return "" if same else "holds a value of another type than its field's"
+
+
+def is_plain(intent: Intent) -> bool:
+    """Tell whether it holds nothing but short plain text and small numbers, of its fields' types.
+
+    That survives for certain, so that most intents need not be written and read to find out. What
+    the other checks have looked at is not looked at again.
+    """
+    texts: list[object] = [intent.reason, *intent.inputs]
+    for leg in intent.legs:
+        if leg.route is None:
+            continue
+        route = leg.route
+        texts += (route.token_in, route.token_out, route.block_hash)
+        numbers: list[object] = [route.block_number]
+        for hop in route.hops:
+            texts += (hop.pool, hop.token_in, hop.token_out)
+            numbers.append(hop.fee_ppm)
+            if type(hop.kind) is not PoolKind:
+                return False
+        if type(route.amount_in) is not int or not all(
+            type(one) is int and 0 <= one < MAX_PLAIN_NUMBER for one in numbers
+        ):
+            return False
+    size = 0
+    for text in texts:
+        if type(text) is not str or not text.isascii():
+            return False
+        size += len(text)
+    return size <= MAX_PLAIN_TEXT
 
 
 def _size_defect(

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
+import msgspec
+
 from toolkit.model.chain import Address, Head
 from toolkit.model.decision import Reading
 from toolkit.model.tx import FeeQuote
@@ -18,8 +20,7 @@ MAX_TOUCHED_TEXT = 65_536
 """Names of readings, and their characters, that one answer may rest on: they are journalled."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Question(msgspec.Struct, frozen=True, kw_only=True):
     """One agent at one block; at most `limit` + 1 intents are drawn from it.
 
     `key` tells two questions to one agent apart; without it the agent is asked once.

@@ -27,10 +27,11 @@ def after_hops(snapshot: Snapshot, hops: Iterable[Hop]) -> dict[Address, Pool]:
 
 def route_defect(snapshot: Snapshot, route: Route) -> str:
     """Say where a route is not what its pools would do at this snapshot; "" if it is."""
-    try:
-        after_hops(snapshot, route.hops)
-    except PoolError as error:
-        return str(error)
+    if not snapshot.gives(route.hops):
+        try:
+            after_hops(snapshot, route.hops)
+        except PoolError as error:
+            return str(error)
     held = {route.token_in: route.amount_in}
     for hop in route.hops:
         if held.get(hop.token_in, 0) < hop.amount_in:
@@ -47,7 +48,7 @@ def log_moves(snapshot: Snapshot, route: Route, sources: Iterable[PriceSource]) 
     touched = {hop.pool for hop in route.hops}
     priced = [source for source in sources if source.pool in touched]
     pools = {source.pool for source in priced}
-    moved = after_hops(snapshot, (hop for hop in route.hops if hop.pool in pools))
+    moved = after_hops(snapshot, [hop for hop in route.hops if hop.pool in pools])
     return {
         source.key: math.log(
             moved[source.pool].mid_price(source.base) / snapshot.mid_price(source.pool, source.base)

@@ -188,6 +188,8 @@ class ImpactWatch:
 
     def assess(self, world: World) -> tuple[Assessment, ...]:
         """Assess every dependent that some trade, feed or breaker concerns."""
+        if not (self._pauses or self._impacts or self._tables):
+            return ()
         weighed, twice = self.follow(world), self.asked_twice()
         made = {
             name: (

@@ -42,10 +42,13 @@ class Planner:
         self._now = now
         self._free = free
         self._open = now.snapshot
+        self._used: set[Address] = set()  # pools that are still to be closed
         self._lenders = lenders(setup, now.newest, now.seen.head.number)
 
     def plan(self, ruling: Ruling) -> tuple[Ruling, Planned | None]:
         """Plan an approved ruling and reserve what it needs, or veto it."""
+        if self._used:
+            self._close()
         fee, wrapped = self._now.seen.fee, self._setup.market.wrapped
         answer = plan(
             ruling.verdict,
@@ -72,7 +75,9 @@ class Planner:
             return declined(ruling, refused), None
         moves = log_moves(self._now.snapshot, answer.route, self._setup.market.prices)
         planned = Planned(plan=answer, reservation=reservation, log_moves=moves)
-        self._close(planned)
+        self._used.update([hop.pool for hop in answer.route.hops])
+        if answer.funding.lender is not None:
+            self._used.add(answer.funding.lender)
         return ruling, planned
 
     def saving(self, ruling: Ruling, planned: Planned | None) -> Ruling:
@@ -92,12 +97,13 @@ class Planner:
         verdict = msgspec.structs.replace(ruling.verdict, saved_gas_wei=told)
         return msgspec.structs.replace(ruling, verdict=verdict)
 
-    def _close(self, planned: Planned) -> None:
-        used = {hop.pool for hop in planned.plan.route.hops} | {planned.plan.funding.lender}
+    def _close(self) -> None:
+        """Leave out the pools that the plans before use: only where there is another to plan."""
+        pools = self._open.pools.items()
         self._open = msgspec.structs.replace(
-            self._open,
-            pools={key: pool for key, pool in self._open.pools.items() if key not in used},
+            self._open, pools={key: pool for key, pool in pools if key not in self._used}
         )
+        self._used = set()
 
     def _reserve(self, reservation: Reservation, shares: Sequence[Share]) -> Declined | None:
         """Hold what a plan needs, within the limit on gas and what the chain confirms."""
