@@ -518,7 +518,7 @@ class Core:
         """Turn answers into proposals; an agent whose answer was lost proposes nothing."""
         head, ordered = now.seen.head, sorted(thoughts.items())
         lost = {asked_agent(one.agent): one.why for one in now.inputs.lost}
-        lost.update({asked_agent(name): one.lost for name, one in ordered if one.lost})
+        lost.update([(asked_agent(name), one.lost) for name, one in ordered if one.lost])
         ordered = [(name, one) for name, one in ordered if name == asked_agent(name)]
         failures = {name: one.failure for name, one in ordered if one.failure}
         failures.update(self._contained.heard(lost))

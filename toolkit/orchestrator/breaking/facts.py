@@ -84,11 +84,10 @@ def worth_wei(
     return (gain if is_known else None), capital
 
 
-def fresh(readings: Mapping[str, Reading], *, block: int) -> dict[str, Reading]:
+def fresh(readings: Mapping[str, Reading], *, block: int) -> Mapping[str, Reading]:
     """Leave out what is too old to decide on."""
-    return {
-        key: one for key, one in readings.items() if block - one.block_number <= one.max_age_blocks
-    }
+    old = [key for key, one in readings.items() if block - one.block_number > one.max_age_blocks]
+    return {key: one for key, one in readings.items() if key not in old} if old else readings
 
 
 def deviation(market: Market, readings: Mapping[str, Reading]) -> tuple[int, str]:

@@ -49,7 +49,8 @@ class Accounts:
 
     def endow(self, token: Address, amount: int) -> None:
         """Let the owner put capital in, or take it out: the only way in and out."""
-        self._capital[token] = self._capital.get(token, 0) + amount
+        news = {**self._capital, token: self._capital.get(token, 0) + amount}
+        self._capital = dict(sorted(news.items()))
         if amount:
             self._add((Bucket.FREE, OWNER), token, amount)
 
@@ -95,8 +96,8 @@ class Accounts:
 
     @property
     def capital(self) -> Mapping[Address, int]:
-        """What the owner put in, by token."""
-        return dict(sorted(self._capital.items()))
+        """What the owner put in, by token, sorted."""
+        return self._capital
 
     def _add(self, account: Account, token: Address, amount: int) -> None:
         bucket, holder = account

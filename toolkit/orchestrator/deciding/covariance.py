@@ -77,11 +77,12 @@ class Moments:
     """
 
     def __init__(self, market: Market) -> None:
-        self._keys = {
+        keys = {
             source.base: source.key
             for source in reversed(market.prices)
             if source.quote in market.stables
         }
+        self._keys = tuple(sorted(keys.items()))
         self._returns: dict[Address, deque[_Return | None]] = {}
         self._squares: dict[Address, _Squares] = {}
         self._last: dict[Address, Reading] = {}
@@ -90,7 +91,7 @@ class Moments:
     def update(self, readings: Mapping[str, Sequence[Reading]]) -> Covariance:
         """Take in what is new, and return the covariances as of the newest readings."""
         changed = False
-        for asset, key in sorted(self._keys.items()):
+        for asset, key in self._keys:
             newest, known = last(readings, key, 2), self._last.get(asset)
             if not newest or known == newest[-1]:
                 continue
