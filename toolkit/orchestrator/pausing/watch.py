@@ -188,7 +188,7 @@ class ImpactWatch:
 
     def assess(self, world: World) -> tuple[Assessment, ...]:
         """Assess every dependent that some trade, feed or breaker concerns."""
-        if not (self._pauses or self._impacts or self._tables):
+        if not (self._pauses or self._impacts):
             return ()
         weighed, twice = self.follow(world), self.asked_twice()
         made = {
