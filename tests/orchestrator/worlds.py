@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from toolkit.model.chain import ZERO_ADDRESS, Address
 from toolkit.model.decision import Intent, Leg
 from toolkit.orchestrator.deciding.arbitration import Context
+from toolkit.orchestrator.deciding.covariance import PRIOR, Covariance
 from toolkit.orchestrator.deciding.limits import Limits
 from toolkit.orchestrator.deciding.validation import Proposal
 from toolkit.orchestrator.mainnet import DAI, USDC, USDT, WETH
@@ -113,6 +114,7 @@ def context_of(
     limits: Limits | None = None,
     free: dict[Address, int] | None = None,
     books: dict[str, dict[Address, int]] | None = None,
+    covariance: Covariance = PRIOR,
     **changes: object,
 ) -> Context:
     """Everything a decision at `block` may depend on, with plenty of capital."""
@@ -137,6 +139,7 @@ def context_of(
         "weights": {},
         "free": plenty if free is None else free,
         "books": books or {},
+        "learned": lambda: covariance,
     }
     return Context(**(values | changes))  # type: ignore[arg-type]
 

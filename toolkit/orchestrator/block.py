@@ -67,6 +67,8 @@ class Sitting:
         self.seen = self.inputs.seen
         self.newest = self.readings.newest
 
-    def note(self, kind: str, data: msgspec.Struct, *, cause: str = "perceived") -> None:
+    def note(
+        self, kind: str, data: msgspec.Struct, *, cause: str = "perceived", label: str = ""
+    ) -> None:
         """Add a line that follows from an earlier one, from what was perceived unless named."""
-        self.log.append(Record(kind=kind, data=data, cause=cause))
+        self.log.append(Record(kind=kind, data=data, label=label, cause=cause))

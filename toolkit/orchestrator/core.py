@@ -8,7 +8,7 @@ from toolkit.model.decision import Fill, Plan, Reading
 from toolkit.model.errors import ConfigError, JournalCorrupt
 from toolkit.orchestrator import records
 from toolkit.orchestrator.audit.memory import Market, Memory, Underway, forget_oldest, unsure
-from toolkit.orchestrator.block import Decision, Record, Sitting
+from toolkit.orchestrator.block import Decision, Sitting
 from toolkit.orchestrator.board.blackboard import Blackboard
 from toolkit.orchestrator.board.doubts import DoubtWatch, with_defaults
 from toolkit.orchestrator.breaking.breakers import BreakerChange, Breakers
@@ -18,7 +18,7 @@ from toolkit.orchestrator.capital.elsewhere import Elsewhere
 from toolkit.orchestrator.capital.ledger import Ledger, Share
 from toolkit.orchestrator.capital.position import Position, standing
 from toolkit.orchestrator.deciding.appraisal import Appraisal
-from toolkit.orchestrator.deciding.arbitration import Context, Ruling, arbitrate, unsent
+from toolkit.orchestrator.deciding.arbitration import Candidate, Context, Ruling, arbitrate, unsent
 from toolkit.orchestrator.deciding.policy import EqualWeights, Policy, checked
 from toolkit.orchestrator.deciding.validation import Proposal
 from toolkit.orchestrator.hosting.asking import Question, Thought, ask, fresh_view
@@ -27,7 +27,7 @@ from toolkit.orchestrator.hosting.roster import roster
 from toolkit.orchestrator.pausing.pauses import Assessment, compile_pauses
 from toolkit.orchestrator.pausing.reasons import asked_agent, without
 from toolkit.orchestrator.pausing.watch import ImpactWatch, World
-from toolkit.orchestrator.records import Command, Inputs, Planned, Setup
+from toolkit.orchestrator.records import BlockReport, Command, Inputs, Planned, Setup
 from toolkit.orchestrator.sending.merging import grouped
 from toolkit.orchestrator.sending.planning import Planner
 from toolkit.orchestrator.telling import block_report
@@ -248,20 +248,33 @@ class Core:
         if changed:  # what has just been learned binds this block already
             arbitration = arbitrate(self._context(now), proposals, failures=failures)
         for candidate in arbitration.candidates:
-            now.log.append(
-                Record(
-                    kind=records.INTENT,
-                    data=candidate,
-                    label=f"intent/{candidate.intent_id}",
-                    cause="perceived",
-                )
-            )
+            now.note(records.INTENT, candidate, label=f"intent/{candidate.intent_id}")
         rulings, planned = self._plan(arbitration.rulings, now)
         sent = grouped(planned, now, self.setup.plan_limits)
         told = partial(
-            block_report,
+            self._tell,
             now,
             candidates=arbitration.candidates,
+            rulings=rulings,
+            planned=planned,
+        )
+        plans = tuple([one.plan for one in planned])
+        self._untold = Decision(records=tuple(now.log), plans=plans, sendings=sent, told_by=told)
+        return self._untold
+
+    def _tell(
+        self,
+        now: Sitting,
+        *,
+        candidates: tuple[Candidate, ...],
+        rulings: Sequence[Ruling],
+        planned: Sequence[Planned],
+    ) -> BlockReport:
+        """Report a block, and learn from its prices what it had no need of: nothing waits now."""
+        self._appraisal.learned()
+        return block_report(
+            now,
+            candidates=candidates,
             rulings=rulings,
             planned=planned,
             market=self.setup.market,
@@ -271,9 +284,6 @@ class Core:
             quarantined=self._quarantined,
             stopped=self._stopped,
         )
-        plans = tuple([one.plan for one in planned])
-        self._untold = Decision(records=tuple(now.log), plans=plans, sendings=sent, told_by=told)
-        return self._untold
 
     def position(self) -> Position:
         """Return where this chain stands after its last block, for those run beside it."""
@@ -496,7 +506,7 @@ class Core:
             stopped={**self._contained.stopped(self._quarantined), **self._stopped},
             priority=self.setup.priority,
             weights=checked(self._policy.weights(names, head=head, readings=newest), names),
-            covariance=self._appraisal.covariance,
+            learned=self._appraisal.learned,
             beliefs=self._appraisal.beliefs,
             free={t: self.ledger.available(t, held) for t, held in now.seen.balances.items()},
             books={n: self.ledger.book(n) for n in sorted({*names, *self.ledger.agents})},
@@ -574,17 +584,13 @@ class Core:
             final.append(ruling)
             verdict_id, first = ruling.verdict.verdict_id, ruling.verdict.intents[0]
             label = f"ruling/{verdict_id}"
-            now.log.append(
-                Record(kind=records.RULING, data=ruling, label=label, cause=f"intent/{first}")
-            )
+            now.note(records.RULING, ruling, label=label, cause=f"intent/{first}")
             if planned is None:
                 continue
             made.append(planned)
             self._under_way(planned, ruling.shares)
             self._appraisal.planned(verdict_id, ruling.claims)
-            now.log.append(
-                Record(kind=records.PLAN, data=planned, label=f"plan/{verdict_id}", cause=label)
-            )
+            now.note(records.PLAN, planned, label=f"plan/{verdict_id}", cause=label)
         self._probe(made)
         return tuple(final), tuple(made)
 

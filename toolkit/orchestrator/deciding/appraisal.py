@@ -19,8 +19,7 @@ class Appraisal:
         self._readings: Mapping[str, Sequence[Reading]] = {}
         self.beliefs: Mapping[str, Belief] = {}
 
-    @property
-    def covariance(self) -> Covariance:
+    def learned(self) -> Covariance:
         """How prices move; worked out when it is asked for, as most recalled blocks never do."""
         return self._moments.update(self._readings)
 
@@ -59,5 +58,5 @@ class Appraisal:
         """Take in a block's prices, and judge the claims whose horizon ends with it."""
         self._readings = readings
         if self._claims.is_due(block):
-            self._claims.mature(block, newest, self.covariance)
+            self._claims.mature(block, newest, self.learned())
         self.beliefs = self._claims.beliefs

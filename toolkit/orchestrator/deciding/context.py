@@ -1,6 +1,6 @@
 """What a decision depends on besides the intents, and an intent that may be decided on."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -43,7 +43,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     """What a discounting pause leaves of an agent's weight, 0..1."""
     elsewhere: tuple[Elsewhere, ...] = ()  # the chains this one is run together with
     priority: Mapping[str, int] = msgspec.field(default_factory=dict)  # agent -> the highest first
-    covariance: Covariance = msgspec.field(default_factory=Covariance)  # of base assets, one block
+    learned: Callable[[], Covariance] = Covariance
+    """How base assets move in one block: asked where an exchange is sized, a cycle needs none."""
     beliefs: Mapping[str, Belief] = msgspec.field(default_factory=dict)  # in what an agent claims
     served: Mapping[str, int] = msgspec.field(default_factory=dict)  # agent -> its last turn
     doubtful: Mapping[str, str] = msgspec.field(default_factory=dict)
@@ -53,6 +54,11 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         """Return an agent's weight times what a discount leaves of it."""
         weight, scale = self.weights.get(agent, 1.0), self.scales.get(agent, 1.0)
         return round(weight * PPM) * round(scale * PPM) // PPM
+
+    @property
+    def covariance(self) -> Covariance:
+        """How base assets move in one block."""
+        return self.learned()
 
     @property
     def raise_wei(self) -> int | None:
