@@ -3,7 +3,6 @@
 import gc
 import math
 import random
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable
