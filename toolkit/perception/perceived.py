@@ -99,10 +99,12 @@ def perceived(  # the one way from a full snapshot to what is new in it
 
 def rebuilt(seen: Perceived, *, since: Snapshot | None) -> Snapshot:
     """Rebuild the full snapshot of a block from the one before; the inverse of `perceived`."""
-    tokens = dict(since.tokens) if since else {}
+    tokens = since.tokens if since else {}
     pools = dict(since.pools) if since else {}
-    tokens.update((token.address, token) for token in seen.tokens)
-    pools.update((pool.id, pool) for pool in seen.pools)
+    if seen.tokens:
+        tokens = tokens | {token.address: token for token in seen.tokens}
+    for pool in seen.pools:
+        pools[pool.id] = pool
     return Snapshot(block=seen.head, tokens=tokens, pools=pools)
 
 

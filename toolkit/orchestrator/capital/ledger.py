@@ -224,16 +224,16 @@ class Ledger:
                 return False
         parts = _divided(asked, shares)
         self._keep(Held(reservation=reservation, parts=parts))
-        self.take_turn(share.agent for share in shares)
+        self.take_turn([share.agent for share in shares])
         return True
 
     def take_turn(self, agents: Iterable[str]) -> None:
         """Let agents have had their turn in this block, whatever came of it."""
-        self._served.update((agent, self._turns) for agent in agents)
+        self._served.update(dict.fromkeys(agents, self._turns))
 
     def dispatch(self) -> tuple[str, ...]:
         """Begin a block: what is reserved counts as sent; its end tells what became of it."""
-        waiting = tuple(sorted(name for name, held in self._held.items() if not held.sent))
+        waiting = tuple(sorted([name for name, held in self._held.items() if not held.sent]))
         self._turns += 1
         for name in waiting:
             held = self._held[name]
@@ -292,7 +292,7 @@ class Ledger:
     def expire(self, block: int) -> tuple[str, ...]:
         """Release what was promised for blocks before `block`, and name it."""
         late = sorted(
-            name for name, held in self._held.items() if held.reservation.expires_block < block
+            [name for name, held in self._held.items() if held.reservation.expires_block < block]
         )
         for verdict_id in late:
             self._release(verdict_id)

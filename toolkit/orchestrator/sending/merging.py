@@ -79,6 +79,8 @@ def grouped(
 ) -> tuple[tuple[Plan, ...], ...]:
     """Group a block's plans by what is known of it, and journal every group of several."""
     fee, plans = now.seen.fee, [one.plan for one in planned]
+    if len(plans) == 1:
+        return (tuple(plans),)
     groups = sendings(
         plans,
         fee=fee,
