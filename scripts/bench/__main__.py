@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from scripts.bench import (
+    builder,
     bus,
     clone,
     decisions,
@@ -36,6 +37,7 @@ RESULTS = ROOT / "scripts" / "bench" / "results"
 FIGURES = ROOT / "docs" / "FIGURES.md"
 SEED = 1
 AREA_TIMEOUT_S = {
+    "builder": builder.TIMEOUT_S,
     "bus": bus.TIMEOUT_S,
     "clone": clone.TIMEOUT_S,
     "decisions": decisions.TIMEOUT_S,
@@ -47,6 +49,7 @@ AREA_TIMEOUT_S = {
 }
 DEFAULT_TIMEOUT_S = 60
 AREAS: dict[str, Callable[[int], Awaitable[Measured]]] = {
+    "builder": builder.measure,
     "bus": bus.measure,
     "clone": clone.measure,
     "decisions": decisions.measure,

@@ -18,6 +18,8 @@ from scripts.bench.__main__ import RESULTS as FIGURE_RESULTS
 from scripts.bench.figures import load, render, store
 from scripts.soak import (
     bumps,
+    bundle_blocks,
+    bundle_optimum,
     chaos,
     demo,
     kill,
@@ -42,6 +44,8 @@ PARTS: dict[str, Part] = {
     "scheduler-rivals": rivals.PART,
     "scheduler-kill": kill.PART,
     "scheduler-chaos": chaos.PART,
+    "bundles-blocks": bundle_blocks.PART,
+    "bundles-optimum": bundle_optimum.PART,
     "orchestrator-ledger": ledger.PART,
     "orchestrator-kill": orchestrator_kill.PART,
     **properties.PARTS,
@@ -51,7 +55,7 @@ AREAS: dict[str, tuple[str, ...]] = {
     "scheduler-simulation": ("scheduler-simulation", "scheduler-worlds"),
     **{
         group: tuple(name for name in PARTS if name.startswith(f"{group}-"))
-        for group in ("scheduler", "orchestrator")
+        for group in ("scheduler", "bundles", "orchestrator")
     },
     "all": tuple(PARTS),
 }

@@ -1,5 +1,4 @@
 import itertools
-import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,8 +7,7 @@ import pytest
 from tests.devnet.conftest import ACCOUNTS, GWEI, OWNER, SEED, Wallet, submit
 from toolkit.chain.node import Node
 from toolkit.devnet.accounts import derive_account
-from toolkit.devnet.building.sealing import Market, SlotRecord
-from toolkit.devnet.calldata import encode_call
+from toolkit.devnet.building.sealing import Market
 from toolkit.devnet.crowd.trades import Trade, swap_call
 from toolkit.devnet.pools import POOLS
 from toolkit.devnet.protocols import WETH
@@ -17,9 +15,6 @@ from toolkit.gas.rules import next_base_fee
 from toolkit.model.bundle import MissCause
 from toolkit.model.chain import Address
 from toolkit.model.errors import DevnetError, RpcError
-from toolkit.model.tx import SignedTransaction
-
-COINBASE_PAYER_GAS = 100_000
 
 
 def swap(account: Address, amount: int, *, minimum_out: int = 0) -> tuple[Address, str]:
@@ -180,6 +175,25 @@ async def test_a_drop_that_leaves_a_nonce_open_or_nothing_at_all_is_no_excuse(
     assert [] == await mined(node)
     assert MissCause.REVERTED_SIM is gap.cause is nothing.cause
     assert "left out" in nothing.evidence
+
+
+async def test_a_drop_whose_nonce_is_gone_is_invalid_and_no_drop(
+    node: Node, market: Market, wallets: list[Wallet]
+) -> None:
+    """It would revert, but behind another bundle it is not even valid: its own bundle fails."""
+    to, data = swap(wallets[1].account.address, 10**18, minimum_out=10**30)
+    loose = wallets[1].sign(to, data=data, nonce=10)
+    first = wallets[1].sign(nonce=10, tip=50 * GWEI)
+    second = (wallets[2].sign(nonce=10), wallets[1].sign(nonce=11))
+    await submit(market, loose, wallets[2].sign(nonce=11), droppingTxHashes=[loose.hash])
+    await submit(market, first)
+    await submit(market, *second)
+
+    await market.seal()
+
+    lost = market.slots[-1].considered[2]
+    assert [each.hash for each in (first, *second)] == await mined(node)
+    assert (MissCause.OUTBID_CONFLICT, loose.hash) == (lost.cause, lost.transactions[0])
 
 
 async def test_a_bundle_that_only_works_behind_another_lands_behind_it(
@@ -445,72 +459,3 @@ async def test_the_slot_is_paid_to_its_builder_at_the_protocols_base_fee(
         assert parent.timestamp + 12 == head.timestamp
 
     assert {"builder-1", "builder-2"} == seen
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-async def test_no_block_breaks_a_bundle(node: Node, market: Market) -> None:
-    """200 random blocks: bundles whole, in order, first, as simulated, and fully paid for."""
-    seed = random.SystemRandom().randrange(10**9)
-    print(f"seed {seed}")
-    chance = random.Random(seed)
-    reserve = await exact_output(node, OWNER, 10**17)
-    for _ in range(200):
-        await _fill(chance, node, market, reserve)
-        await market.seal()
-        await _check_block(node, market.slots[-1])
-    landed = sum(each.included for slot in market.slots for each in slot.considered)
-    missed = sum(not each.included for slot in market.slots for each in slot.considered)
-    assert min(landed, missed) > 50
-
-
-async def _fill(chance: random.Random, node: Node, market: Market, usual_out: int) -> None:
-    nonces = {each.address: await node.nonce(each.address) for each in ACCOUNTS}
-    for _ in range(chance.randrange(5)):
-        transactions: list[SignedTransaction] = []
-        for _ in range(chance.randrange(1, 4)):
-            account = chance.choice(ACCOUNTS)
-            used = sum(each.sender == account.address for each in transactions)
-            to, data = OWNER, "0x"
-            if chance.random() < 0.5:
-                minimum = usual_out * chance.choice((0, 0, 99, 100, 300)) // 100
-                to, data = swap(account.address, 10**17, minimum_out=minimum)
-            elif chance.random() < 0.3:
-                to, data = WETH, encode_call("transfer(address,uint256)", OWNER, 5)
-            transactions.append(
-                Wallet(account).sign(
-                    to,
-                    data=data,
-                    nonce=nonces[account.address] + used + (chance.random() < 0.05),
-                    tip=chance.randrange(50) * GWEI,
-                )
-            )
-        reverting = [each.hash for each in transactions if chance.random() < 0.1]
-        if chance.random() < 0.15:
-            await market.pool.send_all(transactions)
-        else:
-            await submit(market, *transactions, revertingTxHashes=reverting)
-
-
-async def _check_block(node: Node, slot: SlotRecord) -> None:
-    receipts = await node.receipts(slot.number)
-    order = [each.transaction_hash for each in receipts]
-    by_hash = {each.transaction_hash: each for each in receipts}
-    base_fee = (await node.head(slot.number)).base_fee_per_gas
-    included = [each for each in slot.considered if each.included]
-    place = 0
-    for bundle in included:
-        assert list(bundle.transactions) == order[place : place + len(bundle.transactions)]
-        place += len(bundle.transactions)
-        paid = sum(
-            by_hash[each].gas_used * (by_hash[each].effective_gas_price - base_fee)
-            for each in bundle.transactions
-        )
-        assert bundle.value_wei == paid
-    inside = {each for bundle in included for each in bundle.transactions}
-    for bundle in slot.considered:
-        if not bundle.included:
-            assert not (set(bundle.transactions) - inside) & set(order[:place])
-            assert bundle.cause is not None
-            assert bundle.evidence
-    assert order[place:] == list(slot.public)

@@ -4,7 +4,7 @@ Anvil's simulation checks none of these, and no builder excuses them: a transact
 is neither a revert that may stay nor one that may be left out.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from toolkit.chain.signer import authorities, authority_of
 from toolkit.devnet.building.orders import Order
@@ -81,16 +81,23 @@ def nonce_gap(transactions: Iterable[SignedTransaction]) -> str:
 
 
 def nonce_fault(
-    transactions: Sequence[SignedTransaction], nonces: Mapping[Address, int]
+    transactions: Sequence[SignedTransaction],
+    nonces: Mapping[Address, int],
+    *,
+    left_out: Collection[SignedTransaction] = (),
 ) -> SignedTransaction | None:
-    """The first transaction whose nonce is not its account's next one, counted from `nonces`."""
+    """The first transaction whose nonce is not its account's next one, counted from `nonces`.
+
+    One that is left out has to be valid where it would have been, but spends nothing.
+    """
     following: dict[Address, int] = {}
     for signed in transactions:
         nonce = signed.unsigned.nonce
         if nonce != following.get(signed.sender, nonces[signed.sender]):
             return signed
-        following[signed.sender] = nonce + 1
-        _grant(following, signed, nonces)
+        if signed not in left_out:
+            following[signed.sender] = nonce + 1
+            _grant(following, signed, nonces)
     return None
 
 

@@ -1,7 +1,7 @@
 """Whose being in a block may change what an order does: which orders have to be tried together.
 
 Two runs of all orders, forwards and backwards, show who does the same whatever came before. Only
-for the rest is it asked, pair by pair, whose doing it is.
+for the rest is it asked whose doing it is.
 """
 
 from collections import Counter
@@ -13,12 +13,12 @@ from toolkit.devnet.building.trials import Trials
 from toolkit.model.chain import Address
 
 FEW = 12
-"""Up to so many orders every pair is tried; beyond it those that touch the same seldom contract."""
+"""Up to so many orders every pair is tried; of more it is guessed by the contracts they touch."""
 
 EXHAUSTIVE = 6
-"""Up to so many orders that depend on each other every sequence is tried."""
+"""Of so few orders every sequence is tried, among those that depend on each other."""
 
-_COMMON_SHARE = 3  # what more than a third of the orders touch says nothing about two of them
+_AS_SELDOM = 2  # times as often as what an order shares with the fewest
 
 
 async def find_influences(
@@ -35,15 +35,13 @@ async def find_influences(
         each: {other for other in members if other != each and senders[each] & senders[other]}
         for each in members
     }
-    places = [
-        (order, (other,))
-        for order, other in _pairs(trials, orders, members, loose)
-        if other in sound and other not in found[order]
+    pairs = [
+        pair for pair in product(sorted(loose), members) if pair[0] != pair[1] and pair[1] in sound
     ]
-    await trials.run(places)
-    for order, (other,) in places:
-        if not trials.known(order, (other,)).is_like(trials.known(order)):
-            found[order].add(other)
+    if len(members) <= FEW:
+        await _add_tried(found, trials, pairs)
+    else:
+        _add_guessed(found, trials, orders, pairs)
     _add_hopeful(found, orders, members, sound)
     return {each: frozenset(others) for each, others in found.items()}
 
@@ -86,17 +84,37 @@ async def _unsettled(
     return loose
 
 
-def _pairs(
-    trials: Trials, orders: Sequence[Order], members: Sequence[int], loose: Iterable[int]
-) -> list[tuple[int, int]]:
-    pairs = [(one, other) for one, other in product(sorted(loose), members) if one != other]
-    if len(members) <= FEW:
-        return pairs
-    touched = {each: _touched(trials, orders, each) for each in members}
+async def _add_tried(
+    found: Mapping[int, set[int]], trials: Trials, pairs: Sequence[tuple[int, int]]
+) -> None:
+    places = [(order, (other,)) for order, other in pairs if other not in found[order]]
+    await trials.run(places)
+    for order, (other,) in places:
+        if not trials.known(order, (other,)).is_like(trials.known(order)):
+            found[order].add(other)
+
+
+def _add_guessed(
+    found: Mapping[int, set[int]],
+    trials: Trials,
+    orders: Sequence[Order],
+    pairs: Sequence[tuple[int, int]],
+) -> None:
+    """Orders depend on who touches the same contract, if it is among the seldom ones they touch.
+
+    Everybody meets at the routers and the wrapped coin, few in one pool. A guess that is wrong
+    shows when the whole block is run.
+    """
+    touched = {each: _touched(trials, orders, each) for each in found}
     counts = Counter(address for each in touched.values() for address in each)
-    common = {a for a, count in counts.items() if count * _COMMON_SHARE > len(members)}
-    telling = {each: found - common for each, found in touched.items()}
-    return [(one, other) for one, other in pairs if telling[one] & telling[other]]
+    telling: dict[int, set[Address]] = {}
+    for each, met in touched.items():
+        shared = {address: counts[address] for address in met if counts[address] > 1}
+        rarest = min(shared.values(), default=0)
+        telling[each] = {a for a, count in shared.items() if count <= _AS_SELDOM * rarest}
+    for order, other in pairs:
+        if telling[order] & touched[other]:
+            found[order].add(other)
 
 
 def _touched(trials: Trials, orders: Sequence[Order], order: int) -> set[Address]:

@@ -5,12 +5,10 @@ from collections.abc import Iterable, Sequence
 from toolkit.devnet.building.admission import Refusal, nonce_fault
 from toolkit.devnet.building.auction import Auction, Block
 from toolkit.devnet.building.orders import Order
-from toolkit.devnet.building.trials import Deed, Trials
+from toolkit.devnet.building.trials import Trials
 from toolkit.model.bundle import MissCause
 from toolkit.model.chain import Hash
 from toolkit.model.tx import SignedTransaction
-
-_TRIED_AT_ONCE = 8
 
 
 class Inquest:
@@ -35,8 +33,12 @@ class Inquest:
             else:
                 found[order] = refusal
         await self._trials.run((order, self._block.orders) for order in beaten)
+        rivals = await self._rivals(
+            [order for order in beaten if self._trials.known(order, self._block.orders).failure]
+        )
         for order in beaten:
-            found[order] = await self._by_place(order)
+            rival = rivals.get(order)
+            found[order] = self._by_place(order) if rival is None else self._by_rival(order, rival)
         return found
 
     def _by_itself(self, order: int) -> Refusal | None:
@@ -47,12 +49,11 @@ class Inquest:
         return Refusal(MissCause.UNDERPRICED, objection) if objection else None
 
     def _by_nonce(self, order: int) -> Refusal | None:
-        if self._orders[order].dropping:  # what is left out does not need its nonce
+        if self._orders[order].dropping:  # what is left out spends no nonce
             return None
-        return self._of_nonce(self._orders[order].transactions)
+        return self._of_nonce(nonce_fault(self._orders[order].transactions, self._block.nonces))
 
-    def _of_nonce(self, transactions: Sequence[SignedTransaction]) -> Refusal | None:
-        fault = nonce_fault(transactions, self._block.nonces)
+    def _of_nonce(self, fault: SignedTransaction | None) -> Refusal | None:
         if fault is None:
             return None
         nonce, reached = fault.unsigned.nonce, self._block.nonces[fault.sender]
@@ -67,11 +68,9 @@ class Inquest:
             f"{fault.hash} has nonce {nonce}, the block gets only to {reached}",
         )
 
-    async def _by_place(self, order: int) -> Refusal:
+    def _by_place(self, order: int) -> Refusal:
         deed = self._trials.known(order, self._block.orders)
-        if deed.failure:
-            return await self._by_rival(order, deed)
-        refusal = self._of_nonce(deed.kept)
+        refusal = self._of_nonce(self._auction.nonce_fault(self._block, order, deed))
         if refusal is not None:
             return refusal
         if not self._auction.fits(self._block, deed):
@@ -82,29 +81,39 @@ class Inquest:
             )
         return Refusal(MissCause.UNDERPRICED, self._auction.objection(order, deed))
 
-    async def _by_rival(self, order: int, deed: Deed) -> Refusal:
-        rival = await self._first_in_the_way(order)
+    def _by_rival(self, order: int, rival: int) -> Refusal:
+        failure = self._trials.known(order, self._block.orders).failure
         index = self._block.orders.index(rival)
         paid = self._trials.known(rival, self._block.orders[:index]).coinbase_wei
         bid = self._trials.known(order).coinbase_wei
         name = self._orders[rival].bundle_hash
-        why = f"fails behind {name}: {deed.failure}; that pays {paid} wei, this {bid}"
+        why = f"fails behind {name}: {failure}; that pays {paid} wei, this {bid}"
         if paid >= bid:
             return Refusal(MissCause.OUTBID_CONFLICT, why, name)
         return Refusal(MissCause.STATE_CONFLICT, f"{why}, but less with the others", name)
 
-    async def _first_in_the_way(self, order: int) -> int:
-        """The last of the shortest sequence from the block's start behind which the order fails."""
-        before = self._trials.reduced(order, self._block.orders)
-        low, high = 0, len(before)  # it does not fail behind `low`, it does behind `high`
-        while high - low > 1:
-            step = max(1, (high - low) // _TRIED_AT_ONCE)
-            counts = list(range(low + step, high, step))
-            await self._trials.run((order, before[:count]) for count in counts)
-            fails = [c for c in counts if self._trials.known(order, before[:c]).failure]
-            high = min(fails, default=high)
-            low = max([c for c in counts if c < high], default=low)
-        return before[high - 1]
+    async def _rivals(self, losers: Iterable[int]) -> dict[int, int]:
+        """For each the last of a shortest start of the block behind which it fails.
+
+        From the front in growing steps, then by halves; everybody's next try goes out at once.
+        """
+        before = {each: self._trials.reduced(each, self._block.orders) for each in losers}
+        works = dict.fromkeys(before, 0)  # it works behind so many, and fails behind:
+        fails = {each: len(ahead) for each, ahead in before.items()}
+        while open_ones := [each for each in before if fails[each] - works[each] > 1]:
+            tries = {
+                each: 2 * works[each] or 1
+                if 2 * works[each] < fails[each] == len(before[each])
+                else (works[each] + fails[each]) // 2
+                for each in open_ones
+            }
+            await self._trials.run((each, before[each][:count]) for each, count in tries.items())
+            for each, count in tries.items():
+                if self._trials.known(each, before[each][:count]).failure:
+                    fails[each] = count
+                else:
+                    works[each] = count
+        return {each: ahead[fails[each] - 1] for each, ahead in before.items()}
 
     def _user_of_nonce(self, signed: SignedTransaction) -> Hash | None:
         wanted = (signed.sender, signed.unsigned.nonce)

@@ -108,7 +108,6 @@ class Merger:
 
 
 def _included(order: Order, deed: Deed, due: Due) -> Consideration:
-    kept = {each.hash for each in deed.kept}
     return Consideration(
         bundle_hash=order.bundle_hash,
         transactions=tuple(each.hash for each in order.transactions),
@@ -116,7 +115,7 @@ def _included(order: Order, deed: Deed, due: Due) -> Consideration:
         included=True,
         value_wei=deed.coinbase_wei,
         is_private_transaction=order.is_private_transaction,
-        left_out=tuple(each.hash for each in order.transactions if each.hash not in kept),
+        left_out=tuple(each.hash for each in deed.left_out(order)),
         refund_wei=due.refund_wei,
     )
 

@@ -31,6 +31,12 @@ class Deed(msgspec.Struct, frozen=True, kw_only=True):
     coinbase_wei: int = 0
     gas_used: int = 0
 
+    def left_out(self, order: Order) -> tuple[SignedTransaction, ...]:
+        """Those of the order's transactions that are not kept."""
+        if len(self.kept) == len(order.transactions):
+            return ()
+        return tuple(each for each in order.transactions if each not in self.kept)
+
     def is_like(self, other: "Deed") -> bool:
         """Whether both are the same doing, whatever was around them."""
         return self.effects == other.effects and self.failure == other.failure
@@ -67,6 +73,10 @@ class Trials:
         """What the order does there; the place must have been tried."""
         return self._known[order, self.reduced(order, before)]
 
+    def knows(self, order: int, before: Sequence[int]) -> bool:
+        """Whether the place was tried."""
+        return (order, self.reduced(order, before)) in self._known
+
     async def run(self, places: Iterable[Place]) -> None:
         """Try what is not known yet; those before an order must have been tried in their places."""
         wanted = {(order, self.reduced(order, before)) for order, before in places}
@@ -89,6 +99,36 @@ class Trials:
                 else:
                     self._known[place] = _deed(order, kept, result)
             waiting = again
+
+    async def run_chain(self, before: Sequence[int], chain: Sequence[int]) -> frozenset[int]:
+        """Try orders behind each other at once, as far as each does what it may.
+
+        Beyond the first that does not, nothing is known, but it is told who will probably fail.
+        """
+        if all(self.knows(each, (*before, *chain[:i])) for i, each in enumerate(chain)):
+            return frozenset()
+        orders = [self._orders[each] for each in chain]
+        sequence = [each.transactions for each in orders]
+        trial = Trial(
+            transactions=tuple(signed for each in sequence for signed in each),
+            before=self.ahead_of(before),
+        )
+        (result,) = await simulate_all(self._rpc, self._env, [trial])
+        if isinstance(result, RpcError):
+            return frozenset()
+        doomed, is_true = set(), True
+        for index, (order, effects) in enumerate(
+            zip(orders, _split(result, sequence), strict=True)
+        ):
+            is_true = is_true and not _without_drops(order, order.transactions, effects)
+            deed = _deed(order, order.transactions, effects)
+            if is_true:
+                place = chain[index], self.reduced(chain[index], (*before, *chain[:index]))
+                self._known.setdefault(place, deed)
+            elif deed.failure and not order.dropping:
+                doomed.add(chain[index])
+            is_true = is_true and not deed.failure
+        return frozenset(doomed)
 
     def ahead_of(self, sequence: Sequence[int]) -> tuple[SignedTransaction, ...]:
         """The transactions of a sequence whose places are known."""

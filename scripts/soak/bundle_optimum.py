@@ -1,0 +1,280 @@
+"""Sealed blocks beside the dearest ones there could have been, found by mining every sequence.
+
+Up to six bundles that are in each other's way go to one builder. On a second chain of the same
+state every sequence of every subset is really mined as a block and taken back: no simulation, and
+nothing of the market's code. What the market sealed is held against the best of them.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from scripts.bench.figures import Figure
+from scripts.soak.bundle_blocks import scene_of
+from scripts.soak.bundle_draws import COUNTER, COUNTER_CODE, Draw, Offer
+from scripts.soak.record import Part, Progress, Run
+from scripts.soak.workers import Batch, in_batches
+from toolkit.chain.node import Node
+from toolkit.chain.rpc import HttpRpc
+from toolkit.devnet.accounts import DevAccount, derive_account
+from toolkit.devnet.anvil import start_sealer
+from toolkit.devnet.builders import Builder
+from toolkit.devnet.building.sealing import Market
+from toolkit.devnet.participants import user_accounts, user_funding
+from toolkit.devnet.protocols import V2_ROUTER
+from toolkit.devnet.public_pool import open_pool, rules_of
+from toolkit.devnet.twin import BLOCK_SECONDS, CHAIN_ID, Funding, TwinConfig, build_twin
+from toolkit.model.chain import Address, Mode
+from toolkit.model.errors import RpcError
+from toolkit.model.tx import SignedTransaction
+from toolkit.testing.coverage import Counts
+
+SIZE = 500
+BATCH = 25
+MOST_BUNDLES = 6
+ACCOUNTS = 9
+LEAST_PERCENT = 98
+_WORLD = 7
+_FEE_RECIPIENT = Address("0x00000000000000000000000000000000000fee00")
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """What mining everything showed, in wei; `sequences` that could be mined."""
+
+    best_wei: int
+    best_single_wei: int
+    sequences: int
+
+
+class Chain:
+    """A fork of the common world that always comes back to it."""
+
+    def __init__(self, rpc: HttpRpc, base_fee_wei: int) -> None:
+        self.rpc = rpc
+        self.base_fee_wei = base_fee_wei
+
+    async def mark(self) -> str:
+        """Take a snapshot."""
+        return str(await self.rpc.call("evm_snapshot"))
+
+    async def back(self, mark: str) -> None:
+        """Return to a snapshot; Anvil forgets the base fee, so that it is told again."""
+        await self.rpc.call("evm_revert", (mark,))
+        await self.rpc.call("anvil_setNextBlockBaseFeePerGas", (hex(self.base_fee_wei),))
+
+    async def mine(self, transactions: Sequence[SignedTransaction]) -> list[dict[str, Any]] | None:
+        """Mine just these in a block; their receipts, None if they cannot all be mined in order."""
+        for each in transactions:
+            try:
+                await self.rpc.call("eth_sendRawTransaction", (each.raw,))
+            except RpcError:
+                await self.rpc.call("anvil_dropAllTransactions")
+                return None
+        await self.rpc.call("anvil_setNextBlockBaseFeePerGas", (hex(self.base_fee_wei),))
+        await self.rpc.call("evm_mine")
+        receipts = await self.rpc.call("eth_getBlockReceipts", ("latest",))
+        await self.rpc.call("anvil_dropAllTransactions")
+        mined = [each["transactionHash"] for each in receipts]
+        return list(receipts) if mined == [each.hash for each in transactions] else None
+
+    async def earned(self) -> int:
+        """What the fee recipient has."""
+        return int(await self.rpc.call("eth_getBalance", (_FEE_RECIPIENT, "latest")), 16)
+
+
+class Search:
+    """Mines every sequence of some offers, each as one block on the common world."""
+
+    def __init__(self, chain: Chain, offers: Sequence[Offer]) -> None:
+        self._chain = chain
+        self._offers = offers
+        self._best = self._single = self._count = 0
+
+    async def run(self) -> Found:
+        """Try them all."""
+        self._start = await self._chain.earned()
+        await self._behind((), ())
+        return Found(best_wei=self._best, best_single_wei=self._single, sequences=self._count)
+
+    async def _behind(
+        self, sequence: tuple[int, ...], before: tuple[SignedTransaction, ...]
+    ) -> None:
+        for index, offer in enumerate(self._offers):
+            if index in sequence:
+                continue
+            block, worth = await self._place(before, offer)
+            if not block:
+                continue
+            self._count += 1
+            self._best = max(self._best, worth)
+            if not sequence:
+                self._single = max(self._single, worth)
+            await self._behind((*sequence, index), block)
+
+    async def _place(
+        self, before: tuple[SignedTransaction, ...], offer: Offer
+    ) -> tuple[tuple[SignedTransaction, ...], int]:
+        """Mine an offer behind others as a builder may; the block and its worth, () if it fails."""
+        kept = offer.transactions
+        while kept:
+            mark = await self._chain.mark()
+            receipts = await self._chain.mine((*before, *kept))
+            worth = await self._chain.earned() - self._start
+            await self._chain.back(mark)
+            if receipts is None:
+                return (), 0
+            failed = {
+                each["transactionHash"]
+                for each in receipts[len(before) :]
+                if each["status"] == "0x0" and each["transactionHash"] not in offer.reverting
+            }
+            if not failed:
+                return (*before, *kept), worth
+            first = next(each for each in kept if each.hash in failed)
+            if first.hash not in offer.dropping:
+                return (), 0
+            kept = tuple(each for each in kept if each is not first)
+        return (), 0
+
+
+class Bout:
+    """The market on one chain, the search on another, both at the same state."""
+
+    def __init__(self, market: Market, ours: Chain, theirs: Chain) -> None:
+        self._market = market
+        self._ours = ours
+        self._theirs = theirs
+        self.counts: dict[str, int] = {}
+
+    async def fight(self, seed: int, *, most: int) -> list[str]:
+        """Let both have the same bundles, at most so many; what fell short."""
+        offers = (await self._offers(seed))[:most]
+        mark = await self._ours.mark()
+        before = await self._ours.earned()
+        for offer in offers:
+            await self._market.builders[0].handle(
+                "eth_sendBundle", [offer.request()], _FEE_RECIPIENT
+            )
+        await self._market.seal()
+        sealed = await self._ours.earned() - before
+        await self._ours.back(mark)
+        await self._market.pool.renew()
+        await self._market.follow()
+        found = await Search(self._theirs, offers).run()
+        self._note(found, sealed)
+        shown = f"sealed {sealed} of {found.best_wei} wei, the best single {found.best_single_wei}"
+        short = sealed * 100 < found.best_wei * LEAST_PERCENT or sealed < found.best_single_wei
+        if sealed > found.best_wei:
+            return [f"seed {seed}: {shown}: more than can be mined"]
+        return [f"seed {seed}: {shown}"] if short else []
+
+    async def _offers(self, seed: int) -> list[Offer]:
+        chance = random.Random(f"optimum {seed}")  # noqa: S311 - a scenario
+        scene = await scene_of(Node(self._ours.rpc), ACCOUNTS_OF_ALL)
+        draw = Draw(chance, scene, ACCOUNTS_OF_ALL)
+        offers = []
+        for _ in range(chance.choice((2, 3, 4, 5, 5, MOST_BUNDLES))):
+            plain = Offer(transactions=draw.bundle(), block=scene.block)
+            reverting, dropping = draw.flags(plain.transactions)
+            offers.append(replace(plain, reverting=reverting, dropping=dropping))
+        return offers
+
+    def _note(self, found: Found, sealed: int) -> None:
+        for name, count in (
+            ("sequences mined by the search", found.sequences),
+            ("blocks at the optimum to the wei", sealed == found.best_wei),
+            ("blocks worth more than the best single bundle", sealed > found.best_single_wei),
+        ):
+            self.counts[name] = self.counts.get(name, 0) + count
+
+
+ACCOUNTS_OF_ALL: tuple[DevAccount, ...] = (
+    *user_accounts(_WORLD, ACCOUNTS),
+    derive_account(_WORLD, "pauper", 0),
+)
+
+
+@asynccontextmanager
+async def opened() -> AsyncIterator[Bout]:
+    """Two forks of one twin with the counter on it."""
+    funded = tuple(
+        Funding(account=each.account, amounts=each.amounts, spenders=(V2_ROUTER,))
+        for each in user_funding(_WORLD, ACCOUNTS)
+    )
+    twin = await build_twin(TwinConfig(seed=_WORLD, funded=funded))
+    try:
+        async with _forked(twin.anvil.url) as ours, _forked(twin.anvil.url) as theirs:
+            head = await Node(ours.rpc).head()
+            builder = Builder(
+                name="flashbots", fee_recipient=_FEE_RECIPIENT, rpc=ours.rpc, head=head
+            )
+            market = Market(
+                ours.rpc,
+                [builder],
+                pool=await open_pool(ours.rpc, rules_of("geth")),
+                seed=_WORLD,
+                chain_id=CHAIN_ID,
+                mode=Mode.DEV,
+                head=head,
+            )
+            yield Bout(market, ours, theirs)
+    finally:
+        await twin.anvil.stop()
+
+
+@asynccontextmanager
+async def _forked(url: str) -> AsyncIterator[Chain]:
+    options = ("--fork-url", url, "--no-storage-caching", "--hardfork", "prague")
+    async with await start_sealer(options) as anvil, HttpRpc(anvil.url) as rpc:
+        await rpc.call("anvil_setBlockTimestampInterval", (BLOCK_SECONDS,))
+        await rpc.call("anvil_setCode", (COUNTER, COUNTER_CODE))
+        await rpc.call("anvil_setCoinbase", (_FEE_RECIPIENT,))
+        pending = await Node(rpc).block("pending")
+        yield Chain(rpc, int(pending["baseFeePerGas"], 16))
+
+
+async def live(
+    first: int, cases: int, *, most: int = MOST_BUNDLES
+) -> tuple[dict[str, int], list[str]]:
+    """Fight a batch of bouts over at most so many bundles each."""
+    wrong: list[str] = []
+    async with opened() as bout:
+        for seed in range(first, first + cases):
+            wrong += await bout.fight(seed, most=most)
+        return bout.counts, wrong
+
+
+def run_batch(batch: Batch) -> tuple[Counts, tuple[str, ...]]:
+    """Run one batch in a process of its own."""
+    counts, wrong = asyncio.run(live(*batch))
+    return dict(counts), tuple(wrong)
+
+
+def work(progress: Progress) -> None:
+    """Search on every core, and count."""
+    for cases, (counts, failures) in in_batches(progress, run_batch, batch=BATCH):
+        progress.add({name: n for name, n in counts.items() if not isinstance(n, dict)})
+        progress.advance(cases, failures=failures)
+
+
+def figures(run: Run) -> tuple[Figure, ...]:
+    """How near the market came."""
+    return tuple(
+        Figure(name=name, unit="", ours=float(count))
+        for name, count in sorted(run.counts.items())
+        if not isinstance(count, dict)
+    )
+
+
+PART = Part(
+    size=SIZE,
+    cases="auctions among up to six bundles",
+    work=work,
+    figures=figures,
+    not_covered=("refunds, and more than six bundles that depend on each other",),
+)
