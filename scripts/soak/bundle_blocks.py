@@ -174,11 +174,13 @@ async def scene_of(node: Node, accounts: Sequence[DevAccount]) -> Scene:
     """How things stand before the next block."""
     pending = await node.block("pending")
     addresses = [each.address for each in accounts]
-    nonces = [await node.nonce(each) for each in addresses]
-    words = [
-        await node.rpc.call("eth_getStorageAt", (COUNTER, hex(slot), "latest"))
-        for slot in range(SLOTS)
-    ]
+    answers = await node.rpc.batch(
+        [
+            *(("eth_getTransactionCount", (each, "latest")) for each in addresses),
+            *(("eth_getStorageAt", (COUNTER, hex(slot), "latest")) for slot in range(SLOTS)),
+        ]
+    )
+    numbers = [int(each, 16) for each in answers]
     trade = Trade(pool=POOLS[0], token_in=WETH, amount_in=SWAP_WEI)
     to, data = swap_call(trade, addresses[0])
     out = await node.call(to=to, data=data, sender=addresses[0])
@@ -186,8 +188,8 @@ async def scene_of(node: Node, accounts: Sequence[DevAccount]) -> Scene:
         block=int(pending["number"], 16),
         timestamp=int(pending["timestamp"], 16),
         chain_id=await node.chain_id(),
-        nonces=dict(zip(addresses, nonces, strict=True)),
-        counts=tuple(int(each, 16) for each in words),
+        nonces=dict(zip(addresses, numbers, strict=False)),
+        counts=tuple(numbers[len(addresses) :]),
         swap_out=int(out[-64:], 16),
     )
 

@@ -10,6 +10,7 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec.structs import replace
@@ -21,16 +22,17 @@ from scripts.soak.record import Part, Progress, Run
 from scripts.soak.workers import Batch, in_batches
 from toolkit.chain.node import Node
 from toolkit.chain.rpc import HttpRpc
+from toolkit.chain.wire import Call
 from toolkit.devnet.accounts import DevAccount, derive_account
 from toolkit.devnet.anvil import start_sealer
 from toolkit.devnet.builders import Builder
+from toolkit.devnet.building.pipeline import in_order
 from toolkit.devnet.building.sealing import Market
 from toolkit.devnet.participants import user_accounts, user_funding
 from toolkit.devnet.protocols import V2_ROUTER
 from toolkit.devnet.public_pool import open_pool, rules_of
 from toolkit.devnet.twin import BLOCK_SECONDS, CHAIN_ID, Funding, TwinConfig, build_twin
 from toolkit.model.chain import Address, Mode
-from toolkit.model.errors import RpcError
 from toolkit.model.tx import SignedTransaction
 from toolkit.testing.coverage import Counts
 
@@ -51,40 +53,62 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     sequences: int
 
 
+class Mined(msgspec.Struct, frozen=True, kw_only=True):
+    """A block that was tried: its receipts, and what its fee recipient then had in wei."""
+
+    receipts: tuple[dict[str, Any], ...]
+    balance_wei: int
+
+
 class Chain:
     """A fork of the common world that always comes back to it."""
 
-    def __init__(self, rpc: HttpRpc, base_fee_wei: int) -> None:
+    def __init__(self, rpc: HttpRpc, base_fee: str) -> None:
         self.rpc = rpc
-        self.base_fee_wei = base_fee_wei
+        self._base_fee = base_fee
+        self._mark: object = None
 
-    async def mark(self) -> str:
-        """Take a snapshot."""
-        return str(await self.rpc.call("evm_snapshot"))
+    async def mark(self) -> None:
+        """Remember this state as the one to come back to."""
+        self._mark = await self.rpc.call("evm_snapshot")
 
-    async def back(self, mark: str) -> None:
-        """Return to a snapshot; Anvil forgets the base fee, so that it is told again."""
-        await self.rpc.call("evm_revert", (mark,))
-        await self.rpc.call("anvil_setNextBlockBaseFeePerGas", (hex(self.base_fee_wei),))
+    async def back(self) -> None:
+        """Come back."""
+        await self._in_order(self._way_back())
 
-    async def mine(self, transactions: Sequence[SignedTransaction]) -> list[dict[str, Any]] | None:
-        """Mine just these in a block; their receipts, None if they cannot all be mined in order."""
-        for each in transactions:
-            try:
-                await self.rpc.call("eth_sendRawTransaction", (each.raw,))
-            except RpcError:
-                await self.rpc.call("anvil_dropAllTransactions")
-                return None
-        await self.rpc.call("anvil_setNextBlockBaseFeePerGas", (hex(self.base_fee_wei),))
-        await self.rpc.call("evm_mine")
-        receipts = await self.rpc.call("eth_getBlockReceipts", ("latest",))
-        await self.rpc.call("anvil_dropAllTransactions")
-        mined = [each["transactionHash"] for each in receipts]
-        return list(receipts) if mined == [each.hash for each in transactions] else None
-
-    async def earned(self) -> int:
+    async def balance(self) -> int:
         """What the fee recipient has."""
         return int(await self.rpc.call("eth_getBalance", (_FEE_RECIPIENT, "latest")), 16)
+
+    async def try_block(self, transactions: Sequence[SignedTransaction]) -> Mined | None:
+        """Mine just these in a block and come back; None if they cannot all be mined in order."""
+        answers = await self._in_order(
+            [
+                *(("eth_sendRawTransaction", (each.raw,)) for each in transactions),
+                ("evm_mine", ()),
+                ("anvil_dropAllTransactions", ()),
+                ("eth_getBlockReceipts", ("latest",)),
+                ("eth_getBalance", (_FEE_RECIPIENT, "latest")),
+                *self._way_back(),
+            ]
+        )
+        receipts, balance = answers[len(transactions) + 2 : len(transactions) + 4]
+        if [each["transactionHash"] for each in receipts] != [each.hash for each in transactions]:
+            return None
+        return Mined(receipts=tuple(receipts), balance_wei=int(balance, 16))
+
+    def _way_back(self) -> list[Call]:
+        # Anvil does not take the base fee back with the rest, so that it is told again.
+        return [
+            ("evm_revert", (self._mark,)),
+            ("anvil_setNextBlockBaseFeePerGas", (self._base_fee,)),
+            ("evm_snapshot", ()),
+        ]
+
+    async def _in_order(self, calls: Sequence[Call]) -> list[Any]:
+        answers = await in_order(urlsplit(self.rpc.url).port or 0, calls)
+        self._mark = answers[-1]
+        return answers
 
 
 class Search:
@@ -97,7 +121,8 @@ class Search:
 
     async def run(self) -> Found:
         """Try them all."""
-        self._start = await self._chain.earned()
+        await self._chain.mark()
+        self._start = await self._chain.balance()
         await self._behind((), ())
         return Found(best_wei=self._best, best_single_wei=self._single, sequences=self._count)
 
@@ -122,19 +147,16 @@ class Search:
         """Mine an offer behind others as a builder may; the block and its worth, () if it fails."""
         kept = offer.transactions
         while kept:
-            mark = await self._chain.mark()
-            receipts = await self._chain.mine((*before, *kept))
-            worth = await self._chain.earned() - self._start
-            await self._chain.back(mark)
-            if receipts is None:
+            mined = await self._chain.try_block((*before, *kept))
+            if mined is None:
                 return (), 0
             failed = {
                 each["transactionHash"]
-                for each in receipts[len(before) :]
+                for each in mined.receipts[len(before) :]
                 if each["status"] == "0x0" and each["transactionHash"] not in offer.reverting
             }
             if not failed:
-                return (*before, *kept), worth
+                return (*before, *kept), mined.balance_wei - self._start
             first = next(each for each in kept if each.hash in failed)
             if first.hash not in offer.dropping:
                 return (), 0
@@ -154,15 +176,15 @@ class Bout:
     async def fight(self, seed: int, *, most: int) -> list[str]:
         """Let both have the same bundles, at most so many; what fell short."""
         offers = (await self._offers(seed))[:most]
-        mark = await self._ours.mark()
-        before = await self._ours.earned()
+        await self._ours.mark()
+        before = await self._ours.balance()
         for offer in offers:
             await self._market.builders[0].handle(
                 "eth_sendBundle", [offer.request()], _FEE_RECIPIENT
             )
         await self._market.seal()
-        sealed = await self._ours.earned() - before
-        await self._ours.back(mark)
+        sealed = await self._ours.balance() - before
+        await self._ours.back()
         await self._market.pool.renew()
         await self._market.follow()
         found = await Search(self._theirs, offers).run()
@@ -235,7 +257,7 @@ async def _forked(url: str) -> AsyncIterator[Chain]:
         await rpc.call("anvil_setCode", (COUNTER, COUNTER_CODE))
         await rpc.call("anvil_setCoinbase", (_FEE_RECIPIENT,))
         pending = await Node(rpc).block("pending")
-        yield Chain(rpc, int(pending["baseFeePerGas"], 16))
+        yield Chain(rpc, pending["baseFeePerGas"])
 
 
 async def live(
