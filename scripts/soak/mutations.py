@@ -92,11 +92,22 @@ def caught_after(mutant: Mutant | None, seed: int, worlds: Sequence[str]) -> tup
     """How many schedules of these worlds it took to notice, and what was noticed; 0 if nothing was.
 
     Raises:
+        DataError, RuntimeError: as `noticed_by`.
+    """
+    return noticed_by(mutant, PROGRAM, str(seed), *worlds)
+
+
+def noticed_by(mutant: Mutant | None, program: str, *arguments: str) -> tuple[int, str]:
+    """Run a program that looks for a missing guard: at which try it noticed, and what.
+
+    It prints the two as JSON on its last line, 0 where nothing was noticed.
+
+    Raises:
         DataError: the guard's text is not there exactly once.
         RuntimeError: the process died without an answer.
     """
     with without(mutant) as folder:
-        done = _run(folder, "-c", PROGRAM, str(seed), *worlds)
+        done = _run(folder, "-c", program, *arguments)
     if done is None:
         return 1, "it never ends"
     if done.returncode != 0 or not done.stdout:

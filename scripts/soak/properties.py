@@ -1,10 +1,6 @@
 """The orchestrator's properties at their full size, and what each guard is worth to them."""
 
 import gc
-import json
-import os
-import subprocess
-import sys
 import time
 from functools import partial
 from importlib import import_module
@@ -13,7 +9,7 @@ from pkgutil import iter_modules
 from scripts.bench.figures import Figure
 from scripts.soak import orchestrator_mutants
 from scripts.soak.mutants import Mutant
-from scripts.soak.mutations import failing, without
+from scripts.soak.mutations import failing, noticed_by
 from scripts.soak.record import Part, Progress, Run
 from scripts.soak.simulation import failure
 from scripts.soak.workers import Batch, in_batches
@@ -25,7 +21,6 @@ SEEDS = 200
 """A missing guard must be noticed within as many."""
 MOST_S = 120.0
 """For 10,000 seeds on two cores, as the issue has it."""
-TIMEOUT_S = 300.0
 PREFIX = "property:"
 """What a mutant's detector begins with where a property must notice it; else a test file."""
 
@@ -79,27 +74,9 @@ def noticed(mutant: Mutant | None, name: str, seed: int) -> tuple[int, str]:
     """How many seeds of a property it took to notice a missing guard; 0 if it was not.
 
     Raises:
-        DataError: the guard's text is not there exactly once.
-        RuntimeError: the process died without an answer.
+        DataError, RuntimeError: as `noticed_by`.
     """
-    with without(mutant) as folder:
-        environment = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-        try:
-            done = subprocess.run(
-                [sys.executable, "-c", PROGRAM, name, str(seed)],
-                capture_output=True,
-                text=True,
-                check=False,
-                cwd=folder,
-                env=environment,
-                timeout=TIMEOUT_S,
-            )
-        except subprocess.TimeoutExpired:
-            return 1, "it never ends"
-    if done.returncode != 0 or not done.stdout:
-        raise RuntimeError(f"mutant's process died: {done.stderr.strip()[-400:]}")
-    number, why = json.loads(done.stdout.splitlines()[-1])
-    return int(number), str(why)
+    return noticed_by(mutant, PROGRAM, name, str(seed))
 
 
 def mutants() -> tuple[Mutant, ...]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.processes import anvils, wait_until_gone
+from toolkit.cli import demo as demo_command
 from toolkit.cli import demo_run
 from toolkit.cli.main import main
 from toolkit.dashboard.record import BlockRow, RunRecord
@@ -168,10 +169,26 @@ def test_people_get_a_line_a_block_and_a_summary(unpaused: Run) -> None:
     assert ["building", *["block"] * BLOCKS] == [line.split()[1] for line in said]
     assert len(INVARIANTS) == len(re.findall(r"│ held +│", unpaused.done.stdout))
     assert f"[DEV] {BLOCKS} blocks, seed {unpaused.seed}, " in unpaused.done.stdout
-    assert unpaused.done.stdout.endswith(
-        f"report: {unpaused.report / 'report.html'}\n"
-        f"why any of it: toolkit why VERDICT --journal {unpaused.report / 'journal.db'}\n"
-    )
+    report, ask = unpaused.done.stdout.splitlines()[-2:]
+    assert f"report: {unpaused.report / 'report.html'}" == report
+    assert ask.startswith("why any of it: ")
+    assert ask.endswith(f"toolkit why VERDICT --journal {unpaused.report / 'journal.db'}")
+
+
+@pytest.mark.parametrize(
+    ("path", "command"),
+    [("/nowhere", f"{os.path.relpath(sys.executable)} -m toolkit"), (None, "toolkit")],
+)
+def test_what_to_type_next_can_be_typed(
+    path: str | None, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the command is not on the PATH, as after `make run`, its Python is named."""
+    script = tmp_path / "toolkit"
+    script.write_text("")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", path or str(tmp_path))
+
+    assert command == demo_command._command()
 
 
 def test_the_readme_s_tree_is_what_a_run_says(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_the_closing_summary_names_the_report() -> None:
         record(row(1), broken=True),
         console=Console(file=out, width=120),
         report="runs/x/report.html",
-        journal="runs/x/journal.db",
+        ask="toolkit why VERDICT --journal runs/x/journal.db",
     )
 
     text = out.getvalue()
@@ -161,7 +161,7 @@ def test_a_terminal_shows_the_text_of_others_and_obeys_none_of_it(*, is_terminal
     with LiveTable(mode="DEV", console=console) as table:
         for one in hostile().rows:
             table.add(one)
-    print_summary(hostile(), console=console, report="r", journal="j")
+    print_summary(hostile(), console=console, report="r", ask="j")
 
     said = out.getvalue()
     assert None is re.search("\x1b\\[2J|\x1b\\]|[\x07\x9b\u202e]", said)

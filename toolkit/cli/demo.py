@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import os
+import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -63,9 +65,16 @@ def run(args: argparse.Namespace) -> int:
             record,
             console=Console(),
             report=str(folder / "report.html"),
-            journal=str(folder / "journal.db"),
+            ask=f"{_command()} why VERDICT --journal {folder / 'journal.db'}",
         )
     return 0 if written and all(record.invariants.values()) else 1
+
+
+def _command() -> str:
+    """How this command is called again from here: `make run` needs no activated environment."""
+    if shutil.which("toolkit"):
+        return "toolkit"
+    return f"{os.path.relpath(sys.executable)} -m toolkit"
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> bool:

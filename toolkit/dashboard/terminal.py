@@ -93,8 +93,8 @@ def one_line(row: BlockRow, *, mode: str) -> str:
     return " | ".join(parts)
 
 
-def print_summary(record: RunRecord, *, console: Console, report: str, journal: str) -> None:
-    """Print what a person wants to know at the end of a run, and where to ask for more."""
+def print_summary(record: RunRecord, *, console: Console, report: str, ask: str) -> None:
+    """Print what a person wants to know at the end of a run, and the command to `ask` for more."""
     counts = Table(title="what happened", title_justify="left", show_header=False)
     for name, value in record.counts.items():
         counts.add_row(name.replace("_", " "), str(value))
@@ -121,6 +121,4 @@ def print_summary(record: RunRecord, *, console: Console, report: str, journal: 
         markup=False,
     )
     console.print(f"report: {report}", markup=False, soft_wrap=True)
-    console.print(
-        f"why any of it: toolkit why VERDICT --journal {journal}", markup=False, soft_wrap=True
-    )
+    console.print(f"why any of it: {ask}", markup=False, soft_wrap=True)

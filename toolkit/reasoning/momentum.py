@@ -3,16 +3,13 @@
 import math
 from collections.abc import Iterable
 
-import msgspec
-
-from toolkit.model.chain import Address
 from toolkit.model.decision import Intent
 from toolkit.model.errors import ConfigError
 from toolkit.reasoning.agent import View
-from toolkit.reasoning.steering import clip_towards, scored, share_wei, steered
+from toolkit.reasoning.steering import Steered
 
 
-class Momentum(msgspec.Struct, frozen=True, kw_only=True):
+class Momentum(Steered, frozen=True, kw_only=True):
     """Holds `base` in proportion to EMA(fast) - EMA(slow) of the log price, step by step.
 
     `fast` and `slow` are spans in samples (weight of the newest 2 / (span + 1)); averages are cut
@@ -23,18 +20,12 @@ class Momentum(msgspec.Struct, frozen=True, kw_only=True):
     it wants already, so its intents are of full confidence.
     """
 
-    base: Address
-    quote: Address
     name: str = "momentum"
-    signal_key: str = "price/WETH-USDC"
     fast: int = 5
     slow: int = 30
     window: int = 60
-    memory: int = 240
     threshold_sds: float = 0.5
     full_sds: float = 2.0
-    max_position_wei: int = 4 * 10**18
-    clip_wei: int = 10**18
 
     def __post_init__(self) -> None:
         """Check what the filter needs."""
@@ -44,11 +35,6 @@ class Momentum(msgspec.Struct, frozen=True, kw_only=True):
                 f"{self.fast}, {self.slow}, {self.window}, {self.memory}"
             )
 
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """One price."""
-        return (self.signal_key,)
-
     def kernel(self) -> tuple[float, ...]:
         """Return the fast average's weights minus the slow one's, newest first; they sum to 0."""
         fast, slow = (_ema_weights(span, self.window) for span in (self.fast, self.slow))
@@ -56,25 +42,7 @@ class Momentum(msgspec.Struct, frozen=True, kw_only=True):
 
     def on_block(self, view: View) -> Iterable[Intent]:
         """Return the next clip towards the position that the signal asks for, if any."""
-        found = scored(self.kernel(), view.history(self.signal_key, self.memory))
-        if found is None:
-            return ()
-        signal, score = found
-        target = share_wei(
-            score,
-            threshold=self.threshold_sds,
-            full=self.full_sds,
-            most_wei=self.max_position_wei,
-        )
-        trade = clip_towards(
-            target,
-            view,
-            key=self.signal_key,
-            base=self.base,
-            quote=self.quote,
-            clip_wei=self.clip_wei,
-        )
-        return (steered(self.name, self.signal_key, signal, score, trade),) if trade else ()
+        return self.clip(view, self.kernel())
 
 
 def _ema_weights(span: int, window: int) -> tuple[float, ...]:

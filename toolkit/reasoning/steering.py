@@ -3,9 +3,60 @@
 import math
 from collections.abc import Iterable
 
+import msgspec
+
 from toolkit.model.chain import Address
 from toolkit.model.decision import Intent, Leg
 from toolkit.reasoning.agent import View, filtered
+
+
+class Steered(msgspec.Struct, frozen=True, kw_only=True):
+    """Holds `base` by the score of one price's linear signal, step by step.
+
+    The score is the signal in standard deviations of its values over the last `memory` samples.
+    Below `threshold_sds` nothing is wanted; at `full_sds` it is `max_position_wei`, long or short
+    against the agent's own zero. A block trades at most `clip_wei` of the gap, and no gap below a
+    quarter of that.
+    """
+
+    base: Address
+    quote: Address
+    name: str
+    signal_key: str = "price/WETH-USDC"
+    memory: int = 240
+    threshold_sds: float
+    full_sds: float
+    max_position_wei: int = 4 * 10**18
+    clip_wei: int = 10**18
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """One price."""
+        return (self.signal_key,)
+
+    def clip(
+        self, view: View, kernel: tuple[float, ...], *, against: bool = False
+    ) -> tuple[Intent, ...]:
+        """Return the next clip towards what the signal asks for, or the opposite; if any."""
+        found = scored(kernel, view.history(self.signal_key, self.memory))
+        if found is None:
+            return ()
+        signal, score = found
+        target = share_wei(
+            -score if against else score,
+            threshold=self.threshold_sds,
+            full=self.full_sds,
+            most_wei=self.max_position_wei,
+        )
+        trade = clip_towards(
+            target,
+            view,
+            key=self.signal_key,
+            base=self.base,
+            quote=self.quote,
+            clip_wei=self.clip_wei,
+        )
+        return (steered(self.name, self.signal_key, signal, score, trade),) if trade else ()
 
 
 def scored(kernel: tuple[float, ...], prices: Iterable[float]) -> tuple[float, float] | None:
