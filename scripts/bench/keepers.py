@@ -3,11 +3,14 @@
 Nothing is planted by formula here: each minute, with probability lam, somebody brings the pool
 back to the edge of the band around the fair price. An own trade's impact is what the pool does
 with it, less what it does without it, under the same arbitrageurs; and all that the prediction
-rests on is what the toolkit estimates from that pool's own past and own fills.
+rests on is what the toolkit estimates from that pool's own past and own fills: how fast others
+correct, once; how long what lies within the band is remembered, at each trade, since it follows
+how much the price moves in those hours; the signal's spread, in each minute that is judged.
 """
 
 import math
 import random
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +31,7 @@ from scripts.bench.episodes import (
     sides,
 )
 from toolkit.orchestrator.board.blackboard import HISTORY
-from toolkit.orchestrator.pausing.decay import Decay, Reversion, drift_time, response
+from toolkit.orchestrator.pausing.decay import MOST_DRIFT, Decay, Reversion, drift_time
 
 STRIDE = 5
 Minutes = NDArray[np.int64]
@@ -50,7 +53,7 @@ def market(fair: Matrix, reversion: float, seed: int) -> tuple[Matrix, Mask]:
 
 
 def estimated(pool: Matrix, fair: Matrix, comes: Mask, seed: int) -> Decay:
-    """Return what the toolkit makes of own fills, and of as much past as it keeps."""
+    """Return what the toolkit makes of own fills; what it makes of the past is each trade's."""
     rng = random.Random(seed)  # noqa: S311 - an experiment, no secret
     reversion = Reversion.prior(band=BAND)
     for _ in range(FILLS):
@@ -60,8 +63,30 @@ def estimated(pool: Matrix, fair: Matrix, comes: Mask, seed: int) -> Decay:
         hit = pool[minute : minute + 1] + move
         step = float(kept(hit, fair[after], comes[after])[0] - hit[0])
         reversion = reversion.observed(move, step)
-    past = pool[LEARNED - HISTORY : LEARNED].tolist()
-    return reversion.decay(most_band=BAND, drift=drift_time(BAND, past))
+    return reversion.decay(most_band=BAND)
+
+
+def drifts(pool: Matrix, starts: Minutes, decay: Decay) -> Matrix:
+    """Return rho as the toolkit estimates it at each trade, from as much past as it keeps."""
+    past = (pool[start - HISTORY : start].tolist() for start in starts)
+    corrected = 1 / math.log(1 - decay.reversion)
+    times = np.array([drift_time(BAND, prices) for prices in past])
+    return np.minimum(times - corrected, MOST_DRIFT)
+
+
+def responses(kernel: Sequence[float], move: float, decay: Decay, drift: Matrix) -> Matrix:
+    """Return `pausing.decay.response` of a move, episode by episode, each with its rho."""
+    weights = [*kernel[:SPAN], *[0.0] * (SPAN - len(kernel))]
+    total = np.zeros((len(drift), SPAN))
+    for amount, keep in (
+        (min(move, decay.band), np.exp(-1 / drift)),
+        (max(move - decay.band, 0.0), np.full_like(drift, 1 - decay.reversion)),
+    ):
+        value = np.zeros_like(drift)
+        for age, weight in enumerate(weights):
+            value = keep * value + weight
+            total[:, age] += amount * value
+    return total
 
 
 def flip_times(agent: Scored, known: float, fair: Matrix, seed: int) -> list[FlipTime]:
@@ -73,11 +98,12 @@ def flip_times(agent: Scored, known: float, fair: Matrix, seed: int) -> list[Fli
         signal, spread, starts = _laid_out(agent, pool)
         level = agent.threshold_sds * spread
         clean = sides(signal, level)
+        drift = drifts(pool, starts, decay)
         for cell in (one for one in CELLS if one.reversion == reversion):
             shift = _shifts(agent, pool, fair, comes, starts, cell.bps * 1e-4)
             flips = (sides(signal + shift, level) != clean).mean(axis=0)
-            guess = response(agent.kernel(), cell.impact(decay))[:SPAN]
-            said = np.minimum(known * np.abs(guess) / spread[:, :1], 1.0).mean(axis=0)
+            guess = responses(agent.kernel(), cell.bps * 1e-4, decay, drift)
+            said = np.minimum(known * np.abs(guess) / spread, 1.0).mean(axis=0)
             found += [
                 FlipTime(
                     cell=cell,

@@ -7,10 +7,13 @@ import msgspec
 import numpy as np
 import pytest
 
+from scripts.bench import keepers
 from scripts.bench.episodes import (
+    BAND,
     CELLS,
     LEARNED,
     SPAN,
+    Cell,
     Episodes,
     flip_times,
     recorded,
@@ -23,8 +26,9 @@ from tests.orchestrator.pausing.test_signals import series
 from tests.orchestrator.worlds import fresh_seeds
 from toolkit.devnet.crowd.scenario import RECORDED_MINUTES
 from toolkit.orchestrator.mainnet import USDC, WETH
-from toolkit.orchestrator.pausing.decay import left_over
+from toolkit.orchestrator.pausing.decay import Decay, left_over, response
 from toolkit.orchestrator.pausing.signals import Track, density, followed, shape_of, state
+from toolkit.reasoning.momentum import Momentum
 from toolkit.testing.oscillators import Donchian, RelativeStrength
 
 KNOWN = {"EMA": 0.73, "z-score": 0.45}
@@ -153,3 +157,17 @@ def test_the_error_of_a_share_is_that_of_stretches_of_time() -> None:
 
     assert 0.0 == share_error(even, released)
     assert 0.11 < share_error(split, released) < 0.12
+
+
+def test_an_episode_with_its_own_memory_is_answered_as_the_model_answers_one() -> None:
+    """For every rho the response is the model's, to the last digits that sums differ by."""
+    agent = Momentum(base=WETH.address, quote=USDC.address)
+    decay, rhos = Decay(reversion=0.4, band=BAND), np.array([1.5, 7.0, 90.0])
+    cell = Cell(bps=30, reversion=0.4)
+
+    found = keepers.responses(agent.kernel(), 30e-4, decay, rhos)
+
+    for rho, mine in zip(rhos, found, strict=True):
+        own = Decay(reversion=0.4, band=BAND, drift=float(rho))
+        expected = response(agent.kernel(), cell.impact(own))[:SPAN]
+        assert np.allclose(expected, mine, rtol=1e-12, atol=1e-18)
