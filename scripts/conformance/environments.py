@@ -1,6 +1,7 @@
 """Environments beside .venv, each made once and again when what it is made of changes."""
 
 import hashlib
+import json
 import re
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FLASHBOTS = Path(__file__).with_name("flashbots.txt")
+ETHERS = Path(__file__).with_name("ethers")
 WEB3_7 = "web3==7.16.*"
 # What web3 7.16 wants older than the newest web3 does; the rest stays as in constraints.txt.
 _HELD_BACK = re.compile(r"^(web3|websockets)==", re.MULTILINE)
@@ -22,6 +24,27 @@ class EnvironmentFailed(Exception):
 def flashbots() -> Path:
     """The Python that has the official flashbots client, with its own pins."""
     return _made(".venv-conformance", ["--requirement", str(FLASHBOTS)], FLASHBOTS.read_text())
+
+
+def ethers() -> Path:
+    """The folder that has the official ethers client, exactly as its lock file says."""
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        raise EnvironmentFailed("npm not found: install Node.js 18 or newer")
+    place = ROOT / ".npm-conformance"
+    files = [ETHERS / "package.json", ETHERS / "package-lock.json"]
+    wanted = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    stamp = place / ".stamp"
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return place
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    for file in files:
+        shutil.copy(file, place)
+    quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"]
+    _run([npm, "ci", *quiet], f"installing into {place.name}", folder=place)
+    stamp.write_text(wanted)
+    return place
 
 
 def web3_7() -> Path:
@@ -57,14 +80,20 @@ def _made(name: str, arguments: list[str], recipe: str, *, constraints: str = ""
     return python
 
 
-def _run(command: list[str], what: str) -> None:
+def npm_version(place: Path, package: str) -> str:
+    """The version of a package in a folder of npm's."""
+    about = json.loads((place / "node_modules" / package / "package.json").read_text())
+    return str(about["version"])
+
+
+def _run(command: list[str], what: str, *, folder: Path = ROOT) -> None:
     try:
         done = subprocess.run(
             command,
             capture_output=True,
             text=True,
             check=False,
-            cwd=ROOT,
+            cwd=folder,
             timeout=_INSTALL_TIMEOUT_S,
         )
     except subprocess.TimeoutExpired:

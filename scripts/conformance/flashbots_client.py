@@ -12,6 +12,7 @@ from typing import Any
 from eth_account import Account
 from flashbots import flashbot
 from hexbytes import HexBytes
+from requests import HTTPError
 from web3 import HTTPProvider, Web3
 from web3.exceptions import TransactionNotFound
 
@@ -149,6 +150,29 @@ def cancel_private_transaction(desk: Desk) -> str:
     return "not mined"
 
 
+def refusals(desk: Desk) -> str:
+    """What the relay refuses, and statistics that are gone, are the client's own errors."""
+    equal(-32000, code_of(lambda: desk.client.send_bundle([desk.own(0)], desk.target - 1)))
+    late = desk.raw(7)["signed_transaction"]
+    head = hex(desk.target - 1)
+    equal(-32000, code_of(lambda: desk.client.call_bundle([late], hex(desk.target), head, 0)))
+    try:
+        desk.client.get_user_stats_v2()
+    except HTTPError as error:
+        equal(True, str(error).startswith("403 "))
+        return "a past block, a nonce too high, statistics that are gone"
+    raise AssertionError("statistics were answered")
+
+
+def code_of(call: Callable[[], object]) -> object:
+    """The code of the relay's error, as the client raises it."""
+    try:
+        call()
+    except ValueError as error:
+        return error.args[0]["code"]
+    return None
+
+
 METHODS: tuple[Callable[[Desk], str], ...] = (
     simulate,
     send_bundle,
@@ -157,6 +181,7 @@ METHODS: tuple[Callable[[Desk], str], ...] = (
     cancel_bundles,
     send_private_transaction,
     cancel_private_transaction,
+    refusals,
 )
 
 
@@ -186,6 +211,8 @@ def record(job: dict[str, Any]) -> int:
             client.call_bundle(raws, block, state, given["timestamp"])
         elif case["method"] == "eth_cancelBundle":
             client.cancel_bundles(given["uuid"])
+        elif case["method"] == "eth_cancelPrivateTransaction":
+            client.cancel_private_transaction(given["tx_hash"])
         else:
             client.send_private_transaction(signed[0], max_block_number=given["max_block"])
     return 0

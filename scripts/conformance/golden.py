@@ -10,15 +10,18 @@ from toolkit.bundles.relay import Relay
 from toolkit.chain.signer import LocalSigner, decode_transaction
 from toolkit.model.bundle import Bundle
 
-PATH = Path(__file__).resolve().parents[2] / "tests" / "bundles" / "golden" / "flashbots.json"
+FOLDER = Path(__file__).resolve().parents[2] / "tests" / "bundles" / "golden"
+CLIENTS = ("flashbots", "ethers")
+"""Whose recordings there are."""
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     """One call: its inputs, and the request that the official client made of them.
 
-    Where `exact`, ours has the very same parameters. The official client writes options that are
-    not set as 0, [] and null, and block numbers of private transactions as JSON numbers, against
-    the relay's own documentation; there, ours only means the same.
+    Where `exact`, ours is the very same body, but for its id and the order of its keys. The Python
+    client writes options that are not set as 0, [] and null, and both write block numbers of
+    private transactions as JSON numbers, against the relay's own documentation; there, ours only
+    means the same.
     """
 
     name: str
@@ -42,14 +45,15 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True):
         return RelayAuth(LocalSigner(self.key))
 
 
-def load() -> Golden:
-    """Read the committed recordings."""
-    return msgspec.json.decode(PATH.read_bytes(), type=Golden)
+def load(client: str) -> Golden:
+    """Read the committed recordings of a client."""
+    return msgspec.json.decode((FOLDER / f"{client}.json").read_bytes(), type=Golden)
 
 
-def store(golden: Golden) -> None:
+def store(client: str, golden: Golden) -> None:
     """Write recordings to be committed."""
-    PATH.write_bytes(msgspec.json.format(msgspec.json.encode(golden), indent=1) + b"\n")
+    text = msgspec.json.format(msgspec.json.encode(golden), indent=1)
+    (FOLDER / f"{client}.json").write_bytes(text + b"\n")
 
 
 async def send_ours(case: Case, *, url: str, auth: RelayAuth) -> None:
@@ -58,6 +62,8 @@ async def send_ours(case: Case, *, url: str, auth: RelayAuth) -> None:
     try:
         if case.method == "eth_cancelBundle":
             await relay.cancel_bundle(given["uuid"])
+        elif case.method == "eth_cancelPrivateTransaction":
+            await relay.cancel_private_transaction(given["tx_hash"])
         elif case.method == "eth_sendPrivateTransaction":
             raw = given["transactions"][0]
             await relay.send_private_transaction(raw, max_block=given["max_block"])
@@ -92,5 +98,11 @@ def meaning(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def agrees(case: Case, *, ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
-    """Whether our parameters are theirs, or mean the same where that is all that can be."""
-    return ours == theirs if case.exact else ours == meaning(theirs)
+    """Whether our body is theirs, or means the same where that is all that can be.
+
+    Ids only tell one request of a client from its next.
+    """
+    if not case.exact:
+        (params,) = theirs["params"]
+        theirs = theirs | {"params": [meaning(params)]}
+    return ours | {"id": None} == theirs | {"id": None}

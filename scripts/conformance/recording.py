@@ -13,20 +13,25 @@ from toolkit.bundles.auth import HEADER
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """A request as it came: its body and the signature header."""
+    """A request as it came: its body, the signature header and the kind of content."""
 
     body: str
     header: str
+    content_type: str
 
     @property
-    def params(self) -> dict[str, Any]:
-        """The one object that every relay method takes."""
-        (found,) = orjson.loads(self.body)["params"]
-        return dict(found)
+    def asked(self) -> dict[str, Any]:
+        """The body as the JSON that it is."""
+        return dict(orjson.loads(self.body))
+
+
+# Reads as an answer to any method; clients take a simulation apart.
+_WEI = ("bundleGasPrice", "coinbaseDiff", "ethSentToCoinbase", "gasFees")
+_NOTHING = {"bundleHash": "0x" + "00" * 32, "results": [], **dict.fromkeys(_WEI, "0")}
 
 
 class Recorder:
-    """Notes requests; answers itself, with an empty object, where there is no relay behind it."""
+    """Notes requests; answers itself, with nothing of interest, where there is no relay behind."""
 
     def __init__(self, upstream: str | None) -> None:
         self.url = ""
@@ -36,9 +41,10 @@ class Recorder:
     async def handle(self, request: web.Request) -> web.Response:
         """Note one request and answer it."""
         body, header = await request.read(), request.headers.get(HEADER, "")
-        self.requests.append(Request(body=body.decode(), header=header))
+        kind = request.content_type
+        self.requests.append(Request(body=body.decode(), header=header, content_type=kind))
         if self._upstream is None:
-            answer = {"jsonrpc": "2.0", "id": orjson.loads(body)["id"], "result": {}}
+            answer = {"jsonrpc": "2.0", "id": orjson.loads(body)["id"], "result": _NOTHING}
             return web.json_response(answer)
         headers = {HEADER: header, "Content-Type": "application/json"}
         async with (
