@@ -14,6 +14,7 @@ from toolkit.devnet.anvil import start_sealer
 from toolkit.devnet.builders import Builder
 from toolkit.devnet.building.sealing import Market
 from toolkit.devnet.building.simulation import SlotEnv, simulate
+from toolkit.devnet.calldata import MAX_UINT256, encode_call
 from toolkit.devnet.crowd.trades import Trade, swap_call
 from toolkit.devnet.participants import user_accounts
 from toolkit.devnet.pools import POOLS
@@ -35,15 +36,24 @@ _WETH_POOLS = [pool for pool in POOLS if "WETH" in pool.symbols]
 
 
 class Bench:
-    """One builder on a fork, and a hundred accounts with a nonce each to begin with."""
+    """One builder on a fork, and a hundred accounts that may swap."""
 
-    def __init__(
-        self, rpc: HttpRpc, market: Market, accounts: Sequence[DevAccount], nonce: int
-    ) -> None:
+    market: Market
+
+    def __init__(self, rpc: HttpRpc, accounts: Sequence[DevAccount]) -> None:
         self.rpc = rpc
-        self.market = market
         self.accounts = accounts
-        self._nonce = nonce
+        self._nonce = 0
+
+    async def allow(self) -> None:
+        """Let the routers have everybody's WETH, in a block of its own."""
+        for router in (V2_ROUTER, V3_ROUTER):
+            data = encode_call("approve(address,uint256)", router, MAX_UINT256)
+            for index in range(len(self.accounts)):
+                signed = self._sign(index, 0, WETH, data)
+                await self.rpc.call("eth_sendRawTransaction", (signed.raw,))
+            self._nonce += 1
+        await self.rpc.call("evm_mine")
 
     def pay(self, index: int, *, place: int = 0) -> SignedTransaction:
         """A transfer with a tip of its own."""
@@ -182,18 +192,17 @@ async def opened(seed: int) -> AsyncIterator[Bench]:
     """A market on a fork of a twin where every account may swap."""
     accounts = user_accounts(seed, BUNDLES)
     amounts = (("ETH", 1_000 * WEI_PER_ETHER), ("WETH", 100 * WEI_PER_ETHER))
-    funded = tuple(
-        Funding(account=each.address, amounts=amounts, spenders=(V2_ROUTER, V3_ROUTER))
-        for each in accounts
-    )
+    funded = tuple(Funding(account=each.address, amounts=amounts) for each in accounts)
     twin = await build_twin(TwinConfig(seed=seed, funded=funded))
     try:
         fork = ("--fork-url", twin.anvil.url, "--no-storage-caching", "--hardfork", "prague")
         async with await start_sealer(fork) as anvil, HttpRpc(anvil.url) as rpc:
             await rpc.call("anvil_setBlockTimestampInterval", (BLOCK_SECONDS,))
+            bench = Bench(rpc, accounts)
+            await bench.allow()
             head = await Node(rpc).head()
             builder = Builder(name="one", fee_recipient=_FEE_RECIPIENT, rpc=rpc, head=head)
-            market = Market(
+            bench.market = Market(
                 rpc,
                 [builder],
                 pool=await open_pool(rpc, rules_of("geth")),
@@ -202,6 +211,6 @@ async def opened(seed: int) -> AsyncIterator[Bench]:
                 mode=Mode.DEV,
                 head=head,
             )
-            yield Bench(rpc, market, accounts, await Node(rpc).nonce(accounts[0].address))
+            yield bench
     finally:
         await twin.anvil.stop()

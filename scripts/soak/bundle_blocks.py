@@ -180,7 +180,7 @@ async def scene_of(node: Node, accounts: Sequence[DevAccount]) -> Scene:
             *(("eth_getStorageAt", (COUNTER, hex(slot), "latest")) for slot in range(SLOTS)),
         ]
     )
-    numbers = [int(each, 16) for each in answers]
+    numbers = [int(str(each), 16) for each in answers]
     trade = Trade(pool=POOLS[0], token_in=WETH, amount_in=SWAP_WEI)
     to, data = swap_call(trade, addresses[0])
     out = await node.call(to=to, data=data, sender=addresses[0])

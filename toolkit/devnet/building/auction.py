@@ -69,12 +69,13 @@ class Auction:
         blocks = await asyncio.gather(*(self._of_group(group, most) for group in groups))
         blocks.sort(key=lambda each: -each.worth_wei)
         planned = [order for each in blocks for order in each.orders]
-        block = await self._first_fit(planned, ranked)
+        block = await self._first_fit(ranked, await self._follow(planned))
         if self._is_crowded(ranked):
             block = self._better(block, await self._greedy(ranked))
         if not await self._does_as_foreseen(block):
             self._trials.influences = None
-            block = await self._first_fit(block.orders, ranked)
+            again = await self._first_fit((*block.orders, *ranked), self._empty)
+            block = self._better(again, await self._first_fit(ranked, self._empty))
         return block
 
     def nonce_fault(self, block: Block, order: int, deed: Deed) -> SignedTransaction | None:
@@ -134,17 +135,24 @@ class Auction:
         ways = [list(group), dense]
         if len(group) <= FEW and self._are_few:
             ways += [[each, *(o for o in group if o != each)] for each in group]
-        blocks = await asyncio.gather(*(self._first_fit(way, ()) for way in ways))
+        blocks = await asyncio.gather(*(self._first_fit(way, self._empty) for way in ways))
         return functools.reduce(self._better, blocks)
 
     def _density(self, order: int) -> int:
         gas = max(1, self._trials.known(order).gas_used)
         return self._alone_wei(order) * 10**9 // gas
 
-    async def _first_fit(self, planned: Sequence[int], rest: Sequence[int]) -> Block:
-        """Place one after the other what can be placed, at the end what failed on its turn."""
+    async def _follow(self, planned: Sequence[int]) -> Block:
+        """Place in this sequence whatever can be placed; the places are mostly known."""
         block = self._empty
-        waiting = [*planned, *(each for each in rest if each not in planned)]
+        for order in planned:
+            longer = await self._extend([(block, order)])
+            block = longer[0] if longer else block
+        return block
+
+    async def _first_fit(self, orders: Sequence[int], block: Block) -> Block:
+        """Place one after the other what can be placed, at the end what failed on its turn."""
+        waiting = [each for each in dict.fromkeys(orders) if each not in block.orders]
         failed: list[int] = []
         while chain := self._chain(block, waiting):
             doomed = await self._trials.run_chain(block.orders, chain)
@@ -172,7 +180,10 @@ class Auction:
             waiting.remove(block.orders[-1])
 
     def _chain(self, block: Block, waiting: Sequence[int]) -> list[int]:
-        """Those who wait, as far as nonces let each follow the ones before."""
+        """Those who wait, as far as nonces let each follow the ones before.
+
+        Behind one that may leave something out, nonces are not known.
+        """
         nonces: Mapping[Address, int] = block.nonces
         chain: list[int] = []
         size = -1
@@ -182,6 +193,8 @@ class Auction:
                 transactions = self._orders[order].transactions
                 if order not in chain and nonce_fault(transactions, nonces) is None:
                     chain.append(order)
+                    if self._orders[order].dropping:
+                        return chain
                     nonces = following_nonces(transactions, nonces)
         return chain
 

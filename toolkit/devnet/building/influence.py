@@ -118,15 +118,11 @@ def _add_guessed(
 
 
 def _touched(trials: Trials, orders: Sequence[Order], order: int) -> set[Address]:
-    """Contracts that an order visibly deals with: whom it calls, what logs, and who sends."""
+    """Whom an order visibly deals with: whom it calls or pays, and what logs."""
     transactions = orders[order].transactions
     found = {signed.unsigned.to for signed in transactions if signed.unsigned.to is not None}
     effects = trials.known(order).effects
-    return (
-        found
-        | _senders(orders[order])
-        | {Address(log[0]) for effect in effects for log in effect.logs}
-    )
+    return found | {Address(log[0]) for effect in effects for log in effect.logs}
 
 
 def _senders(order: Order) -> set[Address]:
