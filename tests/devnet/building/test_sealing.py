@@ -459,3 +459,24 @@ async def test_the_slot_is_paid_to_its_builder_at_the_protocols_base_fee(
         assert parent.timestamp + 12 == head.timestamp
 
     assert {"builder-1", "builder-2"} == seen
+
+
+async def test_a_bundle_that_came_twice_landed_for_both(
+    node: Node, market: Market, wallets: list[Wallet]
+) -> None:
+    """Its transactions are in the block once; neither of its senders is told that it missed."""
+    signed = wallets[1].sign()
+    target = hex(market.head.number + 1)
+    for builder in market.builders:
+        for owner in (OWNER, ACCOUNTS[1].address):
+            bundle = {"txs": [signed.raw], "blockNumber": target}
+            await builder.handle("eth_sendBundle", [bundle], owner)
+
+    await market.seal()
+
+    one, other = market.slots[-1].considered
+    assert [signed.hash] == await mined(node)
+    assert one.included
+    assert other.included
+    assert {OWNER, ACCOUNTS[1].address} == {one.owner, other.owner}
+    assert 0 == min(one.value_wei, other.value_wei) < max(one.value_wei, other.value_wei)

@@ -6,7 +6,6 @@ where it does not do what was foreseen, it is built anew with nothing taken for 
 """
 
 import asyncio
-import functools
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -135,8 +134,11 @@ class Auction:
         ways = [list(group), dense]
         if len(group) <= FEW and self._are_few:
             ways += [[each, *(o for o in group if o != each)] for each in group]
-        blocks = await asyncio.gather(*(self._first_fit(way, self._empty) for way in ways))
-        return functools.reduce(self._better, blocks)
+        best = self._empty
+        # One after the other: a place is tried by who comes first, and that must not be chance.
+        for way in ways:
+            best = self._better(best, await self._first_fit(way, self._empty))
+        return best
 
     def _density(self, order: int) -> int:
         gas = max(1, self._trials.known(order).gas_used)

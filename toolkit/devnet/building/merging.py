@@ -80,8 +80,11 @@ class Merger:
         inquest = Inquest(trials, orders, block, auction)
         refusals |= await inquest.refusals([each for each in members if each not in block.orders])
         alone = {number: trials.known(number).coinbase_wei for number in members}
+        there = {orders[number].bundle_hash for number in block.orders}
         lost = (
-            missed(orders[number], refusals[number], value_wei=alone.get(number, 0))
+            _twin(orders[number])
+            if orders[number].bundle_hash in there
+            else missed(orders[number], refusals[number], value_wei=alone.get(number, 0))
             for number in sorted(refusals)
         )
         deeds = [
@@ -117,6 +120,18 @@ def _included(order: Order, deed: Deed, due: Due) -> Consideration:
         is_private_transaction=order.is_private_transaction,
         left_out=tuple(each.hash for each in deed.left_out(order)),
         refund_wei=due.refund_wei,
+    )
+
+
+def _twin(order: Order) -> Consideration:
+    """What is said of an order whose transactions are in the block because of another one."""
+    return Consideration(
+        bundle_hash=order.bundle_hash,
+        transactions=tuple(each.hash for each in order.transactions),
+        owner=order.owner,
+        included=True,
+        evidence="the same transactions came twice",
+        is_private_transaction=order.is_private_transaction,
     )
 
 

@@ -19,6 +19,7 @@ from toolkit.model.tx import DYNAMIC_FEE_TYPES, SignedTransaction
 _PROBE = Address("0x00000000000000000000000000000000b41a9ce5")
 _PROBE_CALL: dict[str, object] = {"from": "0x" + "00" * 19 + "01", "to": _PROBE, "gas": hex(50_000)}
 _PROBE_CODE = {_PROBE: {"code": "0x413160005260206000f3"}}
+MOST_AT_ONCE = 200  # simulations in one request, which has to be answered within its deadline
 _ERROR_STRING = "0x08c379a0"
 
 
@@ -93,7 +94,10 @@ async def simulate_all(
     rpc: Rpc, env: SlotEnv, trials: Sequence[Trial]
 ) -> list[tuple[Effect, ...] | RpcError]:
     """Run each trial by itself on the latest state; the error of one concerns no other."""
-    answers = await rpc.batch([_request(each, env, "latest") for each in trials])
+    requests = [_request(each, env, "latest") for each in trials]
+    answers: list[Any | RpcError] = []
+    for start in range(0, len(requests), MOST_AT_ONCE):
+        answers += await rpc.batch(requests[start : start + MOST_AT_ONCE])
     return [
         answer if isinstance(answer, RpcError) else _effects(trial, answer)
         for trial, answer in zip(trials, answers, strict=True)
