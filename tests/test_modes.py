@@ -18,7 +18,7 @@ from toolkit.devnet.participants import user_accounts
 from toolkit.journal.memory import MemoryBackend
 from toolkit.model.bundle import MissCause, Missed
 from toolkit.model.chain import Address, Mode
-from toolkit.model.errors import ConfigError, NodeUnavailable
+from toolkit.model.errors import BundleRefused, ConfigError, NodeUnavailable
 from toolkit.model.tx import Confirmed, DryRun, TransactionRequest, Visibility
 from toolkit.model.units import ether
 from toolkit.session import connect
@@ -370,7 +370,11 @@ async def test_a_dry_run_signs_and_simulates_and_sends_nothing(geth: Front) -> N
         w3_hash = await session.w3.eth.send_transaction({"to": OTHER, "value": Wei(7)})
         draft = session.bundle().call(PAY)
         missed = await (await session.submit(draft, tip_wei=10**15)).wait()
+        with pytest.raises(BundleRefused, match="has no guard"):
+            await session.submit(draft.call(PAY))
+        waived = await (await session.submit(draft.call(PAY), guards_waived=True)).wait()
 
+    assert isinstance(waived, Missed)
     assert isinstance(first, DryRun)
     assert first == again
     assert 32 == len(w3_hash)

@@ -510,6 +510,31 @@ async def test_bundles_and_private_sends_on_the_devnet(devnet_config: DevnetConf
             assert session.head == router.snapshot.block
 
 
+async def test_a_bundle_goes_on_in_the_next_session(
+    devnet_config: DevnetConfig, tmp_path: Path
+) -> None:
+    """What is under way at the end is tried and told by whoever has the journal next."""
+    async with Devnet(devnet_config) as devnet:
+        signer, journal = devnet.accounts[0].signer, tmp_path / "journal.db"
+        url, relays = devnet.rpc_url, devnet.relays
+        async with connect(url, signer=signer, journal=journal, relays=relays) as session:
+            for builder in devnet.builders:
+                builder.failures.next("http_500")
+            draft = session.bundle().call(PAY)
+            await session.submit(draft, blocks=2, tip_wei=10**15)
+        await devnet.seal()
+        async with connect(url, signer=signer, journal=journal, relays=relays) as session:
+            (handle,) = session.submitter.handles()
+            leased = sum(lane.leases for lane in session.scheduler.statistics().lanes)
+            await devnet.seal()
+            await session.advance()
+            result = await handle.wait()
+            free = sum(lane.leases for lane in session.scheduler.statistics().lanes)
+
+    assert isinstance(result, Landed)
+    assert (1, 0) == (leased, free)
+
+
 async def _refusals(session: Session, devnet: Devnet) -> None:
     nonce = await session.node.nonce(session.signers[0].address)
     spent = session.bundle().include(pending(devnet, 0)).call(PAY)

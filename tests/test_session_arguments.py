@@ -45,6 +45,7 @@ def _short(error: ConfigError) -> bool:
         *(("max_cost_wei", value) for value in (NAN, "1", -1, 10**60)),
         *(("max_in_flight", value) for value in (NAN, "3", 0, 2**70)),
         *(("confirmations", value) for value in (0, True)),
+        *(("private_blocks", value) for value in (0, 2.0, True, 10**9)),
         ("live", "yes"),
         ("allow_real_key", "no"),
         ("signer", KeyPool),

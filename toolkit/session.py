@@ -242,7 +242,12 @@ class Session:
         return BundleDraft(chain_id=self.chain_id)
 
     async def submit(
-        self, draft: BundleDraft, *, blocks: int = 1, tip_wei: int = 0
+        self,
+        draft: BundleDraft,
+        *,
+        blocks: int = 1,
+        tip_wei: int = 0,
+        guards_waived: bool = False,
     ) -> BundleHandle | DryBundle:
         """Sign a draft's own calls on consecutive nonces, and send the whole to every relay.
 
@@ -250,11 +255,13 @@ class Session:
             draft: foreign transactions and own calls, in order.
             blocks: how many blocks to try, from the next one on.
             tip_wei: what the builder is to earn from the own calls, beyond the base fee.
+            guards_waived: send several own calls without a guard, though they may be mined apart.
 
         Raises:
             CallReverted: one of the own calls fails in this order on the newest block.
             BundleRefused, ConfigError, FeeLimitReached, InsufficientFunds: nothing was sent.
         """
+        require_flag("guards_waived", guards_waived)
         head, sender = self.head, self._intake.account(draft.sender)
         quote = await self.oracle.quote(Urgency.NEXT_BLOCK, head=head)
         nonce = await self.node.nonce(sender, head.hash)
@@ -266,14 +273,20 @@ class Session:
             lease = await self.scheduler.lease_bundle(
                 requests, sender=sender, target_block=head.number + blocks, fee=fee
             )
-        bundle = draft.sealed(lease.signed if lease else (), target_block=head.number + 1)
+        bundle = draft.sealed(
+            lease.signed if lease else (),
+            target_block=head.number + 1,
+            replaceable=self.submitter.replaceable,
+        )
+        waived = guards_waived or draft.is_indivisible
         if self.mode is Mode.DRY:
+            self.submitter.checked(bundle, lease=lease, blocks=blocks, guards_waived=waived)
             return DryBundle(bundle)
         handle = await self.submitter.submit(
             bundle,
             lease=lease,
             blocks=blocks,
-            guards_waived=draft.is_indivisible,
+            guards_waived=waived,
             bid_wei=tip_wei,
         )
         self._follow_if_sent()
@@ -309,6 +322,8 @@ class Session:
         try:
             async with self._driver.owned():
                 await self.scheduler.start(patience_s=ANSWER_PATIENCE_S)
+                if self.mode is not Mode.DRY:
+                    await self.submitter.recover()
                 change = await self._follower.poll()
                 if change is not None:
                     await self.submitter.on_head(change)

@@ -11,6 +11,7 @@ from eth_account import Account
 from eth_account.messages import encode_defunct
 from eth_utils.crypto import keccak
 
+from tests.bundles.rig import Rig
 from toolkit.chain.node import Node
 from toolkit.chain.rpc import open_rpc
 from toolkit.chain.signer import LocalSigner
@@ -177,3 +178,21 @@ async def chain() -> AsyncIterator[Chain]:
         node = Node(open_rpc(anvil.url))
         yield Chain(node)
         await node.rpc.close()
+
+
+@pytest.fixture
+async def rig(
+    chain: Chain, relay_server: Callable[[], Awaitable[FakeRelay]], signer: LocalSigner
+) -> Any:
+    """Build a rig: rig(relays=2, ...); everything is closed after the test."""
+    built: list[Rig] = []
+
+    async def build(*, relays: int = 2, **fields: Any) -> Rig:
+        servers = [await relay_server() for _ in range(relays)]
+        await chain.fund(signer.address)
+        built.append(Rig(chain, servers, signer, **fields))
+        return built[-1]
+
+    yield build
+    for one in built:
+        await one.close()

@@ -5,12 +5,14 @@ import pytest
 
 from toolkit.bundles.guards import (
     refuse_contradiction,
+    refuse_loose_replacement,
     refuse_own_foreign_own,
     refuse_unguarded,
+    refuse_unheld,
 )
 from toolkit.chain.signer import LocalSigner
 from toolkit.model.bundle import Bundle, GuardKind
-from toolkit.model.chain import Address
+from toolkit.model.chain import Address, Hash
 from toolkit.model.errors import BundleRefused
 from toolkit.model.tx import SignedTransaction
 
@@ -70,3 +72,53 @@ def test_contradiction_is_same_nonce_with_other_bytes(
 
     with pytest.raises(BundleRefused, match=f"nonce 4 of {signer.address}"):
         refuse_contradiction([transfer(signer, nonce=4, value=2)], live)
+
+
+def test_two_bundles_for_one_block_cannot_split_the_pattern(
+    signer: LocalSigner, other_signer: LocalSigner, transfer: Sign
+) -> None:
+    """A builder may merge what is live for the same block: own before a foreign transaction in
+    one bundle and behind it in another is the same sandwich."""
+    foreign = transfer(LocalSigner("0x" + "33" * 32))
+    own = frozenset({signer.address, other_signer.address})
+    front, back = [transfer(signer), foreign], [foreign, transfer(other_signer)]
+
+    refuse_own_foreign_own(back, own=own, beside=[back, [foreign], [transfer(signer)]])
+    refuse_own_foreign_own([transfer(other_signer)], own=own, beside=[front])
+
+    for one, other in ((front, back), (back, front)):
+        with pytest.raises(BundleRefused, match=foreign.hash):
+            refuse_own_foreign_own(one, own=own, beside=[other])
+
+
+def test_nonces_of_ours_belong_to_their_lane(
+    signer: LocalSigner, other_signer: LocalSigner, transfer: Sign
+) -> None:
+    """What the lane signed for its nonce passes, and so does an account that has no lane."""
+    mine, theirs = transfer(signer, nonce=4), transfer(other_signer, nonce=4)
+    made = {signer.address: frozenset({mine.hash})}
+
+    def spenders(sender: Address, nonce: int) -> frozenset[Hash] | None:
+        assert 4 == nonce
+        return made.get(sender)
+
+    refuse_unheld([mine, theirs], leased=frozenset(), spenders=spenders)
+    made[signer.address] = frozenset()
+    refuse_unheld([mine], leased=frozenset({mine.hash}), spenders=spenders)
+
+    with pytest.raises(BundleRefused, match=f"nonce 4 of {signer.address} belongs to its lane"):
+        refuse_unheld([mine, theirs], leased=frozenset(), spenders=spenders)
+
+
+def test_a_replacement_needs_a_nonce_of_what_it_replaces(
+    signer: LocalSigner, other_signer: LocalSigner, transfer: Sign
+) -> None:
+    """One lost message at one relay, and both of them could land."""
+    live = [[transfer(signer, nonce=4), transfer(signer, nonce=5)]]
+
+    refuse_loose_replacement([transfer(signer, nonce=5, value=2)], live)
+    refuse_loose_replacement([transfer(signer, nonce=6)], [])
+
+    for stranger in (transfer(signer, nonce=6), transfer(other_signer, nonce=4)):
+        with pytest.raises(BundleRefused, match="shares no nonce"):
+            refuse_loose_replacement([stranger], live)

@@ -1,20 +1,21 @@
 import asyncio
-import itertools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 import pytest
 
+from tests.bundles.rig import Settled, lease_of
 from toolkit.bundles.auth import RelayAuth
+from toolkit.bundles.entries import BundleEnded
 from toolkit.bundles.profiles import PROFILES, Dialect, Profile
 from toolkit.bundles.relay import Relay
-from toolkit.bundles.submitter import BundleEnded, Submitter
+from toolkit.bundles.submitter import Submitter
 from toolkit.chain.signer import LocalSigner
 from toolkit.evm.simulator import BlockEnv, Call, CallResult
 from toolkit.journal.log import Entry, Journal
 from toolkit.journal.memory import MemoryBackend
-from toolkit.model.bundle import Bundle, BundleResult, Landed, MissCause, Missed
+from toolkit.model.bundle import Bundle, Landed, MissCause, Missed
 from toolkit.model.chain import Address, Head, HeadChange, Mode
 from toolkit.model.errors import (
     BundleRefused,
@@ -24,7 +25,6 @@ from toolkit.model.errors import (
     RelayRejected,
 )
 from toolkit.model.tx import SignedTransaction
-from toolkit.tx.handle import BundleLease
 
 Servers = Callable[[], Awaitable[Any]]
 Sign = Callable[..., SignedTransaction]
@@ -32,72 +32,6 @@ Make = Callable[..., Bundle]
 SINK = Address("0x" + "5e" * 20)
 # Emits an empty log and returns: PUSH1 0, PUSH1 0, LOG0, STOP.
 LOGGING_CODE = "0x60006000a000"
-
-
-class Settled:
-    """Lanes that remember what they were told."""
-
-    def __init__(self) -> None:
-        self.results: list[tuple[BundleLease, BundleResult]] = []
-
-    async def settle_bundle(self, lease: BundleLease, result: BundleResult) -> None:
-        self.results.append((lease, result))
-
-
-class Rig:
-    """A submitter on a chain, with honest relays that a test can break."""
-
-    def __init__(self, chain: Any, servers: list[Any], signer: LocalSigner, **fields: Any) -> None:
-        self.chain = chain
-        self.servers = servers
-        self.lanes = Settled()
-        self.journal = Journal(fields.pop("backend", None) or MemoryBackend())
-        timeouts = fields.pop("timeouts", itertools.repeat(5.0))
-        self.relays = [
-            Relay(
-                server.url,
-                name=f"builder{number}",
-                auth=RelayAuth(signer),
-                profile=fields.get("profiles", {}).get(number),
-                timeout_s=timeout,
-            )
-            for number, (server, timeout) in enumerate(zip(servers, timeouts, strict=False))
-        ]
-        self.submitter = Submitter(
-            self.relays,
-            node=chain.node,
-            scheduler=self.lanes,
-            journal=self.journal,
-            mode=Mode.DEV,
-            own=fields.get("own", frozenset({signer.address})),
-            simulator=fields.get("simulator"),
-        )
-
-    async def close(self) -> None:
-        await self.submitter.close()
-        await self.journal.close()
-
-
-@pytest.fixture
-async def rig(chain: Any, relay_server: Servers, signer: LocalSigner) -> Any:
-    """Build a rig: rig(relays=2, ...); everything is closed after the test."""
-    built: list[Rig] = []
-
-    async def build(*, relays: int = 2, **fields: Any) -> Rig:
-        servers = [await relay_server() for _ in range(relays)]
-        await chain.fund(signer.address)
-        built.append(Rig(chain, servers, signer, **fields))
-        return built[-1]
-
-    yield build
-    for one in built:
-        await one.close()
-
-
-def lease_of(*signed: SignedTransaction, target_block: int = 1) -> BundleLease:
-    return BundleLease(
-        lease_id="lease-1", sender=signed[0].sender, signed=signed, target_block=target_block
-    )
 
 
 async def test_bundle_goes_everywhere_and_lands(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from toolkit.bundles.hashes import bundle_hash
+from toolkit.bundles.hashes import bundle_hash, replacement_uuid
 from toolkit.chain.signer import decode_transaction
 from toolkit.evm.simulator import BlockEnv, Simulator
 from toolkit.model.bundle import Bundle, GuardKind, MissCause, Missed
@@ -84,14 +84,18 @@ class BundleDraft(msgspec.Struct, frozen=True, kw_only=True):
         merged = tuple(dict.fromkeys((*self.guards, *guards)))
         return msgspec.structs.replace(self, items=(*self.items, request), guards=merged)
 
-    def sealed(self, signed: Sequence[SignedTransaction], *, target_block: int) -> Bundle:
-        """The bundle with its own calls signed, given in their order."""
+    def sealed(
+        self, signed: Sequence[SignedTransaction], *, target_block: int, replaceable: bool = False
+    ) -> Bundle:
+        """The bundle with its own calls signed, given in order; a uuid makes it replaceable."""
         rest = iter(signed)
         whole = [item if isinstance(item, SignedTransaction) else next(rest) for item in self.items]
+        hashes = tuple(one.hash for one in whole)
         return Bundle(
             transactions=tuple(one.raw for one in whole),
-            hashes=tuple(one.hash for one in whole),
+            hashes=hashes,
             target_block=target_block,
+            replacement_uuid=replacement_uuid(hashes) if replaceable else None,
             guards=self.guards,
         )
 

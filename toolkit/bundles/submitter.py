@@ -3,24 +3,33 @@
 import asyncio
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from contextlib import suppress
 
 import msgspec
 
+from toolkit.bundles.entries import (
+    CANCELLED,
+    NEWEST,
+    RESULT,
+    SUBMITTED,
+    BundleCancelled,
+    BundleEnded,
+    submitted,
+)
 from toolkit.bundles.fanout import (
-    Answering,
     answers_of,
-    answers_so_far,
     fan_out,
     first_acceptance,
 )
 from toolkit.bundles.guards import (
     refuse_contradiction,
+    refuse_loose_replacement,
     refuse_own_foreign_own,
     refuse_unguarded,
+    refuse_unheld,
 )
 from toolkit.bundles.hashes import bundle_hash
+from toolkit.bundles.live import Lanes, Live, recovered
 from toolkit.bundles.relay import Relay
 from toolkit.bundles.tracker import (
     BlockFacts,
@@ -37,7 +46,14 @@ from toolkit.journal.log import Journal
 from toolkit.logs import log_of
 from toolkit.model.bundle import Bundle, BundleResult, GuardKind, Landed, MissCause, Missed
 from toolkit.model.chain import Address, Hash, Head, HeadChange, Mode
-from toolkit.model.errors import BundleRefused, ConfigError, RelayError, RelayRejected
+from toolkit.model.errors import (
+    BundleRefused,
+    ConfigError,
+    JournalUnavailable,
+    LeaseLost,
+    RelayError,
+    RelayRejected,
+)
 from toolkit.model.tx import SignedTransaction
 from toolkit.tx.handle import BundleLease
 
@@ -55,33 +71,6 @@ _REPEATABLE = frozenset(
 )
 
 
-class Lanes(Protocol):
-    """The part of the transaction scheduler that owns the nonces of bundles."""
-
-    async def settle_bundle(self, lease: BundleLease, result: BundleResult) -> None:
-        """Mark a lease's nonces as spent or free again."""
-        ...
-
-
-class BundleSubmitted(msgspec.Struct, frozen=True, kw_only=True):
-    """Journal entry, durable before the first byte leaves: hashes only, never the bytes."""
-
-    bundle_hash: Hash
-    hashes: tuple[Hash, ...]
-    target_block: int
-    relays: tuple[str, ...]
-    lease_id: str | None
-    guards: tuple[str, ...]
-    bid_wei: int
-
-
-class BundleEnded(msgspec.Struct, frozen=True, kw_only=True):
-    """Journal entry: what became of a submission in its block, and what the relays had said."""
-
-    result: BundleResult
-    answers: tuple[RelayAnswer, ...]
-
-
 class SubmitterStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """How many bundles were submitted, are live, landed, and missed by cause."""
 
@@ -91,22 +80,10 @@ class SubmitterStatistics(msgspec.Struct, frozen=True, kw_only=True):
     missed: Mapping[str, int]
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
-class _Live:
-    """A bundle from its journal entry to its end; the submitter alone changes it."""
-
-    submission: Submission
-    lease: BundleLease | None
-    last_block: int
-    result: asyncio.Future[BundleResult]
-    tasks: tuple[Answering, ...] = ()
-    journal_seq: int = field(default=0)
-
-
 class BundleHandle:
     """One submitted bundle; tells its own end and no other's."""
 
-    def __init__(self, submitter: "Submitter", live: _Live) -> None:
+    def __init__(self, submitter: "Submitter", live: Live) -> None:
         self._submitter = submitter
         self._live = live
 
@@ -127,12 +104,12 @@ class BundleHandle:
     @property
     def target_block(self) -> int:
         """The block that is tried now."""
-        return self._live.submission.bundle.target_block
+        return self._live.target_block
 
     @property
     def answers(self) -> tuple[RelayAnswer, ...]:
         """What the relays have said so far about this block."""
-        return self._live.submission.answers or answers_so_far(self._live.tasks)
+        return self._live.answers
 
     @property
     def done(self) -> bool:
@@ -194,7 +171,7 @@ class Submitter:
         self._log = log_of(__name__, mode)
         self._own = own
         self._simulator = simulator
-        self._live: list[_Live] = []
+        self._live: list[Live] = []
         self._newest = 0
         self._heads = asyncio.Lock()
         self._submitted = 0
@@ -205,6 +182,12 @@ class Submitter:
     def own(self) -> frozenset[Address]:
         """Every account that counts as ours."""
         return self._own
+
+    @property
+    def replaceable(self) -> bool:
+        """Whether every relay knows uuids: one that does not would refuse a bundle for its own."""
+        dialects = [relay.profile.dialect for relay in self.relays]
+        return all(one.uuid_field and one.cancel_method for one in dialects)
 
     def add_own(self, accounts: Collection[Address]) -> None:
         """Count further accounts as ours, such as an executor deployed after the start."""
@@ -236,18 +219,20 @@ class Submitter:
             JournalUnavailable: nothing was sent.
         """
         try:
-            transactions = _decoded(bundle, lease)
-            self._check(bundle, transactions, lease, blocks=blocks, guards_waived=guards_waived)
+            self._require_relays()
+            transactions = self.checked(
+                bundle, lease=lease, blocks=blocks, guards_waived=guards_waived
+            )
         except BundleRefused as refusal:
             await self._give_back(bundle, lease, str(refusal))
             raise
-        live = _Live(
+        live = Live(
             submission=Submission(
                 bundle=bundle,
                 bundle_hash=bundle_hash(bundle.hashes),
                 transactions=transactions,
                 own=self._own,
-                leased=frozenset(one.hash for one in lease.signed) if lease else frozenset(),
+                leased=_leased(lease),
                 touches=frozenset(touches),
                 bid_wei=bid_wei,
             ),
@@ -255,6 +240,8 @@ class Submitter:
             last_block=bundle.target_block + blocks - 1,
             result=asyncio.get_running_loop().create_future(),
         )
+        for other in self._replaced(bundle):
+            other.withdrawn = True  # sent for another block it would replace this one
         # Live from here on: what contradicts it must be refused while this one is journalled.
         self._live.append(live)
         try:
@@ -265,6 +252,63 @@ class Submitter:
         self._submitted += 1
         await self._send(live)
         return BundleHandle(self, live)
+
+    def checked(
+        self,
+        bundle: Bundle,
+        *,
+        lease: BundleLease | None = None,
+        blocks: int = 1,
+        guards_waived: bool = False,
+    ) -> tuple[SignedTransaction, ...]:
+        """Hold a bundle against every rule, and decode it; nothing is sent, relays or not.
+
+        Raises:
+            BundleRefused: see `bundles.guards`.
+        """
+        transactions = _decoded(bundle, lease)
+        target, last_block = bundle.target_block, bundle.target_block + blocks - 1
+        if target <= self._newest:
+            raise BundleRefused(f"block {target} is known already: aim at {self._newest + 1}")
+        if blocks < 1 or (blocks > 1 and GuardKind.BLOCK in bundle.guards):
+            raise BundleRefused(
+                f"bundle guarded for block {target} cannot be tried in {blocks} blocks: sign one"
+                f" for each"
+            )
+        if lease is not None and last_block > lease.target_block:
+            raise BundleRefused(
+                f"nonces are leased until block {lease.target_block}, the bundle is to be tried"
+                f" until {last_block}: lease them for that block"
+            )
+        replaced = self._replaced(bundle)
+        others = [one for one in self._live if one not in replaced]
+        beside = [
+            one.submission.transactions
+            for one in others
+            if one.target_block <= last_block and target <= one.last_block
+        ]
+        refuse_unguarded(bundle, waived=guards_waived)
+        refuse_own_foreign_own(transactions, own=self._own, beside=beside)
+        refuse_unheld(transactions, leased=_leased(lease), spenders=self._lanes.spenders)
+        refuse_loose_replacement(transactions, [one.submission.transactions for one in replaced])
+        refuse_contradiction(
+            transactions, [one for other in others for one in other.submission.transactions]
+        )
+        return transactions
+
+    async def recover(self) -> tuple[BundleHandle, ...]:
+        """Take up what an earlier process with this journal sent and saw no end of.
+
+        To be called once, after the lanes have recovered and before the first head.
+
+        Raises:
+            JournalCorrupt: an entry cannot be read.
+            NodeError: the chain could not be read.
+        """
+        head = await self._node.head()
+        found = recovered(self._journal, self._lanes, own=self._own, newest=head.number)
+        self._live += found
+        return self.handles()
 
     async def on_head(self, change: HeadChange) -> None:
         """End, or send again for the next block, every bundle whose target block is known now.
@@ -277,22 +321,28 @@ class Submitter:
             self._newest = max([self._newest, *(head.number for head in change.added)])
             blocks: dict[int, BlockFacts] = {}
             for live in tuple(self._live):
-                target = live.submission.bundle.target_block
-                # Without tasks it is still being journalled or signed; it will be told late.
-                if target > self._newest or not live.tasks:
+                target = live.target_block
+                # One that is still being journalled or signed will be told late.
+                if target > self._newest or not live.asked:
                     continue
                 if target not in blocks:
                     blocks[target] = await read_block(self._node, await self._head(target, change))
                 await self._conclude(live, blocks[target])
 
-    async def cancel(self, live: _Live) -> tuple[str, ...]:
+    async def cancel(self, live: Live) -> tuple[str, ...]:
         """As `BundleHandle.cancel`."""
-        uuid = live.submission.bundle.replacement_uuid
+        uuid = live.uuid
         if uuid is None:
             raise ConfigError(
                 f"bundle {live.submission.bundle_hash} has no replacement uuid: set one to be able"
                 f" to cancel it"
             )
+        live.withdrawn = True  # whatever they answer, it is not sent for another block
+        wish = BundleCancelled(bundle_hash=live.submission.bundle_hash, replacement_uuid=uuid)
+        # What is not durable is asked back all the same: that spends nothing.
+        with suppress(JournalUnavailable, LeaseLost):
+            self._journal.append(CANCELLED, wish, cause=live.journal_seq)
+            await self._journal.commit()
         answers = await asyncio.gather(
             *(relay.cancel_bundle(uuid) for relay in self.relays), return_exceptions=True
         )
@@ -304,15 +354,24 @@ class Submitter:
             why = "; ".join(str(one) for one in failures)
             raise RelayRejected(f"no relay confirmed the cancellation: {why}")
         live.submission = msgspec.structs.replace(live.submission, cancelled=True)
-        said = answers_so_far(live.tasks)
-        refused = {one.relay for one in said if not one.accepted and not one.unsure}
-        silent = {r.name for r, t in zip(self.relays, live.tasks, strict=True) if not t.done()}
         unsure = {
             relay.name
             for relay, answer in zip(self.relays, answers, strict=True)
             if isinstance(answer, BaseException) or answer == ()  # it withdrew none
         }
-        return tuple(sorted(silent | (unsure - refused)))
+        return tuple(sorted(self._at_large(live, unsure)))
+
+    def _at_large(self, live: Live, unsure: set[str]) -> set[str]:
+        """Which relays may still have a bundle, when these have not withdrawn it."""
+        refused = {one.relay for one in live.answers if not one.accepted and not one.unsure}
+        asked = zip(self.relays, live.tasks, strict=False)  # none by this process after a restart
+        silent = {relay.name for relay, task in asked if not task.done()}
+        gone = {one.relay for one in live.answers} - {relay.name for relay in self.relays}
+        return silent | gone | (unsure - refused)
+
+    def handles(self) -> tuple[BundleHandle, ...]:
+        """Every live bundle, oldest first, also those of an earlier process."""
+        return tuple(BundleHandle(self, live) for live in self._live)
 
     def statistics(self) -> SubmitterStatistics:
         """Count what was submitted and how it ended."""
@@ -324,49 +383,23 @@ class Submitter:
         )
 
     async def close(self) -> None:
-        """Stop sending and close the relays; bundles that are live may still land, unobserved."""
+        """Stop sending and close the relays; the next process tells how live bundles ended."""
         for live in self._live:
-            await answers_of(live.tasks, relays=self.relays, newest_head=self._newest)
+            if live.tasks:
+                await answers_of(live.tasks, relays=self.relays, newest_head=self._newest)
             live.result.cancel()
         self._live.clear()
         for relay in self.relays:
             await relay.close()
 
-    def _check(
-        self,
-        bundle: Bundle,
-        transactions: Sequence[SignedTransaction],
-        lease: BundleLease | None,
-        *,
-        blocks: int,
-        guards_waived: bool,
-    ) -> None:
-        target = bundle.target_block
+    def _require_relays(self) -> None:
         if not self.relays:
             raise BundleRefused("no relays are configured: give at least one to send bundles")
-        if target <= self._newest:
-            raise BundleRefused(f"block {target} is known already: aim at {self._newest + 1}")
-        last_block = target + blocks - 1
-        if blocks < 1 or (blocks > 1 and GuardKind.BLOCK in bundle.guards):
-            raise BundleRefused(
-                f"bundle guarded for block {target} cannot be tried in {blocks} blocks: sign one"
-                f" for each"
-            )
-        if lease is not None and last_block > lease.target_block:
-            raise BundleRefused(
-                f"nonces are leased until block {lease.target_block}, the bundle is to be tried"
-                f" until {last_block}: lease them for that block"
-            )
-        refuse_unguarded(bundle, waived=guards_waived)
-        refuse_own_foreign_own(transactions, own=self._own)
+
+    def _replaced(self, bundle: Bundle) -> list[Live]:
+        """Which live bundles relays are asked to forget by this one's uuid."""
         uuid = bundle.replacement_uuid
-        held = [
-            one
-            for other in self._live
-            if uuid is None or other.submission.bundle.replacement_uuid != uuid
-            for one in other.submission.transactions
-        ]
-        refuse_contradiction(transactions, held)
+        return [] if uuid is None else [one for one in self._live if one.uuid == uuid]
 
     async def _give_back(self, bundle: Bundle, lease: BundleLease | None, why: str) -> None:
         if lease is not None:
@@ -378,18 +411,16 @@ class Submitter:
             )
             await self._lanes.settle_bundle(lease, refused)
 
-    async def _record(self, live: _Live) -> None:
-        submission = live.submission
-        entry = BundleSubmitted(
-            bundle_hash=submission.bundle_hash,
-            hashes=submission.bundle.hashes,
-            target_block=submission.bundle.target_block,
-            relays=tuple(relay.name for relay in self.relays),
+    async def _record(self, live: Live) -> None:
+        open_now = [one.journal_seq for one in self._live if one.journal_seq]
+        entry = submitted(
+            live.submission,
+            relays=[relay.name for relay in self.relays],
             lease_id=live.lease.lease_id if live.lease else None,
-            guards=tuple(guard.value for guard in submission.bundle.guards),
-            bid_wei=submission.bid_wei,
+            last_block=live.last_block,
+            since=min(open_now, default=0),
         )
-        live.journal_seq = self._journal.append("bundle_submitted", entry)
+        live.journal_seq = self._journal.append(SUBMITTED, entry, key=NEWEST)
         await self._journal.commit()
         self._log.info(
             "bundle_submitted",
@@ -398,10 +429,13 @@ class Submitter:
             relays=entry.relays,
         )
 
-    async def _send(self, live: _Live) -> None:
-        live.tasks = await fan_out(
-            self.relays, live.submission.bundle, newest_head=lambda: self._newest
-        )
+    async def _send(self, live: Live) -> None:
+        try:
+            live.tasks = await fan_out(
+                self.relays, live.submission.bundle, newest_head=lambda: self._newest
+            )
+        finally:
+            live.asked = True  # cut off before that: nobody will ask, and its block ends it
         await first_acceptance(live.tasks)
 
     async def _head(self, number: int, change: HeadChange) -> Head:
@@ -410,31 +444,34 @@ class Submitter:
                 return head
         return await self._node.head(number)
 
-    async def _conclude(self, live: _Live, block: BlockFacts) -> None:
-        answers = await answers_of(live.tasks, relays=self.relays, newest_head=self._newest)
+    async def _conclude(self, live: Live, block: BlockFacts) -> None:
+        answers = live.answers
+        if live.tasks:
+            answers = await answers_of(live.tasks, relays=self.relays, newest_head=self._newest)
         live.submission = msgspec.structs.replace(
             live.submission, answers=answers, fee_recipients=self._takers(answers)
         )
         evidence = await gather(self._node, live.submission, block, simulator=self._simulator)
         result = classify(live.submission, evidence)
         self._journal.append(
-            "bundle_result", BundleEnded(result=result, answers=answers), cause=live.journal_seq
+            RESULT, BundleEnded(result=result, answers=answers), cause=live.journal_seq
         )
+        repeatable = isinstance(result, Missed) and result.cause in _REPEATABLE
+        if repeatable and self._newest < live.last_block and not live.withdrawn:
+            # Durable together with that end: a process that dies here goes on at the next block.
+            await self._try_next(live)
+            return
         await self._journal.commit()
-        if isinstance(result, Missed):
-            again = result.cause in _REPEATABLE and self._newest < live.last_block
-            if again:
-                await self._try_next(live)
-                return
         await self._end(live, result)
 
-    async def _try_next(self, live: _Live) -> None:
+    async def _try_next(self, live: Live) -> None:
         bundle = msgspec.structs.replace(live.submission.bundle, target_block=self._newest + 1)
         live.submission = msgspec.structs.replace(live.submission, bundle=bundle, answers=())
+        live.tasks, live.asked = (), False
         await self._record(live)
         await self._send(live)
 
-    async def _end(self, live: _Live, result: BundleResult) -> None:
+    async def _end(self, live: Live, result: BundleResult) -> None:
         if live.lease is not None:
             await self._lanes.settle_bundle(live.lease, result)
         self._live.remove(live)
@@ -454,8 +491,13 @@ class Submitter:
     def _takers(self, answers: Sequence[RelayAnswer]) -> frozenset[Address]:
         """Coinbases behind the relays that may have it; empty if one of them is not known."""
         taken = {one.relay for one in answers if one.accepted or one.unsure}
-        groups = [relay.fee_recipients for relay in self.relays if relay.name in taken]
+        known = {relay.name: relay.fee_recipients for relay in self.relays}
+        groups = [known.get(name, frozenset()) for name in taken]
         return frozenset().union(*groups) if all(groups) else frozenset()
+
+
+def _leased(lease: BundleLease | None) -> frozenset[Hash]:
+    return frozenset(one.hash for one in lease.signed) if lease else frozenset()
 
 
 def _decoded(bundle: Bundle, lease: BundleLease | None) -> tuple[SignedTransaction, ...]:

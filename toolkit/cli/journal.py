@@ -18,7 +18,7 @@ _SHORT_LIST, _LONG_LIST = 0xC0, 0xF7
 _HIDDEN = "<hidden>"
 
 # Nothing is rebuilt from these; they are there to be looked at.
-_REPORTS = frozenset({"bundle_submitted", "bundle_result"})
+_REPORTS = frozenset({"bundle_submitted", "bundle_cancelled", "bundle_result"})
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -4,10 +4,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
-from uuid import UUID
 
+from toolkit.bundles.hashes import replacement_uuid
 from toolkit.bundles.submitter import BundleHandle, Submitter
-from toolkit.chain.hashing import keccak
 from toolkit.chain.multicall import aggregate
 from toolkit.chain.node import Node
 from toolkit.evm.simulator import BlockEnv, CallResult, Simulator
@@ -37,7 +36,6 @@ from toolkit.model.chain import (
     MAINNET_WETH,
     ZERO_ADDRESS,
     Address,
-    Hash,
     Head,
     HeadChange,
     Mode,
@@ -508,13 +506,11 @@ class Gateway:
     ) -> BundleHandle:
         signed = [*(tx for one in ahead for tx in one.lease.signed), *lease.signed]
         hashes = tuple(one.hash for one in signed)
-        dialects = [relay.profile.dialect for relay in self._session.submitter.relays]
-        # A relay that knows no uuid would refuse the bundle for it, and could not give it back.
-        named = all(one.uuid_field and one.cancel_method for one in dialects)
+        named = self._session.submitter.replaceable
         bundle = Bundle(
             transactions=tuple(one.raw for one in signed),
             hashes=hashes,
-            replacement_uuid=_replacement_uuid(hashes) if named else None,
+            replacement_uuid=replacement_uuid(hashes) if named else None,
             target_block=plans[0].target_block,
             guards=_GUARDS,
         )
@@ -570,8 +566,3 @@ async def _kept(handle: BundleHandle) -> bool:
         return bool(await handle.cancel())
     except (ConfigError, RelayError):  # safe because it counts as not withdrawn
         return True
-
-
-def _replacement_uuid(hashes: Sequence[Hash]) -> str:
-    """Name a bundle by its transactions, which nobody knows before they are told: a version 4."""
-    return str(UUID(bytes=keccak("".join(hashes).encode())[:16], version=4))

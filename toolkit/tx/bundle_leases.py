@@ -1,7 +1,8 @@
 """Nonces for bundles: checked, priced and signed together."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from toolkit.model.chain import Hash
 from toolkit.model.errors import ConfigError
 from toolkit.model.tx import FeeQuote, TransactionRequest, UnsignedTransaction
 from toolkit.tx.config import SchedulerConfig
@@ -38,6 +39,28 @@ def require_one_block(state: LaneState, *, target_block: int) -> None:
                 f"{state.lane} has a live bundle for block {live.target_block}; "
                 f"settle it before leasing for block {target_block}"
             )
+
+
+def live_lease(states: Iterable[LaneState], lease_id: str) -> BundleLease | None:
+    """The lease of this name whose nonces a lane still holds, if any does."""
+    for state in states:
+        if (held := state.leases.get(lease_id)) is not None:
+            return BundleLease(
+                lease_id=lease_id,
+                sender=state.lane,
+                signed=held.signed,
+                target_block=held.target_block,
+            )
+    return None
+
+
+def spenders(state: LaneState, nonce: int) -> frozenset[Hash]:
+    """What a lane has signed for a nonce that it holds, for bundles and requests."""
+    leased = (tx for lease in state.leases.values() for tx in lease.signed)
+    found = {tx.hash for tx in leased if tx.unsigned.nonce == nonce}
+    if nonce in state.slots:
+        found |= {one.signed.hash for one in state.jobs[state.slots[nonce]].tries}
+    return frozenset(found)
 
 
 async def sign_lease(

@@ -10,7 +10,7 @@ from toolkit.chain.signer import Signer
 from toolkit.journal.log import Journal
 from toolkit.logs import log_of
 from toolkit.model.bundle import BundleResult, Landed
-from toolkit.model.chain import Address, Head, HeadChange, Mode
+from toolkit.model.chain import Address, Hash, Head, HeadChange, Mode
 from toolkit.model.checks import shown, shown_address
 from toolkit.model.errors import (
     ConfigError,
@@ -21,16 +21,16 @@ from toolkit.model.errors import (
 )
 from toolkit.model.tx import ExternalSpend, FeeQuote, Outcome, TransactionRequest, Urgency
 from toolkit.tx.acceptance import Acceptance
-from toolkit.tx.bundle_leases import require_bundle, require_one_block, sign_lease
+from toolkit.tx.bundle_leases import (
+    live_lease,
+    require_bundle,
+    require_one_block,
+    sign_lease,
+    spenders,
+)
 from toolkit.tx.config import KEEP_BLOCKS, SchedulerConfig
 from toolkit.tx.destination import Destination, PublicNode
-from toolkit.tx.events import (
-    CancelAsked,
-    LaneOpened,
-    Leased,
-    LeaseSettled,
-    Resumed,
-)
+from toolkit.tx.events import CancelAsked, LaneOpened, Leased, LeaseSettled, Resumed
 from toolkit.tx.followers import Followers, Releases
 from toolkit.tx.hand_overs import HandOvers
 from toolkit.tx.handle import BundleLease, Sent, Track
@@ -367,6 +367,15 @@ class TransactionScheduler:
             settled = LeaseSettled(lane=lease.sender, lease_id=lease.lease_id, landed=landed)
             await runner.drive(settled)
             await self.release_followers()
+
+    def live_lease(self, lease_id: str) -> BundleLease | None:
+        """A lease whose nonces are still held, also one of an earlier process."""
+        return live_lease((runner.state for runner in self._runners.values()), lease_id)
+
+    def spenders(self, sender: Address, nonce: int) -> frozenset[Hash] | None:
+        """What was signed for a nonce that is held; None of an account without a signer here."""
+        runner = self._runners.get(sender)
+        return None if runner is None else spenders(runner.state, nonce)
 
     def next_nonce(self, sender: Address) -> int:
         """What a request accepted now would get, as far as this process knows."""

@@ -192,7 +192,7 @@ class Relays:
     scheduler: TransactionScheduler
     live: list[Flying] = field(default_factory=list)
     past: list[BundleLease] = field(default_factory=list)  # of bundles that missed
-    relays: tuple[()] = ()
+    replaceable: bool = True
 
     def add_own(self, accounts: Collection[Address]) -> None:
         """Hear whose executors there are."""

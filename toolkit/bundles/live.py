@@ -1,0 +1,136 @@
+"""Bundles that are under way, in this process or when an earlier one with this journal ended."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from toolkit.bundles.entries import CANCELLED, NEWEST, RESULT, SUBMITTED, BundleSubmitted, restored
+from toolkit.bundles.fanout import Answering, answers_so_far
+from toolkit.bundles.tracker import RelayAnswer, Submission
+from toolkit.journal.log import Journal
+from toolkit.model.bundle import BundleResult
+from toolkit.model.chain import Address, Hash
+from toolkit.tx.handle import BundleLease
+
+WATCHED_BLOCKS = 64
+"""What was meant for an older block is not followed by the next process: no reorg reaches it."""
+
+
+class Lanes(Protocol):
+    """The part of the transaction scheduler that owns the nonces of bundles."""
+
+    async def settle_bundle(self, lease: BundleLease, result: BundleResult) -> None:
+        """Mark a lease's nonces as spent or free again."""
+        ...
+
+    def live_lease(self, lease_id: str) -> BundleLease | None:
+        """A lease whose nonces are still held, also by a former process; None if there is none."""
+        ...
+
+    def spenders(self, sender: Address, nonce: int) -> frozenset[Hash] | None:
+        """What was signed for a nonce that is held; None of an account that has no lane here."""
+        ...
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Live:
+    """A bundle from its journal entry to its end; the submitter alone changes it.
+
+    `asked` once its relays are being asked, or nobody will ask them any more; `withdrawn` when it
+    is not to be tried in further blocks.
+    """
+
+    submission: Submission
+    lease: BundleLease | None
+    last_block: int
+    result: asyncio.Future[BundleResult]
+    tasks: tuple[Answering, ...] = ()
+    journal_seq: int = 0
+    asked: bool = False
+    withdrawn: bool = False
+
+    @property
+    def target_block(self) -> int:
+        """The block that is tried now."""
+        return self.submission.bundle.target_block
+
+    @property
+    def uuid(self) -> str | None:
+        """What relays replace it by."""
+        return self.submission.bundle.replacement_uuid
+
+    @property
+    def answers(self) -> tuple[RelayAnswer, ...]:
+        """What the relays have said so far about this block."""
+        return self.submission.answers or answers_so_far(self.tasks)
+
+
+def recovered(
+    journal: Journal, lanes: Lanes, *, own: frozenset[Address], newest: int
+) -> list[Live]:
+    """Return what an earlier process sent and saw no end of, oldest first.
+
+    Of what the lanes signed alone the bytes are known, so that it can be tried in its further
+    blocks; of anything else this block decides. Nobody knows what the relays had answered.
+
+    Args:
+        journal: of both processes.
+        lanes: already recovered.
+        own: every account of ours.
+        newest: head that is known.
+
+    Raises:
+        JournalCorrupt: an entry cannot be read.
+    """
+    last = journal.find(NEWEST)
+    if last is None:
+        return []
+    since = journal.decode(last, BundleSubmitted).since or last.seq
+    unfinished: dict[int, BundleSubmitted] = {}
+    cancelled: set[int] = set()
+    for entry in journal.entries(SUBMITTED, CANCELLED, RESULT, after=since - 1):
+        if entry.kind == SUBMITTED:
+            unfinished[entry.seq] = journal.decode(entry, BundleSubmitted)
+        elif entry.kind == CANCELLED:
+            cancelled.add(entry.cause or 0)
+        else:
+            unfinished.pop(entry.cause or 0, None)
+    found = [
+        _live(seq, entry, lanes, own, cancelled=seq in cancelled)
+        for seq, entry in unfinished.items()
+        if entry.claims and entry.target_block + WATCHED_BLOCKS >= newest
+    ]
+    for place, one in enumerate(found):
+        replaced = one.uuid is not None and one.uuid in {later.uuid for later in found[place + 1 :]}
+        one.withdrawn = one.withdrawn or replaced
+    return found
+
+
+def _live(
+    seq: int, entry: BundleSubmitted, lanes: Lanes, own: frozenset[Address], *, cancelled: bool
+) -> Live:
+    lease = None if entry.lease_id is None else lanes.live_lease(entry.lease_id)
+    signed = {one.hash: one for one in lease.signed} if lease else {}
+    submission = restored(entry, own=own, signed=signed, cancelled=cancelled)
+    whole = lease is not None and all(submission.bundle.transactions)
+    answers = tuple(
+        RelayAnswer(
+            relay=name,
+            accepted=False,
+            head_number=0,
+            why=f"the process ended before {name} was heard",
+            unsure=True,
+        )
+        for name in entry.relays
+    )
+    return Live(
+        submission=msgspec.structs.replace(submission, answers=answers),
+        lease=lease,
+        last_block=entry.last_block if whole else entry.target_block,
+        result=asyncio.get_running_loop().create_future(),
+        journal_seq=seq,
+        asked=True,
+        withdrawn=cancelled,
+    )
