@@ -23,7 +23,7 @@ from tests.execution.desk import (
 from tests.execution.swaps import TOKENS, swap
 from toolkit.chain.node import Node
 from toolkit.execution.gateway import Gateway, InFlight
-from toolkit.execution.strays import WATCHED_BLOCKS, Strays
+from toolkit.execution.strays import SURE_BLOCKS, WATCHED_BLOCKS, Strays
 from toolkit.model.chain import Address, Hash, Head, HeadChange, Receipt
 from toolkit.model.decision import Fill, Leg, Plan
 from toolkit.model.tx import SignedTransaction, UnsignedTransaction
@@ -209,19 +209,34 @@ async def test_a_part_is_told_once_it_is_sure_that_the_rest_is_not_there() -> No
     assert [(True, 2)] == [(news.whole, len(news.receipts)) for news in whole]
 
 
-async def test_a_part_whose_rest_somebody_replaced_is_told_after_two_blocks() -> None:
+async def test_a_part_whose_rest_somebody_replaced_is_told_once_that_is_sure() -> None:
     """Another transaction has its nonce: nothing more will come."""
     one, two = signed(0), signed(1)
     strays = Strays(cast("Node", Slow({one.hash: mined_in(102, one)})))
     strays.watch((PLAN,), [one, two])
 
     found = []
-    for block in (102, 103, 104, 105):
+    for block in range(102, 102 + SURE_BLOCKS + 2):
         news = await strays.mined(on(block))
         strays.told(news)
         found.append([(one.whole, len(one.receipts)) for one in news])
 
-    assert [[], [], [(False, 1)], []] == found
+    assert [*[[]] * SURE_BLOCKS, [(False, 1)], []] == found
+
+
+async def test_a_receipt_that_comes_and_goes_is_counted() -> None:
+    """A balanced node forgets a part again before it is sure that the rest is not there."""
+    one, two = signed(0), signed(1)
+    node = Slow({one.hash: mined_in(102, one)})
+    strays = Strays(cast("Node", node))
+    strays.watch((PLAN,), [one, two])
+
+    early = await strays.mined(on(102))
+    node.there.clear()
+    late = [await strays.mined(on(block)) for block in range(103, 103 + SURE_BLOCKS)]
+
+    assert () == early
+    assert [(102, False)] == [(new.receipts[0].block_number, new.whole) for new in late[-1]]
 
 
 async def test_a_bundle_is_forgotten_when_no_reorg_reaches_it(desk: Desk) -> None:

@@ -12,8 +12,8 @@ from toolkit.model.tx import SignedTransaction
 
 WATCHED_BLOCKS = 64
 """After its target block a bundle's transactions are looked for: as deep as reorgs are followed."""
-SURE_BLOCKS = 2
-"""After its nonces are spent a transaction that no receipt tells of is somebody else's."""
+SURE_BLOCKS = 4
+"""A nonce that is spent for so long without a receipt of ours was spent by somebody else."""
 
 
 @dataclass(slots=True)
@@ -24,7 +24,8 @@ class Ended:
     sender: Address
     nonces: dict[Hash, int]  # of each transaction, in order
     told: dict[Hash, tuple[Hash, ...]] = field(default_factory=dict)  # hashes by block
-    spent_at: int | None = None  # head since which a nonce is spent and nobody tells by what
+    seen: dict[Hash, Receipt] = field(default_factory=dict)  # since the last reorg
+    silent: dict[Hash, int] = field(default_factory=dict)  # nonce spent since, and no receipt
     decided: bool = False  # only a reorg can change what became of it
 
 
@@ -89,7 +90,7 @@ class Strays:
         if gone:
             for one in self._ended:
                 one.told = {block: told for block, told in one.told.items() if block not in gone}
-                one.decided, one.spent_at = False, None
+                one.decided, one.seen, one.silent = False, {}, {}
         open_now = [one for one in self._ended if not one.decided]
         senders = sorted({one.sender for one in open_now})
         counts = await asyncio.gather(*(self._node.nonce(one, newest.hash) for one in senders))
@@ -116,17 +117,15 @@ class Strays:
 def _news(one: Ended, receipts: Sequence[Receipt], newest: int, spent: int) -> list[Mined]:
     """Note what is certain of a bundle now, and return what is new of it, block by block.
 
-    A node may not have a receipt yet: where a nonce is spent and nothing tells by what, a part is
-    not told as such before that has stayed so.
+    A node may not have a receipt yet, or have it now and then: where a nonce is spent and nothing
+    tells by what, a part is not told as such before that has stayed so.
     """
-    here = {r.transaction_hash: r for r in receipts if r.block_number <= newest}
+    one.seen |= {r.transaction_hash: r for r in receipts if r.block_number <= newest}
+    here = one.seen
     unknown = [hash_ for hash_, nonce in one.nonces.items() if nonce < spent and hash_ not in here]
-    if unknown:
-        one.spent_at = newest if one.spent_at is None else one.spent_at
-        if newest < one.spent_at + SURE_BLOCKS:
-            return []
-    else:
-        one.spent_at = None
+    one.silent = {hash_: one.silent.get(hash_, newest) for hash_ in unknown}
+    if any(newest < since + SURE_BLOCKS for since in one.silent.values()):
+        return []
     one.decided = spent > max(one.nonces.values())
     news: list[Mined] = []
     for block in dict.fromkeys(receipt.block_hash for receipt in here.values()):

@@ -206,8 +206,15 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a part of a bundle is not told while a receipt may be missing",
         "execution/strays.py",
-        "        if newest < one.spent_at + SURE_BLOCKS:\n",
-        "        if newest < one.spent_at:\n",
+        "    if any(newest < since + SURE_BLOCKS for since in one.silent.values()):\n",
+        "    if any(newest < since for since in one.silent.values()):\n",
+        "tests/execution/test_strays.py",
+    ),
+    Mutant(
+        "a receipt that was seen stands until a reorg",
+        "execution/strays.py",
+        "    one.seen |= {r.transaction_hash",
+        "    one.seen = {r.transaction_hash",
         "tests/execution/test_strays.py",
     ),
 )

@@ -21,6 +21,7 @@ from toolkit.execution.calldata import EXECUTE, EXECUTE_BATCH
 from toolkit.execution.fills import TRANSFER
 from toolkit.execution.gateway import Gateway
 from toolkit.execution.merging import together
+from toolkit.execution.strays import SURE_BLOCKS
 from toolkit.gas.oracle import GasOracle
 from toolkit.gas.rules import MAX_TX_GAS
 from toolkit.journal.memory import MemoryBackend
@@ -430,13 +431,16 @@ class Floor:
         self.told(await self.outbox.settle(change))
 
     async def drain(self) -> None:
-        """The faults end, and so does everything that is open."""
+        """The faults end, and so does everything that is open; what leaked last becomes sure."""
         self.chain.faults = {}
+        still = 0
         for _ in range(DRAIN_BLOCKS):
             self.chain.mine(capacity=10)
             await self.follow()
             (lane,) = self.scheduler.statistics().lanes
-            if not (lane.queued or lane.in_flight or lane.leases) and all(self.fills.values()):
+            busy = lane.queued or lane.in_flight or lane.leases or not all(self.fills.values())
+            still = 0 if busy else still + 1
+            if still > SURE_BLOCKS:
                 break
         await self.scheduler.close()
         await self.journal.close()
