@@ -4,7 +4,7 @@ Anvil's simulation checks none of these, and no builder excuses them: a transact
 is neither a revert that may stay nor one that may be left out.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from toolkit.chain.signer import authorities, authority_of
 from toolkit.devnet.building.orders import Order
@@ -47,7 +47,7 @@ def check_order(
             raise Refusal(
                 MissCause.NONCE_USED, f"{signed.hash} has nonce {nonce}, the next is {state}"
             )
-    if not order.dropping and (gap := nonce_gap(order.transactions)):
+    if gap := _nonce_gap(order.transactions):
         raise Refusal(MissCause.REVERTED_SIM, gap)
 
 
@@ -67,7 +67,7 @@ def _check_fields(signed: SignedTransaction, env: SlotEnv, chain_id: int) -> Non
         )
 
 
-def nonce_gap(transactions: Iterable[SignedTransaction]) -> str:
+def _nonce_gap(transactions: Iterable[SignedTransaction]) -> str:
     """Why a bundle's own nonces do not follow each other; "" if they do."""
     following: dict[Address, int] = {}
     for signed in transactions:
@@ -81,23 +81,19 @@ def nonce_gap(transactions: Iterable[SignedTransaction]) -> str:
 
 
 def nonce_fault(
-    transactions: Sequence[SignedTransaction],
-    nonces: Mapping[Address, int],
-    *,
-    left_out: Collection[SignedTransaction] = (),
+    transactions: Sequence[SignedTransaction], nonces: Mapping[Address, int]
 ) -> SignedTransaction | None:
     """The first transaction whose nonce is not its account's next one, counted from `nonces`.
 
-    One that is left out has to be valid where it would have been, but spends nothing.
+    One that is left out has to be valid in its place as well, and nothing of its account follows.
     """
     following: dict[Address, int] = {}
     for signed in transactions:
         nonce = signed.unsigned.nonce
         if nonce != following.get(signed.sender, nonces[signed.sender]):
             return signed
-        if signed not in left_out:
-            following[signed.sender] = nonce + 1
-            _grant(following, signed, nonces)
+        following[signed.sender] = nonce + 1
+        _grant(following, signed, nonces)
     return None
 
 

@@ -17,7 +17,6 @@ from toolkit.devnet.building.payouts import Payouts
 from toolkit.devnet.building.simulation import SlotEnv
 from toolkit.devnet.building.trials import Deed, Trials
 from toolkit.model.chain import Address
-from toolkit.model.tx import SignedTransaction
 
 
 class Block(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,11 +75,6 @@ class Auction:
             again = await self._first_fit((*block.orders, *ranked), self._empty)
             block = self._better(again, await self._first_fit(ranked, self._empty))
         return block
-
-    def nonce_fault(self, block: Block, order: int, deed: Deed) -> SignedTransaction | None:
-        """What of the order has no valid nonce behind the block."""
-        one = self._orders[order]
-        return nonce_fault(one.transactions, block.nonces, left_out=deed.left_out(one))
 
     def objection(self, order: int, deed: Deed) -> str:
         """Why the builder does not want what an order does; "" if he does."""
@@ -207,14 +201,13 @@ class Auction:
         return [each for each in extended if each is not None]
 
     def _may_follow(self, block: Block, order: int) -> bool:
-        one = self._orders[order]
-        return bool(one.dropping) or nonce_fault(one.transactions, block.nonces) is None
+        return nonce_fault(self._orders[order].transactions, block.nonces) is None
 
     def _extended(self, block: Block, order: int) -> Block | None:
         if not self._may_follow(block, order):
             return None
         deed = self._trials.known(order, block.orders)
-        if deed.failure or self.nonce_fault(block, order, deed) or not self.fits(block, deed):
+        if deed.failure or not self.fits(block, deed):
             return None
         worth = self._worth(order, deed)
         if worth is None:

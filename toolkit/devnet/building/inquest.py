@@ -49,11 +49,7 @@ class Inquest:
         return Refusal(MissCause.UNDERPRICED, objection) if objection else None
 
     def _by_nonce(self, order: int) -> Refusal | None:
-        if self._orders[order].dropping:  # what is left out spends no nonce
-            return None
-        return self._of_nonce(nonce_fault(self._orders[order].transactions, self._block.nonces))
-
-    def _of_nonce(self, fault: SignedTransaction | None) -> Refusal | None:
+        fault = nonce_fault(self._orders[order].transactions, self._block.nonces)
         if fault is None:
             return None
         nonce, reached = fault.unsigned.nonce, self._block.nonces[fault.sender]
@@ -70,9 +66,6 @@ class Inquest:
 
     def _by_place(self, order: int) -> Refusal:
         deed = self._trials.known(order, self._block.orders)
-        refusal = self._of_nonce(self._auction.nonce_fault(self._block, order, deed))
-        if refusal is not None:
-            return refusal
         if not self._auction.fits(self._block, deed):
             wanted = sum(each.unsigned.gas for each in deed.kept)
             return Refusal(

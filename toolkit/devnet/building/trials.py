@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from toolkit.chain.rpc import Rpc
-from toolkit.devnet.building.admission import nonce_gap
 from toolkit.devnet.building.orders import Order
 from toolkit.devnet.building.simulation import Effect, SlotEnv, Trial, simulate_all
 from toolkit.model.errors import RpcError
@@ -214,7 +213,7 @@ def _failure(order: Order, kept: tuple[SignedTransaction, ...], effects: tuple[E
         dropped = gone.get(signed.sender)
         if dropped is not None and dropped.unsigned.nonce < signed.unsigned.nonce:
             return f"without {dropped.hash}, which reverts, {signed.hash} has no valid nonce"
-    return nonce_gap(kept)
+    return ""
 
 
 def _split(
