@@ -23,6 +23,7 @@ from toolkit.model.errors import (
     JournalUnavailable,
     NodeError,
     RelayRejected,
+    RpcError,
 )
 from toolkit.model.tx import SignedTransaction
 
@@ -382,13 +383,29 @@ class Failing:
         return (failed, *[fine] * (len(transactions) - 1))
 
 
+class Simple:
+    """A node's connection that cannot run whole blocks again."""
+
+    def __init__(self, rpc: Any) -> None:
+        self.rpc = rpc
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.rpc, name)
+
+    async def call(self, method: str, params: Any) -> Any:
+        if method == "eth_simulateV1":
+            raise RpcError(-32601, "Method not found")
+        return await self.rpc.call(method, params)
+
+
 async def test_missed_bundle_is_run_on_the_parent(
     rig: Any, signer: LocalSigner, transfer: Sign, bundle_of: Make
 ) -> None:
-    """With a simulator, a miss that fails on the state before its block says so, with the reason;
-    a transaction that was allowed to revert is no reason."""
+    """Where only a simulator can, it tells a miss that fails on the state before its block, with
+    the reason; a transaction that was allowed to revert is no reason."""
     simulator = Failing()
     here = await rig(relays=1, simulator=simulator)
+    here.chain.node.rpc = Simple(here.chain.node.rpc)
     one = transfer(signer)
     parent = await here.chain.node.head()
 

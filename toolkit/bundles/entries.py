@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
-from toolkit.bundles.tracker import RelayAnswer, Submission
+from toolkit.bundles.evidence import RelayAnswer, Submission
 from toolkit.model.bundle import Bundle, BundleResult, GuardKind, Refund
 from toolkit.model.chain import Address, Hash
 from toolkit.model.tx import SignedTransaction, UnsignedTransaction

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
+from toolkit.bundles.evidence import RelayAnswer
 from toolkit.bundles.profiles import Dialect
 from toolkit.bundles.relay import Relay, Sealed
-from toolkit.bundles.tracker import RelayAnswer
 from toolkit.model.bundle import Bundle
 from toolkit.model.chain import Address
 from toolkit.model.errors import RelayError, RelayRejected

@@ -7,8 +7,8 @@ from typing import Protocol
 import msgspec
 
 from toolkit.bundles.entries import CANCELLED, NEWEST, RESULT, SUBMITTED, BundleSubmitted, restored
+from toolkit.bundles.evidence import RelayAnswer, Submission
 from toolkit.bundles.fanout import Answering, answers_so_far
-from toolkit.bundles.tracker import RelayAnswer, Submission
 from toolkit.journal.log import Journal
 from toolkit.model.bundle import BundleResult
 from toolkit.model.chain import Address, Hash

@@ -16,6 +16,8 @@ from toolkit.bundles.entries import (
     BundleEnded,
     submitted,
 )
+from toolkit.bundles.evidence import RelayAnswer, Submission, gather
+from toolkit.bundles.explain import explain
 from toolkit.bundles.fanout import (
     answers_of,
     fan_out,
@@ -30,15 +32,8 @@ from toolkit.bundles.guards import (
 )
 from toolkit.bundles.hashes import bundle_hash
 from toolkit.bundles.live import Lanes, Live, recovered
+from toolkit.bundles.reenactment import BlockFacts, read_block
 from toolkit.bundles.relay import Relay
-from toolkit.bundles.tracker import (
-    BlockFacts,
-    RelayAnswer,
-    Submission,
-    classify,
-    gather,
-    read_block,
-)
 from toolkit.chain.node import Node
 from toolkit.chain.signer import decode_transaction
 from toolkit.evm.simulator import Simulator
@@ -353,12 +348,16 @@ class Submitter:
         if len(failures) == len(self.relays):
             why = "; ".join(str(one) for one in failures)
             raise RelayRejected(f"no relay confirmed the cancellation: {why}")
-        live.submission = msgspec.structs.replace(live.submission, cancelled=True)
         unsure = {
             relay.name
             for relay, answer in zip(self.relays, answers, strict=True)
             if isinstance(answer, BaseException) or answer == ()  # it withdrew none
         }
+        timely = self._newest < live.target_block
+        gone = {one.name for one in self.relays} - unsure if timely else set()
+        live.submission = msgspec.structs.replace(
+            live.submission, cancelled=True, withdrawn=live.submission.withdrawn | gone
+        )
         return tuple(sorted(self._at_large(live, unsure)))
 
     def _at_large(self, live: Live, unsure: set[str]) -> set[str]:
@@ -448,11 +447,9 @@ class Submitter:
         answers = live.answers
         if live.tasks:
             answers = await answers_of(live.tasks, relays=self.relays, newest_head=self._newest)
-        live.submission = msgspec.structs.replace(
-            live.submission, answers=answers, fee_recipients=self._takers(answers)
-        )
+        live.submission = self._known(live, answers)
         evidence = await gather(self._node, live.submission, block, simulator=self._simulator)
-        result = classify(live.submission, evidence)
+        result = explain(live.submission, evidence)
         self._journal.append(
             RESULT, BundleEnded(result=result, answers=answers), cause=live.journal_seq
         )
@@ -463,6 +460,26 @@ class Submitter:
             return
         await self._journal.commit()
         await self._end(live, result)
+
+    def _known(self, live: Live, answers: tuple[RelayAnswer, ...]) -> Submission:
+        """All that we know of a bundle ourselves, now that its block is there."""
+        after = self._live[self._live.index(live) + 1 :]
+        newer = [one for one in after if live.uuid is not None and one.uuid == live.uuid]
+        gone = {
+            answer.relay
+            for one in newer
+            for answer in one.answers
+            if answer.accepted and answer.head_number < live.target_block
+        }
+        return msgspec.structs.replace(
+            live.submission,
+            answers=answers,
+            fee_recipients={one.name: one.fee_recipients for one in self.relays},
+            withdrawn=live.submission.withdrawn | gone,
+            superseded_by=frozenset(
+                one for other in newer for one in other.submission.bundle.hashes
+            ),
+        )
 
     async def _try_next(self, live: Live) -> None:
         bundle = msgspec.structs.replace(live.submission.bundle, target_block=self._newest + 1)
@@ -487,13 +504,6 @@ class Submitter:
             result=type(result).__name__,
             cause=result.cause.value if isinstance(result, Missed) else None,
         )
-
-    def _takers(self, answers: Sequence[RelayAnswer]) -> frozenset[Address]:
-        """Coinbases behind the relays that may have it; empty if one of them is not known."""
-        taken = {one.relay for one in answers if one.accepted or one.unsure}
-        known = {relay.name: relay.fee_recipients for relay in self.relays}
-        groups = [known.get(name, frozenset()) for name in taken]
-        return frozenset().union(*groups) if all(groups) else frozenset()
 
 
 def _leased(lease: BundleLease | None) -> frozenset[Hash]:

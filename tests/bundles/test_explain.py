@@ -4,14 +4,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from toolkit.bundles.evidence import Evidence, RelayAnswer, Submission
+from toolkit.bundles.explain import explain
 from toolkit.bundles.hashes import bundle_hash
-from toolkit.bundles.tracker import (
-    BlockFacts,
-    Evidence,
-    RelayAnswer,
-    Submission,
-    classify,
-)
+from toolkit.bundles.reenactment import BlockFacts, Reenactment
 from toolkit.chain.signer import LocalSigner
 from toolkit.model.bundle import Bundle, Landed, MissCause, Missed
 from toolkit.model.chain import Address, Hash, Head, LogEntry, Receipt
@@ -92,7 +88,7 @@ def ours(submission: Submission) -> list[Receipt]:
 
 
 def cause_of(submission: Submission, evidence: Evidence) -> MissCause:
-    result = classify(submission, evidence)
+    result = explain(submission, evidence)
     assert isinstance(result, Missed)
     assert result.evidence
     assert submission.bundle_hash == result.bundle_hash
@@ -105,7 +101,7 @@ def test_landed_is_contiguous_and_in_order(submission: Submission) -> None:
     other = receipt("0x" + "ab" * 32, STRANGER)
     paid = {one.transaction_hash: 10**14 + 77 for one in (first, second)}
 
-    result = classify(submission, evidence_of(submission, other, first, second, payments=paid))
+    result = explain(submission, evidence_of(submission, other, first, second, payments=paid))
 
     assert isinstance(result, Landed)
     assert 2 * 100_000 * 11 * GWEI == result.fee_wei
@@ -149,7 +145,7 @@ def test_repeated_transactions_may_land_without_the_bundle(submission: Submissio
     mined = receipt(first.hash, first.sender)
 
     assert MissCause.UNKNOWN == cause_of(
-        repeats, evidence_of(repeats, mined, nonces={first.sender: 4})
+        repeats, evidence_of(repeats, mined, spent={first.sender: 4})
     )
 
 
@@ -158,8 +154,8 @@ def test_nonce_spent_by_another_transaction(submission: Submission) -> None:
     sender = submission.transactions[0].sender
     spender = receipt("0x" + "cd" * 32, sender)
 
-    result = classify(submission, evidence_of(submission, spender, nonces={sender: 4}))
-    before = classify(submission, evidence_of(submission, nonces={sender: 4}))
+    result = explain(submission, evidence_of(submission, spender, spent={sender: 4}))
+    before = explain(submission, evidence_of(submission, nonces={sender: 4}))
 
     assert isinstance(result, Missed)
     assert isinstance(before, Missed)
@@ -204,7 +200,7 @@ def test_fee_cap_below_base_fee(submission: Submission) -> None:
         evidence, block=msgspec.structs.replace(evidence.block, head=dear)
     )
 
-    result = classify(submission, evidence)
+    result = explain(submission, evidence)
 
     assert isinstance(result, Missed)
     assert MissCause.UNDERPRICED == result.cause
@@ -216,7 +212,10 @@ def test_reverting_simulation(submission: Submission) -> None:
     """What fails on the state before the block could never have landed, whoever else was there."""
     rival = receipt("0x" + "ab" * 32, STRANGER, touches=POOL)
     evidence = evidence_of(
-        submission, rival, payments={rival.transaction_hash: 9999}, simulation="it fails"
+        submission,
+        rival,
+        payments={rival.transaction_hash: 9999},
+        reenactment=Reenactment(failure="it fails"),
     )
 
     assert MissCause.REVERTED_SIM == cause_of(submission, evidence)
@@ -231,15 +230,15 @@ def test_delivery_is_judged_by_our_own_journal(submission: Submission) -> None:
         (MissCause.UNKNOWN, {"answers": (late, TAKEN)}),
         (MissCause.WRONG_BUILDER, {"answers": (refused,)}),
         (MissCause.WRONG_BUILDER, {"answers": ()}),
-        (MissCause.WRONG_BUILDER, {"fee_recipients": frozenset({STRANGER})}),
-        (MissCause.UNKNOWN, {"fee_recipients": frozenset({COINBASE})}),
+        (MissCause.WRONG_BUILDER, {"fee_recipients": {"r": frozenset({STRANGER})}}),
+        (MissCause.UNKNOWN, {"fee_recipients": {"r": frozenset({COINBASE})}}),
     ]
 
     for cause, fields in cases:
         changed = msgspec.structs.replace(submission, **fields)
         assert cause == cause_of(changed, evidence_of(changed))
     unheard = msgspec.structs.replace(submission, answers=(refused,))
-    result = classify(unheard, evidence_of(unheard))
+    result = explain(unheard, evidence_of(unheard))
     assert isinstance(result, Missed)
     assert "bundle too big" in result.evidence
 
@@ -251,7 +250,7 @@ def test_outbid_names_the_rival_and_both_values(submission: Submission) -> None:
     approve = receipt("0x" + "ac" * 32, STRANGER)
     paid = {rival.transaction_hash: 400, approve.transaction_hash: 200}
 
-    result = classify(submission, evidence_of(submission, approve, rival, payments=paid))
+    result = explain(submission, evidence_of(submission, approve, rival, payments=paid))
 
     assert isinstance(result, Missed)
     assert MissCause.OUTBID_CONFLICT == result.cause
@@ -268,7 +267,7 @@ def test_best_payer_is_the_rival(submission: Submission) -> None:
     ]
     paid = dict(zip([one.transaction_hash for one in rivals], (501, 900, 502), strict=True))
 
-    result = classify(submission, evidence_of(submission, *rivals, payments=paid))
+    result = explain(submission, evidence_of(submission, *rivals, payments=paid))
 
     assert isinstance(result, Missed)
     assert rivals[1].transaction_hash == result.rival
@@ -279,10 +278,10 @@ def test_state_changed_by_who_did_not_pay_more(submission: Submission) -> None:
     poor = receipt("0x" + "ab" * 32, STRANGER, touches=POOL)
     own = receipt("0x" + "ac" * 32, submission.transactions[0].sender, touches=POOL)
 
-    result = classify(
+    result = explain(
         submission, evidence_of(submission, poor, payments={poor.transaction_hash: 500})
     )
-    mine = classify(submission, evidence_of(submission, own))
+    mine = explain(submission, evidence_of(submission, own))
 
     assert isinstance(result, Missed)
     assert isinstance(mine, Missed)
@@ -305,4 +304,4 @@ def test_cancelled_unless_it_landed(submission: Submission) -> None:
     cancelled = msgspec.structs.replace(submission, cancelled=True)
 
     assert MissCause.CANCELLED == cause_of(cancelled, evidence_of(cancelled))
-    assert isinstance(classify(cancelled, evidence_of(cancelled, *ours(cancelled))), Landed)
+    assert isinstance(explain(cancelled, evidence_of(cancelled, *ours(cancelled))), Landed)
