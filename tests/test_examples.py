@@ -22,6 +22,7 @@ SAYS = {
     "key_pool.py": r"^6 payments by 3 keys, asked for twice and sent once: True, in order: True$",
     "find_route.py": r"10 WETH give [\d.]+ USDC over \d pool\(s\)\n[\d.]+ WETH through \d pools",
     "own_agent.py": r"(?m)^\d+ \['dip'\] \[True\]$",
+    "port_flashbots_script.py": r"^2 receipts, 42000 of 42000 gas simulated$",
     "port_web3_script.py": r"^status 1 in block \d+$",
     "send_bundle.py": r"^landed in block \d+, our fees were 0\.00\d+ ETH$",
     "send_transaction.py": r"^confirmed in block \d+ for 0\.000\d+ ETH$",

@@ -11,6 +11,7 @@ from aiohttp import web
 from web3.types import Wei
 
 from toolkit.bundles.auth import RelayAuth
+from toolkit.bundles.flashbots import Flashbots
 from toolkit.bundles.reputation import kept_reputation
 from toolkit.chain.signer import LocalSigner
 from toolkit.devnet.anvil import Anvil, start_anvil
@@ -382,6 +383,26 @@ async def test_a_dry_run_signs_and_simulates_and_sends_nothing(geth: Front) -> N
     assert first.max_cost_wei > 21_000 * 10**9
     assert isinstance(missed, Missed)
     assert (MissCause.CANCELLED, "dry run") == (missed.cause, missed.evidence[:7])
+    assert [] == geth.sends
+
+
+async def test_a_ported_script_is_dry_too(geth: Front) -> None:
+    """Calls of the official bundle client sign in DRY and reach neither relay nor chain; a key
+    that everybody has is refused there, as by `connect`."""
+    fees = {"gas": 21_000, "maxFeePerGas": 10**10, "maxPriorityFeePerGas": 10**9}
+    entry = {"signer": OWN, "transaction": {"to": OTHER, "value": 7, **fees}}
+    async with connect(geth.url, relays=["http://127.0.0.1:9"]) as session:
+        client = Flashbots(session)
+        block = session.head.number + 1
+        missed = await (await client.send_bundle([entry], block)).wait()
+        mined = await (await client.send_private_transaction(entry)).wait()
+        with pytest.raises(ConfigError, match="no relay simulates for this DRY session"):
+            await client.simulate([entry])
+        with pytest.raises(ConfigError, match="public Anvil and Hardhat key"):
+            await client.sign_bundle([entry | {"signer": LocalSigner(PUBLIC_KEY)}])
+
+    assert isinstance(missed, Missed)
+    assert not mined
     assert [] == geth.sends
 
 

@@ -89,6 +89,15 @@ def relaying(key: str) -> tuple[tk.Relay, tk.Refund]:
     return relay, tk.Refund(percent=90)
 
 
+async def porting(session: tk.Session, entry: Mapping[str, Any]) -> list[Any]:
+    flashbots = tk.Flashbots(session, guards_waived=True)
+    assert_type(await flashbots.sign_bundle([entry]), list[bytes])
+    sent = await flashbots.send_bundle([entry], target_block_number=7, opts={"minTimestamp": 1})
+    assert_type(await sent.wait(), tk.Landed | tk.Missed)
+    assert_type(await (await flashbots.send_private_transaction(entry)).wait(), bool)
+    return await sent.receipts()
+
+
 async def sending(session: tk.Session, to: str) -> str:
     sent = await session.send(
         {"to": to, "value": 1},

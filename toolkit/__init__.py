@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from toolkit import testing as testing
     from toolkit.bundles.auth import RelayAuth as RelayAuth
+    from toolkit.bundles.flashbots import Flashbots as Flashbots
     from toolkit.bundles.relay import Relay as Relay
     from toolkit.bundles.submitter import BundleHandle as BundleHandle
     from toolkit.chain.keystore import KeystoreSigner as KeystoreSigner
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "toolkit.bundles.auth": ("RelayAuth",),
+    "toolkit.bundles.flashbots": ("Flashbots",),
     "toolkit.bundles.relay": ("Relay",),
     "toolkit.bundles.submitter": ("BundleHandle",),
     "toolkit.chain.keystore": ("KeystoreSigner",),

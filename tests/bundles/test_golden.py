@@ -8,7 +8,10 @@ import orjson
 import pytest
 
 from scripts.conformance.golden import CLIENTS, Case, Golden, agrees, load, send_ours
+from toolkit.bundles.flashbots import Flashbots
+from toolkit.bundles.relay import Relay
 from toolkit.model.errors import RelayError
+from toolkit.session import connect
 
 GOLDEN = {name: load(name) for name in CLIENTS}
 EACH = [(golden, case) for golden in GOLDEN.values() for case in golden.cases]
@@ -52,6 +55,39 @@ async def test_a_difference_is_seen(golden: Golden, case: Case, relay_server: Se
     assert not any(agrees(case, ours={**asked, "params": [p]}, theirs=theirs) for p in others)
     assert not agrees(case, ours={**asked, "method": "eth_call"}, theirs=theirs)
     assert not agrees(case, ours={**asked, "more": 1}, theirs=theirs)
+
+
+@pytest.mark.parametrize("golden", GOLDEN.values(), ids=GOLDEN)
+async def test_ported_script_sends_the_official_clients_bodies(
+    golden: Golden, relay_server: Servers, chain: Any
+) -> None:
+    """The same calls on `Flashbots` give the same bodies again, and nothing beside them."""
+    server = await relay_server()
+    relay = Relay(server.url, auth=golden.auth)
+    async with connect(chain.node.rpc.url, relays=[relay]) as session:
+        client = Flashbots(session, guards_waived=True)
+        for case in golden.cases:
+            await call_as_a_script(client, case)
+
+    for case, asked in zip(golden.cases, server.requests, strict=True):
+        assert agrees(case, ours=asked, theirs=orjson.loads(case.body)), case.name
+
+
+async def call_as_a_script(client: Flashbots, case: Case) -> None:
+    given = case.inputs
+    if case.method == "eth_sendBundle":
+        await client.send_raw_bundle(given["transactions"], given["block"], given["options"])
+    elif case.method == "eth_callBundle":
+        state, at = given["state_block"], given["timestamp"]
+        state = hex(state) if isinstance(state, int) else state
+        await client.call_bundle(given["transactions"], hex(given["block"]), state, at)
+    elif case.method == "eth_cancelBundle":
+        await client.cancel_bundles(given["uuid"])
+    elif case.method == "eth_cancelPrivateTransaction":
+        await client.cancel_private_transaction(given["tx_hash"])
+    else:
+        entry = {"signed_transaction": given["transactions"][0]}
+        await client.send_private_transaction(entry, given["max_block"])
 
 
 def test_every_method_both_clients_have_is_recorded() -> None:
