@@ -19,6 +19,7 @@ from scripts.bench.figures import load, render, store
 from scripts.soak import (
     bumps,
     bundle_blocks,
+    bundle_fallback,
     bundle_optimum,
     chaos,
     demo,
@@ -46,6 +47,7 @@ PARTS: dict[str, Part] = {
     "scheduler-chaos": chaos.PART,
     "bundles-blocks": bundle_blocks.PART,
     "bundles-optimum": bundle_optimum.PART,
+    "bundles-fallback": bundle_fallback.PART,
     "orchestrator-ledger": ledger.PART,
     "orchestrator-kill": orchestrator_kill.PART,
     **properties.PARTS,

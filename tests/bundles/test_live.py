@@ -253,3 +253,41 @@ async def test_an_end_and_the_next_try_are_durable_together(
     await here.submitter.on_head(await here.chain.seal())
 
     assert [["bundle_result", "bundle_submitted"]] == writes
+
+
+@pytest.mark.parametrize("cut", ["submitting", "ending", "trying again"])
+async def test_whoever_is_cut_off_while_it_is_written_is_gone_on_for(
+    rig: Build,
+    signer: LocalSigner,
+    transfer: Sign,
+    bundle_of: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    cut: str,
+) -> None:
+    """Each try has one end in the journal, and the last one is told."""
+    here: Rig = await rig(relays=1)
+    one = transfer(signer)
+    blocks = 2 if cut == "trying again" else 1
+    lease = lease_of(one, target_block=blocks)
+    submitting = here.submitter.submit(bundle_of(one, guards=()), lease=lease, blocks=blocks)
+    if cut != "submitting":
+        await submitting
+    with monkeypatch.context() as patch:
+        patch.setattr(here.journal, "commit", asyncio.Event().wait)
+        change = await here.chain.seal() if cut != "submitting" else None
+        call = submitting if change is None else here.submitter.on_head(change)
+        task = asyncio.ensure_future(call)
+        while not task.done():
+            await asyncio.sleep(0)
+            if len(list(here.journal.entries())) > (0 if change is None else 1):
+                task.cancel()
+    (handle,) = here.submitter.handles()
+    for _ in range(blocks):
+        await here.submitter.on_head(change or await here.chain.seal())
+        change = None
+    result = await handle.wait()
+    kinds = [entry.kind for entry in here.journal.entries()]
+
+    assert isinstance(result, Missed)
+    assert ["bundle_submitted", "bundle_result"] * blocks == kinds
+    assert 0 == here.submitter.statistics().live

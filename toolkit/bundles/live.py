@@ -39,7 +39,8 @@ class Live:
     """A bundle from its journal entry to its end; the submitter alone changes it.
 
     `asked` once its relays are being asked, or nobody will ask them any more; `withdrawn` when it
-    is not to be tried in further blocks.
+    is not to be tried in further blocks; `end` is what its present block made of it, journalled
+    and perhaps not told yet.
     """
 
     submission: Submission
@@ -50,6 +51,7 @@ class Live:
     journal_seq: int = 0
     asked: bool = False
     withdrawn: bool = False
+    end: BundleResult | None = None
 
     @property
     def target_block(self) -> int:

@@ -241,8 +241,11 @@ class Submitter:
         self._live.append(live)
         try:
             await self._record(live)
-        except BaseException:
+        except (JournalUnavailable, LeaseLost):
             self._live.remove(live)
+            raise
+        except BaseException:
+            live.asked = True  # it may be durable, so it is followed; nobody asks before its end
             raise
         self._submitted += 1
         await self._send(live)
@@ -444,15 +447,8 @@ class Submitter:
         return await self._node.head(number)
 
     async def _conclude(self, live: Live, block: BlockFacts) -> None:
-        answers = live.answers
-        if live.tasks:
-            answers = await answers_of(live.tasks, relays=self.relays, newest_head=self._newest)
-        live.submission = self._known(live, answers)
-        evidence = await gather(self._node, live.submission, block, simulator=self._simulator)
-        result = explain(live.submission, evidence)
-        self._journal.append(
-            RESULT, BundleEnded(result=result, answers=answers), cause=live.journal_seq
-        )
+        # Whoever is cut off behind the entry is gone on for by the next head, not told twice.
+        result = live.end = live.end or await self._concluded(live, block)
         repeatable = isinstance(result, Missed) and result.cause in _REPEATABLE
         if repeatable and self._newest < live.last_block and not live.withdrawn:
             # Durable together with that end: a process that dies here goes on at the next block.
@@ -481,11 +477,29 @@ class Submitter:
             ),
         )
 
+    async def _concluded(self, live: Live, block: BlockFacts) -> BundleResult:
+        answers = live.answers
+        if live.tasks:
+            answers = await answers_of(live.tasks, relays=self.relays, newest_head=self._newest)
+        live.submission = self._known(live, answers)
+        # What a former process sent for others has no bytes that could be run again.
+        whole = all(live.submission.bundle.transactions)
+        simulator = self._simulator if whole else None
+        evidence = await gather(self._node, live.submission, block, simulator=simulator)
+        result = explain(live.submission, evidence)
+        ended = BundleEnded(result=result, answers=answers)
+        self._journal.append(RESULT, ended, cause=live.journal_seq)
+        return result
+
     async def _try_next(self, live: Live) -> None:
         bundle = msgspec.structs.replace(live.submission.bundle, target_block=self._newest + 1)
         live.submission = msgspec.structs.replace(live.submission, bundle=bundle, answers=())
-        live.tasks, live.asked = (), False
-        await self._record(live)
+        live.tasks, live.asked, live.end = (), False, None
+        try:
+            await self._record(live)
+        except BaseException:
+            live.asked = True  # nobody asks now; its block ends it
+            raise
         await self._send(live)
 
     async def _end(self, live: Live, result: BundleResult) -> None:

@@ -54,7 +54,7 @@ from toolkit.testing.truth import Story
 from toolkit.tx.events import Accepted
 from toolkit.tx.handle import BundleLease, Sent
 from toolkit.tx.recovery import Fold, checkpoint, end_of, recover
-from toolkit.tx.scheduler import SchedulerConfig, TransactionScheduler
+from toolkit.tx.scheduler import Destination, SchedulerConfig, TransactionScheduler
 
 CONFIG = SchedulerConfig(
     max_cost_wei=ETHER // 50, max_in_flight=5, replace_after_blocks=2, finality_blocks=6
@@ -554,7 +554,7 @@ class Ask(NamedTuple):
     request: TransactionRequest
     urgency: Urgency
     deadline_blocks: int | None
-    destinations: tuple[Mempool, ...] | None
+    destinations: tuple[Destination, ...] | None
     simulate: bool
     priority: int
     after: str | None
