@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from toolkit.bundles.flashbots import Flashbots as Flashbots
     from toolkit.bundles.relay import Relay as Relay
     from toolkit.bundles.submitter import BundleHandle as BundleHandle
+    from toolkit.bundles.tips import BidPolicy as BidPolicy
     from toolkit.chain.keystore import KeystoreSigner as KeystoreSigner
     from toolkit.chain.quorum import QuorumRpc as QuorumRpc
     from toolkit.chain.remote_signer import RemoteSigner as RemoteSigner
@@ -83,6 +84,7 @@ _HOMES = {
     "toolkit.bundles.flashbots": ("Flashbots",),
     "toolkit.bundles.relay": ("Relay",),
     "toolkit.bundles.submitter": ("BundleHandle",),
+    "toolkit.bundles.tips": ("BidPolicy",),
     "toolkit.chain.keystore": ("KeystoreSigner",),
     "toolkit.chain.quorum": ("QuorumRpc",),
     "toolkit.chain.remote_signer": ("RemoteSigner",),
