@@ -30,11 +30,15 @@ SAYS = {
 PASTED = {
     ("README.md", "tk.connect"): r"^Confirmed\(",
     ("README.md", "BuyTheDip"): r"^dip: 0 defects in \d+ answers, seed \d+\n$",
+    ("docs/bundles.md", "session.bundle()"): r"^Landed\(bundle_hash='0x",
     ("docs/orchestration.md", "tk.Orchestrator"): r"^(\d+ \d \[.*\]\n){3}$",
     ("docs/orchestration.md", "tk.testing.fuzz"): r"^theirs: 1 defect .*\n  unit error: ",
     ("docs/orchestration.md", "tk.testing.decide"): r"^\[\('100-0', True, 'share 10000 bps",
 }
-"""What a block says when it is run, by its page and a word that only it has."""
+"""What a block says when it is run, by its page and a word that only it has.
+
+A block that needs names of its reader's own is marked `py`, and not run.
+"""
 
 
 def run(arguments: Sequence[str], folder: Path) -> str:

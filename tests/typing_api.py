@@ -140,6 +140,8 @@ async def many_of_each(one: tk.Signer, other: tk.Signer, request: tk.Transaction
 
 
 async def bundling(session: tk.Session, request: tk.TransactionRequest, pending: str) -> str:
+    guarded = session.bundle().call(request, guards=[tk.GuardKind.BLOCK])
+    await session.submit(guarded.call(request), guards_waived=False)
     handle = await session.submit(
         session.bundle().include(pending).call(request), blocks=3, tip_wei=tk.ether("0.001")
     )

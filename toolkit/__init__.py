@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from toolkit.devnet.devnet import Devnet as Devnet
     from toolkit.devnet.devnet import DevnetConfig as DevnetConfig
     from toolkit.execution.executor import deploy_executor as deploy_executor
+    from toolkit.model.bundle import GuardKind as GuardKind
     from toolkit.model.bundle import Landed as Landed
     from toolkit.model.bundle import Missed as Missed
     from toolkit.model.bundle import Refund as Refund
@@ -91,7 +92,7 @@ _HOMES = {
     "toolkit.chain.signer": ("LocalSigner", "Signer"),
     "toolkit.devnet.devnet": ("Devnet", "DevnetConfig"),
     "toolkit.execution.executor": ("deploy_executor",),
-    "toolkit.model.bundle": ("Landed", "Missed", "Refund"),
+    "toolkit.model.bundle": ("GuardKind", "Landed", "Missed", "Refund"),
     "toolkit.model.chain": ("Address", "Mode", "address"),
     "toolkit.model.decision": ("Intent", "Leg", "Reading", "TradingState", "Verdict"),
     "toolkit.model.errors": ("ConfigError", "ToolkitError"),
