@@ -93,6 +93,37 @@ async def test_what_would_go_round_the_market_is_refused(
 
 
 @pytest.mark.parametrize(
+    ("relays", "where"),
+    [
+        ([], "there are none here: start toolkit devnet"),
+        ([{"name": "titan", "url": "http://x:1"}], "ask one of titan http://x:1"),
+    ],
+)
+@pytest.mark.parametrize("method", ["eth_sendBundle", "eth_sendPrivateTransaction"])
+async def test_what_only_relays_take_is_said_to_be_theirs(
+    node: Node, market: Market, method: str, relays: list[dict[str, str]], where: str
+) -> None:
+    """Whoever looks for a relay's method at the node is told that there is none, and where."""
+    async with aiohttp.ClientSession() as session:
+        front = Front(
+            node.rpc,
+            market,
+            seal=market.seal,
+            session=session,
+            info=INFO | {"relays": relays},
+            faults=FaultScript(),
+        )
+        server = await serve(front.handle, listen(what="front"))
+        rpc = HttpRpc(server.url)
+        with pytest.raises(RpcError, match=f"{method} is for the relay.*; {where}") as caught:
+            await rpc.call(method, [{}])
+        await rpc.close()
+        await server.close()
+
+    assert -32601 == caught.value.code
+
+
+@pytest.mark.parametrize(
     ("method", "params", "message"),
     [
         ("evm_mine", {"a": 1}, "not a list"),

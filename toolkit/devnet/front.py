@@ -39,7 +39,7 @@ MAX_OPEN_REQUESTS = 1_000  # of one WebSocket; more are read once some are answe
 _JSON = {"Content-Type": "application/json"}
 _SEALING = frozenset({"evm_mine", "anvil_mine", "hardhat_mine"})
 _TIME = "evm_setNextBlockTimestamp"
-_PARSE_ERROR, _INTERNAL = -32700, -32603
+_PARSE_ERROR, _METHOD_NOT_FOUND, _INTERNAL = -32700, -32601, -32603
 _REFUSED = (
     {
         method: f"{method} is off on the devnet: the market of builders seals every block"
@@ -58,13 +58,19 @@ _REFUSED = (
     }
 )
 
+_RELAYS = frozenset(
+    {
+        *("eth_sendBundle", "eth_callBundle", "eth_cancelBundle", "eth_sendPrivateTransaction"),
+        *("eth_sendPrivateRawTransaction", "eth_cancelPrivateTransaction"),
+    }
+)
 _FILTERS = frozenset(
     {
         *("eth_newPendingTransactionFilter", "eth_getFilterChanges"),
         *("eth_getFilterLogs", "eth_uninstallFilter"),
     }
 )
-_OWN = frozenset({*_SEALING, *_REFUSED, *_FILTERS, "toolkit_info"})
+_OWN = frozenset({*_SEALING, *_REFUSED, *_RELAYS, *_FILTERS, "toolkit_info"})
 _REQUESTS = frozenset({aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY})  # web3.py sends bytes
 _HOLD_TICK_S = 0.05
 _LIMIT = "rate limit exceeded"
@@ -89,7 +95,7 @@ class Front:
         market: Market,
         *,
         seal: Callable[[], Awaitable[object]],
-        info: Mapping[str, object],
+        info: Mapping[str, Any],
         session: aiohttp.ClientSession,
         faults: FaultScript,
     ) -> None:
@@ -174,6 +180,8 @@ class Front:
         """The result of a request that is not Anvil's business, `_ANVILS` if it is after all."""
         if method in _REFUSED:
             raise EntryError(_REFUSED[method])
+        if method in _RELAYS:
+            raise EntryError(_elsewhere(method, self._info), code=_METHOD_NOT_FOUND)
         if method == "toolkit_info":
             return self._info
         if method in _SEALING:
@@ -308,6 +316,13 @@ def _parsed(text: str | bytes) -> object:
         return orjson.loads(text)
     except ValueError:
         return None
+
+
+def _elsewhere(method: str, info: Mapping[str, Any]) -> str:
+    """Where a method is taken that no node has, though many look for it there."""
+    relays = ", ".join(f"{each['name']} {each['url']}" for each in info.get("relays") or ())
+    where = f"ask one of {relays}" if relays else "there are none here: start toolkit devnet"
+    return f"{method} is for the relay of a builder, not for a node; {where}"
 
 
 def _method(request: object) -> str:
