@@ -12,7 +12,8 @@ the event with its fields as a dict, which structlog's `ProcessorFormatter` rend
              bundle_ended        bundle, block, result, cause
              block_decided       block, intents, approved, vetoed, plans
              slot_sealed         block, builder, bundles
-    WARNING  agent_quarantined   agent, why
+    WARNING  bundle_end_revised  bundle, result, cause
+             agent_quarantined   agent, why
              breaker_changed     breaker, phase, state, why
     ERROR    lane_halted         lane, why
              journal_lost        why

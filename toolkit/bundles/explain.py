@@ -58,6 +58,18 @@ def _landed(submission: Submission, evidence: Evidence, found: Sequence[Receipt]
     )
 
 
+def missed_in_pieces(submission: Submission, block: BlockFacts) -> Missed:
+    """Say that a block, its own or another one, has transactions of it without being its place."""
+    mine = {one.hash for one in submission.mine}
+    here = [one.transaction_hash for one in block.receipts if one.transaction_hash in mine]
+    return _missed(
+        submission,
+        MissCause.PARTIAL,
+        f"block {block.head.number} has {len(here)} of our {len(mine)} transactions, not the"
+        f" whole bundle in its place: {', '.join(here)}",
+    )
+
+
 def _missed(
     submission: Submission, cause: MissCause, evidence: str, *, rival: Hash | None = None
 ) -> Missed:
@@ -77,14 +89,8 @@ def _missed(
 def _ended(submission: Submission, evidence: Evidence) -> Missed | None:
     block = evidence.block
     mine = {one.hash for one in submission.mine}
-    here = [one.transaction_hash for one in block.receipts if one.transaction_hash in mine]
-    if here:
-        return _missed(
-            submission,
-            MissCause.PARTIAL,
-            f"block {block.head.number} has {len(here)} of our {len(mine)} transactions, not the"
-            f" whole bundle in order: {', '.join(here)}",
-        )
+    if any(one.transaction_hash in mine for one in block.receipts):
+        return missed_in_pieces(submission, block)
     if evidence.elsewhere:
         places = ", ".join(
             f"{one.transaction_hash} in block {one.block_number}" for one in evidence.elsewhere
@@ -98,10 +104,10 @@ def _withdrawn(submission: Submission, block: BlockFacts) -> Missed | None:
     if not submission.withdrawn and not submission.cancelled:
         return None
     builders = submission.builders_of(block)
-    holders = {one.relay for one in submission.answers if one.accepted or one.unsure}
+    holders = {one.relay for one in submission.answers if one.accepted}
     asked = submission.withdrawn
     if asked and builders is not None:
-        gone = builders <= asked if builders & (holders | asked) else holders <= asked
+        gone = builders <= asked if builders & holders else holders <= asked
         if not gone:
             return None
     takers = ", ".join(one.relay for one in submission.answers if one.accepted) or "no relay"
@@ -245,14 +251,6 @@ def _beaten(submission: Submission, evidence: Evidence) -> Missed | None:
             or _by_logs(submission, evidence)
             or _no_room(submission, evidence)
         )
-    if played.late_failure and _worth_wei(submission, evidence) > played.displaced_wei:
-        return _missed(
-            submission,
-            MissCause.WRONG_BUILDER,
-            f"it fails behind {played.rival}, but would have brought {played.bid_wei} wei for"
-            f" {played.displaced_wei}: who built the block ({evidence.block.coinbase}) did not"
-            f" have it, whatever was answered",
-        )
     if played.rival is not None:
         return _by_nonce(submission, evidence) or _by_run(submission, evidence, played.rival)
     return _by_follower(submission, evidence) or _no_room(submission, evidence)
@@ -275,7 +273,7 @@ def _by_nonce(submission: Submission, evidence: Evidence) -> Missed | None:
             submission,
             MissCause.OUTBID_CONFLICT if beaten else MissCause.NONCE_USED,
             f"nonce {nonce} of {one.sender} was spent {where} by another transaction; its sender"
-            f" paid the builder {paid} wei, we offered {offered} wei",
+            f" paid the builder {paid} wei, {_offer(submission, evidence)}",
             rival=spender,
         )
     return None
@@ -299,22 +297,30 @@ def _by_run(submission: Submission, evidence: Evidence, rival: Hash) -> Missed:
     receipt = next(one for one in block.receipts if one.transaction_hash == rival)
     paid, offered = _paid_by(receipt.sender, evidence), _bid_wei(submission, evidence)
     beaten = paid >= offered
+    if not beaten and _worth_wei(submission, evidence) > played.displaced_wei:
+        return _missed(
+            submission,
+            MissCause.WRONG_BUILDER,
+            f"it fails behind {rival}, but would have brought {played.bid_wei} wei for"
+            f" {played.displaced_wei}: who built the block ({block.coinbase}) did not have it,"
+            f" whatever was answered",
+        )
     whose = "our own" if receipt.sender in submission.own else "the foreign"
     return _missed(
         submission,
         MissCause.OUTBID_CONFLICT if beaten else MissCause.STATE_CONFLICT,
         f"behind {whose} transaction {rival} of {receipt.sender} in block"
         f" {block.head.number}, {played.late_failure}; its sender paid the builder {paid} wei,"
-        f" we offered {offered} wei",
+        f" {_offer(submission, evidence)}",
         rival=rival,
     )
 
 
 def _by_follower(submission: Submission, evidence: Evidence) -> Missed | None:
-    """The foreign transaction that it follows is in the block, with a stranger behind it."""
+    """The foreign transaction that it follows is in the block, with another bundle behind it."""
     block, wanted = evidence.block, set(submission.bundle.hashes)
     for one, following in pairwise(block.receipts):
-        if one.transaction_hash not in wanted or following.sender in {one.sender, *submission.own}:
+        if one.transaction_hash not in wanted or following.sender == one.sender:
             continue
         paid, offered = _paid_by(following.sender, evidence), _bid_wei(submission, evidence)
         if following.transaction_hash not in wanted and paid >= offered:
@@ -323,7 +329,7 @@ def _by_follower(submission: Submission, evidence: Evidence) -> Missed | None:
                 MissCause.OUTBID_CONFLICT,
                 f"{one.transaction_hash} is in block {block.head.number} with"
                 f" {following.transaction_hash} of {following.sender} behind it, who paid the"
-                f" builder {paid} wei; we offered {offered} wei",
+                f" builder {paid} wei; {_offer(submission, evidence)}",
                 rival=following.transaction_hash,
             )
     return None
@@ -340,7 +346,7 @@ def _by_logs(submission: Submission, evidence: Evidence) -> Missed | None:
             submission,
             MissCause.OUTBID_CONFLICT,
             f"{rival.transaction_hash} of {rival.sender} used {_shared(submission, rival)} in block"
-            f" {block.head.number} and paid the builder {paid} wei; we offered {offered} wei",
+            f" {block.head.number} and paid the builder {paid} wei; {_offer(submission, evidence)}",
             rival=rival.transaction_hash,
         )
     before = rival or next(iter(_touching(submission, block, own=True)), None)
@@ -371,8 +377,7 @@ def _no_room(submission: Submission, evidence: Evidence) -> Missed | None:
         submission,
         MissCause.UNDERPRICED,
         f"block {head.number} used {used} of {head.gas_limit} gas and it asks for {needed}: to"
-        f" make room would have cost the builder {price} wei, we offered"
-        f" {_bid_wei(submission, evidence)}",
+        f" make room would have cost the builder {price} wei, {_offer(submission, evidence)}",
     )
 
 
@@ -389,8 +394,13 @@ def _least_wei(evidence: Evidence, gas: int) -> int:
 
 
 def _bid_wei(submission: Submission, evidence: Evidence) -> int:
+    """What it would have paid: measured where the block was run again, else as was declared."""
     played = evidence.reenactment
-    return max(submission.bid_wei, played.bid_wei if played else 0)
+    return played.bid_wei if played is not None and played.paid_wei else submission.bid_wei
+
+
+def _offer(submission: Submission, evidence: Evidence) -> str:
+    return f"we offered {submission.bid_wei or _bid_wei(submission, evidence)} wei"
 
 
 def _worth_wei(submission: Submission, evidence: Evidence) -> int:

@@ -9,6 +9,7 @@ import msgspec
 from toolkit.bundles.entries import CANCELLED, NEWEST, RESULT, SUBMITTED, BundleSubmitted, restored
 from toolkit.bundles.evidence import RelayAnswer, Submission
 from toolkit.bundles.fanout import Answering, answers_so_far
+from toolkit.bundles.tracker import Ended
 from toolkit.journal.log import Journal
 from toolkit.model.bundle import BundleResult
 from toolkit.model.chain import Address, Hash
@@ -40,7 +41,7 @@ class Live:
 
     `asked` once its relays are being asked, or nobody will ask them any more; `withdrawn` when it
     is not to be tried in further blocks; `end` is what its present block made of it, journalled
-    and perhaps not told yet.
+    and perhaps not told yet; `ended` follows what was told.
     """
 
     submission: Submission
@@ -52,6 +53,7 @@ class Live:
     asked: bool = False
     withdrawn: bool = False
     end: BundleResult | None = None
+    ended: Ended | None = None
 
     @property
     def target_block(self) -> int:

@@ -18,7 +18,14 @@ from toolkit.chain.reverts import decode_revert
 from toolkit.chain.tx_params import access_objects, authorization_objects
 from toolkit.model.bundle import Bundle
 from toolkit.model.chain import Address, Hash, Head, Receipt
-from toolkit.model.errors import CallReverted, NodeError, RejectedByNode, RpcError
+from toolkit.model.errors import (
+    CallReverted,
+    NodeError,
+    NodeTimeout,
+    NodeUnavailable,
+    RejectedByNode,
+    RpcError,
+)
 from toolkit.model.tx import DYNAMIC_FEE_TYPES, SignedTransaction
 
 Request = Mapping[str, object]
@@ -84,18 +91,29 @@ class Reenactment(msgspec.Struct, frozen=True, kw_only=True):
         return sum(self.paid_wei.values())
 
 
+class ReceiptsLate(NodeError):
+    """The node has a block, and not all of its receipts yet."""
+
+
 async def read_block(node: Node, head: Head) -> BlockFacts:
     """Read the block of `head` with its receipts, pinned to its hash.
 
     Raises:
-        NodeError: the node has the block, but not all of its receipts yet.
+        ReceiptsLate: the node has the block, but not all of its receipts yet.
+        NodeError: it has no such block.
     """
     block, receipts = await asyncio.gather(
-        node.block(head.hash, full=True), node.receipts(head.hash)
+        node.block(head.hash, full=True), node.receipts(head.hash), return_exceptions=True
     )
+    if isinstance(block, BaseException):
+        raise block
     mined = tuple(_mined(one) for one in block["transactions"])
+    if isinstance(receipts, NodeError) and not isinstance(receipts, NodeTimeout | NodeUnavailable):
+        raise ReceiptsLate(str(receipts)) from receipts
+    if isinstance(receipts, BaseException):
+        raise receipts
     if tuple(one.hash for one in mined) != tuple(one.transaction_hash for one in receipts):
-        raise NodeError(
+        raise ReceiptsLate(
             f"the node has {len(receipts)} of {len(mined)} receipts of block {head.number} so far"
         )
     coinbase = Address(str(block["miner"]).lower())

@@ -16,8 +16,7 @@ from toolkit.bundles.entries import (
     BundleEnded,
     submitted,
 )
-from toolkit.bundles.evidence import RelayAnswer, Submission, gather
-from toolkit.bundles.explain import explain
+from toolkit.bundles.evidence import RelayAnswer, Submission
 from toolkit.bundles.fanout import (
     answers_of,
     fan_out,
@@ -32,8 +31,9 @@ from toolkit.bundles.guards import (
 )
 from toolkit.bundles.hashes import bundle_hash
 from toolkit.bundles.live import Lanes, Live, recovered
-from toolkit.bundles.reenactment import BlockFacts, read_block
+from toolkit.bundles.reenactment import BlockFacts
 from toolkit.bundles.relay import Relay
+from toolkit.bundles.tracker import REORG_BLOCKS, Tracker
 from toolkit.chain.node import Node
 from toolkit.chain.signer import decode_transaction
 from toolkit.evm.simulator import Simulator
@@ -41,6 +41,7 @@ from toolkit.journal.log import Journal
 from toolkit.logs import log_of
 from toolkit.model.bundle import Bundle, BundleResult, GuardKind, Landed, MissCause, Missed
 from toolkit.model.chain import Address, Hash, Head, HeadChange, Mode
+from toolkit.model.checks import require_integer
 from toolkit.model.errors import (
     BundleRefused,
     ConfigError,
@@ -111,9 +112,28 @@ class BundleHandle:
         """Whether the end is known."""
         return self._live.result.done()
 
-    async def wait(self) -> BundleResult:
-        """Wait until the end is known: somebody must feed the heads to the submitter."""
-        return await asyncio.shield(self._live.result)
+    @property
+    def result(self) -> BundleResult | None:
+        """How it ended as far as is known; a reorg may change that for three blocks."""
+        if self._live.ended is not None:
+            return self._live.ended.result
+        return self._live.result.result() if self.done else None
+
+    async def wait(self, *, confirmations: int = 0) -> BundleResult:
+        """Wait until the end is known: somebody must feed the heads to the submitter.
+
+        Args:
+            confirmations: blocks under which it must be, at most three; without any a reorg may
+                still take it back, which `result` then tells.
+
+        Raises:
+            ConfigError: more confirmations than an end is followed.
+        """
+        require_integer("confirmations", confirmations, most=REORG_BLOCKS)
+        told = await asyncio.shield(self._live.result)
+        if not confirmations or self._live.ended is None:
+            return told
+        return await asyncio.shield(self._live.ended.confirmed[confirmations - 1])
 
     async def cancel(self) -> tuple[str, ...]:
         """Ask every relay to withdraw the bundle; it may land all the same, and is then Landed.
@@ -165,7 +185,9 @@ class Submitter:
         self._journal = journal
         self._log = log_of(__name__, mode)
         self._own = own
-        self._simulator = simulator
+        self._tracker = Tracker(
+            node, journal=journal, simulator=simulator, revised=self._count_again
+        )
         self._live: list[Live] = []
         self._newest = 0
         self._heads = asyncio.Lock()
@@ -317,15 +339,18 @@ class Submitter:
         """
         async with self._heads:
             self._newest = max([self._newest, *(head.number for head in change.added)])
-            blocks: dict[int, BlockFacts] = {}
+            await self._tracker.on_head(change)
+            blocks: dict[int, BlockFacts | None] = {}
             for live in tuple(self._live):
                 target = live.target_block
                 # One that is still being journalled or signed will be told late.
                 if target > self._newest or not live.asked:
                     continue
                 if target not in blocks:
-                    blocks[target] = await read_block(self._node, await self._head(target, change))
-                await self._conclude(live, blocks[target])
+                    head = await self._head(target, change)
+                    blocks[target] = await self._tracker.block(head, newest=self._newest)
+                if (block := blocks[target]) is not None:
+                    await self._conclude(live, block)
 
     async def cancel(self, live: Live) -> tuple[str, ...]:
         """As `BundleHandle.cancel`."""
@@ -381,7 +406,7 @@ class Submitter:
             submitted=self._submitted,
             live=len(self._live),
             landed=self._landed,
-            missed=dict(self._missed),
+            missed={cause: count for cause, count in self._missed.items() if count},
         )
 
     async def close(self) -> None:
@@ -391,6 +416,7 @@ class Submitter:
                 await answers_of(live.tasks, relays=self.relays, newest_head=self._newest)
             live.result.cancel()
         self._live.clear()
+        self._tracker.close()
         for relay in self.relays:
             await relay.close()
 
@@ -482,11 +508,7 @@ class Submitter:
         if live.tasks:
             answers = await answers_of(live.tasks, relays=self.relays, newest_head=self._newest)
         live.submission = self._known(live, answers)
-        # What a former process sent for others has no bytes that could be run again.
-        whole = all(live.submission.bundle.transactions)
-        simulator = self._simulator if whole else None
-        evidence = await gather(self._node, live.submission, block, simulator=simulator)
-        result = explain(live.submission, evidence)
+        result = await self._tracker.end_of(live.submission, block)
         ended = BundleEnded(result=result, answers=answers)
         self._journal.append(RESULT, ended, cause=live.journal_seq)
         return result
@@ -506,10 +528,8 @@ class Submitter:
         if live.lease is not None:
             await self._lanes.settle_bundle(live.lease, result)
         self._live.remove(live)
-        if isinstance(result, Landed):
-            self._landed += 1
-        else:
-            self._missed[result.cause.value] += 1
+        self._count(result, 1)
+        live.ended = self._tracker.watch(live.submission, result, journal_seq=live.journal_seq)
         live.result.set_result(result)
         self._log.info(
             "bundle_ended",
@@ -517,6 +537,23 @@ class Submitter:
             block=live.submission.bundle.target_block,
             result=type(result).__name__,
             cause=result.cause.value if isinstance(result, Missed) else None,
+        )
+
+    def _count(self, result: BundleResult, by: int) -> None:
+        if isinstance(result, Landed):
+            self._landed += by
+        else:
+            self._missed[result.cause.value] += by
+
+    def _count_again(self, before: BundleResult, now: BundleResult) -> None:
+        """A reorg changed an end: it is counted as what it is."""
+        self._count(before, -1)
+        self._count(now, 1)
+        self._log.warning(
+            "bundle_end_revised",
+            bundle=now.bundle_hash,
+            result=type(now).__name__,
+            cause=now.cause.value if isinstance(now, Missed) else None,
         )
 
 

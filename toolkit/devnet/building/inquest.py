@@ -90,7 +90,7 @@ class Inquest:
 
         From the front in growing steps, then by halves; everybody's next try goes out at once.
         """
-        before = {each: self._trials.reduced(each, self._block.orders) for each in losers}
+        before = {each: self._ahead(each) for each in losers}
         works = dict.fromkeys(before, 0)  # it works behind so many, and fails behind:
         fails = {each: len(ahead) for each, ahead in before.items()}
         while open_ones := [each for each in before if fails[each] - works[each] > 1]:
@@ -107,6 +107,11 @@ class Inquest:
                 else:
                     works[each] = count
         return {each: ahead[fails[each] - 1] for each, ahead in before.items()}
+
+    def _ahead(self, order: int) -> tuple[int, ...]:
+        """Those that matter to an order, as they come in the block: whoever reads it sees this."""
+        matters = set(self._trials.reduced(order, self._block.orders))
+        return tuple(each for each in self._block.orders if each in matters)
 
     def _user_of_nonce(self, signed: SignedTransaction) -> Hash | None:
         wanted = (signed.sender, signed.unsigned.nonce)
