@@ -133,6 +133,24 @@ async def test_missed_bundle_says_why(script: Script) -> None:
     assert {"bundleHashes": []} == await script.client.cancel_bundles(UUID)
 
 
+async def test_sends_at_once_are_told_apart(script: Script) -> None:
+    """Of ten sends under way together each response has its own bundle, and its own end."""
+    entries = [script.own(nonce=nonce) for nonce in range(10)]
+    signed = [await script.client.sign_bundle([entry]) for entry in entries]
+
+    sent = await asyncio.gather(
+        *(script.client.send_bundle([entry], script.target) for entry in entries)
+    )
+    await script.seal()
+
+    for (raw,), one in zip(signed, sent, strict=True):
+        assert [raw] == [each["signed_transaction"] for each in one.bundle]
+        result = await one.wait()
+        assert "0x" + one.bundle_hash().hex() == result.bundle_hash
+        if isinstance(result, Landed):
+            assert "0x" + one.bundle[0]["hash"].hex() == result.tx_hash
+
+
 async def test_replaced_bundle_does_not_land(script: Script) -> None:
     """A second bundle with the same uuid takes the place of the first, which pays more."""
     options = {"replacementUuid": UUID}
