@@ -147,6 +147,22 @@ async def test_a_miss_may_land_by_a_reorg(desk: Desk) -> None:
     assert isinstance(ended.result, Landed)
 
 
+async def test_what_was_told_anew_settles_anew(desk: Desk) -> None:
+    """A deep reorg takes an end back: however deep its block is, three more blocks are watched,
+    in the last of which it may land again."""
+    ended = await desk.first(*desk.pair)
+    await desk.next()
+    await desk.next()
+    await desk.reorg(3)
+    await desk.next()
+    await desk.next()
+    await desk.next(*desk.pair)
+
+    assert isinstance(ended.result, Landed)
+    assert 6 == ended.result.block_number
+    assert not ended.confirmed[2].done()
+
+
 async def test_ends_settle_under_three_blocks(desk: Desk) -> None:
     """Each confirmation is told when it is there, by the end as it is; then nobody watches."""
     ended = await desk.first(*desk.pair)

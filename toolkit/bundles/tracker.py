@@ -29,13 +29,15 @@ class Ended:
     """A bundle whose end was told; the tracker alone changes it.
 
     `landed` is where it was when it first landed, `stale` whether its block was reverted and the
-    one in its place has not been read yet; `confirmed[n]` is the end under n + 1 blocks.
+    one in its place has not been read yet; `told_at` is the newest block when that was last told,
+    `confirmed[n]` the end under n + 1 blocks.
     """
 
     submission: Submission
     result: BundleResult
     journal_seq: int
     confirmed: tuple[asyncio.Future[BundleResult], ...]
+    told_at: int
     landed: Landed | None = None
     stale: bool = False
 
@@ -102,6 +104,7 @@ class Tracker:
             result=result,
             journal_seq=journal_seq,
             confirmed=tuple(loop.create_future() for _ in range(REORG_BLOCKS)),
+            told_at=0,
             landed=result if isinstance(result, Landed) else None,
         )
         self._watched.append(ended)
@@ -125,8 +128,10 @@ class Tracker:
             facts = await self.block(head, newest=tip)
             if facts is not None:
                 blocks[number] = facts
+        read = min(self._unread.keys() - blocks.keys(), default=tip + 1) - 1
         for one in tuple(self._watched):
             await self._look(one, blocks, tip=tip)
+            self._settle(one, read=read)
         for number in blocks:
             del self._unread[number]
 
@@ -140,13 +145,16 @@ class Tracker:
     async def _look(self, one: Ended, blocks: Mapping[int, BlockFacts], *, tip: int) -> None:
         result = await self._now(one, blocks, tip=tip)
         if result != one.result:
-            before, one.result = one.result, result
+            before, one.result, one.told_at = one.result, result, tip
             one.landed = one.landed or (result if isinstance(result, Landed) else None)
             entry = BundleEnded(result=result, answers=one.submission.answers)
             self._journal.append(RESULT, entry, cause=one.journal_seq)
             await self._journal.commit()
             self._revised(before, result)
-        deep = 0 if one.stale else tip - one.block_number
+
+    def _settle(self, one: Ended, *, read: int) -> None:
+        """Confirm an end by the blocks behind it, all of which were looked through."""
+        deep = 0 if one.stale else read - max(one.block_number, one.told_at)
         for each in one.confirmed[: max(0, deep)]:
             if not each.done():
                 each.set_result(one.result)
