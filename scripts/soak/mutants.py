@@ -402,8 +402,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a fallen count is looked at again after a reorg",
         OBSERVER,
-        "nonce = await _believed(node, state, head, look.nonce) if reorged else look.nonce",
-        "nonce = look.nonce",
+        "matters = reorged or state.fallen + 1 >= FALLEN_PATIENCE_HEADS",
+        "matters = state.fallen + 1 >= FALLEN_PATIENCE_HEADS",
         worlds=("lagging",),
     ),
     Mutant(

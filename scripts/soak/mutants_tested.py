@@ -1,6 +1,6 @@
 """Guards that no schedule can lean on: each has a test of its own that notices, and a reason."""
 
-from scripts.soak.mutants import LANE, RUNNER, SPENT, Mutant
+from scripts.soak.mutants import LANE, OBSERVER, RUNNER, SPENT, Mutant
 from scripts.soak.mutants_worlds import PREFLIGHT, SQLITE
 
 DELEGATION = "tx/delegation.py"
@@ -32,6 +32,29 @@ TESTED: tuple[Mutant, ...] = (
         "        if told and job.lost:\n",
         "        if False:\n",
         "tests/tx/test_lane_silence.py",
+    ),
+    # A second reorg soon after one that moved what was final: two lives in five hundred.
+    Mutant(
+        "a stranger who is final stays so in a newer block",
+        SPENT,
+        "_marked(draft, job, seen_block) if again else job, spender)",
+        "job, spender)",
+        "tests/tx/test_lane_spent.py",
+    ),
+    Mutant(
+        "what is named again after a silence is still final",
+        SPENT,
+        '        return draft.put(job, final="", final_block=0)\n    return job\n',
+        '    return draft.put(job, final="", final_block=0)\n',
+        "tests/tx/test_lane_silence.py",
+    ),
+    # Counts asked for in step with a balancer's turns, at six heads: one life in five hundred.
+    Mutant(
+        "a count that stays low is looked at again before it is believed",
+        OBSERVER,
+        "matters = reorged or state.fallen + 1 >= FALLEN_PATIENCE_HEADS",
+        "matters = reorged",
+        "tests/tx/test_observer.py",
     ),
     # A refusal for good on its way while a cancellation cannot be signed: one life in some hundred.
     Mutant(

@@ -413,7 +413,7 @@ WORLDLY: tuple[Mutant, ...] = (
     Mutant(
         "what was final is remembered while nobody can confirm it",
         SPENT,
-        "_return(draft, _doubted(draft, job, seen_block), reported=job.reported)",
+        "_return(draft, _marked(draft, job, seen_block), reported=job.reported)",
         "_return(draft, job, reported=job.reported)",
         worlds=("lives",),
     ),

@@ -88,6 +88,24 @@ def test_a_stranger_named_again_after_a_silence_halts_nothing(bench: Bench) -> N
     assert ([], [], Replaced) == (bench.reopened, bench.halts, type(bench.ends["b"]))
 
 
+def test_a_stranger_named_again_in_a_newer_block_is_still_final() -> None:
+    """A silence in between makes nothing of it that a second reorg may take back unsaid."""
+    bench = Bench(msgspec.structs.replace(LIMITS, finality_blocks=FINAL))
+    bench.accept("a")
+    bench.answer("a")
+    bench.observe(11, nonce=1, spenders=(TAKEN,))
+    bench.observe(10 + FINAL, nonce=1)
+    block = _silent(bench, 1)
+    moved = msgspec.structs.replace(TAKEN, block_number=block)
+    bench.observe(block, nonce=1, spenders=(moved,))
+    assert ([], []) == (bench.reopened, bench.halts)
+
+    bench.observe(block + 1, nonce=1, spenders=(OTHER,), reorged=True)
+
+    assert (["a"], 1) == (bench.reopened, len(bench.halts))
+    assert "took back block 11 with nonce 0 of a" in bench.halts[0]
+
+
 def test_what_was_not_final_is_told_anew_without_alarm() -> None:
     """One block short of finality a silence keeps nothing in mind."""
     bench = Bench(msgspec.structs.replace(LIMITS, finality_blocks=FINAL))

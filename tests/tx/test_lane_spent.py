@@ -542,3 +542,37 @@ def test_another_spender_of_a_final_nonce_halts_the_lane() -> None:
     bench.observe(15, nonce=1, spenders=(other,), reorged=True)
 
     assert (True, ["a"]) == (_halted(bench), bench.reopened)
+
+
+@pytest.mark.parametrize("end", ["another stranger", "our own attempt", "unspent"])
+def test_a_final_end_that_moves_to_a_newer_block_is_no_less_final(end: str) -> None:
+    """Two reorgs are no way round the alarm of one: the second need not be deep."""
+    bench = _bench()
+    mined = bench.mined("a", 15)
+    bench.observe(11, nonce=1, spenders=(TAKEN,))
+    bench.observe(14, nonce=1)
+    moved = msgspec.structs.replace(TAKEN, block_number=14)
+    bench.observe(15, nonce=1, spenders=(moved,), reorged=True)
+    assert (False, []) == (_halted(bench), bench.reopened)
+
+    bench.observe(
+        16,
+        nonce=0 if end == "unspent" else 1,
+        receipts=(mined,) if end == "our own attempt" else (),
+        spenders=(Spender(nonce=0, by=OTHER, block_number=15),) if end.startswith("an") else (),
+        reorged=True,
+    )
+
+    assert (True, ["a"]) == (_halted(bench), bench.reopened)
+
+
+def test_a_stranger_that_moves_before_it_is_final_is_counted_anew() -> None:
+    """One block short of finality another block is what chains do, twice over."""
+    bench = _bench()
+    bench.observe(11, nonce=1, spenders=(TAKEN,))
+    bench.observe(13, nonce=1)
+    moved = msgspec.structs.replace(TAKEN, block_number=14)
+    bench.observe(14, nonce=1, spenders=(moved,), reorged=True)
+    bench.observe(15, nonce=0, reorged=True)
+
+    assert (["a"], False) == (bench.reopened, _halted(bench))

@@ -14,6 +14,7 @@ from toolkit.testing.fakes import FRIEND, OWNER, World
 from toolkit.tx.events import LaneLimits, LaneOpened, Mined, Spender
 from toolkit.tx.job import Job, Try
 from toolkit.tx.lane import open_lane
+from toolkit.tx.lane_spent import FALLEN_PATIENCE_HEADS
 from toolkit.tx.lane_state import FirstLife, LaneState
 from toolkit.tx.observer import observe, runs_code
 
@@ -303,6 +304,26 @@ async def test_a_fallen_count_is_looked_at_again() -> None:
     always = await observe(world, state, head=world.tip, quotes={}, reorged=True)
 
     assert (1, 0) == (once.nonce, always.nonce)
+
+
+@pytest.mark.parametrize(("earlier", "count"), [(FALLEN_PATIENCE_HEADS - 1, 1), (0, 0)])
+async def test_the_last_of_many_low_counts_is_looked_at_again(earlier: int, count: int) -> None:
+    """A backend that answers first at every head is not believed alone; before that nobody is."""
+
+    class InTurn(World):
+        asked = 0
+
+        async def nonce(self, account: Address, block: int | str = "latest") -> int:
+            self.asked += 1
+            return 0 if self.asked % 3 == 1 else await super().nonce(account, block)
+
+    world = InTurn(random.Random(1))
+    state = msgspec.structs.replace(_lane(world, mined=True), nonce=1, fallen=earlier)
+    world.mine(only=world.known[0])
+
+    seen = await observe(world, state, head=world.tip, quotes={}, reorged=False)
+
+    assert count == seen.nonce
 
 
 async def test_code_tells_a_delegated_account() -> None:

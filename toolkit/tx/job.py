@@ -117,7 +117,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     lost: bool = False  # the nonce is spent, and nobody could ever say by what
     requeued: bool = False  # it lives on its second nonce
     abandoned: bool = False  # its author was told that nobody knows what spent the nonce
-    final: str = ""  # names the end that was final when a reorg came and nobody could confirm it
+    final: str = ""  # names the end that was final when a reorg came, until another is named
     final_block: int = 0  # where that end was
     held_wei: int = 0  # what the account must hold for its costliest attempt
 

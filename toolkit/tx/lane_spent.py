@@ -120,16 +120,18 @@ def _reconsider(
             if not job.final and not _alike(job.mined, found[job.request_id]):
                 _require_not_final(draft, job, seen_block)
         elif spender is not None and spender.by not in job.hashes():
-            if not job.final and (job.foreign is None or job.foreign.by != spender.by):
+            again = job.foreign is not None and job.foreign.by == spender.by
+            if not again and not job.final:
                 _require_not_final(draft, job, seen_block)
-            _spent_by(draft, job, spender)
+            # In a newer block it is no less final than it was: the next reorg may not take it back.
+            _spent_by(draft, _marked(draft, job, seen_block) if again else job, spender)
         else:
             # Silence: asked for again at each head, and told anew only if the answer differs.
-            _return(draft, _doubted(draft, job, seen_block), reported=job.reported)
+            _return(draft, _marked(draft, job, seen_block), reported=job.reported)
 
 
-def _doubted(draft: Draft, job: Job, seen_block: int) -> Job:
-    """The job, with the end that was final until nobody could confirm it."""
+def _marked(draft: Draft, job: Job, seen_block: int) -> Job:
+    """The job, with the end that was final when this reorg came, wherever it is mined now."""
     block = draft.state.landed[job.request_id]
     if job.lost or seen_block - block + 1 < draft.state.limits.finality_blocks:
         return job
@@ -137,12 +139,16 @@ def _doubted(draft: Draft, job: Job, seen_block: int) -> Job:
 
 
 def _recognised(draft: Draft, job: Job) -> Job:
-    """The job, now that somebody names what spent its nonce; not what was final: that halts."""
+    """The job, now that somebody names what spent its nonce; not what was final: that halts.
+
+    The mark of what is named again stays: it may be in a block that a shallow reorg can reach.
+    """
     if not job.final:
         return job
     if end_of(job)[0] != job.final:
         draft.halt(_undone(job, job.final_block))
-    return draft.put(job, final="", final_block=0)
+        return draft.put(job, final="", final_block=0)
+    return job
 
 
 def _alike(one: Mined | None, other: Mined) -> bool:

@@ -16,6 +16,7 @@ from toolkit.model.errors import (
 from toolkit.model.tx import FeeQuote
 from toolkit.tx.events import Mined, Observed, Spender
 from toolkit.tx.job import Job
+from toolkit.tx.lane_spent import FALLEN_PATIENCE_HEADS
 from toolkit.tx.lane_state import LaneState
 from toolkit.tx.tasks import together
 from toolkit.tx.trial import Tries, try_call
@@ -97,7 +98,7 @@ async def observe(
         NodeError: the node could not be asked; ask again, nothing has changed.
     """
     look, found = await _look(node, state, head, reorged=reorged)
-    nonce = await _believed(node, state, head, look.nonce) if reorged else look.nonce
+    nonce = await _believed(node, state, head, look.nonce, reorged=reorged)
     asked = state.questions(nonce, reorged=reorged)
     receipts = [(job, _receipt_of(job, found, head)) for job in asked]
     told = await together(
@@ -147,13 +148,17 @@ def _found(look: AccountLook, hashes: Sequence[Hash]) -> tuple[AccountLook, Mapp
     return look, {tx_hash: receipt for tx_hash, receipt in pairs if receipt is not None}
 
 
-async def _believed(node: ChainQueries, state: LaneState, head: Head, nonce: int) -> int:
+async def _believed(
+    node: ChainQueries, state: LaneState, head: Head, nonce: int, *, reorged: bool
+) -> int:
     """A count that has fallen, after a second and a third look: one backend may lag behind.
 
-    Without a reorg a lane does not believe in a lower count anyhow.
+    Without a reorg a lane believes in it only at the last of several heads in a row; a balancer
+    that lets its backends take turns can send the first question of each of them to the same one.
     """
+    matters = reorged or state.fallen + 1 >= FALLEN_PATIENCE_HEADS
     for _ in range(_MORE_LOOKS):
-        if nonce >= state.nonce:
+        if not matters or nonce >= state.nonce:
             break
         nonce = max(nonce, await node.nonce(state.lane, head.number))
     return nonce
