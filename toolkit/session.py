@@ -28,7 +28,7 @@ from toolkit.journal.log import Backend, Journal
 from toolkit.journal.memory import MemoryBackend
 from toolkit.journal.sqlite import SqliteBackend
 from toolkit.logs import log_of
-from toolkit.model.chain import Head, HeadChange, Mode
+from toolkit.model.chain import ZERO_ADDRESS, Head, HeadChange, Mode
 from toolkit.model.checks import path_of, require_flag, require_integer, require_seconds, shown
 from toolkit.model.errors import ConfigError
 from toolkit.model.tx import ExternalSpend, TransactionRequest, Urgency, Visibility
@@ -262,7 +262,9 @@ class Session:
             BundleRefused, ConfigError, FeeLimitReached, InsufficientFunds: nothing was sent.
         """
         require_flag("guards_waived", guards_waived)
-        head, sender = self.head, self._intake.account(draft.sender)
+        head = self.head
+        # What others signed needs nobody here to sign.
+        sender = self._intake.account(draft.sender) if draft.own else ZERO_ADDRESS
         quote = await self.oracle.quote(Urgency.NEXT_BLOCK, head=head)
         nonce = await self.node.nonce(sender, head.hash)
         gas_used = await rehearse(draft, self.simulator, sender=sender, nonce=nonce, head=head)

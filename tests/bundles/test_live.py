@@ -92,11 +92,18 @@ async def test_what_the_lanes_signed_is_tried_in_its_further_blocks(
     assert here.servers[0].bundles[0]["txs"] == here.servers[0].bundles[1]["txs"]
 
 
+class Stage:
+    """A simulator that nobody should ask."""
+
+    async def simulate(self, transactions: Any, **_: Any) -> Any:
+        raise AssertionError(f"{len(transactions)} transactions without bytes were run")
+
+
 async def test_what_others_signed_ends_with_its_block(
     rig: Build, signer: LocalSigner, transfer: Sign, bundle_of: Make
 ) -> None:
-    """The journal has no bytes of a foreign transaction, so that nobody can send them again."""
-    here: Rig = await rig(relays=1)
+    """The journal has no bytes of a foreign transaction, so that nobody can send or run them."""
+    here: Rig = await rig(relays=1, simulator=Stage())
     one, foreign = transfer(signer), transfer(LocalSigner("0x" + "33" * 32))
     here.lanes.leases["lease-1"] = lease = lease_of(one, target_block=2)
     bundle = bundle_of(foreign, one, guards=())
@@ -107,6 +114,7 @@ async def test_what_others_signed_ends_with_its_block(
     result = await found.wait()
 
     assert isinstance(result, Missed)
+    assert MissCause.REVERTED_SIM is not result.cause
     assert [(lease, result)] == here.lanes.results
     assert 1 == len(here.servers[0].bundles)
     assert not [e for e in here.journal.entries() if foreign.raw[4:40].encode() in e.data]

@@ -6,7 +6,7 @@ import msgspec
 
 from toolkit.bundles.hashes import bundle_hash, replacement_uuid
 from toolkit.chain.signer import decode_transaction
-from toolkit.evm.simulator import BlockEnv, Simulator
+from toolkit.evm.simulator import BlockEnv, CallResult, Simulator
 from toolkit.model.bundle import Bundle, GuardKind, MissCause, Missed
 from toolkit.model.chain import ZERO_ADDRESS, Address, Hash, Head
 from toolkit.model.errors import BundleRefused, CallReverted, ConfigError
@@ -121,17 +121,15 @@ class DryBundle:
         )
 
 
-async def rehearse(
+async def simulate(
     draft: BundleDraft, simulator: Simulator, *, sender: Address, nonce: int, head: Head
-) -> tuple[int, ...]:
-    """Run a draft on top of `head`; the gas that each own call uses there.
+) -> tuple[CallResult, ...]:
+    """Run a draft on top of `head`; what each transaction does there, in order.
 
     Fees are left at zero, so that this needs no more funds than the calls' values.
 
     Raises:
         ConfigError: the draft is empty.
-        CallReverted: an own call fails at its place.
-        BundleRefused: a foreign transaction fails, so that the whole could never land.
     """
     if not draft.items:
         raise ConfigError("bundle is empty: include or call something first")
@@ -161,7 +159,20 @@ async def rehearse(
         coinbase=ZERO_ADDRESS,
         gas_limit=head.gas_limit,
     )
-    results = await simulator.simulate(calls, parent=head, env=env)
+    return await simulator.simulate(calls, parent=head, env=env)
+
+
+async def rehearse(
+    draft: BundleDraft, simulator: Simulator, *, sender: Address, nonce: int, head: Head
+) -> tuple[int, ...]:
+    """Run a draft on top of `head`; the gas that each own call uses there.
+
+    Raises:
+        ConfigError: the draft is empty.
+        CallReverted: an own call fails at its place.
+        BundleRefused: a foreign transaction fails, so that the whole could never land.
+    """
+    results = await simulate(draft, simulator, sender=sender, nonce=nonce, head=head)
     used: list[int] = []
     for place, (item, result) in enumerate(zip(draft.items, results, strict=True)):
         where = f"transaction {place} of {len(results)} in the bundle"

@@ -103,6 +103,11 @@ class BundleHandle:
         return self._live.target_block
 
     @property
+    def replacement_uuid(self) -> str | None:
+        """What relays know it by when it is replaced or cancelled."""
+        return self._live.uuid
+
+    @property
     def answers(self) -> tuple[RelayAnswer, ...]:
         """What the relays have said so far about this block."""
         return self._live.answers

@@ -135,7 +135,11 @@ def _keystore(args: argparse.Namespace) -> Path:
 
 @asynccontextmanager
 async def open_session(
-    args: argparse.Namespace, signer: "Signer", *, relays: Sequence[str] = ()
+    args: argparse.Namespace,
+    signer: "Signer | None",
+    *,
+    relays: Sequence[str] = (),
+    reputation: Path | None = None,
 ) -> AsyncGenerator["Session", None]:
     """Connect as the options say; the mode follows from what the node is.
 
@@ -170,6 +174,7 @@ async def open_session(
                 signer=signer,
                 relays=relays,
                 journal=_journal(args),
+                reputation=reputation,
                 leases=leases,
                 live=args.live,
                 chain_id=args.chain_id,

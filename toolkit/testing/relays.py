@@ -174,7 +174,12 @@ class ModelRelay(Relay):
         await self._world.pause()
         return Sealed(body=b"", header=None)
 
-    async def send_bundle(self, bundle: Bundle, *, sealed: Sealed | None = None) -> Hash | None:  # noqa: ARG002
+    async def send_bundle(
+        self,
+        bundle: Bundle,
+        *,
+        sealed: Sealed | None = None,  # noqa: ARG002 - the seam
+    ) -> Hash | None:
         """Take a bundle for its block, or not; a uuid replaces what had it."""
         transactions = tuple(decode_transaction(raw) for raw in bundle.transactions)
         block = bundle.target_block
