@@ -1,10 +1,10 @@
-"""`toolkit bundle send|simulate|cancel`: bundles from the shell."""
+"""`toolkit bundle send|simulate|status|explain|cancel`: bundles from the shell."""
 
 import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toolkit.cli import bundle_cancel
+from toolkit.cli import bundle_cancel, bundle_status
 from toolkit.cli.account import add_account_options, add_node_options, open_session, open_signer
 from toolkit.cli.bundle_items import add_items, draft_of, items_of
 from toolkit.cli.ending import add_patience_option, show
@@ -25,6 +25,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     _add_send(actions)
     _add_simulate(actions)
+    bundle_status.add_parser(actions)
     bundle_cancel.add_parser(actions)
 
 
