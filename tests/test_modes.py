@@ -387,8 +387,8 @@ async def test_a_dry_run_signs_and_simulates_and_sends_nothing(geth: Front) -> N
 
 
 async def test_a_ported_script_is_dry_too(geth: Front) -> None:
-    """Calls of the official bundle client sign in DRY and reach neither relay nor chain; a key
-    that everybody has is refused there, as by `connect`."""
+    """Calls of the official bundle client sign in DRY and reach neither relay nor chain; what would
+    be refused live is, and a key that everybody has, as by `connect`."""
     fees = {"gas": 21_000, "maxFeePerGas": 10**10, "maxPriorityFeePerGas": 10**9}
     entry = {"signer": OWN, "transaction": {"to": OTHER, "value": 7, **fees}}
     async with connect(geth.url, relays=["http://127.0.0.1:9"]) as session:
@@ -396,6 +396,8 @@ async def test_a_ported_script_is_dry_too(geth: Front) -> None:
         block = session.head.number + 1
         missed = await (await client.send_bundle([entry], block)).wait()
         mined = await (await client.send_private_transaction(entry)).wait()
+        with pytest.raises(BundleRefused, match="no guard"):
+            await client.send_bundle([entry, entry], block)
         with pytest.raises(ConfigError, match="no relay simulates for this DRY session"):
             await client.simulate([entry])
         with pytest.raises(ConfigError, match="public Anvil and Hardhat key"):

@@ -244,12 +244,14 @@ class Flashbots:
         opts: Mapping[str, Any] | None,
     ) -> FlashbotsBundleResponse:
         bundle = bundle_of(signed, target_block_number, opts or {})
-        if self._session.mode is Mode.DRY:
-            return FlashbotsBundleResponse(self._session, signed, DryBundle(bundle))
         submitter = self._session.submitter
         own = sum(one.sender in submitter.own for one in signed)
         # With one own transaction, every part of it is what that one would be on its own.
-        handle = await submitter.submit(bundle, guards_waived=self._guards_waived or own == 1)
+        waived = self._guards_waived or own == 1
+        if self._session.mode is Mode.DRY:
+            submitter.checked(bundle, guards_waived=waived)
+            return FlashbotsBundleResponse(self._session, signed, DryBundle(bundle))
+        handle = await submitter.submit(bundle, guards_waived=waived)
         self._session.follow()
         if bundle.replacement_uuid is not None:
             self._sent = [*self._still_live(), (bundle.replacement_uuid, handle)]
