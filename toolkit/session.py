@@ -28,7 +28,7 @@ from toolkit.journal.log import Backend, Journal
 from toolkit.journal.memory import MemoryBackend
 from toolkit.journal.sqlite import SqliteBackend
 from toolkit.logs import log_of
-from toolkit.model.chain import ZERO_ADDRESS, Head, HeadChange, Mode
+from toolkit.model.chain import ZERO_ADDRESS, Address, Head, HeadChange, Mode
 from toolkit.model.checks import path_of, require_flag, require_integer, require_seconds, shown
 from toolkit.model.errors import ConfigError
 from toolkit.model.tx import ExternalSpend, TransactionRequest, Urgency, Visibility
@@ -60,7 +60,7 @@ ANSWER_PATIENCE_S = 2.0
 
 @runtime_checkable
 class RelayAddress(Protocol):
-    """A relay as a devnet lists it."""
+    """A relay as a devnet lists it; `fee_recipients`, where it has any, are those of `Relay`."""
 
     @property
     def name(self) -> str:
@@ -548,7 +548,8 @@ def _relay(given: Relay | RelayAddress | str, auth: RelayAuth) -> Relay:
             relay.name = f"{parts.hostname}:{parts.port}"
         return relay
     if isinstance(given, RelayAddress):
-        return Relay(given.url, name=given.name, auth=auth)
+        paid: frozenset[Address] = getattr(given, "fee_recipients", frozenset())
+        return Relay(given.url, name=given.name, auth=auth, fee_recipients=paid)
     raise ConfigError(f"relay is a {type(given).__name__}: give an address or a Relay")
 
 

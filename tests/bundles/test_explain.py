@@ -9,7 +9,7 @@ from toolkit.bundles.explain import explain
 from toolkit.bundles.hashes import bundle_hash
 from toolkit.bundles.reenactment import BlockFacts, Reenactment
 from toolkit.chain.signer import LocalSigner
-from toolkit.model.bundle import Bundle, Landed, MissCause, Missed
+from toolkit.model.bundle import Bundle, Landed, MissCause, Missed, Refund
 from toolkit.model.chain import Address, Hash, Head, LogEntry, Receipt
 from toolkit.model.tx import SignedTransaction
 
@@ -305,3 +305,242 @@ def test_cancelled_unless_it_landed(submission: Submission) -> None:
 
     assert MissCause.CANCELLED == cause_of(cancelled, evidence_of(cancelled))
     assert isinstance(explain(cancelled, evidence_of(cancelled, *ours(cancelled))), Landed)
+
+
+def with_answers(submission: Submission, **more: Any) -> Submission:
+    """The relay r built the block; s took the bundle as well."""
+    both = (TAKEN, RelayAnswer(relay="s", accepted=True, head_number=7))
+    known = {"r": frozenset({COINBASE}), "s": frozenset({STRANGER})}
+    fields: dict[str, Any] = {"answers": both, "fee_recipients": known}
+    return msgspec.structs.replace(submission, **(fields | more))
+
+
+@pytest.mark.parametrize(
+    ("withdrawn", "superseded", "expected", "words"),
+    [
+        ({"r"}, False, MissCause.CANCELLED, "cancelled by us"),
+        ({"r"}, True, MissCause.CANCELLED, "replaced by another bundle"),
+        ({"s"}, False, MissCause.UNKNOWN, ""),
+    ],
+)
+def test_withdrawn_is_withdrawn_where_the_block_was_built(
+    submission: Submission,
+    withdrawn: set[str],
+    superseded: bool,  # noqa: FBT001 - a parameter of the table above
+    expected: MissCause,
+    words: str,
+) -> None:
+    """What the block's builder still had was not cancelled, whoever else let go of it."""
+    changed = with_answers(
+        submission,
+        cancelled=True,
+        withdrawn=frozenset(withdrawn),
+        superseded_by=frozenset({Hash("0x" + "ee" * 32)} if superseded else ()),
+    )
+
+    result = explain(changed, evidence_of(changed))
+
+    assert isinstance(result, Missed)
+    assert expected is result.cause
+    assert words in result.evidence
+
+
+def test_withdrawn_everywhere_from_who_had_it(submission: Submission) -> None:
+    """Where the builder never had it, it is cancelled once all that had it let go of it."""
+    refused = RelayAnswer(relay="r", accepted=False, head_number=7, why="no")
+    answers = (refused, RelayAnswer(relay="s", accepted=True, head_number=7))
+    changed = with_answers(submission, answers=answers, withdrawn=frozenset({"s"}))
+    left = msgspec.structs.replace(changed, withdrawn=frozenset({"x"}))
+
+    assert MissCause.CANCELLED is cause_of(changed, evidence_of(changed))
+    assert MissCause.WRONG_BUILDER is cause_of(left, evidence_of(left))
+
+
+def test_what_its_replacement_mined_is_not_partial(submission: Submission) -> None:
+    """A transaction that the bundle shares with the one that replaced it landed with that one."""
+    first, _ = ours(submission)
+    changed = with_answers(
+        submission,
+        withdrawn=frozenset({"r"}),
+        superseded_by=frozenset({submission.transactions[0].hash}),
+    )
+
+    assert MissCause.CANCELLED is cause_of(changed, evidence_of(changed, first))
+
+
+@pytest.mark.parametrize(
+    ("mine", "other", "expected"),
+    [
+        ({"accepted": False}, {}, MissCause.WRONG_BUILDER),
+        ({"accepted": False, "unsure": True}, {}, MissCause.WRONG_BUILDER),
+        ({"accepted": False, "unsure": True}, {"accepted": False, "unsure": True}, None),
+        ({"head_number": 8}, {}, MissCause.LATE),
+        ({"accepted": False, "unsure": True, "head_number": 8}, {}, MissCause.LATE),
+        ({"accepted": False}, {"head_number": 8}, MissCause.LATE),
+        ({"accepted": False}, {"accepted": False}, MissCause.WRONG_BUILDER),
+        ({}, {"accepted": False}, None),
+    ],
+)
+def test_delivery_to_who_built_the_block(
+    submission: Submission,
+    mine: dict[str, Any],
+    other: dict[str, Any],
+    expected: MissCause | None,
+) -> None:
+    """What counts is the relay of the block's builder: taken in time, late, or not; a relay that
+    said nothing that tells has it only where none said anything else."""
+    fields: dict[str, Any] = {"accepted": True, "head_number": 7}
+    answers = tuple(
+        RelayAnswer(relay=name, **(fields | changed))
+        for name, changed in (("r", mine), ("s", other))
+    )
+    changed = with_answers(submission, answers=answers)
+
+    assert (expected or MissCause.UNKNOWN) is cause_of(changed, evidence_of(changed))
+
+
+def test_a_bundle_to_be_passed_on_may_be_anywhere(submission: Submission) -> None:
+    """With `builders` a stranger's block says nothing about who had it."""
+    bundle = msgspec.structs.replace(submission.bundle, builders=("titan",))
+    known = {"r": frozenset({STRANGER}), "s": frozenset({STRANGER})}
+    plain = with_answers(submission, fee_recipients=known)
+    passed = msgspec.structs.replace(plain, bundle=bundle)
+
+    assert MissCause.WRONG_BUILDER is cause_of(plain, evidence_of(plain))
+    assert MissCause.UNKNOWN is cause_of(passed, evidence_of(passed))
+
+
+def played(submission: Submission, **more: Any) -> Reenactment:
+    """The block was run again: 500 wei for the builder, 42,000 gas."""
+    paid = {one.hash: 250 for one in submission.transactions}
+    fields: dict[str, Any] = {"paid_wei": paid, "gas_needed": 42_000, "is_whole": True}
+    return Reenactment(**(fields | more))
+
+
+@pytest.mark.parametrize(
+    ("paid", "displaced", "expected"),
+    [
+        (500, 500, MissCause.OUTBID_CONFLICT),
+        (900, 10, MissCause.OUTBID_CONFLICT),
+        (499, 500, MissCause.STATE_CONFLICT),
+        (499, 499, MissCause.WRONG_BUILDER),
+    ],
+)
+def test_who_it_fails_behind_and_what_that_was_worth(
+    submission: Submission, paid: int, displaced: int, expected: MissCause
+) -> None:
+    """Behind one that paid no less it is outbid; one that paid less is in its way only where the
+    block earned more so; and else its builder did not have it."""
+    rival = receipt("0x" + "ab" * 32, STRANGER)
+    run = played(
+        submission,
+        late_failure="it fails",
+        rival=rival.transaction_hash,
+        displaced_wei=displaced,
+    )
+    evidence = evidence_of(
+        submission, rival, payments={rival.transaction_hash: paid}, reenactment=run
+    )
+
+    result = explain(submission, evidence)
+
+    assert isinstance(result, Missed)
+    assert expected is result.cause
+    assert str(rival.transaction_hash) in result.evidence
+
+
+def test_who_follows_the_same_transaction(
+    submission: Submission, other_signer: LocalSigner, transfer: Callable[..., SignedTransaction]
+) -> None:
+    """A public transaction with somebody else's behind it, who paid no less: outbid."""
+    target = transfer(other_signer)
+    bundle = msgspec.structs.replace(
+        submission.bundle, hashes=(target.hash, *submission.bundle.hashes)
+    )
+    backrun = msgspec.structs.replace(
+        submission, bundle=bundle, transactions=(target, *submission.transactions)
+    )
+    mined = receipt(target.hash, other_signer.address)
+    behind = receipt("0x" + "ab" * 32, STRANGER, index=1)
+    causes = [
+        cause_of(
+            backrun,
+            evidence_of(
+                backrun,
+                mined,
+                behind,
+                nonces={},
+                payments={behind.transaction_hash: paid},
+                reenactment=played(backrun),
+            ),
+        )
+        for paid in (750, 749)
+    ]
+
+    assert [MissCause.OUTBID_CONFLICT, MissCause.WRONG_BUILDER] == causes
+
+
+@pytest.mark.parametrize(
+    ("used", "paid", "expected"),
+    [
+        (29_958_000, 1000, MissCause.WRONG_BUILDER),
+        (29_958_001, 1000, MissCause.UNDERPRICED),
+        (29_958_001, 499, MissCause.WRONG_BUILDER),
+    ],
+)
+def test_room_is_for_who_pays_more(
+    submission: Submission, used: int, paid: int, expected: MissCause
+) -> None:
+    """A block without gas for it is an answer where that gas went to who pays more."""
+    rival = msgspec.structs.replace(receipt("0x" + "ab" * 32, STRANGER), gas_used=used)
+    evidence = evidence_of(
+        submission,
+        rival,
+        payments={rival.transaction_hash: paid},
+        reenactment=played(submission),
+    )
+
+    assert expected is cause_of(submission, evidence)
+
+
+def test_nothing_in_its_way(submission: Submission) -> None:
+    """What works and pays was not there to be included; a refund that does not pay for itself is
+    the one objection left."""
+    bundle = msgspec.structs.replace(submission.bundle, refund=Refund(percent=50))
+    refunding = msgspec.structs.replace(submission, bundle=bundle)
+    run = played(submission)
+
+    assert MissCause.WRONG_BUILDER is cause_of(submission, evidence_of(submission, reenactment=run))
+    assert MissCause.UNDERPRICED is cause_of(refunding, evidence_of(refunding, reenactment=run))
+
+
+def test_a_gap_that_the_block_closed(submission: Submission) -> None:
+    """A nonce whose predecessor is in the same block waited for it, unless something else was in
+    its way there."""
+    sender = submission.transactions[0].sender
+    before = receipt("0x" + "ab" * 32, sender)
+    fields: dict[str, Any] = {"nonces": {sender: 2}, "spent": {sender: 3}}
+    rival = played(submission, late_failure="it fails", rival=before.transaction_hash)
+
+    assert MissCause.STATE_CONFLICT is cause_of(
+        submission, evidence_of(submission, before, **fields, reenactment=played(submission))
+    )
+    result = explain(
+        submission,
+        evidence_of(
+            submission, before, **fields, reenactment=rival, payments={before.transaction_hash: 900}
+        ),
+    )
+    assert isinstance(result, Missed)
+    assert (MissCause.OUTBID_CONFLICT, before.transaction_hash) == (result.cause, result.rival)
+
+
+def test_what_may_be_left_out_may_be_missing(submission: Submission) -> None:
+    """Without a droppable transaction it landed; without another, or out of order, it did not."""
+    first, second = ours(submission)
+    bundle = msgspec.structs.replace(submission.bundle, dropping_hashes=(second.transaction_hash,))
+    dropping = msgspec.structs.replace(submission, bundle=bundle)
+
+    assert isinstance(explain(dropping, evidence_of(dropping, first)), Landed)
+    assert MissCause.PARTIAL is cause_of(dropping, evidence_of(dropping, second))
+    assert MissCause.PARTIAL is cause_of(dropping, evidence_of(dropping, second, first))

@@ -226,7 +226,9 @@ def _gap(submission: Submission, evidence: Evidence) -> Missed | None:
     seen: set[Address] = set()
     for one in submission.transactions:
         nonce, count = one.unsigned.nonce, evidence.nonces.get(one.sender)
-        if count is not None and one.sender not in seen and count < nonce:
+        is_first = one.sender not in seen
+        seen.add(one.sender)
+        if count is not None and is_first and count < nonce:
             played = evidence.reenactment
             reached = evidence.spent.get(one.sender, count) == nonce
             if reached and played is not None and played.late_failure:
@@ -236,7 +238,6 @@ def _gap(submission: Submission, evidence: Evidence) -> Missed | None:
                 MissCause.STATE_CONFLICT,
                 f"nonce {nonce} of {one.sender} waits for nonce {count}, which is not mined",
             )
-        seen.add(one.sender)
     return None
 
 

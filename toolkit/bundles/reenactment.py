@@ -237,6 +237,9 @@ class _Stage:
         nonces = {(one.sender, one.unsigned.nonce) for one in kept}
         others = [one for one in self._block.mined if one.hash not in hashes]
         lost = {one.hash for one in others if (one.sender, one.nonce) in nonces}
+        # Who follows the same transaction has it in a bundle of its own.
+        behind = (after for one, after in pairwise(self._block.mined) if one.hash in hashes)
+        lost |= {one.hash for one in behind if one.hash not in hashes}
         going = [one for one in others if one.hash not in lost]
         try:
             after = (await self._effects((), kept, behind=going))[0]

@@ -40,7 +40,7 @@ from toolkit.devnet.reorgs import seal_and_reorg
 from toolkit.devnet.tokens import TOKENS, TokenLevel
 from toolkit.devnet.twin import BLOCK_SECONDS, Twin, TwinConfig, build_twin, fund
 from toolkit.devnet.web import listen, serve
-from toolkit.model.chain import Head, Mode
+from toolkit.model.chain import Address, Head, Mode
 from toolkit.model.checks import shown
 from toolkit.model.errors import ConfigError, NodeError
 from toolkit.model.market import Token
@@ -54,10 +54,11 @@ _SYMBOLS = ", ".join(TOKENS)
 
 
 class RelayInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A builder's relay endpoint."""
+    """A builder's relay endpoint, and the accounts that its blocks pay."""
 
     name: str
     url: str
+    fee_recipients: frozenset[Address] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -357,7 +358,8 @@ class Devnet:
         for builder in builders:
             server = await serve_relay(builder)
             self._stack.push_async_callback(server.close)
-            relays.append(RelayInfo(name=builder.name, url=server.url))
+            paid = frozenset({builder.fee_recipient})
+            relays.append(RelayInfo(name=builder.name, url=server.url, fee_recipients=paid))
         self.relays = tuple(relays)
 
     def _builder(
