@@ -37,6 +37,33 @@ def anvil(*options: str) -> Iterator[str]:
         asyncio.run(process.stop())
 
 
+def _pooled(url: str) -> set[str]:
+    """Hashes of what a node's pool could mine."""
+    pending = ask(url, "txpool_content")
+    assert isinstance(pending, dict)
+    return {tx["hash"] for of in pending["pending"].values() for tx in of.values()}
+
+
+@contextmanager
+def mining_once_replaced(url: str) -> Iterator[None]:
+    """Mine each second from the moment that the pool holds something else than it does now."""
+    before, ended = _pooled(url), threading.Event()
+
+    def wait() -> None:
+        while not ended.wait(0.02):
+            if _pooled(url) - before:
+                ask(url, "evm_setIntervalMining", 1)
+                return
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
 class Strict:
     """A node with a real client's pool rules, driven from outside of its event loop."""
 

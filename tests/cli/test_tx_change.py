@@ -13,6 +13,7 @@ from tests.cli.nodes import (
     anvil,
     ask,
     keyfile_options,
+    mining_once_replaced,
     posing_as_geth,
     strict,
 )
@@ -27,11 +28,11 @@ def test_cancel_waits_for_what_the_chain_makes_of_it(
     """A pending transfer is replaced by an empty one; the money has not moved."""
     with anvil("--chain-id", "31337", "--no-mining") as slow:
         first = stuck(capsys, slow, journal)
-        ask(slow, "evm_setIntervalMining", 1)
-        code = run(
-            *("cancel", str(first[by]), "--journal", journal, "--rpc-url", slow),
-            *("--private-key", KEY, "--json"),
-        )
+        with mining_once_replaced(slow):
+            code = run(
+                *("cancel", str(first[by]), "--journal", journal, "--rpc-url", slow),
+                *("--private-key", KEY, "--json"),
+            )
         told = json.loads(capsys.readouterr().out)
         money = balance(slow, BOB)
 
@@ -61,11 +62,11 @@ def test_speedup_bids_higher_at_the_same_nonce(
     """The replacement bids at least what was asked for, and only one of them is mined."""
     with anvil("--chain-id", "31337", "--no-mining") as slow:
         first = stuck(capsys, slow, journal, "--idempotency-key", "rent")
-        ask(slow, "evm_setIntervalMining", 1)
-        code = run(
-            *("speedup", "rent", "--max-fee", "99", "--journal", journal, "--rpc-url", slow),
-            *("--private-key", KEY, "--json"),
-        )
+        with mining_once_replaced(slow):
+            code = run(
+                *("speedup", "rent", "--max-fee", "99", "--journal", journal, "--rpc-url", slow),
+                *("--private-key", KEY, "--json"),
+            )
         told = json.loads(capsys.readouterr().out)
         found = ask(slow, "eth_getTransactionByHash", told["tx_hash"])
         assert 0 == run("status", "rent", "--journal", journal, "--json")
@@ -91,8 +92,8 @@ def test_a_cancellation_above_the_ceiling_names_what_lifts_it(
         said = capsys.readouterr().err
         hurried = run("speedup", *words[1:], "--max-fee", "20", "--max-cost", "0.00021")
         too_dear = capsys.readouterr().err
-        ask(slow, "evm_setIntervalMining", 1)
-        high = run(*words, "--max-cost", "0.01", "--json")
+        with mining_once_replaced(slow):
+            high = run(*words, "--max-cost", "0.01", "--json")
         told = json.loads(capsys.readouterr().out)
         money = balance(slow, BOB)
 
@@ -182,8 +183,8 @@ def test_a_stopped_process_is_taken_over(journal: str, capsys: pytest.CaptureFix
         name = lines[1].split()[1]
         assert 2 == run("cancel", name, *words)
         assert "is in use by another process" in capsys.readouterr().err
-        ask(slow, "evm_setIntervalMining", 1)
-        assert 0 == run("cancel", name, *words, "--takeover")
+        with mining_once_replaced(slow):
+            assert 0 == run("cancel", name, *words, "--takeover")
         process.send_signal(signal.SIGCONT)
         said, complaint = process.communicate(timeout=30)
         money = balance(slow, BOB)
