@@ -45,7 +45,7 @@ SHARE = 0.99
 BUILDERS = ("flashbots", "buildernet", "titan", "beaverbuild")
 OWN, RIVALS = 6, 4
 REORG_SHARE = 0.08
-DEADLINE_S = 0.25
+DEADLINE_S = 0.5
 SLOW_MS = 2_000
 HASTE_S = 0.1
 # A relay that fails in one of these ways has told nothing, or something else than is true.
@@ -205,22 +205,30 @@ class Stage:
             before = await handle.wait()
             if handle.target_block > newest - depth and isinstance(before, Landed):
                 self._count("reorged", 1)
-                truth = await self._whereabouts(handle)
+                truth = await self._whereabouts(one, handle)
                 now = handle.result
                 assert now is not None
                 self._compare(one, now, truth)
         self.told.clear()
 
-    async def _whereabouts(self, handle: BundleHandle) -> MissCause | None:
+    async def _whereabouts(self, one: Sent, handle: BundleHandle) -> MissCause | None:
         """Where its transactions are after a reorg: together and in order, apart, or nowhere."""
-        receipts = [await self.rpc.call("eth_getTransactionReceipt", (h,)) for h in handle.hashes]
-        found = [each for each in receipts if each is not None]
-        places = [(int(r["blockNumber"], 16), int(r["transactionIndex"], 16)) for r in found]
-        if not found:
+        dropping = one.scenario.bundle.dropping_hashes
+        places: dict[Hash, tuple[int, int]] = {}
+        for name in handle.hashes:
+            found = await self.rpc.call("eth_getTransactionReceipt", (name,))
+            if found is not None:
+                place = int(found["blockNumber"], 16), int(found["transactionIndex"], 16)
+                places[name] = place
+        own = one.scenario.own.address
+        mine = {each.hash for each in one.scenario.signed if each.sender == own}
+        if not mine & places.keys():
             return MissCause.REORGED
-        first = places[0]
-        whole = [(first[0], first[1] + step) for step in range(len(handle.hashes))]
-        return None if places == whole else MissCause.PARTIAL
+        block, start = next(iter(places.values()))
+        together = [(block, start + step) for step in range(len(places))]
+        lacking = set(handle.hashes) - places.keys() - set(dropping)
+        whole = list(places.values()) == together and not lacking
+        return None if whole else MissCause.PARTIAL
 
     async def _scene(self) -> Scene:
         """How things stand before the next block."""
@@ -266,7 +274,7 @@ class Stage:
     ) -> None:
         failure = chance.choices(list(FAILURES), weights=list(FAILURES.values()))[0]
         builder.failures.always = FailureMode.TEXT if scenario.kind is Kind.UNSENT else failure
-        if late:
+        if scenario.kind is Kind.SLOW:  # whoever is silent for another reason looks slow as well
             builder.failures.always = FailureMode.NONE
         profile = msgspec.structs.replace(builder.profile, latency_ms=SLOW_MS if late else 0)
         builder.profile = profile

@@ -452,7 +452,8 @@ def test_who_it_fails_behind_and_what_that_was_worth(
 def test_who_follows_the_same_transaction(
     submission: Submission, other_signer: LocalSigner, transfer: Callable[..., SignedTransaction]
 ) -> None:
-    """A public transaction with somebody else's behind it, who paid no less: outbid."""
+    """A public transaction with somebody else's behind it, who paid no less: outbid. What the
+    public one pays its builder has either way."""
     target = transfer(other_signer)
     bundle = msgspec.structs.replace(
         submission.bundle, hashes=(target.hash, *submission.bundle.hashes)
@@ -474,7 +475,7 @@ def test_who_follows_the_same_transaction(
                 reenactment=played(backrun),
             ),
         )
-        for paid in (750, 749)
+        for paid in (500, 499)
     ]
 
     assert [MissCause.OUTBID_CONFLICT, MissCause.WRONG_BUILDER] == causes
@@ -544,3 +545,17 @@ def test_what_may_be_left_out_may_be_missing(submission: Submission) -> None:
     assert isinstance(explain(dropping, evidence_of(dropping, first)), Landed)
     assert MissCause.PARTIAL is cause_of(dropping, evidence_of(dropping, second))
     assert MissCause.PARTIAL is cause_of(dropping, evidence_of(dropping, second, first))
+
+
+def test_what_was_not_there_is_not_blamed(submission: Submission) -> None:
+    """A cap below the base fee is no cause in a block whose builder never had the bundle."""
+    evidence = evidence_of(submission)
+    dear = msgspec.structs.replace(HEAD, base_fee_per_gas=31 * GWEI)
+    evidence = msgspec.structs.replace(
+        evidence, block=msgspec.structs.replace(evidence.block, head=dear)
+    )
+    refused = RelayAnswer(relay="r", accepted=False, head_number=7)
+    answers = (refused, RelayAnswer(relay="s", accepted=True, head_number=7))
+
+    assert MissCause.UNDERPRICED is cause_of(with_answers(submission), evidence)
+    assert MissCause.WRONG_BUILDER is cause_of(with_answers(submission, answers=answers), evidence)

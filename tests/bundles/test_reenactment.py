@@ -138,6 +138,21 @@ async def test_own_part_in_the_block_is_not_run_twice(
     assert ("", "", None) == (played.failure, played.late_failure, played.rival)
 
 
+async def test_who_follows_the_same_transaction_would_be_displaced(
+    once: Any, signer: LocalSigner, other_signer: LocalSigner, transfer: Sign, bundle_of: Make
+) -> None:
+    """Its bundle needs that transaction as well, though nothing that it does is in the way."""
+    third = LocalSigner("0x" + "33" * 32)
+    await once.fund(third.address)
+    target, follower = transfer(other_signer), transfer(third)
+    ours = call(transfer, signer, value=500)
+
+    played, _ = await run(once, bundle_of(target, ours), target, ours, mined=(target, follower))
+
+    assert not played.late_failure
+    assert played.payments[follower.hash] == played.displaced_wei > 0
+
+
 async def test_lack_of_funds_is_a_failure(
     once: Any, signer: LocalSigner, transfer: Sign, bundle_of: Make
 ) -> None:

@@ -97,6 +97,7 @@ async def test_what_landed_and_is_gone_is_reorged(desk: Desk, depth: int) -> Non
     assert told.block_hash in ended.result.evidence
     assert [(told, ended.result)] == desk.revised
     (entry,) = desk.journal.entries(RESULT)
+    assert desk.journal.is_durable(entry.seq)
     assert (1, ended.result) == (entry.cause, desk.journal.decode(entry, BundleEnded).result)
 
 
@@ -199,6 +200,21 @@ class Lagging(Node):
         if newest.number - head.number < self.blocks:
             return () if self.empty else await super().receipts("0x" + "ee" * 32)
         return await super().receipts(block)
+
+
+async def test_no_end_settles_on_blocks_that_were_not_read(desk: Desk) -> None:
+    """A stray in a block whose receipts are late is told once they are there."""
+    ended = await desk.first()
+    desk.tracker._node = Lagging(desk.chain.node, blocks=2, empty=False)
+    await desk.next()
+    await desk.next()
+    await desk.next(desk.pair[0])
+    await desk.next()
+    unread = ended.result
+    await desk.next()
+
+    assert MissCause.PARTIAL is not cause_of(unread)
+    assert MissCause.PARTIAL is cause_of(ended.result)
 
 
 @pytest.mark.parametrize("empty", [False, True])

@@ -395,9 +395,12 @@ def _least_wei(evidence: Evidence, gas: int) -> int:
 
 
 def _bid_wei(submission: Submission, evidence: Evidence) -> int:
-    """What it would have paid: measured where the block was run again, else as was declared."""
+    """What it would have added: measured where the block was run again, else as was declared."""
     played = evidence.reenactment
-    return played.bid_wei if played is not None and played.paid_wei else submission.bid_wei
+    if played is None or not played.paid_wei:
+        return submission.bid_wei
+    there = {one.transaction_hash for one in evidence.block.receipts}
+    return sum(wei for name, wei in played.paid_wei.items() if name not in there)
 
 
 def _offer(submission: Submission, evidence: Evidence) -> str:
@@ -405,9 +408,8 @@ def _offer(submission: Submission, evidence: Evidence) -> str:
 
 
 def _worth_wei(submission: Submission, evidence: Evidence) -> int:
-    """What the builder would have kept of its payment, as far as it was measured."""
-    refund, played = submission.bundle.refund, evidence.reenactment
-    paid = played.bid_wei if played else submission.bid_wei
+    """What the builder would have kept of that."""
+    refund, paid = submission.bundle.refund, _bid_wei(submission, evidence)
     return paid if refund is None else paid * (_WHOLE - refund.percent) // _WHOLE
 
 
