@@ -192,6 +192,15 @@ def test_timestamps_are_inclusive(
     assert expected == cause_of(changed, evidence_of(changed))
 
 
+def test_what_nobody_took_has_not_expired(submission: Submission) -> None:
+    """Its window says nothing about why it is not there."""
+    bundle = msgspec.structs.replace(submission.bundle, max_timestamp=999)
+    refused = RelayAnswer(relay="r", accepted=False, head_number=7, why="no")
+    changed = msgspec.structs.replace(submission, bundle=bundle, answers=(refused,))
+
+    assert MissCause.WRONG_BUILDER is cause_of(changed, evidence_of(changed))
+
+
 def test_fee_cap_below_base_fee(submission: Submission) -> None:
     """A cap below the block's base fee is underpriced; evidence has both numbers."""
     dear = msgspec.structs.replace(HEAD, base_fee_per_gas=31 * GWEI)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from scripts.soak import bundle_blocks, bundle_optimum
+from scripts.soak import bundle_blocks, bundle_optimum, bundle_tracker
 from scripts.soak.__main__ import AREAS
 from scripts.soak.bundle_draws import COUNTER, Offer
 from scripts.soak.bundle_oracle import Seen, violations
@@ -152,8 +152,8 @@ def test_an_offer_asks_for_what_it_says() -> None:
 
 
 def test_bundles_are_soaked_part_by_part() -> None:
-    """The area runs blocks and optimum among its parts."""
-    assert {"bundles-blocks", "bundles-optimum"} <= set(AREAS["bundles"])
+    """The area runs blocks, optimum and tracker among its parts."""
+    assert {"bundles-blocks", "bundles-optimum", "bundles-tracker"} <= set(AREAS["bundles"])
 
 
 @pytest.mark.slow
@@ -167,6 +167,22 @@ async def test_no_block_breaks_a_bundle() -> None:
 
     assert [] == wrong
     assert min(counts["bundles landed"], counts["missed: outbid_conflict"]) > 50
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_ends_are_told_as_the_market_has_them() -> None:
+    """Of some 200 ends at most one in fifty is not the market's: scenarios may hide what nobody
+    outside can see, and the full size is held to one in a hundred."""
+    seed = random.SystemRandom().randrange(10**6)
+    print(f"seed {seed}")
+
+    counts, wrong = await bundle_tracker.live(seed, 125)
+
+    print(*wrong, sep="\n")
+    assert counts["told"] > 180
+    assert len(wrong) <= counts["told"] // 50
+    assert min(counts[f"truth: {cause}"] for cause in ("landed", "partial", "late")) > 0
 
 
 @pytest.mark.slow

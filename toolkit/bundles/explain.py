@@ -117,6 +117,8 @@ def _withdrawn(submission: Submission, block: BlockFacts) -> Missed | None:
 
 def _expired(submission: Submission, block: BlockFacts) -> Missed | None:
     bundle, head = submission.bundle, block.head
+    if not any(one.accepted or one.unsure for one in submission.answers):
+        return None  # nobody had what could have run out
     early = bundle.min_timestamp is not None and head.timestamp < bundle.min_timestamp
     if not early and (bundle.max_timestamp is None or head.timestamp <= bundle.max_timestamp):
         return None
