@@ -131,7 +131,8 @@ def test_a_bundle_is_simulated_here_or_at_a_relay(
     """What each transaction does on the newest block; nothing is sent, and a failure exits 1."""
     raw = signed(devnet, account=3)
     here = told(capsys, "simulate", raw, PAY, *options(devnet)[:4])
-    failing = json.dumps({"to": devnet["tokens"][0]["address"], "data": "0xa9059cbb"})
+    unheld = "0xa9059cbb" + "00" * 31 + "01" + "ff" * 32  # transfer(1, 2^256 - 1)
+    failing = json.dumps({"to": devnet["tokens"][0]["address"], "data": unheld})
     fails = told(capsys, "simulate", failing, *options(devnet)[:4], code=1)
     there = told(capsys, "simulate", raw, *options(devnet))
     count = ask(

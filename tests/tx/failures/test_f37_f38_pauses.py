@@ -61,6 +61,8 @@ async def test_f37_a_process_that_was_stopped_for_ten_minutes(profile: str, tmp_
             paused = attempts(path)
             life.signal(signal.SIGCONT)
             await until(lambda: node.head.number in seen(path))
+            # Its deadline has passed: what it cancels is to be out before cheap blocks come.
+            await until(lambda: any(one.to == one.sender for one in node.pool.pending()))
             awake, looked = attempts(path), seen(path)
             while not life.has_spoken:
                 await seal(node, 1, base_fee_wei=GWEI)
