@@ -26,6 +26,7 @@ from toolkit.devnet.building.wire import OrderError
 from toolkit.devnet.calldata import MAX_UINT256, encode_call
 from toolkit.devnet.crowd.trades import Trade, swap_call
 from toolkit.devnet.devnet import Devnet, DevnetConfig
+from toolkit.devnet.participants import ACCOUNT_UNITS
 from toolkit.devnet.pools import POOLS
 from toolkit.devnet.protocols import V2_ROUTER, WETH
 from toolkit.model.chain import Hash
@@ -38,6 +39,7 @@ BATCH = 50
 MOST_BUNDLES = 12
 BUILDERS = ("flashbots", "buildernet", "titan")
 ACCOUNTS = 8
+RICH_WETH = 10**6
 HEARD_S = 30.0
 """How long a subscriber may take to hear of the last block."""
 
@@ -213,7 +215,10 @@ async def _balance(rpc: HttpRpc, address: str, number: int) -> int:
 async def live(first: int, blocks: int) -> tuple[dict[str, int], list[str]]:
     """Seal a batch on one devnet; what was counted, and what was wrong."""
     profiles = tuple(PROFILES[name] for name in BUILDERS)
-    config = DevnetConfig(seed=first, builders=profiles, accounts=ACCOUNTS, flow=False)
+    rich = {**ACCOUNT_UNITS, "WETH": RICH_WETH}  # no batch ends for want of what it swaps
+    config = DevnetConfig(
+        seed=first, builders=profiles, accounts=ACCOUNTS, flow=False, funding=rich
+    )
     wrong = []
     async with Devnet(config) as devnet, HttpRpc(devnet.rpc_url) as rpc, WsRpc(devnet.ws_url) as ws:
         stage = Stage(devnet, rpc)
