@@ -14,6 +14,7 @@ FAILED_BEFORE = (
     ("lives", 500_853),
     ("lives", 2_893_405_305),
     ("stubborn", 1_919_921_779),
+    ("stubborn", 4_117_633_267),
     ("halted", 943),
     ("halted", 6_123),
     ("lagging", 5_942),

@@ -513,7 +513,8 @@ class Schedule:
         self.forbidden = any("exceed max_cost_wei" in lane.waiting for lane in lanes)
         for sent in self.sent.values():
             told = end_of(self.journal, sent.request_id)
-            if told is None and self.forbidden and (sent.status().nonce or 0) >= self.world.spent:
+            nonce = sent.status().nonce
+            if told is None and self.forbidden and (nonce is None or nonce >= self.world.spent):
                 continue
             assert told is not None, f"{sent.request_id} has no end"
             if isinstance(told, ToolkitError):
