@@ -218,7 +218,7 @@ async def test_a_wrong_message_signature_is_a_mismatch(
 @pytest.mark.parametrize(
     ("url", "account", "timeout_s", "said"),
     [
-        ("ftp://x", HERE.address, 5, "scheme 'ftp'"),
+        ("ftp://x", HERE.address, 5, "remote signer's address has scheme 'ftp'"),
         ("http://x", "0x1234", 5, "40 hex digits"),
         ("http://x", HERE.address, 0, "timeout_s"),
         ("http://x", HERE.address, float("nan"), "timeout_s"),

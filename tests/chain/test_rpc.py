@@ -240,7 +240,9 @@ def test_other_schemes_are_refused(url: str) -> None:
         open_rpc(url)
 
 
-@pytest.mark.parametrize("url", ["http://[::1", "ws://h:99999", "http://user:secret", "wss://h:x"])
+@pytest.mark.parametrize(
+    "url", ["http://[::1", "ws://h:99999", "http://user:secret", "wss://h:x", "ws://a..b"]
+)
 def test_what_cannot_be_an_address_is_one_line_without_its_parts(url: str) -> None:
     """A host or port that cannot be read is a bad setting, and nothing of it is shown."""
     with pytest.raises(ConfigError, match="host or port cannot be read") as caught:

@@ -150,9 +150,11 @@ async def test_unsubscribing_ends_it(socket: Socket, strict: StrictNode) -> None
     ended = await socket.ask("eth_unsubscribe", name)
     await strict.public_pool.send_raw(Sender(strict).sign().raw)
     again = await socket.ask("eth_unsubscribe", name)
+    refused = await socket.ask("eth_unsubscribe", ["no", "name"])
     await socket.ask("eth_chainId")
 
     assert (True, False) == (ended, again)
+    assert -32602 == refused["code"]
     assert [] == socket.notices
 
 

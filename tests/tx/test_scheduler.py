@@ -195,6 +195,7 @@ async def test_ceilings_are_checked_before_a_nonce_is_used(desk: Desk) -> None:
         (PAYMENT, {"simulate": "no"}, "simulate is 'no'; it must be True or False"),
         (TransactionRequest(), {}, "nothing to do"),
         (PAYMENT, {"destinations": []}, "at least one destination"),
+        (PAYMENT, {"destinations": ["relay"]}, "destinations holds 'relay'"),
         (msgspec.structs.replace(PAYMENT, sender=FRIEND), {}, f"no signer for {FRIEND}"),
     ],
 )

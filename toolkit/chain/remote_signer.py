@@ -79,7 +79,7 @@ class RemoteSigner:
         if not isinstance(dialect, Dialect):
             raise ConfigError(f"dialect is {shown(dialect)}; give ETH or CLEF")
         self.address = address(account)
-        self._rpc = open_rpc(url, timeout_s=timeout_s)
+        self._rpc = open_rpc(url, timeout_s=timeout_s, what="the remote signer's address")
         self._dialect = dialect
         self._timeout_s = timeout_s
         self._where = f"remote signer at {wire.public_url(url)}"

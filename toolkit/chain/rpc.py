@@ -160,8 +160,13 @@ class HttpRpc:
         return _answer_in_spite_of(status, content, where)
 
 
-def open_rpc(url: str, *, timeout_s: float = 10.0) -> HttpRpc | WsRpc:
+def open_rpc(url: str, *, timeout_s: float = 10.0, what: str = "node address") -> HttpRpc | WsRpc:
     """Make the client that an address asks for; it connects on first use.
+
+    Args:
+        url: http(s) or ws(s).
+        timeout_s: how long a call may take.
+        what: how a refusal calls the address.
 
     Raises:
         ConfigError: the scheme is not http, https, ws or wss, or host or port cannot be read.
@@ -169,14 +174,15 @@ def open_rpc(url: str, *, timeout_s: float = 10.0) -> HttpRpc | WsRpc:
     try:
         parts = urlsplit(url if isinstance(url, str) else "")
         scheme, _ = parts.scheme, parts.port
+        (parts.hostname or "").encode("idna")  # as whoever looks the name up does
     except ValueError:  # its text may hold what was meant as a password
-        raise ConfigError("node address is no URL: its host or port cannot be read") from None
+        raise ConfigError(f"{what} is no URL: its host or port cannot be read") from None
     if scheme in {"http", "https"}:
         return HttpRpc(url, timeout_s=timeout_s)
     if scheme in {"ws", "wss"}:
         return WsRpc(url, timeout_s=timeout_s)
     raise ConfigError(
-        f"node address has scheme {scheme!r}; give one that starts with http://, https://,"
+        f"{what} has scheme {scheme!r}; give one that starts with http://, https://,"
         f" ws:// or wss://"
     )
 

@@ -130,6 +130,8 @@ def _keystore(args: argparse.Namespace) -> Path:
     path: Path = args.keystore or (KEYSTORES / args.account)
     if _KEY.fullmatch(path.name):  # before it is shown as a file that is not there
         raise ConfigError("--account and --keystore take a name and a file, not a private key")
+    if not path.expanduser().exists():  # said before anybody is asked for its password
+        raise ConfigError(f"keystore {path} cannot be read: there is no such file")
     return path
 
 

@@ -93,7 +93,7 @@ class Subscriptions:
         if request.get("method") == "eth_subscribe" and wanted == "newPendingTransactions":
             assert isinstance(params, list)
             await self._subscribe(request.get("id"), full=params[1:2] == [True])
-        elif request.get("method") == "eth_unsubscribe" and wanted in self._own:
+        elif request.get("method") == "eth_unsubscribe" and str(wanted) in self._own:
             self._own.pop(str(wanted))()
             await self._send({"jsonrpc": "2.0", "id": request.get("id"), "result": True})
         else:

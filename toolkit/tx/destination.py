@@ -1,10 +1,13 @@
 """Where attempts go, and what each answer says about who may hold their bytes."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from toolkit.model.chain import Hash
+from toolkit.model.checks import shown
 from toolkit.model.errors import (
     CallReverted,
+    ConfigError,
     NodeError,
     NodeUnavailable,
     Recovery,
@@ -89,3 +92,19 @@ def _after_refusal(error: RejectedByNode, destination: Destination) -> Exposure:
         return destination.exposure
     # "Nonce too low" may be said of these very bytes, mined a moment ago.
     return Exposure.UNKNOWN if error.recovery is Recovery.RESYNC else Exposure.NONE
+
+
+def register(known: dict[str, Destination], places: Sequence[Destination]) -> tuple[str, ...]:
+    """Take these among the known ones; returns their names.
+
+    Raises:
+        ConfigError: there is none, one is no destination, or its name is that of another.
+    """
+    if not places:
+        raise ConfigError("a transaction needs at least one destination")
+    for place in places:
+        if not isinstance(getattr(place, "name", None), str):
+            raise ConfigError(f"destinations holds {shown(place)}; give destinations, not names")
+        if known.setdefault(place.name, place) is not place:
+            raise ConfigError(f"two different destinations are named {place.name!r}")
+    return tuple(place.name for place in places)

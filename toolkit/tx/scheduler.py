@@ -29,7 +29,7 @@ from toolkit.tx.bundle_leases import (
     spenders,
 )
 from toolkit.tx.config import KEEP_BLOCKS, SchedulerConfig
-from toolkit.tx.destination import Destination, PublicNode
+from toolkit.tx.destination import Destination, PublicNode, register
 from toolkit.tx.events import CancelAsked, LaneOpened, Leased, LeaseSettled, Resumed
 from toolkit.tx.followers import Followers, Releases
 from toolkit.tx.hand_overs import HandOvers
@@ -230,7 +230,9 @@ class TransactionScheduler:
         wish = Wish(
             urgency=urgency,
             deadline_blocks=deadline_blocks,
-            destinations=self._register((self._public,) if destinations is None else destinations),
+            destinations=register(
+                self._destinations, (self._public,) if destinations is None else destinations
+            ),
             simulate=simulate,
             idempotency_key=idempotency_key,
             priority=priority,
@@ -584,14 +586,6 @@ class TransactionScheduler:
                 "is no account of this session: only a request in its journal can be waited for"
             )
         return after.request_id
-
-    def _register(self, places: Sequence[Destination]) -> tuple[str, ...]:
-        if not places:
-            raise ConfigError("a transaction needs at least one destination")
-        for place in places:
-            if self._destinations.setdefault(place.name, place) is not place:
-                raise ConfigError(f"two different destinations are named {place.name!r}")
-        return tuple(place.name for place in places)
 
     def _require_open(self) -> None:
         if self._closed:
