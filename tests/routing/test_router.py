@@ -57,6 +57,23 @@ def check(route: Route, taken: Snapshot) -> None:
         assert hop.token_out == following.token_in
 
 
+def test_no_route_goes_through_a_token_that_keeps_a_part_of_transfers() -> None:
+    """Its pools are left out, however good they look, and asking for it says why."""
+    plain = snapshot(
+        constant(1, (A, B), 10**20, 10**20),
+        constant(2, (A, C), 10**20, 10**22),
+        constant(3, (B, C), 10**22, 10**20),
+    )
+    burning = msgspec.structs.replace(plain.tokens[C], transfer_fee_ppm=1)
+    router = Router(msgspec.structs.replace(plain, tokens={**plain.tokens, C: burning}))
+
+    assert Router(plain).arbitrage(A) is not None
+    assert router.arbitrage(A) is None
+    assert [1] == [int(hop.pool, 16) for hop in router.swap(A, B, 10**6).hops]
+    with pytest.raises(NoRoute, match=f"{C} .* keeps 1 ppm of each transfer"):
+        router.swap(A, C, 10**6)
+
+
 def test_the_best_cycle_is_that_of_trying_everything(seed: int) -> None:
     """On small markets: every cycle at every input, and none pays a unit more."""
     rng = random.Random(seed)

@@ -5,14 +5,43 @@ from enum import Enum
 import msgspec
 
 from toolkit.model.chain import Address, Hash
+from toolkit.model.errors import PoolError
+from toolkit.model.units import PPM
 
 
-class Token(msgspec.Struct, frozen=True, kw_only=True):
-    """An ERC-20; `decimals` digits after the point of one whole unit."""
+class Token(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An ERC-20; `decimals` digits after the point of one whole unit.
+
+    `transfer_fee_ppm` millionths of every transfer, rounded down, do not arrive. A token that
+    reckons its fee otherwise is off by at most one unit a transfer.
+
+    Raises:
+        PoolError: a transfer fee that is no part: below 0, or everything.
+    """
 
     address: Address
     symbol: str
     decimals: int
+    transfer_fee_ppm: int = 0
+
+    def __post_init__(self) -> None:
+        """Check that something of a transfer arrives."""
+        if not 0 <= self.transfer_fee_ppm < PPM:
+            raise PoolError(
+                f"token {self.address}: transfer_fee_ppm: {self.transfer_fee_ppm} is not between "
+                f"0 and {PPM - 1}"
+            )
+
+    def arriving_up(self, amount: int) -> int:
+        """Return what arrives of a transfer: amount - floor(amount fee / 1e6)."""
+        return amount - amount * self.transfer_fee_ppm // PPM
+
+    def sending_up(self, arriving: int) -> int:
+        """Return the least transfer of which at least `arriving` arrives, for positive amounts.
+
+        ceil(s (1e6 - fee) / 1e6) >= a exactly where s > (a - 1) 1e6 / (1e6 - fee).
+        """
+        return (arriving - 1) * PPM // (PPM - self.transfer_fee_ppm) + 1
 
 
 class PoolKind(Enum):

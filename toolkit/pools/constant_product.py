@@ -21,7 +21,7 @@ class ConstantProduct(
 ):
     """A pool that keeps reserve0 x reserve1 from falling; reserves in the tokens' smallest units.
 
-    Transfer fees of a token are not modelled: the quote is for what arrives at the pool.
+    Its own quotes are for what arrives at the pool; `Snapshot` knows what tokens keep of transfers.
 
     Raises:
         PoolError: tokens unsorted, a reserve that does not fit uint112, a fee of 100 % or more.

@@ -45,17 +45,50 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
             )
         return found
 
-    def quote_in(self, pool: Address, token_in: Address, amount_in: int) -> int:
-        """Return a pool's exact output for an exact input, in smallest units.
+    def quote_in(
+        self, pool: Address, token_in: Address, amount_in: int, *, sqrt_price_limit_x96: int = 0
+    ) -> int:
+        """Return what a trader gets for exactly `amount_in` sent to a pool, in smallest units.
+
+        Where a token keeps a part of transfers, less arrives at the pool than is sent, and less
+        at the trader than the pool gives. Where a price limit (0: none) is met, or the liquidity
+        ends, a concentrated pool takes less than `amount_in`, and this is still its answer.
 
         Raises:
-            PoolError: unknown pool or token, or an amount its contract would revert on.
+            PoolError: unknown pool or token, an amount its contract would revert on, a limit
+                where there is none, or a token whose transfers arrive short at a pool that
+                insists on its whole input.
         """
-        return self.pool(pool).quote_in(token_in, amount_in)
+        state = self.pool(pool)
+        coin_in, coin_out = self._coins(state, token_in)
+        if coin_in is not None:
+            amount_in = coin_in.arriving_up(amount_in)
+        given = _quote_in(state, token_in, amount_in, sqrt_price_limit_x96)
+        if coin_in is not None:
+            _require_whole_input(state, coin_in)
+        return given if coin_out is None else coin_out.arriving_up(given)
 
-    def quote_out(self, pool: Address, token_out: Address, amount_out: int) -> int:
-        """Return a pool's exact input for an exact output; errors as `quote_in`."""
-        return self.pool(pool).quote_out(token_out, amount_out)
+    def quote_out(
+        self, pool: Address, token_out: Address, amount_out: int, *, sqrt_price_limit_x96: int = 0
+    ) -> int:
+        """Return what a trader sends to a pool to get `amount_out`, in smallest units.
+
+        It is the contract's own answer (V2's `getAmountIn` may ask one unit too much). Where a
+        token keeps a part of transfers no contract answers, and this is the least input of which
+        at least `amount_out` arrives. Errors as `quote_in`.
+        """
+        state = self.pool(pool)
+        coin_out, coin_in = self._coins(state, token_out)
+        if amount_out > 0 and coin_out is not None:
+            amount_out = coin_out.sending_up(amount_out)
+        taken = _quote_out(state, token_out, amount_out, sqrt_price_limit_x96)
+        if coin_in is not None:
+            _require_whole_input(state, coin_in)
+        if isinstance(state, ConstantProduct) and (coin_in is not None or coin_out is not None):
+            token_in = _other(state, token_out)
+            if taken > 1 and state.quote_in(token_in, taken - 1) >= amount_out:
+                taken -= 1  # the library always adds one
+        return taken if coin_in is None else coin_in.sending_up(taken)
 
     def mid_price(self, pool: Address, token_in: Address) -> float:
         """Marginal price before fees, raw units out per raw unit in; for scores and signals only.
@@ -87,10 +120,31 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         self.pool(pool.id)
         return msgspec.structs.replace(self, pools={**self.pools, pool.id: pool})
 
+    def without_transfer_fees(self) -> "Snapshot":
+        """Return this snapshot less the pools of tokens that keep a part of transfers."""
+        taxed = {token for token, of in self.tokens.items() if of.transfer_fee_ppm}
+        if not taxed:
+            return self
+        pools = {
+            address: pool
+            for address, pool in self.pools.items()
+            if pool.token0 not in taxed and pool.token1 not in taxed
+        }
+        return msgspec.structs.replace(self, pools=pools)
+
     def changed(self, since: "Snapshot") -> tuple[Pool, ...]:
         """Return the pools whose state differs from `since`, or which it lacks, by address."""
         return tuple(
             pool for address, pool in sorted(self.pools.items()) if since.pools.get(address) != pool
+        )
+
+    def _coins(self, pool: Pool, token: Address) -> tuple[Token | None, Token | None]:
+        """Return `token` and the pool's other one, each only if it keeps a part of transfers."""
+        known = self.tokens
+        this, other = known.get(token), known.get(_other(pool, token))
+        return (
+            this if this is not None and this.transfer_fee_ppm else None,
+            other if other is not None and other.transfer_fee_ppm else None,
         )
 
 
@@ -101,3 +155,44 @@ def mid_price(pool: Pool, token_in: Address) -> float:
         PoolError: the pool has no such token or no liquidity.
     """
     return pool.mid_price(token_in)
+
+
+def _other(pool: Pool, token: Address) -> Address:
+    return pool.token1 if token == pool.token0 else pool.token0
+
+
+def _quote_in(pool: Pool, token_in: Address, amount_in: int, limit: int) -> int:
+    if not limit:
+        return pool.quote_in(token_in, amount_in)
+    if isinstance(pool, ConstantProduct):
+        raise _no_limit(pool, limit)
+    return pool.quote_in(token_in, amount_in, sqrt_price_limit_x96=limit)
+
+
+def _quote_out(pool: Pool, token_out: Address, amount_out: int, limit: int) -> int:
+    if not limit:
+        return pool.quote_out(token_out, amount_out)
+    if isinstance(pool, ConstantProduct):
+        raise _no_limit(pool, limit)
+    return pool.quote_out(token_out, amount_out, sqrt_price_limit_x96=limit)
+
+
+def _no_limit(pool: ConstantProduct, limit: int) -> PoolError:
+    return PoolError(
+        f"pool {pool.id}: sqrt_price_limit_x96: {limit} given, but a {pool.kind.value} pool has "
+        "no price limit; ask without one"
+    )
+
+
+def _require_whole_input(pool: Pool, token: Token) -> None:
+    """Refuse what the contract reverts on because less than the whole input arrives.
+
+    A V3 pool compares its balance with what it asked for, a V4 manager what was settled with what
+    is owed. A payer of its own could send more; the routers pay exactly what is asked.
+    """
+    if not isinstance(pool, ConstantProduct):
+        raise PoolError(
+            f"pool {pool.id}: token_in: {token.address} ({token.symbol}) keeps "
+            f"{token.transfer_fee_ppm} ppm of each transfer, so the pool's balance check reverts "
+            "(IIA); only its output may be such a token"
+        )

@@ -42,6 +42,9 @@ class _Sized:
 class Router:
     """Answers routing questions on one snapshot. Cheap to make; arrays are built at first use.
 
+    No route goes through a token that keeps a part of its transfers: what one pool gave would not
+    be what the next one gets.
+
     Args:
         snapshot: the pools. Routes carry its block.
         native: the token that gas is paid in, wrapped.
@@ -50,6 +53,7 @@ class Router:
     def __init__(self, snapshot: Snapshot, *, native: Address = MAINNET_WETH) -> None:
         self.snapshot = snapshot
         self._native = native
+        self._routed = snapshot.without_transfer_fees()
         self._arrays: Arrays | None = None
 
     def arbitrage(
@@ -185,17 +189,23 @@ class Router:
     def _pools_of(self) -> dict[Address, list[Pool]]:
         """The pools of each token, by address; many a router is never asked anything."""
         found: dict[Address, list[Pool]] = {}
-        for _, pool in sorted(self.snapshot.pools.items()):
+        for _, pool in sorted(self._routed.pools.items()):
             for token in (pool.token0, pool.token1):
                 found.setdefault(token, []).append(pool)
         return found
 
     def _graph(self) -> Arrays:
         if self._arrays is None:
-            self._arrays = build_arrays(self.snapshot)
+            self._arrays = build_arrays(self._routed)
         return self._arrays
 
     def _check_token(self, token: Address) -> None:
+        known = self.snapshot.tokens.get(token)
+        if known is not None and known.transfer_fee_ppm:
+            raise NoRoute(
+                f"{token} ({known.symbol}) keeps {known.transfer_fee_ppm} ppm of each transfer; "
+                "no route goes through it, quote its pools one by one"
+            )
         if token not in self._pools_of:
             raise NoRoute(f"no pool of block {self.snapshot.block.number} has token {token}")
 

@@ -1,0 +1,46 @@
+import random
+
+import msgspec
+import pytest
+
+from toolkit.model.chain import Address
+from toolkit.model.errors import PoolError
+from toolkit.model.market import Token
+
+A = Address("0x" + "aa" * 20)
+
+
+def token(transfer_fee_ppm: int) -> Token:
+    return Token(address=A, symbol="A", decimals=18, transfer_fee_ppm=transfer_fee_ppm)
+
+
+@pytest.mark.parametrize("fee", [0, 1, 10_000, 333_333, 500_000, 999_999])
+def test_what_is_sent_is_the_least_that_arrives(fee: int) -> None:
+    """Of what `sending_up` says enough arrives, and of one unit less too little."""
+    rng = random.Random(fee)
+    for wanted in [*range(1, 50), *(int(10 ** rng.uniform(1, 40)) for _ in range(100))]:
+        sent = token(fee).sending_up(wanted)
+
+        assert token(fee).arriving_up(sent) >= wanted
+        assert token(fee).arriving_up(sent - 1) < wanted
+
+
+def test_a_fee_is_rounded_down() -> None:
+    """One percent of 199 is 1: 198 arrive; what bears no fee arrives whole."""
+    assert [198, 99, 99, 1] == [token(10_000).arriving_up(sent) for sent in (199, 100, 99, 1)]
+    assert 199 == token(0).arriving_up(199) == token(0).sending_up(199)
+
+
+@pytest.mark.parametrize("fee", [-1, 10**6])
+def test_a_transfer_of_which_nothing_arrives_is_no_token(fee: int) -> None:
+    """A fee of everything or less than nothing names token and field."""
+    with pytest.raises(PoolError, match=rf"token {A}: transfer_fee_ppm: {fee} is not between"):
+        token(fee)
+
+
+def test_a_token_without_a_fee_is_written_as_ever() -> None:
+    """Journals of before a token's fee was known decode, and are written alike."""
+    old = b'{"address":"0x%b","symbol":"A","decimals":18}' % (b"aa" * 20)
+
+    assert token(0) == msgspec.json.decode(old, type=Token)
+    assert old == msgspec.json.encode(token(0))
