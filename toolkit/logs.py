@@ -12,11 +12,15 @@ the event with its fields as a dict, which structlog's `ProcessorFormatter` rend
              bundle_ended        bundle, block, result, cause
              block_decided       block, intents, approved, vetoed, plans
              slot_sealed         block, builder, bundles
+             kernel_compiling    kernel
+             kernel_compiled     kernel
     WARNING  bundle_end_revised  bundle, result, cause
              agent_quarantined   agent, why
              breaker_changed     breaker, phase, state, why
     ERROR    lane_halted         lane, why
              journal_lost        why
+
+Kernels belong to no session: their two events have no mode.
 
 What names a private transaction here is its hash; its bytes, keys and addresses of nodes and
 relays never are. Texts are `printable`: whatever a name or reason repeats of others, it is one line
@@ -33,8 +37,8 @@ from toolkit.model.chain import Mode
 from toolkit.model.printable import printable
 
 
-def log_of(name: str, mode: Mode) -> BoundLogger:
-    """Return the logger of one part of the toolkit, its mode bound to every line."""
+def log_of(name: str, mode: Mode | None = None) -> BoundLogger:
+    """Return the logger of one part of the toolkit, its mode (if any) bound to every line."""
     # Not structlog's own factory, which prints unless somebody configures it.
     log: BoundLogger = structlog.wrap_logger(
         logging.getLogger(name),
@@ -46,7 +50,7 @@ def log_of(name: str, mode: Mode) -> BoundLogger:
         ],
         wrapper_class=BoundLogger,
     )
-    return log.bind(mode=mode.value)
+    return log if mode is None else log.bind(mode=mode.value)
 
 
 def _drop_unheard(logger: logging.Logger, _method: str, event: EventDict) -> EventDict:

@@ -1,3 +1,4 @@
+import hashlib
 import os
 import subprocess
 import sys
@@ -17,6 +18,22 @@ print(halved(5.0), halved(-5.0))
 """
 
 
+LISTENING = (
+    """
+import logging
+import sys
+from toolkit.pools.kernels import jit as place
+
+place._sources = lambda: sys.argv[1]
+handler = logging.Handler()
+handler.emit = lambda record: print(record.msg["event"], record.msg["kernel"])
+logging.getLogger("toolkit").addHandler(handler)
+logging.getLogger("toolkit").setLevel(logging.INFO)
+"""
+    + MODULE
+)
+
+
 @pytest.fixture
 def read_only(tmp_path: Path) -> Path:
     """A module whose __pycache__ cannot be made, as in an install owned by somebody else."""
@@ -28,11 +45,11 @@ def read_only(tmp_path: Path) -> Path:
     return module
 
 
-def run(module: Path, **environment: str) -> str:
+def run(module: Path, *arguments: str, **environment: str) -> str:
     """Run a module in a fresh interpreter; returns what it printed."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("NUMBA")}
     done = subprocess.run(
-        [sys.executable, str(module)],
+        [sys.executable, str(module), *arguments],
         env={**kept, "PYTHONPATH": str(ROOT), **environment},
         capture_output=True,
         text=True,
@@ -62,6 +79,32 @@ def test_without_any_writable_place_it_still_runs(read_only: Path) -> None:
 def test_with_compiling_disabled_the_function_runs_as_python(read_only: Path) -> None:
     """NUMBA_DISABLE_JIT=1 leaves plain Python, so kernels can be stepped through."""
     assert run(read_only, NUMBA_DISABLE_JIT="1") == "2.5 -2.5"
+
+
+def test_compiling_is_told_and_done_once_until_a_source_changes(tmp_path: Path) -> None:
+    """Who listens hears of a compilation; the next process has none, unless the sources differ."""
+    module = tmp_path / "kernel.py"
+    module.write_text(LISTENING)
+    told = "kernel_compiling __main__.halved\nkernel_compiled __main__.halved\n"
+
+    first, second, changed = (run(module, digest) for digest in ("one", "one", "two"))
+
+    assert told + "2.5 -2.5" == first
+    assert "2.5 -2.5" == second
+    assert told + "2.5 -2.5" == changed
+
+
+def test_the_sources_of_a_kernel_are_all_of_its_folder() -> None:
+    """What kernels are made of is looked at too: their digest is that of every file here."""
+    folder = ROOT / "toolkit" / "pools" / "kernels"
+    program = "from toolkit.pools.kernels.jit import _sources; print(_sources())"
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    sources = b"".join(file.read_bytes() for file in sorted(folder.glob("*.py")))
+    assert hashlib.sha256(sources).hexdigest() == done.stdout.strip()
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,15 @@
-"""The one place where numba is asked to compile."""
+"""The one place where numba is asked to compile, and where it is told what that took."""
 
+import functools
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import ParamSpec, TypeVar, cast
 
 from numba import njit
+from numba.core.caching import FunctionCache
+
+from toolkit.logs import log_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -13,13 +19,55 @@ def jit(function: Callable[P, R]) -> Callable[P, R]:
     """Compile at the first call, without the GIL, keeping the result on disk.
 
     The cache lies in NUMBA_CACHE_DIR if that is set, else beside the module, else (a read-only
-    install) in the user's cache folder. Division by zero follows IEEE 754 and raises nothing.
+    install) in the user's cache folder. It is good as long as no source in this folder changed.
+    Division by zero follows IEEE 754 and raises nothing.
     """
-    try:
-        compiled = njit(cache=True, nogil=True, error_model="numpy")(function)
-    except RuntimeError as error:
-        if "no locator available" not in str(error):
-            raise
-        # Not one of the three places is writable: each process then compiles for itself.
-        compiled = njit(nogil=True, error_model="numpy")(function)
+    compiled = njit(nogil=True, error_model="numpy")(function)
+    if hasattr(compiled, "py_func"):  # NUMBA_DISABLE_JIT=1 leaves the function as it is
+        try:
+            compiled._cache = _Cache(function)  # noqa: SLF001 - what njit(cache=True) does
+        except RuntimeError as error:
+            # Not one of the three places is writable: each process then compiles for itself.
+            if "no locator available" not in str(error):
+                raise
     return cast(Callable[P, R], compiled)
+
+
+def part(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile into the kernels that call it; it has no entry and no file of its own."""
+    compiled = njit(
+        nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
+    )(function)
+    return cast(Callable[P, R], compiled)
+
+
+class _Cache(FunctionCache):  # type: ignore[misc] # numba has no types
+    """Numba's cache, which looks at a kernel's own file only: here at all it may be made of.
+
+    What is not found is compiled next, and takes seconds: whoever listens can show that.
+    """
+
+    def load_overload(self, sig: object, target_context: object) -> object:
+        found: object = super().load_overload(sig, target_context)
+        if found is None:
+            log_of(__name__).info("kernel_compiling", kernel=self._kernel())
+        return found
+
+    def save_overload(self, sig: object, data: object) -> None:
+        log_of(__name__).info("kernel_compiled", kernel=self._kernel())
+        super().save_overload(sig, data)
+
+    def _index_key(self, sig: object, codegen: object) -> tuple[object, ...]:
+        return (*super()._index_key(sig, codegen), _sources())
+
+    def _kernel(self) -> str:
+        return f"{self._py_func.__module__}.{self._py_func.__qualname__}"
+
+
+@functools.cache
+def _sources() -> str:
+    """The digest of every source in this folder."""
+    total = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        total.update(file.read_bytes())
+    return total.hexdigest()

@@ -1,0 +1,157 @@
+import random
+from collections.abc import Iterator
+
+import numba
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from toolkit.pools.kernels import u256
+from toolkit.pools.kernels.jit import jit
+
+Words = npt.NDArray[np.uint64]
+FULL = 2**64 - 1
+SPECIAL = (0, 1, 2, 2**32, 2**63 - 1, 2**63, 2**63 + 1, FULL - 1, FULL)
+COUNT = 4000
+pytestmark = pytest.mark.skipif(
+    bool(numba.config.DISABLE_JIT), reason="intrinsics exist in compiled code only"
+)
+
+
+@jit
+def every_operation(given: Words, found: Words) -> None:
+    """Columns of `given`: a (4 limbs), b (4), n (9), d (5); of `found`: the answers, in turn."""
+    for row in range(given.shape[0]):
+        g = given[row]
+        a = (g[0], g[1], g[2], g[3])
+        b = (g[4], g[5], g[6], g[7])
+        n = (g[8], g[9], g[10], g[11], g[12], g[13], g[14], g[15], g[16])
+        d = (g[17], g[18], g[19], g[20], g[21])
+        pair = (b[0], b[1] | u256.ONE)
+        quotient, lost = u256.divide(n, d)
+        by_pair, pair_lost = u256.divide_by_pair(a, pair)
+        wide = (
+            *u256.add(a, b),
+            *u256.subtract(a, b),
+            *u256.product(a, b),
+            *u256.shift_left(a, b[0] & np.uint64(255)),
+            *quotient,
+            *by_pair,
+            u256.leading_zeros(a),
+            np.uint64(u256.less(a, b)),
+            np.uint64(u256.is_zero(a)),
+            np.uint64(lost),
+            np.uint64(pair_lost),
+        )
+        for place in range(len(wide)):
+            found[row, place] = wide[place]
+
+
+@jit
+def both_mul_divs(given: Words, found: Words) -> None:
+    """Columns of `given`: a, b, divisor; of `found`: rounded down, rounded up."""
+    for row in range(given.shape[0]):
+        g = given[row]
+        a = (g[0], g[1], g[2], g[3])
+        b = (g[4], g[5], g[6], g[7])
+        divisor = (g[8], g[9], g[10], g[11])
+        wide = (*u256.mul_div_down(a, b, divisor), *u256.mul_div_up(a, b, divisor))
+        for place in range(8):
+            found[row, place] = wide[place]
+
+
+@jit
+def reciprocal_of(high: np.uint64, low: np.uint64) -> np.uint64:
+    """The part on its own."""
+    return u256.reciprocal(high, low)
+
+
+def drawn(rng: random.Random, limbs: int) -> int:
+    """A number whose limbs are as often extreme as random, of any length up to `limbs`."""
+    length = rng.randint(1, limbs)
+    parts = [rng.choice(SPECIAL) if rng.random() < 0.5 else rng.getrandbits(64)] * length
+    if rng.random() < 0.7:
+        parts = [
+            rng.choice(SPECIAL) if rng.random() < 0.5 else rng.getrandbits(64)
+            for _ in range(length)
+        ]
+    return sum(part << 64 * place for place, part in enumerate(parts))
+
+
+def divisions(rng: random.Random) -> Iterator[tuple[int, int]]:
+    """(dividend, divisor) whose digits are easily guessed one too high, and rests of any size."""
+    while True:
+        divisor, quotient = drawn(rng, 5) or 1, drawn(rng, 4)
+        rest = rng.choice([0, 1, divisor - 1, divisor // 2, rng.randrange(divisor)]) % divisor
+        yield quotient * divisor + rest, divisor
+
+
+def words(rows: list[list[tuple[int, int]]]) -> Words:
+    """Rows of (number, limbs) as one array."""
+    flat = b"".join(value.to_bytes(8 * limbs, "little") for row in rows for value, limbs in row)
+    return np.frombuffer(flat, dtype="<u8").reshape(len(rows), -1).copy()
+
+
+def numbers(found: Words, *limbs: int) -> Iterator[tuple[int, ...]]:
+    """The rows of an array as numbers of so many limbs each."""
+    for row in found:
+        raw, at, parts = row.tobytes(), 0, []
+        for count in limbs:
+            parts.append(int.from_bytes(raw[8 * at : 8 * (at + count)], "little"))
+            at += count
+        yield tuple(parts)
+
+
+def test_every_operation_is_pythons(seed: int) -> None:
+    """Sums, products, shifts, comparisons and both divisions, on extremes and chance alike."""
+    rng = random.Random(seed)
+    cases = [(drawn(rng, 4), drawn(rng, 4), *next(divisions(rng))) for _ in range(COUNT)]
+    cases += [(a, b, 0, 1) for a in SPECIAL for b in SPECIAL]
+    given = words([[(a, 4), (b, 4), (n, 9), (d, 5)] for a, b, n, d in cases])
+    found = np.zeros((len(cases), 33), dtype=np.uint64)
+
+    every_operation(given, found)
+
+    wrap = 2**256
+    for (a, b, n, d), row in zip(
+        cases, numbers(found, 4, 4, 8, 4, 4, 4, 1, 1, 1, 1, 1), strict=True
+    ):
+        pair = (b & FULL) | ((b >> 64 & FULL | 1) << 64)
+        expected = (
+            (a + b) % wrap,
+            (a - b) % wrap,
+            a * b,
+            (a << (b & 255)) % wrap,
+            n // d,
+            a // pair,
+            256 - a.bit_length(),
+            int(a < b),
+            int(a == 0),
+            int(n % d > 0),
+            int(a % pair > 0),
+        )
+        assert expected == row, (seed, a, b, n, d)
+
+
+def test_mul_div_is_pythons(seed: int) -> None:
+    """Both roundings of a b / d wherever they fit 256 bits."""
+    rng = random.Random(seed)
+    cases: list[tuple[int, int, int]] = []
+    while len(cases) < COUNT:
+        a, b, d = drawn(rng, 4), drawn(rng, 4), drawn(rng, 4)
+        if d and -(-a * b // d) < 2**256:
+            cases.append((a, b, d))
+    found = np.zeros((COUNT, 8), dtype=np.uint64)
+
+    both_mul_divs(words([[(value, 4) for value in case] for case in cases]), found)
+
+    for (a, b, d), row in zip(cases, numbers(found, 4, 4), strict=True):
+        assert (a * b // d, -(-a * b // d)) == row, (seed, a, b, d)
+
+
+@pytest.mark.parametrize("high", [2**63, 2**63 + 1, FULL - 1, FULL, 0xAAAA_AAAA_AAAA_AAAB])
+def test_reciprocals_are_the_definitions(high: int) -> None:
+    """floor((2^192 - 1) / d) - 2^64 for divisors at the edges of the low limb."""
+    found = [int(reciprocal_of(np.uint64(high), np.uint64(low))) for low in SPECIAL]
+
+    assert [(2**192 - 1) // (high << 64 | low) - 2**64 for low in SPECIAL] == found

@@ -1,0 +1,289 @@
+"""Exact integers of many 64-bit limbs for numba: 256 bits and what their products need.
+
+A number is a tuple of limbs, the least first; its length is part of its type. Sums, differences
+and shifts are one wide operation of LLVM; products are the school's, limb by limb. Division is
+Knuth's algorithm D with a reciprocal instead of a divide instruction (Möller and Granlund,
+"Improved division by invariant integers", IEEE Transactions on Computers 60 (2011): algorithm 4
+divides three limbs by two, algorithm 6 makes its reciprocal). LLVM's own wide division is right
+as well, and some thirty times slower.
+"""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from toolkit.pools.kernels.jit import part
+
+Limb = np.uint64
+Limbs = tuple[np.uint64, ...]
+Typed = tuple[Any, Callable[..., Any]]
+"""What an intrinsic answers numba: its signature, and the function that writes its LLVM code."""
+
+BITS = 64
+ZERO = np.uint64(0)
+ONE = np.uint64(1)
+FULL = np.uint64(2**64 - 1)
+
+_LIMB = ir.IntType(BITS)
+_PAIR = ir.IntType(2 * BITS)
+_MAGIC = np.uint64(0x7FD00)  # 2^19 - 3 x 2^8, the start of a reciprocal's Newton steps
+_SHIFTS = tuple(np.uint64(bits) for bits in (55, 24, 11, 40, 13, 60, 47, 31))
+
+
+def _limbs(count: int) -> Any:
+    return types.UniTuple(types.uint64, count)
+
+
+def _joined(builder: Any, value: Any, width: ir.IntType) -> Any:
+    """One wide integer of an array of limbs."""
+    wide = ir.Constant(width, 0)
+    for place in range(value.type.count):
+        limb = builder.zext(builder.extract_value(value, place), width)
+        wide = builder.or_(wide, builder.shl(limb, ir.Constant(width, place * BITS)))
+    return wide
+
+
+def _parted(builder: Any, wide: Any, count: int) -> Any:
+    """An array of the lowest limbs of a wide integer."""
+    limbs = [
+        builder.trunc(builder.lshr(wide, ir.Constant(wide.type, place * BITS)), _LIMB)
+        for place in range(count)
+    ]
+    return cgutils.pack_array(builder, limbs)
+
+
+def _width(*counts: int) -> ir.IntType:
+    return ir.IntType(BITS * max(counts))
+
+
+def _sum(_context: Any, a: Any, b: Any) -> Typed:
+    def write(_: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        width = _width(a.count)
+        left, right = (_joined(builder, value, width) for value in values)
+        return _parted(builder, builder.add(left, right), a.count)
+
+    return _limbs(a.count)(a, b), write
+
+
+def _difference(_context: Any, a: Any, b: Any) -> Typed:
+    def write(_: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        width = _width(a.count)
+        left, right = (_joined(builder, value, width) for value in values)
+        return _parted(builder, builder.sub(left, right), a.count)
+
+    return _limbs(a.count)(a, b), write
+
+
+def _is_less(_context: Any, a: Any, b: Any) -> Typed:
+    def write(_: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        width = _width(a.count, b.count)
+        left, right = (_joined(builder, value, width) for value in values)
+        return builder.icmp_unsigned("<", left, right)
+
+    return types.boolean(a, b), write
+
+
+def _product(_context: Any, a: Any, b: Any) -> Typed:
+    def write(_: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        left, right = (
+            [builder.zext(builder.extract_value(value, place), _PAIR) for place in range(count)]
+            for value, count in zip(values, (a.count, b.count), strict=True)
+        )
+        limbs = [ir.Constant(_PAIR, 0)] * (a.count + b.count)
+        for row, factor in enumerate(left):
+            carry = ir.Constant(_PAIR, 0)
+            for column, other in enumerate(right, start=row):
+                # (2^64 - 1)^2 + 2 (2^64 - 1) = 2^128 - 1: it always fits.
+                wide = builder.add(builder.mul(factor, other), limbs[column])
+                wide = builder.add(wide, carry)
+                limbs[column] = builder.zext(builder.trunc(wide, _LIMB), _PAIR)
+                carry = builder.lshr(wide, ir.Constant(_PAIR, BITS))
+            limbs[row + b.count] = carry
+        return cgutils.pack_array(builder, [builder.trunc(limb, _LIMB) for limb in limbs])
+
+    return _limbs(a.count + b.count)(a, b), write
+
+
+def _shifted_left(_context: Any, a: Any, _bits: Any) -> Typed:
+    def write(_: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        width = _width(a.count)
+        wide = _joined(builder, values[0], width)
+        return _parted(builder, builder.shl(wide, builder.zext(values[1], width)), a.count)
+
+    return _limbs(a.count)(a, types.uint64), write
+
+
+def _leading_zeros(_context: Any, a: Any) -> Typed:
+    def write(_: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        width = _width(a.count)
+        wide = _joined(builder, values[0], width)
+        return builder.trunc(builder.ctlz(wide, ir.Constant(ir.IntType(1), 0)), _LIMB)
+
+    return types.uint64(a), write
+
+
+def _is_zero(_context: Any, a: Any) -> Typed:
+    def write(_: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        width = _width(a.count)
+        wide = _joined(builder, values[0], width)
+        return builder.icmp_unsigned("==", wide, ir.Constant(width, 0))
+
+    return types.boolean(a), write
+
+
+add = cast(Callable[[Limbs, Limbs], Limbs], intrinsic(_sum))
+"""a + b of a's length, modulo 2^(64 len(a)); b is not longer."""
+subtract = cast(Callable[[Limbs, Limbs], Limbs], intrinsic(_difference))
+"""a - b of a's length, modulo 2^(64 len(a)); b is not longer."""
+less = cast(Callable[[Limbs, Limbs], bool], intrinsic(_is_less))
+"""a < b, of any lengths."""
+product = cast(Callable[[Limbs, Limbs], Limbs], intrinsic(_product))
+"""a x b, whole: len(a) + len(b) limbs."""
+shift_left = cast(Callable[[Limbs, np.uint64], Limbs], intrinsic(_shifted_left))
+"""a x 2^bits of a's length; bits < 64 len(a)."""
+leading_zeros = cast(Callable[[Limbs], np.uint64], intrinsic(_leading_zeros))
+"""How many of a's highest bits are 0."""
+is_zero = cast(Callable[[Limbs], bool], intrinsic(_is_zero))
+"""a = 0."""
+
+
+@part
+def reciprocal(high: Limb, low: Limb) -> Limb:
+    """floor((2^192 - 1) / d) - 2^64 of d = (low, high), whose highest bit is set: algorithm 6.
+
+    Algorithm 2 makes the reciprocal of the high limb alone; the low one corrects it.
+    """
+    odd = high & ONE
+    upper = (high >> _SHIFTS[1]) + ONE
+    half = (high >> ONE) + odd
+    first = _MAGIC // (high >> _SHIFTS[0])
+    second = (first << _SHIFTS[2]) - (first * first * upper >> _SHIFTS[3]) - ONE
+    third = (second << _SHIFTS[4]) + (second * ((ONE << _SHIFTS[5]) - second * upper) >> _SHIFTS[6])
+    error = (third >> ONE) * odd - third * half
+    fourth = (third << _SHIFTS[7]) + (product((third,), (error,))[1] >> ONE)
+    wide = product((fourth,), (high,))
+    inverse = fourth - add(wide, (high, high))[1]
+    return _with_low(inverse, high, low)
+
+
+@part
+def _with_low(inverse: Limb, high: Limb, low: Limb) -> Limb:
+    rest = high * inverse + low
+    if rest < low:
+        inverse -= ONE
+        if rest >= high:
+            inverse -= ONE
+            rest -= high
+        rest -= high
+    wide = product((inverse,), (low,))
+    rest += wide[1]
+    if rest < wide[1]:
+        inverse -= ONE
+        if rest > high or (rest == high and wide[0] >= low):
+            inverse -= ONE
+    return inverse
+
+
+@part
+def three_by_two(upper: Limbs, last: Limb, divisor: Limbs, inverse: Limb) -> tuple[Limb, Limbs]:
+    """Divide (last, *upper) by a normalised two-limb divisor: algorithm 4.
+
+    Returns:
+        (quotient, remainder); `upper` must be less than the divisor.
+    """
+    estimate = add(product((inverse,), (upper[1],)), upper)
+    quotient = estimate[1]
+    rest: Limbs = (last, upper[0] - quotient * divisor[1])
+    rest = subtract(subtract(rest, product((divisor[0],), (quotient,))), divisor)
+    quotient += ONE
+    if rest[1] >= estimate[0]:
+        quotient -= ONE
+        rest = add(rest, divisor)
+    if not less(rest, divisor):
+        quotient += ONE
+        rest = subtract(rest, divisor)
+    return quotient, rest
+
+
+@part
+def divide(dividend: Limbs, divisor: Limbs) -> tuple[Limbs, bool]:
+    """Divide nine limbs by five, where the quotient is known to fit four.
+
+    Returns:
+        (quotient rounded down, whether that lost anything).
+    """
+    bits = leading_zeros(divisor)
+    divisor = shift_left(divisor, bits)
+    dividend = shift_left(dividend, bits)
+    inverse = reciprocal(divisor[4], divisor[3])
+    third, rest = _digit(dividend[3], dividend[4:], divisor, inverse)
+    second, rest = _digit(dividend[2], rest, divisor, inverse)
+    first, rest = _digit(dividend[1], rest, divisor, inverse)
+    zeroth, rest = _digit(dividend[0], rest, divisor, inverse)
+    return (zeroth, first, second, third), not is_zero(rest)
+
+
+@part
+def _digit(last: Limb, rest: Limbs, divisor: Limbs, inverse: Limb) -> tuple[Limb, Limbs]:
+    """One limb of the quotient of (last, *rest) and the remainder; rest < divisor."""
+    if rest[-1] == ZERO and rest[-2] < divisor[-1]:
+        return ZERO, (last, *rest[:-1])
+    if rest[-1] == divisor[-1] and rest[-2] == divisor[-2]:
+        digit = FULL
+    else:
+        digit, _ = three_by_two(rest[-2:], rest[-3], divisor[-2:], inverse)
+    window = (last, *rest)
+    taken = product((digit,), divisor)
+    if less(window, taken):  # the two leading limbs promised one too many
+        digit -= ONE
+        taken = subtract(taken, divisor)
+    return digit, subtract(window, taken)[:-1]
+
+
+@part
+def divide_by_pair(dividend: Limbs, divisor: Limbs) -> tuple[Limbs, bool]:
+    """Divide four limbs by two that are not 0.
+
+    Returns:
+        (quotient rounded down, whether that lost anything).
+    """
+    bits = leading_zeros(divisor)
+    divisor = shift_left(divisor, bits)
+    wide = shift_left((*dividend, ZERO, ZERO), bits)
+    inverse = reciprocal(divisor[1], divisor[0])
+    third, rest = _pair_digit(wide[3], wide[4:], divisor, inverse)
+    second, rest = _pair_digit(wide[2], rest, divisor, inverse)
+    first, rest = _pair_digit(wide[1], rest, divisor, inverse)
+    zeroth, rest = _pair_digit(wide[0], rest, divisor, inverse)
+    return (zeroth, first, second, third), not is_zero(rest)
+
+
+@part
+def _pair_digit(last: Limb, rest: Limbs, divisor: Limbs, inverse: Limb) -> tuple[Limb, Limbs]:
+    if rest[1] == ZERO and rest[0] < divisor[1]:
+        return ZERO, (last, rest[0])
+    return three_by_two(rest, last, divisor, inverse)
+
+
+@part
+def mul_div_down(a: Limbs, b: Limbs, divisor: Limbs) -> Limbs:
+    """floor(a b / divisor) of four limbs each, where it fits four: FullMath.sol `mulDiv`."""
+    return divide((*product(a, b), ZERO), (*divisor, ZERO))[0]
+
+
+@part
+def mul_div_up(a: Limbs, b: Limbs, divisor: Limbs) -> Limbs:
+    """The same rounded up, FullMath.sol `mulDivRoundingUp`; 2^256 itself wraps to 0."""
+    return rounded_up(divide((*product(a, b), ZERO), (*divisor, ZERO)))
+
+
+@part
+def rounded_up(divided: tuple[Limbs, bool]) -> Limbs:
+    """Return the quotient, one more where the division lost something."""
+    quotient, lost = divided
+    return add(quotient, (ONE,)) if lost else quotient
