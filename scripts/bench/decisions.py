@@ -82,7 +82,7 @@ class Cycle(msgspec.Struct, frozen=True, kw_only=True):
             amount_out=back,
             hops=tuple(
                 Hop(
-                    pool=pool.id,
+                    pool=Address(pool.id),
                     kind=pool.kind,
                     token_in=token_in.address,
                     token_out=token_out.address,

@@ -330,6 +330,20 @@ def test_what_cannot_be_executed_is_declined() -> None:
         assert cause == vetoed(planned(verdict_on(bad), snapshot, **fields))
 
 
+def test_a_pool_without_a_contract_of_its_own_is_declined() -> None:
+    """The executor calls a pool by its address; a route through V4's manager says so instead."""
+    snapshot = market()
+    number = Address("0x" + "44" * 32)
+    whole = cycle(snapshot)
+    hops = (msgspec.structs.replace(whole.hops[0], pool=number), *whole.hops[1:])
+    route = msgspec.structs.replace(whole, hops=hops)
+    answer = planned(verdict_on(leg_of(route)), snapshot)
+
+    assert isinstance(answer, Declined)
+    assert VetoCause.INVALID is answer.cause
+    assert f"pool {number} has none" in answer.why
+
+
 def test_veto_is_passed_on() -> None:
     """A verdict that was not approved keeps its cause."""
     verdict = verdict_on(approved=False, cause=VetoCause.PAUSED, why="momentum is paused")

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from toolkit.model.chain import ZERO_ADDRESS, ZERO_HASH, Address
+from toolkit.model.chain import ZERO_ADDRESS, ZERO_HASH, Address, Hash
 from toolkit.model.errors import ConfigError
 from toolkit.orchestrator.mainnet import USDC, WETH
 from toolkit.perception.heads import fee_reading, head_reading
@@ -11,6 +11,7 @@ from toolkit.perception.perceived import Perceived, perceived, rebuilt
 from toolkit.perception.pools import pools_reading
 from toolkit.perception.prices import PriceSource, price_of, price_readings, seeded
 from toolkit.pools.concentrated import Concentrated
+from toolkit.pools.concentrated_v4 import ConcentratedV4
 from toolkit.testing.decide import MAIN_POOL, PRICE_KEY, given, main_pool
 
 SOURCE = PriceSource(key=PRICE_KEY, pool=MAIN_POOL, base=WETH.address, quote=USDC.address)
@@ -96,8 +97,11 @@ def test_the_digest_of_pools_changes_with_any_of_them() -> None:
 
 def test_snapshots_are_rebuilt_from_what_changed() -> None:
     """A block carries only pools that changed, and JSON of it gives the full snapshot again."""
-    first = given(1000, pools=[main_pool("2000"), V3])
-    second = given(1001, pools=[main_pool("2001"), V3])
+    managed = {name: getattr(V3, name) for name in V3.__struct_fields__ if name != "id"}
+    v4 = ConcentratedV4(id=Hash("0x" + "44" * 32), **managed)
+    first = given(1000, pools=[main_pool("2000"), V3, v4])
+    moved = msgspec.structs.replace(v4, fee_ppm=100)
+    second = given(1001, pools=[main_pool("2001"), V3, moved])
     seen = [
         perceived(
             block.snapshot,
@@ -110,7 +114,7 @@ def test_snapshots_are_rebuilt_from_what_changed() -> None:
     ]
     stored = [msgspec.json.decode(msgspec.json.encode(one), type=Perceived) for one in seen]
 
-    assert (2, 1) == (len(seen[0].pools), len(seen[1].pools))
+    assert (3, 2) == (len(seen[0].pools), len(seen[1].pools))
     assert seen == stored
     before = rebuilt(stored[0], since=None)
     assert first.snapshot == before

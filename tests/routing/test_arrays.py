@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from tests.routing.graphs import TOKENS, concentrated, market, pair, snapshot
-from toolkit.model.chain import Address
+from toolkit.model.chain import Address, Hash
 from toolkit.pools.concentrated import Concentrated
+from toolkit.pools.concentrated_v4 import ConcentratedV4
 from toolkit.pools.snapshot import Pool
-from toolkit.routing.arrays import Arrays, build_arrays
+from toolkit.routing.arrays import Arrays, build_arrays, routable
 from toolkit.routing.kernels import walk
 
 A, B, C, *_ = TOKENS
@@ -23,6 +24,16 @@ def edge_of(arrays: Arrays, token: Address) -> int:
 def given(arrays: Arrays, token: Address, amount: float) -> float:
     path = np.array([edge_of(arrays, token)])
     return walk(path, 1, amount, arrays.keep, arrays.piece_start, arrays.pieces)[0]
+
+
+def test_pools_without_an_address_are_no_edges(seed: int) -> None:
+    """The executor cannot call a pool of V4's manager, so no route is proposed through one."""
+    v3 = concentrated(random.Random(seed), (A, B), 1e18, 0.1)
+    fields = {name: getattr(v3, name) for name in Concentrated.__struct_fields__ if name != "id"}
+    v4 = ConcentratedV4(id=Hash("0x" + "44" * 32), **fields)
+
+    assert [v3] == routable(snapshot(v4, v3))
+    assert (v3,) == build_arrays(snapshot(v4, v3)).pools
 
 
 @pytest.mark.parametrize("make", [pair, concentrated])

@@ -11,7 +11,7 @@ import pytest
 from tests.routing.graphs import TOKENS, cycles, market, ternary
 from toolkit.routing.arrays import build_arrays
 from toolkit.routing.optimizer import path_of
-from toolkit.routing.search import MAX_CANDIDATES, find_cycles, warm_up
+from toolkit.routing.search import MAX_CANDIDATES, Candidate, find_cycles, warm_up
 
 A, *_ = TOKENS
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,7 +27,7 @@ def test_every_paying_cycle_is_found_and_sized(seed: int) -> None:
             continue
         arrays = build_arrays(taken)
         costs = np.zeros(len(arrays.edges) + 1)
-        found = {
+        found: dict[tuple[str, ...], Candidate] = {
             tuple(arrays.pools[pool].id for pool in cycle.pools): cycle
             for cycle in find_cycles(arrays, A, max_hops=3, max_input=1e24, costs=costs)
         }

@@ -5,7 +5,7 @@ import pytest
 from tests.routing.graphs import TOKENS, concentrated, pair, profit
 from toolkit.model.chain import Address
 from toolkit.pools.constant_product import ConstantProduct
-from toolkit.pools.snapshot import Pool
+from toolkit.routing.arrays import Routable
 from toolkit.routing.optimizer import Path, path_of, size
 
 A, B, C, *_ = TOKENS
@@ -42,7 +42,7 @@ def test_a_bad_start_finds_the_same_optimum(seed: int) -> None:
     rng = random.Random(seed)
     paying = 0
     for _ in range(12):
-        pools: list[Pool] = [pair(rng, (A, B), 1e21, 0.1), concentrated(rng, (A, B), 1e21, 0.1)]
+        pools: list[Routable] = [pair(rng, (A, B), 1e21, 0.1), concentrated(rng, (A, B), 1e21, 0.1)]
         path = path_of(pools[:: rng.choice([1, -1])], A)
         ends = [size(path, start, max_input=MOST) for start in (10**10, 10**14, 10**19)]
         profits = [-1 if end is None else profit(path.pools, A, end) for end in ends]

@@ -16,7 +16,7 @@ from toolkit.model.chain import Address
 from toolkit.model.checks import require_integer
 from toolkit.model.decision import Leg, Plan, Verdict, VetoCause
 from toolkit.model.errors import NoRoute, PoolError
-from toolkit.model.market import Funding, FundingKind, Hop, Route
+from toolkit.model.market import Funding, FundingKind, Hop, Route, has_contract
 from toolkit.model.tx import FeeQuote
 from toolkit.model.units import PPM, div_ceil
 from toolkit.pools.constant_product import ConstantProduct
@@ -282,6 +282,10 @@ def _route(leg: Leg, snapshot: Snapshot, router: Swaps, limits: PlanLimits) -> R
             f"leg sells {leg.amount_in} of {leg.token_in}, its route {route.amount_in} of"
             f" {route.token_in}",
         )
+    hidden = sorted({hop.pool for hop in route.hops if not has_contract(hop.pool)})
+    if hidden:
+        why = f"the executor calls pools by their address, and pool {hidden[0]} has none"
+        return Declined(VetoCause.INVALID, why)
     return _recomputed(route, snapshot)
 
 

@@ -1,12 +1,23 @@
 """Markets as values: tokens, hops and routes with the contract's own integers."""
 
 from enum import Enum
+from typing import TypeGuard
 
 import msgspec
 
 from toolkit.model.chain import Address, Hash
 from toolkit.model.errors import PoolError
 from toolkit.model.units import PPM
+
+PoolId = Address | Hash
+"""A pool's contract, or, for Uniswap V4, its 32-byte number in the one contract of all pools."""
+
+_ADDRESS_LENGTH = 42  # characters
+
+
+def has_contract(pool: PoolId) -> TypeGuard[Address]:
+    """Whether a pool is a contract of its own, which can be called and can lend."""
+    return len(pool) == _ADDRESS_LENGTH
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -6,6 +6,7 @@ from functools import partial
 from toolkit.model.chain import Address, Hash, Head
 from toolkit.model.decision import Fill, Plan, Reading
 from toolkit.model.errors import ConfigError, JournalCorrupt
+from toolkit.model.market import PoolId
 from toolkit.orchestrator import records
 from toolkit.orchestrator.audit.memory import Market, Memory, Underway, forget_oldest, unsure
 from toolkit.orchestrator.block import Decision, Sitting
@@ -211,7 +212,7 @@ class Core:
             self._appraisal.planned(name, claims[name])
         self._probe(plans)
 
-    def correct(self, pools: Mapping[Address, Pool]) -> None:
+    def correct(self, pools: Mapping[PoolId, Pool]) -> None:
         """Put the true states of pools in place of those that a recalled block left out."""
         if self._snapshot is not None:
             self._snapshot = corrected(self._snapshot, pools)

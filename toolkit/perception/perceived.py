@@ -6,9 +6,10 @@ import msgspec
 
 from toolkit.model.chain import Address, Hash, Head
 from toolkit.model.decision import Reading
-from toolkit.model.market import Token
+from toolkit.model.market import PoolId, Token
 from toolkit.model.tx import FeeQuote
 from toolkit.pools.concentrated import Concentrated
+from toolkit.pools.concentrated_v4 import ConcentratedV4
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.snapshot import Pool, Snapshot
 
@@ -33,17 +34,18 @@ class Perceived(Seen, frozen=True, kw_only=True):
 
     constant_product: tuple[ConstantProduct, ...] = ()
     concentrated: tuple[Concentrated, ...] = ()
+    concentrated_v4: tuple[ConcentratedV4, ...] = ()
 
     @property
     def pools(self) -> tuple[Pool, ...]:
         """Every pool state it carries."""
-        return (*self.constant_product, *self.concentrated)
+        return (*self.constant_product, *self.concentrated, *self.concentrated_v4)
 
 
 class PoolName(msgspec.Struct, frozen=True, kw_only=True):
     """Which pool it is, and its fee in parts per million, which no swap changes."""
 
-    id: Address
+    id: PoolId
     fee_ppm: int
 
 
@@ -55,11 +57,12 @@ class Glimpse(Seen, frozen=True, kw_only=True):
 
     constant_product: tuple[PoolName, ...] = ()
     concentrated: tuple[PoolName, ...] = ()
+    concentrated_v4: tuple[PoolName, ...] = ()
 
     @property
     def pools(self) -> tuple[PoolName, ...]:
         """Every pool whose state it carries."""
-        return (*self.constant_product, *self.concentrated)
+        return (*self.constant_product, *self.concentrated, *self.concentrated_v4)
 
     def without_pools(self) -> Perceived:
         """Return the rest of it."""
@@ -94,6 +97,7 @@ def perceived(  # the one way from a full snapshot to what is new in it
         tokens=tuple(t for a, t in sorted(snapshot.tokens.items()) if known.get(a) != t),
         constant_product=tuple(p for p in changed if isinstance(p, ConstantProduct)),
         concentrated=tuple(p for p in changed if isinstance(p, Concentrated)),
+        concentrated_v4=tuple(p for p in changed if isinstance(p, ConcentratedV4)),
     )
 
 
@@ -108,7 +112,7 @@ def rebuilt(seen: Perceived, *, since: Snapshot | None) -> Snapshot:
     return Snapshot(block=seen.head, tokens=tokens, pools=pools)
 
 
-def corrected(snapshot: Snapshot, pools: Mapping[Address, Pool]) -> Snapshot:
+def corrected(snapshot: Snapshot, pools: Mapping[PoolId, Pool]) -> Snapshot:
     """Put true states of pools in place of those that a glimpse left as they were."""
     known = {**snapshot.pools, **pools}
     return Snapshot(block=snapshot.block, tokens=snapshot.tokens, pools=known)

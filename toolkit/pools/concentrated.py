@@ -1,34 +1,28 @@
 """Concentrated liquidity pools (Uniswap V3 and its forks), in the contract's own integers.
 
-Sources: UniswapV3Pool.sol `swap`, TickBitmap.sol, Tick.sol, LiquidityMath.sol; the quotes are
-those of QuoterV2.sol. Tick spacing is a field of its own and not implied by the fee.
+Sources: UniswapV3Pool.sol `swap`; the quotes are those of QuoterV2.sol. Tick spacing is a field of
+its own and not implied by the fee.
 """
 
-from bisect import bisect_right
-from operator import itemgetter
 from typing import NoReturn
 
 import msgspec
 
 from toolkit.model.chain import Address
-from toolkit.model.errors import PoolError
 from toolkit.model.market import PoolKind
 from toolkit.pools.pair import check_pair, is_zero_for_one
-from toolkit.pools.swap_step import swap_step
-from toolkit.pools.ticks import (
-    MAX_SQRT_PRICE,
-    MAX_TICK,
-    MIN_SQRT_PRICE,
-    MIN_TICK,
-    sqrt_price_at_tick,
-    tick_at_sqrt_price,
+from toolkit.pools.tick_walk import (
+    Walked,
+    check_initialised,
+    check_state,
+    mid_price,
+    refuse,
+    walk,
 )
+from toolkit.pools.ticks import MAX_SQRT_PRICE, MAX_TICK, MIN_SQRT_PRICE, MIN_TICK
 
-MAX_LIQUIDITY = 2**128 - 1
-_MAX_NET = 2**127 - 1
+MAX_SPACING = 2**14 - 1  # UniswapV3Factory.sol enableFeeAmount
 _MAX_AMOUNT = 2**255 - 1
-WORD = 256  # ticks, counted in spacings, per word of the pool's bitmap
-_tick_of = itemgetter(0)
 
 
 class Swapped(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +40,10 @@ class Concentrated(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
     `known` (inclusive), also those whose net is 0: the contract stops there too. A swap that would
     need a tick outside `known` fails. `sqrt_price_x96` 0 means not initialised.
 
+    `gross` is the liquidity of all positions that begin or end at each of `ticks`, in their order:
+    a tick is initialised while it is not 0, whatever its net. It is () where the source does not
+    tell it (a pools file); no quote needs it, but events that remove liquidity do.
+
     Raises:
         PoolError: a field that the contract could not hold; names pool and field.
     """
@@ -60,19 +58,12 @@ class Concentrated(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
     liquidity: int
     ticks: tuple[tuple[int, int], ...]
     known: tuple[int, int] = (MIN_TICK, MAX_TICK)
+    gross: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Check what the contract's types and invariants guarantee."""
         check_pair(self.id, self.token0, self.token1, self.fee_ppm)
-        if not 0 < self.tick_spacing < 2**14:  # UniswapV3Factory.sol enableFeeAmount
-            self._refuse("tick_spacing", f"{self.tick_spacing} is not between 1 and 16383")
-        if not 0 <= self.liquidity <= MAX_LIQUIDITY:
-            self._refuse("liquidity", f"{self.liquidity} does not fit uint128")
-        if not MIN_TICK <= self.known[0] <= self.known[1] <= MAX_TICK:
-            self._refuse("known", f"{self.known} is no range within {MIN_TICK}..{MAX_TICK}")
-        if self.sqrt_price_x96:
-            self._check_price()
-        self._check_ticks()
+        check_state(self, max_spacing=MAX_SPACING)
 
     @property
     def kind(self) -> PoolKind:
@@ -90,7 +81,7 @@ class Concentrated(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
         """
         forward = is_zero_for_one(self.id, self.token0, self.token1, token_in, "token_in")
         self._check_amount("amount_in", amount_in)
-        return self._swap(amount_in, sqrt_price_limit_x96, zero_for_one=forward)[1]
+        return self._swap(amount_in, sqrt_price_limit_x96, zero_for_one=forward).given
 
     def quote_out(
         self, token_out: Address, amount_out: int, *, sqrt_price_limit_x96: int = 0
@@ -110,8 +101,8 @@ class Concentrated(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
         """Return what the pool takes of `amount_in` and what it gives; errors as `quote_in`."""
         forward = is_zero_for_one(self.id, self.token0, self.token1, token_in, "token_in")
         self._check_amount("amount_in", amount_in)
-        taken, given, *_ = self._swap(amount_in, 0, zero_for_one=forward)
-        return taken, given
+        walked = self._swap(amount_in, 0, zero_for_one=forward)
+        return walked.taken, walked.given
 
     def swap_in(self, token_in: Address, amount_in: int) -> tuple[int, "Concentrated"]:
         """Return the output and the pool after the swap of all of `amount_in`.
@@ -152,10 +143,7 @@ class Concentrated(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
             PoolError: unknown token or not initialised.
         """
         forward = is_zero_for_one(self.id, self.token0, self.token1, token_in, "token_in")
-        if not self.sqrt_price_x96:
-            self._refuse("sqrt_price_x96", "is 0, the pool is not initialised")
-        root = self.sqrt_price_x96 / 2**96
-        return root * root if forward else 1 / (root * root)
+        return mid_price(self, zero_for_one=forward)
 
     def _swapped(self, specified: int, limit: int, *, zero_for_one: bool) -> Swapped:
         taken, given, price, tick, liquidity = self._swap(
@@ -164,77 +152,18 @@ class Concentrated(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
         after = msgspec.structs.replace(self, sqrt_price_x96=price, tick=tick, liquidity=liquidity)
         return Swapped(amount_in=taken, amount_out=given, pool=after)
 
-    def _swap(
-        self, specified: int, limit: int, *, zero_for_one: bool
-    ) -> tuple[int, int, int, int, int]:
-        """Run the step loop of UniswapV3Pool.sol; `specified` > 0 is an exact input.
-
-        Returns:
-            (taken, given, sqrt price, tick, liquidity) after the swap.
-        """
+    def _swap(self, specified: int, limit: int, *, zero_for_one: bool) -> Walked:
+        """Run UniswapV3Pool.sol `swap`; `specified` > 0 is an exact input."""
         limit = self._price_limit(limit, zero_for_one=zero_for_one)
-        price, tick, liquidity = self.sqrt_price_x96, self.tick, self.liquidity
-        remaining, calculated = specified, 0
-        while remaining != 0 and price != limit:
-            start = price
-            # Without liquidity nothing is rounded on the way: pass over empty words at once.
-            reach = tick if liquidity else tick_at_sqrt_price(limit)
-            index, stop = self._next_stop(tick, reach, zero_for_one=zero_for_one)
-            stop_price = sqrt_price_at_tick(stop)
-            target = max(stop_price, limit) if zero_for_one else min(stop_price, limit)
-            price, paid, got, fee = swap_step(price, target, liquidity, remaining, self.fee_ppm)
-            remaining -= paid + fee if specified > 0 else -got
-            calculated += got if specified > 0 else paid + fee
-            if price == stop_price:
-                if index is not None:
-                    net = self.ticks[index][1]
-                    liquidity = self._crossed(liquidity, -net if zero_for_one else net)
-                tick = stop - 1 if zero_for_one else stop
-            elif price != start:
-                tick = tick_at_sqrt_price(price)
-        done = abs(specified - remaining)
-        taken, given = (done, calculated) if specified > 0 else (calculated, done)
-        if not taken:  # the periphery's callbacks refuse a swap that moves no tokens
+        walked = walk(self, specified, limit, self.fee_ppm, zero_for_one=zero_for_one)
+        if not walked.taken:  # the periphery's callbacks refuse a swap that moves no tokens
             self._refuse("liquidity", "there is none between the price and its limit")
-        return taken, given, price, tick, liquidity
-
-    def _next_stop(self, tick: int, reach: int, *, zero_for_one: bool) -> tuple[int | None, int]:
-        """Return (index in `ticks` or None, tick) of the next stop from `tick`.
-
-        TickBitmap.sol `nextInitializedTickWithinOneWord`: the pool also stops at the edge of each
-        bitmap word, initialised or not, at word x 256 going down, at word x 256 + 255 going up
-        (in spacings), and at ±887272. The word is that of `reach`, `tick` itself or beyond it.
-        """
-        spacing, ticks = self.tick_spacing, self.ticks
-        index = bisect_right(ticks, tick, key=_tick_of)
-        if zero_for_one:
-            index -= 1
-            edge = max(min(tick, reach) // spacing // WORD * WORD * spacing, MIN_TICK)
-            if index >= 0 and ticks[index][0] >= edge:
-                return index, ticks[index][0]
-            if edge < self.known[0]:
-                self._refuse("ticks", f"the swap leaves the known ticks from {self.known[0]}")
-            return None, edge
-        word = max(tick // spacing + 1, reach // spacing) // WORD
-        edge = min((word * WORD + WORD - 1) * spacing, MAX_TICK)
-        if index < len(ticks) and ticks[index][0] <= edge:
-            return index, ticks[index][0]
-        if edge > self.known[1]:
-            self._refuse("ticks", f"the swap leaves the known ticks up to {self.known[1]}")
-        return None, edge
-
-    def _crossed(self, liquidity: int, net: int) -> int:
-        """Add signed net liquidity, LiquidityMath.sol `addDelta`."""
-        after = liquidity + net
-        if not 0 <= after <= MAX_LIQUIDITY:
-            self._refuse("ticks", f"liquidity {after} after a tick leaves uint128 (LS/LA)")
-        return after
+        return walked
 
     def _price_limit(self, limit: int, *, zero_for_one: bool) -> int:
         """Check a price limit (SPL), or supply the Quoter's for 0."""
+        check_initialised(self)
         price = self.sqrt_price_x96
-        if not price:
-            self._refuse("sqrt_price_x96", "is 0, the pool is not initialised")
         if not self.liquidity and not self.ticks:
             self._refuse("liquidity", "is 0 at every tick, the pool has no liquidity")
         if not limit:
@@ -248,26 +177,5 @@ class Concentrated(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
         if not 0 < amount <= _MAX_AMOUNT:
             self._refuse(field, f"{amount} is not between 1 and 2^255 - 1")
 
-    def _check_price(self) -> None:
-        try:
-            tick = tick_at_sqrt_price(self.sqrt_price_x96)
-        except PoolError as error:
-            raise PoolError(f"pool {self.id}: sqrt_price_x96: {error}") from None
-        # Having crossed a tick downwards exactly, the contract stores the tick below it.
-        crossed = sqrt_price_at_tick(tick) == self.sqrt_price_x96 and self.tick == tick - 1
-        if self.tick != tick and not crossed:
-            self._refuse("tick", f"{self.tick} does not belong to the price, whose tick is {tick}")
-
-    def _check_ticks(self) -> None:
-        before = self.known[0] - 1
-        for tick, net in self.ticks:
-            if not before < tick <= self.known[1]:
-                self._refuse("ticks", f"{tick} is out of order or outside {self.known}")
-            if tick % self.tick_spacing:
-                self._refuse("ticks", f"{tick} is no multiple of the spacing {self.tick_spacing}")
-            if not -_MAX_NET <= net <= _MAX_NET:
-                self._refuse("ticks", f"the net liquidity {net} at {tick} does not fit int128")
-            before = tick
-
     def _refuse(self, field: str, why: str) -> NoReturn:
-        raise PoolError(f"pool {self.id}: {field}: {why}")
+        refuse(self, field, why)

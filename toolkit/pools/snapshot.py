@@ -6,11 +6,12 @@ import msgspec
 
 from toolkit.model.chain import Address, Head
 from toolkit.model.errors import PoolError
-from toolkit.model.market import Hop, PoolKind, Token
+from toolkit.model.market import Hop, PoolId, PoolKind, Token
 from toolkit.pools.concentrated import Concentrated
+from toolkit.pools.concentrated_v4 import ConcentratedV4
 from toolkit.pools.constant_product import ConstantProduct
 
-Pool = ConstantProduct | Concentrated
+Pool = ConstantProduct | Concentrated | ConcentratedV4
 
 
 class PoolSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,9 +30,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     block: Head
     tokens: dict[Address, Token]
-    pools: dict[Address, Pool]
+    pools: dict[PoolId, Pool]
 
-    def pool(self, pool: Address) -> Pool:
+    def pool(self, pool: PoolId) -> Pool:
         """Return a pool's state.
 
         Raises:
@@ -46,7 +47,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
     def quote_in(
-        self, pool: Address, token_in: Address, amount_in: int, *, sqrt_price_limit_x96: int = 0
+        self, pool: PoolId, token_in: Address, amount_in: int, *, sqrt_price_limit_x96: int = 0
     ) -> int:
         """Return what a trader gets for exactly `amount_in` sent to a pool, in smallest units.
 
@@ -69,7 +70,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         return given if coin_out is None else coin_out.arriving_up(given)
 
     def quote_out(
-        self, pool: Address, token_out: Address, amount_out: int, *, sqrt_price_limit_x96: int = 0
+        self, pool: PoolId, token_out: Address, amount_out: int, *, sqrt_price_limit_x96: int = 0
     ) -> int:
         """Return what a trader sends to a pool to get `amount_out`, in smallest units.
 
@@ -90,7 +91,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
                 taken -= 1  # the library always adds one
         return taken if coin_in is None else coin_in.sending_up(taken)
 
-    def mid_price(self, pool: Address, token_in: Address) -> float:
+    def mid_price(self, pool: PoolId, token_in: Address) -> float:
         """Marginal price before fees, raw units out per raw unit in; for scores and signals only.
 
         Raises:

@@ -8,11 +8,12 @@ from toolkit.chain.multicall import aggregate
 from toolkit.chain.node import Node
 from toolkit.model.chain import Address, Head
 from toolkit.model.errors import PoolError
-from toolkit.model.market import PoolKind
+from toolkit.model.market import PoolId, PoolKind
 from toolkit.pools import abi
-from toolkit.pools.concentrated import WORD, Concentrated
+from toolkit.pools.concentrated import Concentrated
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.snapshot import Pool, PoolSpec
+from toolkit.pools.tick_walk import WORD
 from toolkit.pools.ticks import MAX_TICK, MIN_TICK
 
 # Bitmap words read of one pool. Spacings of 7 and more have no more than this and are read
@@ -37,7 +38,7 @@ def known_range(tick: int, spacing: int) -> tuple[int, int]:
     )
 
 
-async def read_states(node: Node, specs: Sequence[PoolSpec], *, head: Head) -> dict[Address, Pool]:
+async def read_states(node: Node, specs: Sequence[PoolSpec], *, head: Head) -> dict[PoolId, Pool]:
     """Read pools whole: constants checked against the specs, then bitmap words, then ticks.
 
     Raises:
@@ -49,7 +50,7 @@ async def read_states(node: Node, specs: Sequence[PoolSpec], *, head: Head) -> d
         for name in abi.CONSTANTS[spec.kind] + abi.STATE[spec.kind]
     ]
     answers = iter(await aggregate(node, calls, block=head.hash))
-    states: dict[Address, Pool] = {}
+    states: dict[PoolId, Pool] = {}
     for spec in specs:
         _check_constants(spec, [next(answers) for _ in abi.CONSTANTS[spec.kind]])
         states[spec.id] = build(spec, [next(answers) for _ in abi.STATE[spec.kind]])

@@ -1,9 +1,10 @@
 """One step of a concentrated pool's swap: a price move under constant liquidity.
 
 Sources: SwapMath.sol `computeSwapStep`, SqrtPriceMath.sol, FullMath.sol, UnsafeMath.sol of
-v3-core. Where Solidity 0.7 wraps silently and the contract relies on it, the wrap is spelt out.
-Its reverting checks are assertions here: within a step they cannot fail, because a step that
-stops short of its target moves less than what reaches the target, which fits.
+v3-core; those of v4-core give the same integers. Where Solidity wraps silently and the contract
+relies on it, the wrap is spelt out. Its reverting checks are assertions here: within a step they
+cannot fail, because a step that stops short of its target moves less than what reaches the
+target, which fits.
 """
 
 from toolkit.model.units import PPM, div_ceil
@@ -42,6 +43,8 @@ def swap_step(
     elif after != target:
         # Short of the target everything is taken: what buys no output is fee.
         return after, amount_in, amount_out, remaining - amount_in
+    if not amount_in:
+        return after, 0, amount_out, 0  # also where V4's fee is 100 %
     return after, amount_in, amount_out, div_ceil(amount_in * fee_ppm, PPM - fee_ppm)
 
 

@@ -14,9 +14,10 @@ from toolkit.chain.multicall import aggregate
 from toolkit.chain.node import Node
 from toolkit.model.chain import Address, Hash, Head, LogEntry
 from toolkit.model.errors import PoolError
-from toolkit.model.market import Token
+from toolkit.model.market import PoolId, Token, has_contract
 from toolkit.pools import abi
 from toolkit.pools.concentrated import Concentrated
+from toolkit.pools.concentrated_v4 import ConcentratedV4
 from toolkit.pools.snapshot import Pool, PoolSpec, Snapshot
 from toolkit.pools.states import build, read_nets, read_states, with_ticks
 
@@ -72,7 +73,9 @@ async def refresh(node: Node, snapshot: Snapshot, *, head: Head) -> Snapshot:
     logs: list[LogEntry] = []
     for block in blocks:
         logs += await node.logs(
-            block_hash=block, addresses=sorted(snapshot.pools), topics=(abi.STATE_TOPICS,)
+            block_hash=block,
+            addresses=sorted(filter(has_contract, snapshot.pools)),
+            topics=(abi.STATE_TOPICS,),
         )
     touched = await _reread(node, snapshot, logs, head)
     return msgspec.structs.replace(snapshot, block=head, pools=snapshot.pools | touched)
@@ -118,16 +121,17 @@ async def _blocks_between(node: Node, base: Head, head: Head) -> list[Hash] | No
 
 async def _reread(
     node: Node, snapshot: Snapshot, logs: Sequence[LogEntry], head: Head
-) -> dict[Address, Pool]:
+) -> dict[PoolId, Pool]:
     """Read the pools that `logs` touch: prices and reserves, and the ticks of Mint and Burn."""
     before = [snapshot.pools[pool] for pool in sorted({log.address for log in logs})]
-    calls = [(pool.id, abi.SELECTORS[name]) for pool in before for name in abi.STATE[pool.kind]]
+    asked = [(_spec_of(pool).id, pool.kind) for pool in before]
+    calls = [(pool, abi.SELECTORS[name]) for pool, kind in asked for name in abi.STATE[kind]]
     answers = iter(await aggregate(node, calls, block=head.hash))
     nets = await read_nets(node, _touched_ticks(snapshot, logs), head=head)
-    changes: dict[Address, dict[int, int | None]] = defaultdict(dict)
+    changes: dict[PoolId, dict[int, int | None]] = defaultdict(dict)
     for (owner, tick), net in nets.items():
         changes[owner][tick] = net
-    after: dict[Address, Pool] = {}
+    after: dict[PoolId, Pool] = {}
     moved: list[Concentrated] = []
     for pool in before:
         fresh = build(_spec_of(pool), [next(answers) for _ in abi.STATE[pool.kind]])
@@ -164,6 +168,8 @@ def _merged(
 
 
 def _spec_of(pool: Pool) -> PoolSpec:
+    if isinstance(pool, ConcentratedV4):
+        raise PoolError(f"pool {pool.id}: id: pools of the V4 PoolManager are not read from a node")
     return PoolSpec(
         id=pool.id,
         kind=pool.kind,

@@ -9,8 +9,9 @@ import numpy.typing as npt
 from toolkit.model.chain import Address
 from toolkit.model.units import PPM
 from toolkit.pools.concentrated import Concentrated
+from toolkit.pools.concentrated_v4 import ConcentratedV4
 from toolkit.pools.constant_product import ConstantProduct
-from toolkit.pools.snapshot import Pool, Snapshot
+from toolkit.pools.snapshot import Snapshot
 from toolkit.pools.ticks import MAX_SQRT_PRICE, MIN_SQRT_PRICE, sqrt_price_at_tick
 
 Floats = npt.NDArray[np.float64]
@@ -19,6 +20,8 @@ Ints = npt.NDArray[np.int64]
 # Liquidity changes looked at per pool and direction; beyond them a pool counts as exhausted.
 MAX_PIECES = 128
 _Q96 = float(2**96)
+
+Routable = ConstantProduct | Concentrated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +47,7 @@ class Arrays:
     """
 
     tokens: tuple[Address, ...]
-    pools: tuple[Pool, ...]
+    pools: tuple[Routable, ...]
     token_start: Ints
     edges: Ints
     keep: Floats
@@ -57,7 +60,7 @@ def build_arrays(snapshot: Snapshot) -> Arrays:
 
     The order depends on addresses only, not on the order of the snapshot's pools.
     """
-    pools = tuple(pool for _, pool in sorted(snapshot.pools.items()) if _is_liquid(pool))
+    pools = tuple(pool for pool in routable(snapshot) if _is_liquid(pool))
     tokens = tuple(sorted({token for pool in pools for token in (pool.token0, pool.token1)}))
     index = {token: place for place, token in enumerate(tokens)}
     edges = sorted(
@@ -83,17 +86,27 @@ def build_arrays(snapshot: Snapshot) -> Arrays:
     )
 
 
-def _is_liquid(pool: Pool) -> bool:
+def routable(snapshot: Snapshot) -> list[Routable]:
+    """Return the pools that a route may go through, by address.
+
+    Those of V4's PoolManager are not among them: the executor that runs routes calls a pool by
+    its address, and they have none.
+    """
+    found = (pool for _, pool in sorted(snapshot.pools.items()))
+    return [pool for pool in found if not isinstance(pool, ConcentratedV4)]
+
+
+def _is_liquid(pool: Routable) -> bool:
     if isinstance(pool, ConstantProduct):
         return pool.reserve0 > 0 and pool.reserve1 > 0
     return pool.sqrt_price_x96 > 0 and (pool.liquidity > 0 or bool(pool.ticks))
 
 
-def _keep(pool: Pool) -> float:
+def _keep(pool: Routable) -> float:
     return (PPM - pool.fee_ppm) / PPM
 
 
-def _pieces(pool: Pool, *, forward: bool) -> list[tuple[float, float, float, float]]:
+def _pieces(pool: Routable, *, forward: bool) -> list[tuple[float, float, float, float]]:
     """(input before, output before, x, y) of each piece in one direction."""
     if isinstance(pool, ConstantProduct):
         reserves = (float(pool.reserve0), float(pool.reserve1))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from toolkit.model.chain import Address
 from toolkit.model.errors import PoolError
-from toolkit.pools.snapshot import Pool
+from toolkit.routing.arrays import Routable
 
 # How many neighbours are tried on each side: roundings make the profit rough at the scale of one
 # unit, and below COARSE units that outweighs its curvature over a wider stretch.
@@ -21,7 +21,7 @@ _MOVES = 32
 class Path:
     """Pools in order, and the token that goes into each; `tokens` has the final one as well."""
 
-    pools: tuple[Pool, ...]
+    pools: tuple[Routable, ...]
     tokens: tuple[Address, ...]
 
     def amounts(self, amount_in: int) -> tuple[int, ...] | None:
@@ -130,7 +130,7 @@ def _by_coarsest(path: Path, amounts: Sequence[int], profit: Callable[[int], flo
     return max(map(least, range(max(middle - reach, 1), middle + reach + 1)), key=profit)
 
 
-def path_of(pools: Sequence[Pool], start: Address) -> Path:
+def path_of(pools: Sequence[Routable], start: Address) -> Path:
     """Follow pools from a token: each takes what the one before gave."""
     tokens = [start]
     for pool in pools:

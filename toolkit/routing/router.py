@@ -13,8 +13,8 @@ import numpy as np
 from toolkit.model.chain import MAINNET_WETH, Address
 from toolkit.model.errors import NoRoute
 from toolkit.model.market import Hop, PoolKind, Route
-from toolkit.pools.snapshot import Pool, Snapshot
-from toolkit.routing.arrays import Arrays, Floats, build_arrays
+from toolkit.pools.snapshot import Snapshot
+from toolkit.routing.arrays import Arrays, Floats, Routable, build_arrays, routable
 from toolkit.routing.optimizer import Path, path_of, size
 from toolkit.routing.search import find_cycles
 
@@ -186,10 +186,10 @@ class Router:
         return route.profit - self.gas_cost(route.token_in, self.gas_units(route) * gas_price_wei)
 
     @cached_property
-    def _pools_of(self) -> dict[Address, list[Pool]]:
+    def _pools_of(self) -> dict[Address, list[Routable]]:
         """The pools of each token, by address; many a router is never asked anything."""
-        found: dict[Address, list[Pool]] = {}
-        for _, pool in sorted(self._routed.pools.items()):
+        found: dict[Address, list[Routable]] = {}
+        for pool in routable(self._routed):
             for token in (pool.token0, pool.token1):
                 found.setdefault(token, []).append(pool)
         return found
@@ -228,7 +228,7 @@ class Router:
 
     def _paths(self, token_in: Address, token_out: Address, max_hops: int) -> Iterator[Path]:
         """Every path of distinct tokens, shorter prefixes first."""
-        stack: list[tuple[tuple[Pool, ...], tuple[Address, ...]]] = [((), (token_in,))]
+        stack: list[tuple[tuple[Routable, ...], tuple[Address, ...]]] = [((), (token_in,))]
         while stack:
             pools, tokens = stack.pop()
             for pool in self._pools_of.get(tokens[-1], ()):

@@ -11,7 +11,7 @@ import msgspec
 
 from toolkit.model.chain import Address, Hash, Head
 from toolkit.model.decision import Reading
-from toolkit.model.market import Token
+from toolkit.model.market import PoolId, Token
 from toolkit.model.tx import FeeQuote
 from toolkit.orchestrator.hosting.asking import fresh_view
 from toolkit.orchestrator.market import Market
@@ -194,9 +194,9 @@ class _Stage:
         self._logs[source.key] = log
         return tuple(made)
 
-    def _pools(self) -> dict[Address, Pool]:
+    def _pools(self) -> dict[PoolId, Pool]:
         """Each price's pool, and a smaller one beside it whose price strays."""
-        made: dict[Address, Pool] = {}
+        made: dict[PoolId, Pool] = {}
         for n, source in enumerate(self._market.prices):
             price = math.exp(self._logs[source.key])
             stray = 0.0 if self._mood is Mood.FLAT else self._rng.gauss(0.0, 8e-3)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from msgspec import structs
+from msgspec import json, structs
 
 from tests.orchestrator.worlds import (
     DAI_CAPITAL,
@@ -18,14 +18,18 @@ from toolkit.journal.compaction import compact
 from toolkit.journal.log import Journal
 from toolkit.journal.memory import MemoryBackend
 from toolkit.journal.sqlite import SqliteBackend
+from toolkit.model.chain import Address, Hash
 from toolkit.orchestrator import records
 from toolkit.orchestrator.audit import memory
 from toolkit.orchestrator.audit.audit import Cause, why
 from toolkit.orchestrator.audit.recovery import KINDS, recovered, resumed
 from toolkit.orchestrator.audit.replay import CHECKPOINT_KIND, decoded, encoded, replay
 from toolkit.orchestrator.audit.whatif import whatif
+from toolkit.orchestrator.mainnet import USDC, WETH
 from toolkit.orchestrator.pausing.pauses import Pause
-from toolkit.testing.decide import Decided, GivenBlock, decide
+from toolkit.pools.concentrated import Concentrated
+from toolkit.pools.concentrated_v4 import ConcentratedV4
+from toolkit.testing.decide import Decided, GivenBlock, decide, given, main_pool
 
 EVERY = 7
 
@@ -83,6 +87,27 @@ def test_what_is_folded_is_what_the_orchestrator_knew(seed: int) -> None:
 
             assert folded is not None
             assert entry.data == encoded(folded), seed
+
+
+def test_a_market_is_written_down_with_pools_of_every_kind() -> None:
+    """What a checkpoint keeps of a snapshot is the snapshot again, its JSON in between."""
+    v3 = Concentrated(
+        id=Address("0x" + "33" * 20),
+        token0=USDC.address,
+        token1=WETH.address,
+        fee_ppm=500,
+        tick_spacing=10,
+        sqrt_price_x96=2**96,
+        tick=0,
+        liquidity=0,
+        ticks=(),
+    )
+    shared = {name: getattr(v3, name) for name in v3.__struct_fields__ if name != "id"}
+    v4 = ConcentratedV4(id=Hash("0x" + "44" * 32), **shared)
+    snapshot = given(1000, pools=[main_pool("2000"), v3, v4]).snapshot
+    stored = json.encode(memory.Market.of(snapshot))
+
+    assert snapshot == json.decode(stored, type=memory.Market).snapshot()
 
 
 def test_a_replay_holds_checkpoints_against_what_it_folds() -> None:

@@ -17,7 +17,7 @@ from tests.orchestrator.worlds import (
     quiet_block,
     sells,
 )
-from toolkit.model.chain import ZERO_ADDRESS, Hash
+from toolkit.model.chain import ZERO_ADDRESS, Address, Hash
 from toolkit.model.decision import Intent, Leg, TradingState, Verdict, VetoCause
 from toolkit.model.market import Hop, PoolKind, Route
 from toolkit.orchestrator.capital.ledger import Ledger
@@ -44,7 +44,7 @@ def cycle(block: GivenBlock, amount: int, *, pools: tuple[str, str], agent: str)
     back = second.quote_in(USDC.address, out)
     hops = tuple(
         Hop(
-            pool=pool.id,
+            pool=Address(pool.id),
             kind=PoolKind.CONSTANT_PRODUCT,
             token_in=token_in,
             token_out=token_out,
@@ -267,7 +267,7 @@ def test_an_exchange_cannot_avoid_netting_by_bringing_a_route() -> None:
     block = quiet_block()
     pool = block.snapshot.pools[next(iter(block.snapshot.pools))]
     hop = Hop(
-        pool=pool.id,
+        pool=Address(pool.id),
         kind=PoolKind.CONSTANT_PRODUCT,
         token_in=WETH.address,
         token_out=USDC.address,

@@ -8,8 +8,9 @@ import pytest
 
 from tests.orchestrator.odd_agents import ODDITIES, Misfit, Teller
 from tests.orchestrator.worlds import dai_pair, fresh_seeds
-from toolkit.model.chain import Address
+from toolkit.model.chain import Address, Hash
 from toolkit.model.decision import Reading
+from toolkit.model.market import PoolId
 from toolkit.orchestrator.deciding.limits import Limits
 from toolkit.orchestrator.deciding.validation import Proposal, defect
 from toolkit.orchestrator.hosting.asking import Question, Thought, ask, fresh_view
@@ -25,7 +26,8 @@ from toolkit.orchestrator.hosting.wire import (
     frame,
 )
 from toolkit.orchestrator.mainnet import DAI, USDC, WETH
-from toolkit.pools.snapshot import Snapshot
+from toolkit.pools.concentrated_v4 import ConcentratedV4
+from toolkit.pools.snapshot import Pool, Snapshot
 from toolkit.reasoning.agent import View
 from toolkit.testing.decide import OFFLINE_MARKET, given, main_pool
 
@@ -43,6 +45,21 @@ def reading(key: str, block: int, value: float, source: str) -> Reading:
     )
 
 
+def managed_pool(number: Hash, *, fee_ppm: int) -> ConcentratedV4:
+    """An empty pool of V4's manager."""
+    return ConcentratedV4(
+        id=number,
+        token0=DAI.address,
+        token1=WETH.address,
+        fee_ppm=fee_ppm,
+        tick_spacing=60,
+        sqrt_price_x96=2**96,
+        tick=0,
+        liquidity=0,
+        ticks=(),
+    )
+
+
 class History:
     """Views of a world that grows, loses its end to reorgs, and its beginning to age."""
 
@@ -50,7 +67,9 @@ class History:
         self.rng = random.Random(seed)
         self.block = 100
         self.series: dict[str, tuple[Reading, ...]] = {}
-        self.pools = {pool.id: pool for pool in [dai_pair(Address("0x" + "33" * 20), 2000.0, 10)]}
+        self.pools: dict[PoolId, Pool] = {
+            pool.id: pool for pool in [dai_pair(Address("0x" + "33" * 20), 2000.0, 10)]
+        }
         self.tokens = {token.address: token for token in (DAI, WETH)}
 
     def view(self) -> View:
@@ -68,12 +87,15 @@ class History:
         if rng.random() < 0.5:
             pool = Address("0x" + f"{rng.randrange(4):02x}" * 20)
             self.pools[pool] = dai_pair(pool, rng.uniform(1000, 3000), 10)
+        if rng.random() < 0.3:
+            number = Hash("0x" + f"{rng.randrange(4):02x}" * 32)
+            self.pools[number] = managed_pool(number, fee_ppm=rng.randrange(10**6))
         if rng.random() < 0.2:
             self.tokens[USDC.address] = USDC
         block = given(self.block, pools=[]).head
         return fresh_view(
             block=block,
-            snapshot=Snapshot(block=block, tokens=self.tokens, pools=dict(self.pools)),
+            snapshot=Snapshot(block=block, tokens=self.tokens, pools={**self.pools}),
             readings=dict(self.series),
             balances={WETH.address: rng.randrange(2**200)},
             positions={DAI.address: -rng.randrange(2**100)},

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from toolkit.devnet.protocols import WETH
 from toolkit.model.chain import Address
 from toolkit.model.errors import PoolError
-from toolkit.pools.snapshot import Pool, Snapshot
+from toolkit.pools.snapshot import Snapshot
+from toolkit.routing.arrays import Routable, routable
 
 _SMALLEST, _LARGEST = 10**16, 2_000 * 10**18  # WETH in, wei
 _STEPS = 24
@@ -43,8 +44,8 @@ def find_opportunities(snapshot: Snapshot) -> tuple[Opportunity, ...]:
     return tuple(sorted(found, key=lambda each: (-each.profit_wei, each.pools)))
 
 
-def _cycles(snapshot: Snapshot) -> Iterator[tuple[tuple[Pool, ...], tuple[Address, ...]]]:
-    pools = [pool for _, pool in sorted(snapshot.pools.items())]
+def _cycles(snapshot: Snapshot) -> Iterator[tuple[tuple[Routable, ...], tuple[Address, ...]]]:
+    pools = routable(snapshot)
     with_weth = [pool for pool in pools if WETH in (pool.token0, pool.token1)]
     others = [pool for pool in pools if pool not in with_weth]
     for first, last in itertools.permutations(with_weth, 2):
@@ -57,11 +58,11 @@ def _cycles(snapshot: Snapshot) -> Iterator[tuple[tuple[Pool, ...], tuple[Addres
                 yield (first, middle, last), (WETH, out, back, WETH)
 
 
-def _other(pool: Pool, token: Address) -> Address:
+def _other(pool: Routable, token: Address) -> Address:
     return pool.token1 if token == pool.token0 else pool.token0
 
 
-def _margin(pools: Sequence[Pool], tokens: Sequence[Address], snapshot: Snapshot) -> float:
+def _margin(pools: Sequence[Routable], tokens: Sequence[Address], snapshot: Snapshot) -> float:
     """Log of what comes back for an infinitely small WETH, after fees."""
     total = 0.0
     for pool, token in zip(pools, tokens, strict=False):
@@ -73,7 +74,7 @@ def _margin(pools: Sequence[Pool], tokens: Sequence[Address], snapshot: Snapshot
     return total
 
 
-def _best_size(pools: Sequence[Pool], tokens: Sequence[Address]) -> Opportunity | None:
+def _best_size(pools: Sequence[Routable], tokens: Sequence[Address]) -> Opportunity | None:
     """Golden-section search over the logarithm of the input: profit has one peak."""
     low, high = math.log(_SMALLEST), math.log(_LARGEST)
     best: Opportunity | None = None
@@ -96,7 +97,7 @@ def _profit(opportunity: Opportunity | None) -> float:
     return -math.inf if opportunity is None else opportunity.profit_wei
 
 
-def _at(pools: Sequence[Pool], tokens: Sequence[Address], amount: int) -> Opportunity | None:
+def _at(pools: Sequence[Routable], tokens: Sequence[Address], amount: int) -> Opportunity | None:
     amounts = [amount]
     for pool, token in zip(pools, tokens, strict=False):
         try:

@@ -18,6 +18,7 @@ from toolkit.orchestrator.hosting.containment import ContainmentMemory
 from toolkit.orchestrator.pausing.watch import WatchMemory
 from toolkit.orchestrator.records import Command, Planned, Setup
 from toolkit.pools.concentrated import Concentrated
+from toolkit.pools.concentrated_v4 import ConcentratedV4
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.snapshot import Pool, Snapshot
 
@@ -59,6 +60,7 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
     tokens: tuple[Token, ...]
     constant_product: tuple[ConstantProduct, ...]
     concentrated: tuple[Concentrated, ...]
+    concentrated_v4: tuple[ConcentratedV4, ...] = ()
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> "Market":
@@ -69,12 +71,13 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
             tokens=tuple(token for _, token in sorted(snapshot.tokens.items())),
             constant_product=tuple(one for one in pools if isinstance(one, ConstantProduct)),
             concentrated=tuple(one for one in pools if isinstance(one, Concentrated)),
+            concentrated_v4=tuple(one for one in pools if isinstance(one, ConcentratedV4)),
         )
 
     @property
     def pools(self) -> tuple[Pool, ...]:
         """Every pool there is."""
-        return (*self.constant_product, *self.concentrated)
+        return (*self.constant_product, *self.concentrated, *self.concentrated_v4)
 
     def snapshot(self) -> Snapshot:
         """Return the snapshot again."""

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from toolkit.journal.log import Entry, Journal
-from toolkit.model.chain import Address
 from toolkit.model.errors import ConfigError, JournalCorrupt
+from toolkit.model.market import PoolId
 from toolkit.orchestrator import records
 from toolkit.orchestrator.audit.memory import CHECKPOINT, Memory
 from toolkit.orchestrator.audit.replay import RecordedAgent, decoded, remade
@@ -97,8 +97,8 @@ class Fold:
         """Say which agents' code is at hand, by name, each as it is configured now."""
         self._at_hand = at_hand
         self._core: Core | None = None
-        self._fees: dict[Address, int] = {}  # of the pools that the core knows
-        self._unread: dict[Address, Entry] = {}  # pools of which there is a newer state
+        self._fees: dict[PoolId, int] = {}  # of the pools that the core knows
+        self._unread: dict[PoolId, Entry] = {}  # pools of which there is a newer state
         if start is not None:
             self._core = Core(start.setup, self._agents(start.setup))
             self._core.restore(start)
@@ -176,7 +176,7 @@ class Fold:
     def _read_pools(self, core: Core) -> None:
         """Tell the core the newest states of pools."""
         unread, self._unread = self._unread, {}
-        newest: dict[Address, Pool] = {}
+        newest: dict[PoolId, Pool] = {}
         for entry in {one.seq: one for one in unread.values()}.values():
             pools = decoded(entry, Perceived).pools
             newest.update((pool.id, pool) for pool in pools if unread.get(pool.id) is entry)

@@ -12,17 +12,18 @@ import msgspec
 from toolkit.model.chain import Address, Head
 from toolkit.model.decision import Intent, Reading
 from toolkit.model.errors import ToolkitError
-from toolkit.model.market import Token
+from toolkit.model.market import PoolId, Token
 from toolkit.model.tx import FeeQuote
 from toolkit.orchestrator.deciding.validation import malformed
 from toolkit.orchestrator.hosting.asking import Question, Thought, fresh_view
 from toolkit.orchestrator.market import Market
 from toolkit.pools.concentrated import Concentrated
+from toolkit.pools.concentrated_v4 import ConcentratedV4
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.snapshot import Pool, Snapshot
 from toolkit.reasoning.agent import View
 
-Order = tuple[tuple[Address, ...], tuple[Address, ...], tuple[str, ...]]
+Order = tuple[tuple[Address, ...], tuple[PoolId, ...], tuple[str, ...]]
 
 HEADER_BYTES = 4
 MAX_ANSWER = 2**24
@@ -70,6 +71,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     tokens: tuple[Token, ...]
     constant_product: tuple[ConstantProduct, ...]
     concentrated: tuple[Concentrated, ...]
+    concentrated_v4: tuple[ConcentratedV4, ...]
     order: Order | None  # of tokens, pools and readings, where it changed
     series: dict[str, Tail]
 
@@ -99,7 +101,7 @@ class _Facts:
     """The part of a view that changes little from one block to the next."""
 
     tokens: Mapping[Address, Token]
-    pools: Mapping[Address, Pool]
+    pools: Mapping[PoolId, Pool]
     readings: Mapping[str, tuple[Reading, ...]]
 
     @property
@@ -136,6 +138,7 @@ class Differences:
             tokens=tuple(t for name, t in now.tokens.items() if before.tokens.get(name) != t),
             constant_product=tuple(p for p in pools if isinstance(p, ConstantProduct)),
             concentrated=tuple(p for p in pools if isinstance(p, Concentrated)),
+            concentrated_v4=tuple(p for p in pools if isinstance(p, ConcentratedV4)),
             order=None if now.order == before.order else now.order,
             series=_tails(before.readings, now.readings),
         )
@@ -152,9 +155,10 @@ class Views:
         before = self._known.get(asked.name, _NOTHING)
         order = asked.order or before.order
         tokens = {**before.tokens, **{token.address: token for token in asked.tokens}}
-        pools: dict[Address, Pool] = dict(before.pools)
+        pools: dict[PoolId, Pool] = dict(before.pools)
         pools.update((pool.id, pool) for pool in asked.constant_product)
         pools.update((pool.id, pool) for pool in asked.concentrated)
+        pools.update((pool.id, pool) for pool in asked.concentrated_v4)
         readings = dict(before.readings)
         for key, tail in asked.series.items():
             kept = readings.get(key, ())[tail.start : tail.start + tail.kept]
