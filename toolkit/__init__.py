@@ -36,8 +36,11 @@ if TYPE_CHECKING:
     from toolkit.model.decision import TradingState as TradingState
     from toolkit.model.decision import Verdict as Verdict
     from toolkit.model.errors import ConfigError as ConfigError
+    from toolkit.model.errors import DataError as DataError
+    from toolkit.model.errors import PoolError as PoolError
     from toolkit.model.errors import ToolkitError as ToolkitError
     from toolkit.model.market import Route as Route
+    from toolkit.model.market import Token as Token
     from toolkit.model.tx import Authorization as Authorization
     from toolkit.model.tx import Cancelled as Cancelled
     from toolkit.model.tx import Confirmed as Confirmed
@@ -67,6 +70,11 @@ if TYPE_CHECKING:
     from toolkit.orchestrator.pausing.pauses import Feed as Feed
     from toolkit.orchestrator.pausing.pauses import Pause as Pause
     from toolkit.orchestrator.runtime import Orchestrator as Orchestrator
+    from toolkit.pools.concentrated import Concentrated as Concentrated
+    from toolkit.pools.constant_product import ConstantProduct as ConstantProduct
+    from toolkit.pools.file import PoolsFile as PoolsFile
+    from toolkit.pools.file import read_pools as read_pools
+    from toolkit.pools.file import write_pools as write_pools
     from toolkit.pools.snapshot import Snapshot as Snapshot
     from toolkit.reasoning.agent import Agent as Agent
     from toolkit.reasoning.agent import View as View
@@ -95,8 +103,8 @@ _HOMES = {
     "toolkit.model.bundle": ("GuardKind", "Landed", "Missed", "Refund"),
     "toolkit.model.chain": ("Address", "Mode", "address"),
     "toolkit.model.decision": ("Intent", "Leg", "Reading", "TradingState", "Verdict"),
-    "toolkit.model.errors": ("ConfigError", "ToolkitError"),
-    "toolkit.model.market": ("Route",),
+    "toolkit.model.errors": ("ConfigError", "DataError", "PoolError", "ToolkitError"),
+    "toolkit.model.market": ("Route", "Token"),
     "toolkit.model.tx": (
         "Authorization",
         "Cancelled",
@@ -121,6 +129,9 @@ _HOMES = {
     "toolkit.orchestrator.deciding.limits": ("Limits",),
     "toolkit.orchestrator.pausing.pauses": ("Breaker", "Feed", "Pause"),
     "toolkit.orchestrator.runtime": ("Orchestrator",),
+    "toolkit.pools.concentrated": ("Concentrated",),
+    "toolkit.pools.constant_product": ("ConstantProduct",),
+    "toolkit.pools.file": ("PoolsFile", "read_pools", "write_pools"),
     "toolkit.pools.snapshot": ("Snapshot",),
     "toolkit.reasoning.agent": ("Agent", "View"),
     "toolkit.reasoning.arbitrage": ("CyclicArbitrage",),

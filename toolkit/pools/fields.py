@@ -1,0 +1,196 @@
+"""One object of a JSON file, field by field: exact integers, and errors that name the place.
+
+Every field is taken once, by its name and with what it must be; what nobody took is unknown.
+"""
+
+import re
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
+
+import msgspec
+
+from toolkit.model.chain import Address, Hash, address, hash32
+from toolkit.model.checks import shown
+from toolkit.model.errors import ConfigError, DataError
+
+MAX_DIGITS = 78  # of a uint256; what is longer is not even read as a number
+MAX_COUNT = 2**63 - 1
+_INTEGER = re.compile(rf"-?[0-9]{{1,{MAX_DIGITS}}}")
+_PLACE = re.compile(r" - at `\$(.*)`$")
+_NEWLINE = b"\n"
+_BYTE = re.compile(r"\(byte ([0-9]+)\)$")
+_INDEX = re.compile(r"\[([0-9]+)\]")
+_T = TypeVar("_T")
+_Number = int | str
+
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_number = msgspec.json.Decoder(_Number)
+_numbers = msgspec.json.Decoder(list[_Number])
+_pairs = msgspec.json.Decoder(list[tuple[_Number, _Number]])
+_text = msgspec.json.Decoder(str)
+_texts = msgspec.json.Decoder(list[str])
+_flag = msgspec.json.Decoder(bool)
+_list = msgspec.json.Decoder(list[msgspec.Raw])
+_anything = msgspec.json.Decoder()
+
+NUMBER = "a decimal string or an integer"
+
+
+class Fields:
+    """The fields of one JSON object.
+
+    Args:
+        where: what every error begins with, such as `pools.json: pool 0x…`.
+        raw: the object as it is written.
+
+    Raises:
+        DataError: no object. Each reader: the field is missing or something else.
+    """
+
+    def __init__(self, where: str, raw: bytes | msgspec.Raw) -> None:
+        self.where = where
+        try:
+            self._left = _object.decode(raw)
+        except msgspec.ValidationError:
+            raise DataError(f"{where}: is {_written(raw)}; give a JSON object") from None
+        except msgspec.DecodeError as error:
+            raise DataError(f"{where}{_line(raw, error)}: {error}") from None
+        except RecursionError:
+            raise DataError(f"{where}: is nested too deeply; give a JSON object") from None
+
+    def has(self, name: str) -> bool:
+        """Tell whether a field is there and was not taken yet."""
+        return name in self._left
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """The fields that nobody took."""
+        return tuple(self._left)
+
+    def integer(self, name: str) -> int:
+        """Take one exact integer."""
+        return self._exact(name, self._take(name, _number, NUMBER))
+
+    def count(self, name: str, *, most: int = MAX_COUNT) -> int:
+        """Take one integer from 0 to `most`."""
+        value = self.integer(name)
+        if not 0 <= value <= most:
+            self.refuse(name, f"{shown(value)} is not between 0 and {most}")
+        return value
+
+    def integers(self, name: str, *, count: int) -> tuple[int, ...]:
+        """Take a list of so many exact integers."""
+        values = self._take(name, _numbers, f"a list of {count} decimal strings or integers")
+        self._check_count(name, len(values), count)
+        return tuple(self._exact(f"{name}[{place}]", value) for place, value in enumerate(values))
+
+    def pairs(self, name: str) -> tuple[tuple[int, int], ...]:
+        """Take a list of pairs of exact integers."""
+        values = self._take(name, _pairs, "a list of pairs of decimal strings or integers")
+        return tuple(
+            (self._exact(f"{name}[{place}][0]", one), self._exact(f"{name}[{place}][1]", other))
+            for place, (one, other) in enumerate(values)
+        )
+
+    def text(self, name: str) -> str:
+        """Take a text."""
+        return self._take(name, _text, "a text")
+
+    def flag(self, name: str) -> bool:
+        """Take true or false."""
+        return self._take(name, _flag, "true or false")
+
+    def items(self, name: str) -> list[msgspec.Raw]:
+        """Take a list of whatever."""
+        return self._take(name, _list, "a list")
+
+    def part(self, name: str) -> "Fields":
+        """Take an object within this one."""
+        raw = self._left.pop(name, None)
+        if raw is None:
+            self.refuse(name, "is missing; give a JSON object")
+        return Fields(f"{self.where}: {name}", raw)
+
+    def peek(self, name: str) -> str | None:
+        """Look at a text without taking it; None where it is none."""
+        try:
+            return _text.decode(self._left.get(name, b""))
+        except (msgspec.DecodeError, RecursionError):
+            return None
+
+    def address(self, name: str) -> Address:
+        """Take a 20-byte address, of any case."""
+        return self._named(name, self._take(name, _text, "an address"), address)
+
+    def hash(self, name: str) -> Hash:
+        """Take a 32-byte hash, of any case."""
+        return self._named(name, self._take(name, _text, "a 32-byte hash"), hash32)
+
+    def addresses(self, name: str, *, count: int) -> tuple[Address, ...]:
+        """Take a list of so many addresses, none twice."""
+        values = self._take(name, _texts, f"a list of {count} addresses")
+        self._check_count(name, len(values), count)
+        found = tuple(
+            self._named(f"{name}[{place}]", value, address) for place, value in enumerate(values)
+        )
+        if len(set(found)) != count:
+            self.refuse(name, f"name one token twice: {', '.join(found)}")
+        return found
+
+    def refuse(self, field: str, why: str) -> NoReturn:
+        """Raise the error of one field."""
+        raise DataError(f"{self.where}: {field}: {why}")
+
+    def _take(self, name: str, decoder: "msgspec.json.Decoder[_T]", wanted: str) -> _T:
+        raw = self._left.pop(name, None)
+        if raw is None:
+            self.refuse(name, f"is missing; give {wanted}")
+        try:
+            return decoder.decode(raw)
+        except (msgspec.DecodeError, RecursionError) as error:
+            found = _PLACE.search(str(error))
+            place = found[1] if found else ""
+            self.refuse(name + place, f"is {_written(raw, place)}; give {wanted}")
+
+    def _exact(self, field: str, value: _Number) -> int:
+        if isinstance(value, str):
+            if _INTEGER.fullmatch(value) is None:
+                self.refuse(field, f"is {shown(value)}; give {NUMBER} of up to {MAX_DIGITS} digits")
+            return int(value)
+        return value
+
+    def _named(self, field: str, value: str, read: Callable[[str], _T]) -> _T:
+        try:
+            return read(value)
+        except ConfigError as error:
+            self.refuse(field, str(error))
+
+    def _check_count(self, name: str, count: int, wanted: int) -> None:
+        if count != wanted:
+            self.refuse(name, f"has {count} items; give {wanted}")
+
+
+def _line(raw: bytes | msgspec.Raw, error: msgspec.DecodeError) -> str:
+    """The line that a syntax error's byte is in."""
+    found = _BYTE.search(str(error))
+    if found is None:
+        return ""
+    before = bytes(raw)[: int(found[1])]
+    return f" line {before.count(_NEWLINE) + 1}"
+
+
+def _written(raw: bytes | msgspec.Raw, place: str = "") -> str:
+    """What stands there, as an error shows it."""
+    try:
+        value: object = _anything.decode(raw)
+    except RecursionError:
+        return "nested too deeply"
+    except msgspec.DecodeError:
+        return "no JSON"
+    for index in _INDEX.findall(place):
+        if not isinstance(value, list):
+            break
+        value = value[int(index)]
+    if value is None:
+        return "null"
+    return f"{shown(value)}, a float" if isinstance(value, float) else shown(value)
