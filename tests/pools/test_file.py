@@ -12,10 +12,15 @@ import pytest
 from toolkit.model.chain import Address, Hash
 from toolkit.model.errors import DataError
 from toolkit.pools.concentrated import Concentrated
+from toolkit.pools.concentrated_v4 import ConcentratedV4
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.file import decode, encode, read_pools, write_pools
+from toolkit.pools.snapshot import Pool
 
 A, B, C, V2, V3 = (Address("0x" + digit * 40) for digit in "abc12")
+V4 = Hash("0x" + "44" * 32)
+DEAD = Address("0x" + "de" * 18 + "4000")
+HOOK = Address("0x" + "de" * 18 + "1000")
 BLOCK = Hash("0x" + "11" * 32)
 PRICE = 2**96
 
@@ -47,6 +52,20 @@ def document() -> dict[str, Any]:
                 "tick": 0,
                 "liquidity": "12345",
                 "ticks": [[-100, "12345"], [100, "-12345"]],
+            },
+            {
+                "id": V4,
+                "kind": "concentrated",
+                "variant": "v4",
+                "tokens": [A, B],
+                "fee_ppm": 0,
+                "tick_spacing": 32767,
+                "sqrt_price_x96": "0",
+                "tick": 0,
+                "liquidity": "0",
+                "ticks": [],
+                "hooks": HOOK,
+                "protocol_fee_ppm": [1000, 500],
             },
         ],
     }
@@ -92,6 +111,19 @@ def test_a_file_is_read_field_by_field() -> None:
         liquidity=12345,
         ticks=((-100, 12345), (100, -12345)),
     ) == taken.pool(V3)
+    assert ConcentratedV4(
+        id=V4,
+        token0=A,
+        token1=B,
+        fee_ppm=0,
+        tick_spacing=32767,
+        sqrt_price_x96=0,
+        tick=0,
+        liquidity=0,
+        ticks=(),
+        hooks=HOOK,
+        protocol_fee_ppm=(1000, 500),
+    ) == taken.pool(V4)
     assert [(5, 18, "A"), (0, 6, "B")] == [
         (token.transfer_fee_ppm, token.decimals, token.symbol) for token in taken.tokens.values()
     ]
@@ -154,24 +186,35 @@ def test_what_is_written_is_read_again(tmp_path: Path, seed: int) -> None:
         assert encode(other) == (tmp_path / "p.json").read_bytes(), seed
 
 
-def _random_pool(rng: random.Random, place: int) -> ConstantProduct | Concentrated:
+def _random_pool(rng: random.Random, place: int) -> Pool:
     pool = Address(f"0x{place + 1:040x}")
-    if rng.random() < 0.5:
+    if rng.random() < 0.3:
         reserve0, reserve1 = (rng.randrange(2 ** rng.choice([1, 64, 112])) for _ in range(2))
         return ConstantProduct(id=pool, token0=A, token1=B, reserve0=reserve0, reserve1=reserve1)
     spacing = rng.choice([1, 10, 60])
-    ticks = sorted(rng.sample(range(-400, 400), rng.randrange(6)))
-    return Concentrated(
-        id=pool,
-        token0=A,
-        token1=B,
-        fee_ppm=rng.randrange(10**6),
-        tick_spacing=spacing,
-        sqrt_price_x96=rng.choice([0, PRICE]),
-        tick=0,
-        liquidity=rng.randrange(2**128),
-        ticks=tuple((tick * spacing, rng.randrange(-(2**127) + 1, 2**127)) for tick in ticks),
-        known=rng.choice([(-887272, 887272), (-25600, 25599)]),
+    places = sorted(rng.sample(range(-400, 400), rng.randrange(6)))
+    curve: dict[str, Any] = {
+        "token0": A,
+        "token1": B,
+        "fee_ppm": rng.randrange(10**6),
+        "tick_spacing": spacing,
+        "sqrt_price_x96": rng.choice([0, PRICE]),
+        "tick": 0,
+        "liquidity": rng.randrange(2**128),
+        "ticks": tuple((tick * spacing, rng.randrange(-(2**100), 2**100)) for tick in places),
+        "known": rng.choice([(-887272, 887272), (-25600, 25599)]),
+        "gross": rng.choice([(), tuple(2**101 + 2 * tick for tick in places)]),
+    }
+    if curve["gross"]:
+        curve["ticks"] = tuple((tick, net - net % 2) for tick, net in curve["ticks"])
+    if rng.random() < 0.5:
+        return Concentrated(id=pool, **curve)
+    return ConcentratedV4(
+        id=Hash(f"0x{place + 1:064x}"),
+        hooks=HOOK,
+        protocol_fee_ppm=rng.choice([(0, 0), (1, 1000)]),
+        dynamic_fee=rng.random() < 0.5,
+        **curve,
     )
 
 
@@ -228,14 +271,24 @@ def _random_pool(rng: random.Random, place: int) -> ConstantProduct | Concentrat
         (1, {"ticks": [["1_0", "1"]]}, r"ticks\[0\]\[0\]: is '1_0'; give a decimal string"),
         (1, {"ticks": None, "tick": None}, "tick: is missing"),
         (1, {"known": [10, -10]}, r"known: \(10, -10\) is no range"),
-        (1, {"variant": "v5"}, "variant: unknown: v5 .known: v3"),
+        (1, {"gross": [1]}, "gross: .* 2 ticks"),
+        (1, {"variant": "v5"}, "variant: unknown variant: v5 .known: v3, v4"),
+        (1, {"variant": "v4"}, f"id: hash '{V3}' is not 0x followed by 64 hex digits"),
+        (2, {"variant": None}, "id: address '0x4444'... .66 characters. is not 0x followed by 40"),
+        (2, {"fee_ppm": 8388608}, "fee_ppm: 8388608 is not between 0 and 1000000"),
+        (2, {"protocol_fee_ppm": [1, 1001]}, r"protocol_fee_ppm: \(1, 1001\) are not both"),
+        (2, {"protocol_fee_ppm": 1}, "protocol_fee_ppm: is 1; give a list of 2"),
+        (2, {"hooks": "0x"}, "hooks: address '0x' is not 0x followed by 40"),
+        (2, {"hooks": DEAD}, f"hooks: {DEAD} is never called"),
+        (2, {"dynamic_fee": 1}, "dynamic_fee: is 1; give true or false"),
+        (2, {"tick_spacing": 32768}, "tick_spacing: 32768 is not between 1 and 32767"),
     ],
 )
 def test_a_wrong_field_is_named_with_its_pool(
     place: int, fields: dict[str, Any], said: str
 ) -> None:
     """File, pool, field, what stands there and what should: one line, whatever is wrong."""
-    pool = (V2, V3)[place]
+    pool = (V2, V3, V4)[place]
 
     with pytest.raises(DataError, match=rf"^pools.json: pool {pool}: {said}") as caught:
         read(changed(place, **fields))
@@ -251,7 +304,7 @@ def test_a_wrong_field_is_named_with_its_pool(
         (lambda d: d["pools"][1].update(id="7"), "pool 7: id: address '7' is not 0x"),
         (lambda d: d["pools"][1].update(id=7), r"pools\[1\]: id: is 7; give an address"),
         (lambda d: d["pools"][1].pop("id"), r"pools\[1\]: id: is missing"),
-        (lambda d: d["pools"].append(5), r"pools\[2\]: is 5; give a JSON object"),
+        (lambda d: d["pools"].append(5), r"pools\[3\]: is 5; give a JSON object"),
         (lambda d: d.pop("pools"), "pools: is missing; give a list"),
         (lambda d: d.pop("tokens"), "tokens: is missing; give a list"),
         (lambda d: d.pop("block"), "block: is missing"),
@@ -348,7 +401,7 @@ def test_each_unknown_field_is_one_warning() -> None:
     assert [
         f"pools.json: pool {V2}: 'dex': unknown field, ignored here and in 1 more",
         f"pools.json: pool {V2}: '\\x1b[2J': unknown field, ignored here and in 1 more",
-        f"pools.json: pool {V3}: 'dex': unknown field, ignored",
-        f"pools.json: pool {V3}: '\\x1b[2J': unknown field, ignored",
+        f"pools.json: pool {V3}: 'dex': unknown field, ignored here and in 1 more",
+        f"pools.json: pool {V3}: '\\x1b[2J': unknown field, ignored here and in 1 more",
         "pools.json: 'note': unknown field, ignored",
     ] == list(found.warnings)

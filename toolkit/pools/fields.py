@@ -78,9 +78,10 @@ class Fields:
             self.refuse(name, f"{shown(value)} is not between 0 and {most}")
         return value
 
-    def integers(self, name: str, *, count: int) -> tuple[int, ...]:
-        """Take a list of so many exact integers."""
-        values = self._take(name, _numbers, f"a list of {count} decimal strings or integers")
+    def integers(self, name: str, *, count: int | None = None) -> tuple[int, ...]:
+        """Take a list of exact integers, of so many if `count` is given."""
+        many = "" if count is None else f"{count} "
+        values = self._take(name, _numbers, f"a list of {many}decimal strings or integers")
         self._check_count(name, len(values), count)
         return tuple(self._exact(f"{name}[{place}]", value) for place, value in enumerate(values))
 
@@ -165,8 +166,8 @@ class Fields:
         except ConfigError as error:
             self.refuse(field, str(error))
 
-    def _check_count(self, name: str, count: int, wanted: int) -> None:
-        if count != wanted:
+    def _check_count(self, name: str, count: int, wanted: int | None) -> None:
+        if wanted is not None and count != wanted:
             self.refuse(name, f"has {count} items; give {wanted}")
 
 

@@ -15,7 +15,7 @@ import msgspec
 from toolkit.model.chain import ZERO_HASH, Address, Head
 from toolkit.model.checks import path_of, shown
 from toolkit.model.errors import DataError, PoolError
-from toolkit.model.market import Token
+from toolkit.model.market import PoolId, Token
 from toolkit.model.printable import printable
 from toolkit.model.units import PPM
 from toolkit.pools.fields import Fields
@@ -38,8 +38,8 @@ class PoolsFile(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     snapshot: Snapshot
-    gas: dict[Address, int] = {}
-    flash: frozenset[Address] = frozenset()
+    gas: dict[PoolId, int] = {}
+    flash: frozenset[PoolId] = frozenset()
     warnings: tuple[str, ...] = ()
 
 
@@ -60,8 +60,8 @@ def write_pools(
     path: str | Path,
     snapshot: Snapshot,
     *,
-    gas: Mapping[Address, int] | None = None,
-    flash: Collection[Address] = (),
+    gas: Mapping[PoolId, int] | None = None,
+    flash: Collection[PoolId] = (),
 ) -> None:
     """Write a snapshot to a pools file, the same bytes for equal snapshots.
 
@@ -95,7 +95,7 @@ def decode(data: bytes, *, name: str) -> PoolsFile:
         _read_pool(name, place, raw, unknown) for place, raw in enumerate(fields.items("pools"))
     ]
     unknown.note("file", fields)
-    pools: dict[Address, Pool] = {}
+    pools: dict[PoolId, Pool] = {}
     for one in read:
         pool = one.pool
         if pool.id in pools:
@@ -117,8 +117,8 @@ def decode(data: bytes, *, name: str) -> PoolsFile:
 def encode(
     snapshot: Snapshot,
     *,
-    gas: Mapping[Address, int] | None = None,
-    flash: Collection[Address] = (),
+    gas: Mapping[PoolId, int] | None = None,
+    flash: Collection[PoolId] = (),
 ) -> bytes:
     """Return the bytes of a pools file: tokens and pools by address, one a line."""
     block = snapshot.block

@@ -3,19 +3,27 @@
 Amounts, prices and liquidity are decimal strings, fees and ticks integers. Tokens may come in any
 order, and what is a token's goes with it; whatever else has a direction is the contract's, whose
 token0 is the lower address.
+
+Beyond the published format a concentrated pool may have `known` (the ticks within which it is
+known whole; without it quotes would run on beyond them), `gross` (what keeps each tick alive, for
+following events) and, of V4, `dynamic_fee`. Each is left out where it says nothing.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypedDict
 
+from toolkit.model.chain import ZERO_ADDRESS, Address
 from toolkit.model.market import PoolKind
 from toolkit.pools.concentrated import Concentrated
+from toolkit.pools.concentrated_v4 import ConcentratedV4
 from toolkit.pools.constant_product import MAX_RESERVE, ConstantProduct
 from toolkit.pools.fields import Fields
 from toolkit.pools.snapshot import Pool
 from toolkit.pools.ticks import MAX_TICK, MIN_TICK
 
-_V3 = "v3"
+_V3, _V4 = "v3", "v4"
+_WHOLE = (MIN_TICK, MAX_TICK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,14 +66,39 @@ def _write_constant_product(pool: Pool) -> dict[str, object]:
     }
 
 
+class _Curve(TypedDict):
+    """What V3 and V4 write alike."""
+
+    token0: Address
+    token1: Address
+    fee_ppm: int
+    tick_spacing: int
+    sqrt_price_x96: int
+    tick: int
+    liquidity: int
+    ticks: tuple[tuple[int, int], ...]
+    known: tuple[int, int]
+    gross: tuple[int, ...]
+
+
 def _read_concentrated(fields: Fields) -> Pool:
     variant = fields.text("variant") if fields.has("variant") else _V3
-    if variant != _V3:
-        fields.refuse("variant", f"unknown: {variant} (known: {_V3})")
-    pool = fields.address("id")
+    if variant == _V3:
+        return Concentrated(id=fields.address("id"), **_read_curve(fields))
+    if variant != _V4:
+        fields.refuse("variant", f"unknown variant: {variant} (known: {_V3}, {_V4})")
+    return ConcentratedV4(
+        id=fields.hash("id"),
+        **_read_curve(fields),
+        hooks=fields.address("hooks") if fields.has("hooks") else ZERO_ADDRESS,
+        protocol_fee_ppm=_pair(fields, "protocol_fee_ppm", otherwise=(0, 0)),
+        dynamic_fee=fields.has("dynamic_fee") and fields.flag("dynamic_fee"),
+    )
+
+
+def _read_curve(fields: Fields) -> _Curve:
     token0, token1 = sorted(fields.addresses("tokens", count=2))
-    return Concentrated(
-        id=pool,
+    return _Curve(
         token0=token0,
         token1=token1,
         fee_ppm=fields.integer("fee_ppm"),
@@ -74,13 +107,15 @@ def _read_concentrated(fields: Fields) -> Pool:
         tick=fields.integer("tick"),
         liquidity=fields.integer("liquidity"),
         ticks=fields.pairs("ticks"),
-        known=_known(fields),
+        known=_pair(fields, "known", otherwise=_WHOLE),
+        gross=fields.integers("gross") if fields.has("gross") else (),
     )
 
 
 def _write_concentrated(pool: Pool) -> dict[str, object]:
-    assert isinstance(pool, Concentrated)
-    written: dict[str, object] = {
+    assert isinstance(pool, Concentrated | ConcentratedV4)
+    written: dict[str, object] = {} if isinstance(pool, Concentrated) else {"variant": _V4}
+    written |= {
         "tokens": [pool.token0, pool.token1],
         "fee_ppm": pool.fee_ppm,
         "tick_spacing": pool.tick_spacing,
@@ -89,15 +124,25 @@ def _write_concentrated(pool: Pool) -> dict[str, object]:
         "liquidity": str(pool.liquidity),
         "ticks": [[tick, str(net)] for tick, net in pool.ticks],
     }
-    return written if pool.known == (MIN_TICK, MAX_TICK) else {**written, "known": [*pool.known]}
+    if pool.known != _WHOLE:
+        written["known"] = pool.known
+    if pool.gross:
+        written["gross"] = [str(liquidity) for liquidity in pool.gross]
+    if isinstance(pool, ConcentratedV4):
+        if pool.hooks != ZERO_ADDRESS:
+            written["hooks"] = pool.hooks
+        if pool.protocol_fee_ppm != (0, 0):
+            written["protocol_fee_ppm"] = pool.protocol_fee_ppm
+        if pool.dynamic_fee:
+            written["dynamic_fee"] = True
+    return written
 
 
-def _known(fields: Fields) -> tuple[int, int]:
-    """Where the ticks are those of a part of the curve: without it, quotes would run beyond."""
-    if not fields.has("known"):
-        return MIN_TICK, MAX_TICK
-    low, high = fields.integers("known", count=2)
-    return low, high
+def _pair(fields: Fields, name: str, *, otherwise: tuple[int, int]) -> tuple[int, int]:
+    if not fields.has(name):
+        return otherwise
+    first, second = fields.integers(name, count=2)
+    return first, second
 
 
 FORMATS: Mapping[str, Format] = {

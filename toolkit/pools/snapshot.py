@@ -188,12 +188,13 @@ def _no_limit(pool: ConstantProduct, limit: int) -> PoolError:
 def _require_whole_input(pool: Pool, token: Token) -> None:
     """Refuse what the contract reverts on because less than the whole input arrives.
 
-    A V3 pool compares its balance with what it asked for, a V4 manager what was settled with what
-    is owed. A payer of its own could send more; the routers pay exactly what is asked.
+    A V3 pool compares its balance with what it asked for (IIA), V4's manager what was settled with
+    what is owed. A payer of its own could send more; the routers pay exactly what is asked.
     """
     if not isinstance(pool, ConstantProduct):
+        check = "IIA" if isinstance(pool, Concentrated) else "CurrencyNotSettled"
         raise PoolError(
             f"pool {pool.id}: token_in: {token.address} ({token.symbol}) keeps "
-            f"{token.transfer_fee_ppm} ppm of each transfer, so the pool's balance check reverts "
-            "(IIA); only its output may be such a token"
+            f"{token.transfer_fee_ppm} ppm of each transfer, so less arrives than the contract "
+            f"insists on ({check}); only its output may be such a token"
         )
