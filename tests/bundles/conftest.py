@@ -87,7 +87,7 @@ async def relay_server() -> AsyncIterator[Callable[[], Awaitable[FakeRelay]]]:
 
     async def start() -> FakeRelay:
         relay = FakeRelay()
-        app = web.Application()
+        app = web.Application(client_max_size=1 << 22)
         app.router.add_post("/", relay.serve)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()

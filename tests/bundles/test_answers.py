@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 from toolkit.bundles.answers import excerpt, hash_in, read_answer
@@ -85,6 +87,20 @@ def test_answers_that_tell_nothing(status: int, body: bytes) -> None:
         read_answer(status, body, relay="builder-7")
 
     assert "builder-7" == caught.value.relay
+
+
+@pytest.mark.parametrize("form", [b'{"error": %s}', b'{"error": {"message": %s}}'])
+def test_an_error_may_be_deeper_than_can_be_written(form: bytes) -> None:
+    """JSON holds lists that Python cannot always write: they are a no like any other."""
+    deep = b"[" * 1_000 + b"]" * 1_000
+    usual = sys.getrecursionlimit()
+
+    sys.setrecursionlimit(900)  # libraries set it higher
+    try:
+        with pytest.raises(RelayRejected, match=r"^builder-7: "):
+            read_answer(200, form % deep, relay="builder-7")
+    finally:
+        sys.setrecursionlimit(usual)
 
 
 def test_relay_text_never_repeats_a_transaction() -> None:

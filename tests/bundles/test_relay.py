@@ -136,6 +136,9 @@ async def test_a_relay_names_no_transaction_but_ours(
         ("200", None),
         ("null", None),
         ('{"bundleHashes": 1}', None),
+        ("true", None),
+        ("false", ()),
+        ('{"error": "unknown uuid"}', ()),
         ("[]", ()),
         (f'["0x{"ab" * 32}", {{"bundleHash": "0x{"CD" * 32}"}}, 7]', ("0x" + "ab" * 32, CANCELLED)),
     ],
@@ -143,7 +146,8 @@ async def test_a_relay_names_no_transaction_but_ours(
 async def test_cancellation_tells_what_it_withdrew(
     relay_server: Servers, signer: LocalSigner, answer: str, expected: tuple[str, ...] | None
 ) -> None:
-    """A list of hashes is what was withdrawn; any other answer does not say."""
+    """A list of hashes is what was withdrawn, a no within a result nothing; another answer does
+    not say."""
     server = await relay_server()
     server.reply = (200, f'{{"result": {answer}}}')
     relay = open_relay(server, signer)
@@ -275,7 +279,14 @@ async def test_a_short_wait_is_waited(
     assert 6 == len(server.bundles)
 
 
-@pytest.mark.parametrize(("header", "pause"), [({"Retry-After": "5000"}, "[45]"), ({}, "[67]")])
+@pytest.mark.parametrize(
+    ("header", "pause"),
+    [
+        ({"Retry-After": "2000"}, "2000|1999"),
+        ({}, "3000|2999"),
+        ({"Retry-After": "9" * 18}, "3600|3599"),
+    ],
+)
 async def test_a_relay_that_asks_for_a_pause_gets_it(
     relay_server: Servers,
     signer: LocalSigner,
@@ -285,8 +296,8 @@ async def test_a_relay_that_asks_for_a_pause_gets_it(
     pause: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """After HTTP 429 nothing of that purpose goes out until the pause is over."""
-    monkeypatch.setattr("toolkit.bundles.relay._PAUSE_S", 7000.0)
+    """After HTTP 429 nothing of that purpose goes out until the pause is over, an hour at most."""
+    monkeypatch.setattr("toolkit.bundles.relay._PAUSE_S", 3000.0)
     server = await relay_server()
     server.reply, server.more_headers = (429, "slow down"), header
     relay = open_relay(server, signer, timeout_s=30)
@@ -295,13 +306,27 @@ async def test_a_relay_that_asks_for_a_pause_gets_it(
     with pytest.raises(RelayRejected, match="is rate limiting"):
         await relay.send_bundle(bundle)
     server.reply, relay.timeout_s = (200, '{"result": 200}'), 0.01
-    with pytest.raises(RelayRejected, match=rf"takes no more bundles for {pause}\d\d\d\."):
+    with pytest.raises(RelayRejected, match=rf"takes no more bundles for ({pause})\."):
         await relay.send_bundle(bundle)
     relay.timeout_s = 30
     await relay.cancel_bundle("u")
     await relay.close()
 
     assert 2 == len(server.requests)
+
+
+async def test_a_bundle_of_megabytes_is_sent(
+    relay_server: Servers, signer: LocalSigner, transfer: Sign, bundle_of: Make
+) -> None:
+    """Builders without a bound get long bodies as they are, and nobody is warned."""
+    server = await relay_server()
+    relay = open_relay(server, signer)
+    uuid = "u" * 1_050_000
+
+    await relay.send_bundle(bundle_of(transfer(signer), replacement_uuid=uuid))
+    await relay.close()
+
+    assert uuid == server.bundles[0]["replacementUuid"]
 
 
 async def test_account_is_shown_to_the_relay_only(

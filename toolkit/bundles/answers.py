@@ -93,7 +93,14 @@ def _without_reason(status: int, body: bytes, *, relay: str) -> RelayError:
 
 def _error_text(error: object) -> str:
     if not isinstance(error, dict):
-        return excerpt(str(error))
+        return excerpt(_written(error))
     code = error.get("code")
-    message = excerpt(str(error.get("message") or error))
+    message = excerpt(_written(error.get("message") or error))
     return f"{message} (code {code})" if isinstance(code, int) else message
+
+
+def _written(error: object) -> str:
+    try:
+        return str(error)
+    except RecursionError:  # lists within lists: JSON may be deeper than Python can write
+        return "an error too deep to be written"

@@ -1,6 +1,7 @@
 """One relay: an endpoint that takes bundles, spoken to in its dialect and on its own deadline."""
 
 import asyncio
+import io
 from collections import OrderedDict
 from urllib.parse import urlsplit
 
@@ -37,9 +38,11 @@ from toolkit.model.tx import Attempt, Exposure
 
 DEFAULT_TIMEOUT_S = 2.0
 _MAX_ANSWER_BYTES = 1 << 20
+_MOST_AT_ONCE_BYTES = 1 << 20
 _MAX_CONNECTIONS = 256
 _REMEMBERED_UUIDS = 4096
 _PAUSE_S = 1.0  # after HTTP 429 without a word for how long
+_MOST_PAUSE_S = 3600.0  # then a relay is asked again, whatever it said
 
 
 class Sealed(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,7 +183,8 @@ class Relay:
             replacement_nonce: above those of its bundles, where they have one; likewise.
 
         Returns:
-            The bundles it withdrew, None where it does not tell which.
+            The bundles it withdrew: none where it says no in whatever form; None where it says
+            yes without telling which.
 
         Raises:
             RelayRejected: it knows no such bundle, or no cancellation.
@@ -196,9 +200,10 @@ class Relay:
             replacement_nonce=replacement_nonce,
         )
         result = await self._ask(request)
-        if not isinstance(result, list):
-            return None
-        return tuple(known for known in map(hash_in, result) if known is not None)
+        if isinstance(result, list):
+            return tuple(known for known in map(hash_in, result) if known is not None)
+        refused = result is False or (isinstance(result, dict) and bool(result.get("error")))
+        return () if refused else None
 
     async def send_private_transaction(self, raw: str, *, max_block: int) -> Hash:
         """Hand over one signed transaction for inclusion up to `max_block`; its own hash.
@@ -314,14 +319,16 @@ class Relay:
             self._http = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=_MAX_CONNECTIONS)
             )
+        # aiohttp writes bytes in one go and warns of long ones, but a stream in pieces.
+        data = io.BytesIO(body) if len(body) > _MOST_AT_ONCE_BYTES else body
         # A redirect would carry private transactions to a host that nobody configured.
         async with self._http.post(
-            self._url, data=body, headers=headers, allow_redirects=False
+            self._url, data=data, headers=headers, allow_redirects=False
         ) as response:
             if response.status == HTTP_TOO_MANY:
                 pause_s = retry_after(response.headers.get("Retry-After")) or _PAUSE_S
                 now_s = asyncio.get_running_loop().time()
-                self._budgets.hold(purpose, now_s, seconds=pause_s)
+                self._budgets.hold(purpose, now_s, seconds=min(pause_s, _MOST_PAUSE_S))
             answer = bytearray()
             async for chunk in response.content.iter_chunked(1 << 16):
                 answer += chunk
