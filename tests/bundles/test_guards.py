@@ -10,6 +10,7 @@ from toolkit.bundles.guards import (
     refuse_unguarded,
     refuse_unheld,
 )
+from toolkit.chain.hashing import contract_address
 from toolkit.chain.signer import LocalSigner
 from toolkit.model.bundle import Bundle, GuardKind
 from toolkit.model.chain import Address, Hash
@@ -89,6 +90,58 @@ def test_two_bundles_for_one_block_cannot_split_the_pattern(
     for one, other in ((front, back), (back, front)):
         with pytest.raises(BundleRefused, match=foreign.hash):
             refuse_own_foreign_own(one, own=own, beside=[other])
+
+
+def test_a_delegation_of_an_own_account_is_own(
+    signer: LocalSigner, other_signer: LocalSigner, transfer: Sign
+) -> None:
+    """Whoever sends it for us, what an own key has delegated acts for that key (EIP-7702)."""
+    stranger = LocalSigner("0x" + "33" * 32)
+    granted = other_signer.sign_authorization(chain_id=1, address=EXECUTOR, nonce=0)
+    sponsored = transfer(stranger, type=4, authorization_list=(granted,))
+    foreign = transfer(LocalSigner("0x" + "44" * 32))
+    own = frozenset({signer.address, other_signer.address})
+
+    refuse_own_foreign_own([sponsored, foreign, transfer(signer)], own=frozenset({signer.address}))
+
+    with pytest.raises(BundleRefused, match=foreign.hash):
+        refuse_own_foreign_own([sponsored, foreign, transfer(signer)], own=own)
+
+
+def test_what_an_own_key_creates_is_own(signer: LocalSigner, transfer: Sign) -> None:
+    """A contract made in the same block, and called there by a key that nobody knows as ours."""
+    stranger, foreign = LocalSigner("0x" + "33" * 32), transfer(LocalSigner("0x" + "44" * 32))
+    made = transfer(signer, to=None, nonce=7, data="0x00")
+    behind = [foreign, transfer(stranger, to=contract_address(signer.address, 7))]
+    own = frozenset({signer.address})
+
+    refuse_own_foreign_own(behind, own=own)
+
+    with pytest.raises(BundleRefused, match=foreign.hash):
+        refuse_own_foreign_own([made, *behind], own=own)
+    with pytest.raises(BundleRefused, match=foreign.hash):
+        refuse_own_foreign_own(behind, own=own, beside=[[made, foreign]])
+
+
+def test_a_delegation_contradicts_what_has_its_nonce(
+    signer: LocalSigner, other_signer: LocalSigner, transfer: Sign
+) -> None:
+    """An authorization spends a nonce of the account that signed it; of another chain it does
+    not."""
+
+    def granting(chain_id: int) -> SignedTransaction:
+        grant = signer.sign_authorization(chain_id=chain_id, address=EXECUTOR, nonce=4)
+        return transfer(other_signer, type=4, authorization_list=(grant,))
+
+    for chain_id in (0, 1):
+        for one, other in (
+            (granting(chain_id), transfer(signer, nonce=4)),
+            (transfer(signer, nonce=4), granting(chain_id)),
+        ):
+            with pytest.raises(BundleRefused, match=f"nonce 4 of {signer.address}"):
+                refuse_contradiction([one], [other])
+    refuse_contradiction([granting(5)], [transfer(signer, nonce=4)])
+    refuse_contradiction([granting(1)], [transfer(signer, nonce=5), granting(1)])
 
 
 def test_nonces_of_ours_belong_to_their_lane(

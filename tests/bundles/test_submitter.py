@@ -214,6 +214,29 @@ async def test_nothing_leaves_without_the_journal(
     assert 0 == here.submitter.statistics().live
 
 
+async def test_a_replacement_that_was_never_sent_replaces_nothing(
+    rig: Any, signer: LocalSigner, transfer: Sign, bundle_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could not be journalled is gone, and what it was to replace is tried on."""
+    here = await rig(relays=1)
+    first = bundle_of(transfer(signer), guards=(), replacement_uuid="u")
+    handle = await here.submitter.submit(first, blocks=2)
+
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("no such form")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(here.journal, "append", fail)
+        with pytest.raises(ValueError, match="no such form"):
+            await here.submitter.submit(
+                bundle_of(transfer(signer, value=2), guards=(), replacement_uuid="u")
+            )
+    await here.submitter.on_head(await here.chain.seal())
+
+    assert not handle.done
+    assert ["0x1", "0x2"] == [sent["blockNumber"] for sent in here.servers[0].bundles]
+
+
 async def test_contradicting_bundle_is_refused_and_its_lease_freed(
     rig: Any, signer: LocalSigner, transfer: Sign, bundle_of: Make
 ) -> None:
@@ -486,6 +509,20 @@ async def test_cancelling_needs_a_uuid_and_a_relay(
     assert MissCause.CANCELLED == result.cause
     cancels = [one for one in here.servers[1].requests if one["method"] == "eth_cancelBundle"]
     assert {"replacementUuid": "u"} == cancels[0]["params"][0]
+
+
+async def test_whose_bundle_was_withdrawn_matters(
+    rig: Any, signer: LocalSigner, transfer: Sign, bundle_of: Make
+) -> None:
+    """A relay that names other bundles, or says no in a result, may still have this one."""
+    here = await rig(relays=3)
+    handle = await here.submitter.submit(bundle_of(transfer(signer), replacement_uuid="u"))
+    shouted = "0x" + handle.bundle_hash[2:].upper()
+    answers = (f'["0x{"12" * 32}"]', "false", f'["{shouted}"]')
+    for server, said in zip(here.servers, answers, strict=True):
+        server.reply = (200, f'{{"result": {said}}}')
+
+    assert ("builder0", "builder1") == await handle.cancel()
 
 
 @pytest.mark.parametrize(

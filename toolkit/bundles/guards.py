@@ -2,10 +2,39 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from toolkit.model.bundle import Bundle
+from toolkit.chain.hashing import contract_address
+from toolkit.chain.signer import authorities, authority_of
+from toolkit.model.bundle import Bundle, GuardKind, Refund
 from toolkit.model.chain import Address, Hash
-from toolkit.model.errors import BundleRefused
+from toolkit.model.checks import require_integer, shown
+from toolkit.model.errors import BundleRefused, ConfigError
 from toolkit.model.tx import SignedTransaction
+
+_MOST_CHARACTERS = 256  # of a replacement uuid, or of a builder's name
+_UINT64 = 2**64 - 1
+
+
+def refuse_malformed(bundle: Bundle) -> None:
+    """Refuse what could not be journalled, written for a relay, or recognised in a block.
+
+    Raises:
+        BundleRefused: naming the field; a transaction that is in it twice; or a reverting, dropping
+            or refunded hash that is none of its own, such as one in capitals.
+    """
+    try:
+        _require_fields(bundle)
+    except ConfigError as error:
+        raise BundleRefused(f"bundle for block {shown(bundle.target_block)}: {error}") from None
+    twice = [one for place, one in enumerate(bundle.hashes) if one in bundle.hashes[:place]]
+    if twice:
+        raise BundleRefused(f"bundle has {twice[0]} twice, which no block can: leave one out")
+    shared = bundle.refund.tx_hashes if bundle.refund else ()
+    for one in (*bundle.reverting_hashes, *bundle.dropping_hashes, *shared):
+        if one not in bundle.hashes:
+            raise BundleRefused(
+                f"{shown(one)} is none of the bundle's transactions, whatever may revert, be left"
+                f" out or be refunded: give it as it is in hashes"
+            )
 
 
 def refuse_unguarded(bundle: Bundle, *, waived: bool) -> None:
@@ -33,14 +62,23 @@ def refuse_own_foreign_own(
     """Refuse own transactions on both sides of a foreign one: no sandwiches.
 
     A transaction is own if its sender or its target is in `own`, which holds every configured
-    signer and executor, so that two own keys cannot split the pattern. Nor can two bundles:
-    `beside` are the live ones for the same block, which a builder may merge with this one.
+    signer and executor, so that two own keys cannot split the pattern; or if it carries a
+    delegation of an own account, or calls what an own transaction of these creates. Nor can two
+    bundles split it: `beside` are the live ones for the same block, which a builder may merge with
+    this one.
 
     Raises:
         BundleRefused: naming the foreign transaction by its hash.
     """
     before: set[Hash] = set()
     after: set[Hash] = set()
+    beside = list(beside)
+    own |= {
+        contract_address(one.sender, one.unsigned.nonce)
+        for each in (transactions, *beside)
+        for one in each
+        if one.sender in own and one.unsigned.to is None
+    }
     for each in beside:
         for one, ahead, behind in _surrounded(each, own):
             before |= {one.hash} if ahead else set()
@@ -86,17 +124,17 @@ def refuse_loose_replacement(
     """Refuse to replace a live bundle by one that could land beside it.
 
     Whether a relay heard of a replacement in time nobody knows; only a nonce that both need keeps
-    them from both being mined.
+    them from both being mined. Of both bundles what may be left out is not given here.
 
     Raises:
-        BundleRefused: they share no nonce; naming the first transaction of the live one.
+        BundleRefused: they share no nonce.
     """
     claimed = {(one.sender, one.unsigned.nonce) for one in transactions}
     for live in replaced:
         if claimed.isdisjoint((one.sender, one.unsigned.nonce) for one in live):
             raise BundleRefused(
-                f"bundle replaces that of {live[0].hash} and shares no nonce with it: both could"
-                f" land, so use one of its nonces, or cancel it first and wait for its end"
+                "bundle replaces a live one and shares no nonce with it that both must spend: both"
+                " could land, so use one of its nonces, or cancel it first and wait for its end"
             )
 
 
@@ -105,21 +143,59 @@ def refuse_contradiction(
 ) -> None:
     """Refuse to spend a nonce for which another live bundle holds a different transaction.
 
+    A delegation (EIP-7702) spends one of the account that signed it, like a transaction of its own.
+
     Raises:
-        BundleRefused: naming sender, nonce and both hashes.
+        BundleRefused: naming account, nonce and both hashes.
     """
-    held = {(one.sender, one.unsigned.nonce): one.hash for one in live}
+    held = {spent: one.hash for one in live for spent in _spent(one)}
     for one in transactions:
-        other = held.get((one.sender, one.unsigned.nonce), one.hash)
-        if other != one.hash:
-            raise BundleRefused(
-                f"nonce {one.unsigned.nonce} of {one.sender} is in a live bundle as {other},"
-                f" and {one.hash} contradicts it: wait for its end or use another signer"
-            )
+        for account, nonce in _spent(one):
+            other = held.get((account, nonce), one.hash)
+            if other != one.hash:
+                raise BundleRefused(
+                    f"nonce {nonce} of {account} is in a live bundle as {other}, and {one.hash}"
+                    f" contradicts it: wait for its end or use another signer"
+                )
+
+
+def _require_fields(bundle: Bundle) -> None:
+    require_integer("target_block", bundle.target_block, most=_UINT64)
+    for field in ("min_timestamp", "max_timestamp", "replacement_nonce"):
+        if getattr(bundle, field) is not None:
+            require_integer(field, getattr(bundle, field), most=_UINT64)
+    if bundle.replacement_uuid is not None:
+        _require_name("replacement uuid", bundle.replacement_uuid)
+    for name in bundle.builders:
+        _require_name("name of a builder", name)
+    if not all(isinstance(guard, GuardKind) for guard in bundle.guards):
+        raise ConfigError(f"guards are {shown(bundle.guards)}; give members of GuardKind")
+    if not isinstance(bundle.refund, Refund | None):
+        raise ConfigError(f"refund is {shown(bundle.refund)}; give a Refund")
+
+
+def _require_name(what: str, value: object) -> None:
+    """Check one printable line: it goes to relays, into the journal and into logs."""
+    if not isinstance(value, str) or not 0 < len(value) <= _MOST_CHARACTERS:
+        raise ConfigError(f"{what} is {shown(value)}; give a text of 1 to {_MOST_CHARACTERS}")
+    if not value.isprintable():
+        raise ConfigError(f"{what} is {shown(value)}; give one that can be printed")
+
+
+def _spent(one: SignedTransaction) -> Iterator[tuple[Address, int]]:
+    """Which nonces of whom a transaction spends, or may spend."""
+    yield one.sender, one.unsigned.nonce
+    for grant in one.unsigned.authorization_list:
+        account = authority_of(grant)
+        if account is not None and grant.chain_id in {0, one.unsigned.chain_id}:
+            yield account, grant.nonce
 
 
 def _is_own(transaction: SignedTransaction, own: frozenset[Address]) -> bool:
-    return transaction.sender in own or transaction.unsigned.to in own
+    unsigned = transaction.unsigned
+    if transaction.sender in own or unsigned.to in own:
+        return True
+    return not own.isdisjoint(authorities(unsigned))
 
 
 def _surrounded(

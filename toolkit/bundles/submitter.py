@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import msgspec
 
+from toolkit.bundles.admission import admitted, leased_by, replaced_by
 from toolkit.bundles.entries import (
     CANCELLED,
     NEWEST,
@@ -22,24 +23,16 @@ from toolkit.bundles.fanout import (
     fan_out,
     first_acceptance,
 )
-from toolkit.bundles.guards import (
-    refuse_contradiction,
-    refuse_loose_replacement,
-    refuse_own_foreign_own,
-    refuse_unguarded,
-    refuse_unheld,
-)
 from toolkit.bundles.hashes import bundle_hash
 from toolkit.bundles.live import Lanes, Live, recovered
 from toolkit.bundles.reenactment import BlockFacts
 from toolkit.bundles.relay import Relay
 from toolkit.bundles.tracker import REORG_BLOCKS, Tracker
 from toolkit.chain.node import Node
-from toolkit.chain.signer import decode_transaction
 from toolkit.evm.simulator import Simulator
 from toolkit.journal.log import Journal
 from toolkit.logs import log_of
-from toolkit.model.bundle import Bundle, BundleResult, GuardKind, Landed, MissCause, Missed
+from toolkit.model.bundle import Bundle, BundleResult, Landed, MissCause, Missed
 from toolkit.model.chain import Address, Hash, Head, HeadChange, Mode
 from toolkit.model.checks import require_integer
 from toolkit.model.errors import (
@@ -254,7 +247,7 @@ class Submitter:
                 bundle_hash=bundle_hash(bundle.hashes),
                 transactions=transactions,
                 own=self._own,
-                leased=_leased(lease),
+                leased=leased_by(lease),
                 touches=frozenset(touches),
                 bid_wei=bid_wei,
             ),
@@ -262,16 +255,18 @@ class Submitter:
             last_block=bundle.target_block + blocks - 1,
             result=asyncio.get_running_loop().create_future(),
         )
-        for other in self._replaced(bundle):
+        replaced = [one for one in replaced_by(bundle, self._live) if not one.withdrawn]
+        for other in replaced:
             other.withdrawn = True  # sent for another block it would replace this one
         # Live from here on: what contradicts it must be refused while this one is journalled.
         self._live.append(live)
         try:
             await self._record(live)
-        except (JournalUnavailable, LeaseLost):
-            self._live.remove(live)
-            raise
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, JournalUnavailable | LeaseLost) or not live.journal_seq:
+                self._live.remove(live)  # it never was
+                for other in replaced:
+                    other.withdrawn = False
             live.asked = True  # it may be durable, so it is followed; nobody asks before its end
             raise
         self._submitted += 1
@@ -291,35 +286,16 @@ class Submitter:
         Raises:
             BundleRefused: see `bundles.guards`.
         """
-        transactions = _decoded(bundle, lease)
-        target, last_block = bundle.target_block, bundle.target_block + blocks - 1
-        if target <= self._newest:
-            raise BundleRefused(f"block {target} is known already: aim at {self._newest + 1}")
-        if blocks < 1 or (blocks > 1 and GuardKind.BLOCK in bundle.guards):
-            raise BundleRefused(
-                f"bundle guarded for block {target} cannot be tried in {blocks} blocks: sign one"
-                f" for each"
-            )
-        if lease is not None and last_block > lease.target_block:
-            raise BundleRefused(
-                f"nonces are leased until block {lease.target_block}, the bundle is to be tried"
-                f" until {last_block}: lease them for that block"
-            )
-        replaced = self._replaced(bundle)
-        others = [one for one in self._live if one not in replaced]
-        beside = [
-            one.submission.transactions
-            for one in others
-            if one.target_block <= last_block and target <= one.last_block
-        ]
-        refuse_unguarded(bundle, waived=guards_waived)
-        refuse_own_foreign_own(transactions, own=self._own, beside=beside)
-        refuse_unheld(transactions, leased=_leased(lease), spenders=self._lanes.spenders)
-        refuse_loose_replacement(transactions, [one.submission.transactions for one in replaced])
-        refuse_contradiction(
-            transactions, [one for other in others for one in other.submission.transactions]
+        return admitted(
+            bundle,
+            lease=lease,
+            blocks=blocks,
+            guards_waived=guards_waived,
+            newest=self._newest,
+            live=self._live,
+            own=self._own,
+            lanes=self._lanes,
         )
-        return transactions
 
     async def recover(self) -> tuple[BundleHandle, ...]:
         """Take up what an earlier process with this journal sent and saw no end of.
@@ -381,10 +357,12 @@ class Submitter:
         if len(failures) == len(self.relays):
             why = "; ".join(str(one) for one in failures)
             raise RelayRejected(f"no relay confirmed the cancellation: {why}")
+        known = {one.submission.bundle_hash for one in (live, *self._live) if one.uuid == uuid}
         unsure = {
             relay.name
             for relay, answer in zip(self.relays, answers, strict=True)
-            if isinstance(answer, BaseException) or answer == ()  # it withdrew none
+            if isinstance(answer, BaseException)
+            or (answer is not None and known.isdisjoint(answer))  # it withdrew none, or another's
         }
         timely = self._newest < live.target_block
         gone = {one.name for one in self.relays} - unsure if timely else set()
@@ -428,11 +406,6 @@ class Submitter:
     def _require_relays(self) -> None:
         if not self.relays:
             raise BundleRefused("no relays are configured: give at least one to send bundles")
-
-    def _replaced(self, bundle: Bundle) -> list[Live]:
-        """Which live bundles relays are asked to forget by this one's uuid."""
-        uuid = bundle.replacement_uuid
-        return [] if uuid is None else [one for one in self._live if one.uuid == uuid]
 
     async def _give_back(self, bundle: Bundle, lease: BundleLease | None, why: str) -> None:
         if lease is not None:
@@ -560,24 +533,3 @@ class Submitter:
             result=type(now).__name__,
             cause=now.cause.value if isinstance(now, Missed) else None,
         )
-
-
-def _leased(lease: BundleLease | None) -> frozenset[Hash]:
-    return frozenset(one.hash for one in lease.signed) if lease else frozenset()
-
-
-def _decoded(bundle: Bundle, lease: BundleLease | None) -> tuple[SignedTransaction, ...]:
-    """Transactions of a bundle by their own bytes, so that no caller's claim is trusted."""
-    leased = {one.raw: one for one in lease.signed} if lease else {}
-    try:
-        found = tuple(
-            leased[raw] if raw in leased else decode_transaction(raw) for raw in bundle.transactions
-        )
-    except ConfigError as error:
-        raise BundleRefused(f"bundle for block {bundle.target_block}: {error}") from None
-    if not found or tuple(one.hash for one in found) != bundle.hashes:
-        raise BundleRefused(
-            f"bundle for block {bundle.target_block}: its {len(bundle.hashes)} hashes are not those"
-            f" of its {len(found)} transactions"
-        )
-    return found
