@@ -1,11 +1,16 @@
 from collections.abc import Sequence
 
+import msgspec
+import pytest
+
 from toolkit.chain.node import Node
 from toolkit.chain.wire import Call
 from toolkit.model.chain import Address, Hash, Head
+from toolkit.model.errors import PoolError
 from toolkit.pools import abi
 from toolkit.pools.concentrated import Concentrated
-from toolkit.pools.states import with_ticks
+from toolkit.pools.states import known_range, with_ticks, with_windows
+from toolkit.pools.ticks import sqrt_price_at_tick
 
 POOL = Address("0x" + "1" * 40)
 HEAD = Head(
@@ -16,6 +21,17 @@ HEAD = Head(
     base_fee_per_gas=1,
     gas_limit=1,
     gas_used=1,
+)
+EMPTY = Concentrated(
+    id=POOL,
+    token0=Address("0x" + "a" * 40),
+    token1=Address("0x" + "b" * 40),
+    fee_ppm=500,
+    tick_spacing=1,
+    sqrt_price_x96=2**96,
+    tick=0,
+    liquidity=5,
+    ticks=(),
 )
 
 
@@ -55,18 +71,33 @@ class OnePool:
 async def test_an_initialised_tick_of_net_zero_is_read() -> None:
     """What counts is whether liquidity rests on a tick, not whether its net is zero."""
     held = {-300: (5, 5), -1: (10, 0), 0: (7, -7), 255: (1, 1), 256: (1, -1)}
-    pool = Concentrated(
-        id=POOL,
-        token0=Address("0x" + "a" * 40),
-        token1=Address("0x" + "b" * 40),
-        fee_ppm=500,
-        tick_spacing=10,
-        sqrt_price_x96=2**96,
-        tick=0,
-        liquidity=5,
-        ticks=(),
-    )
+    pool = msgspec.structs.replace(EMPTY, tick_spacing=10)
 
     (read,) = await with_ticks(Node(OnePool(held, 10)), [pool], head=HEAD)
 
+    assert read.gross == (5, 10, 7, 1, 1)
     assert read.ticks == ((-3000, 5), (-10, 0), (0, -7), (2550, 1), (2560, -1))
+
+
+async def test_a_bitmap_that_contradicts_the_ticks_is_refused() -> None:
+    """A tick whose bit is set has liquidity, or it is no such pool."""
+    pool = msgspec.structs.replace(EMPTY, tick_spacing=10)
+
+    with pytest.raises(PoolError, match=f"pool {POOL}: ticks: -10 is in the bitmap"):
+        await with_ticks(Node(OnePool({-1: (0, 0)}, 10)), [pool], head=HEAD)
+
+
+async def test_a_window_that_moves_is_read_where_it_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is known of the new range stays, the rest is read, what lies outside is dropped."""
+    monkeypatch.setattr("toolkit.pools.states.MAX_WORDS", 2)
+    held = {-300: (5, 5), -1: (10, 0), 0: (7, -7), 255: (1, 1), 256: (1, -1)}
+    at_zero = msgspec.structs.replace(EMPTY, known=known_range(0, 1))
+    (before,) = await with_ticks(Node(OnePool(held, 1)), [at_zero], head=HEAD)
+    moved = msgspec.structs.replace(before, tick=256, sqrt_price_x96=sqrt_price_at_tick(256))
+    fewer = OnePool({256: (1, -1)}, 1)
+
+    (after,) = await with_windows(Node(fewer), [moved], head=HEAD)
+
+    assert ((-256, 255), (0, 511)) == (before.known, after.known)
+    assert ((0, -7), (255, 1), (256, -1)) == after.ticks
+    assert (7, 1, 1) == after.gross

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from tests.pools.venue import SPACINGS, AnvilMachine, Refused, Venue, calldata, scatter
+from tests.pools.venue import ME, SPACINGS, AnvilMachine, Refused, Venue, calldata, scatter
 from toolkit.chain.node import Node
 from toolkit.chain.rpc import Rpc
 from toolkit.chain.wire import Call
@@ -13,9 +13,10 @@ from toolkit.model.chain import Address
 from toolkit.model.errors import PoolError
 from toolkit.model.market import PoolKind, Token
 from toolkit.pools.concentrated import Concentrated
+from toolkit.pools.history import Followed
 from toolkit.pools.snapshot import PoolSpec
 from toolkit.pools.states import MAX_WORDS, known_range
-from toolkit.pools.sync import load, read_tokens, refresh, specs_of
+from toolkit.pools.sync import follow, load, read_tokens, refresh, specs_of
 from toolkit.pools.ticks import MAX_TICK, MIN_TICK
 
 
@@ -25,6 +26,8 @@ class Counted:
     def __init__(self, rpc: Rpc) -> None:
         self.rpc = rpc
         self.batches: list[list[str]] = []
+        self.methods: list[str] = []
+        self.filters: list[object] = []
 
     @property
     def url(self) -> str:
@@ -33,6 +36,8 @@ class Counted:
     async def call(
         self, method: str, params: Sequence[object] = (), *, timeout_s: float | None = None
     ) -> object:
+        self.methods.append(method)
+        self.filters += params if method == "eth_getLogs" else ()
         return await self.rpc.call(method, params, timeout_s=timeout_s)
 
     async def batch(self, calls: Sequence[Call], *, timeout_s: float | None = None) -> list[object]:
@@ -75,6 +80,11 @@ class Market:
 
     def pool(self, fee: int) -> Address:
         return next(s.id for s in self.specs if s.fee_ppm == fee and s.tick_spacing)
+
+    @property
+    def whole(self) -> list[PoolSpec]:
+        """The pools of which every tick is known, so that no window moves."""
+        return [spec for spec in self.specs if spec.tick_spacing != 1]
 
     def act(self) -> None:
         """One random transaction: a swap in V2 or V3, a mint, or a burn of a whole position."""
@@ -153,17 +163,69 @@ async def test_refreshing_equals_loading_anew(market: Market, node: Node) -> Non
         assert taken == await load(node, market.specs, taken.tokens.values(), head=head)
 
 
-async def test_only_touched_pools_are_read_again(market: Market, node: Node) -> None:
-    """A swap in one pool costs reads of that pool alone, and none of its ticks."""
+async def test_a_block_costs_one_request(market: Market, node: Node) -> None:
+    """Whatever happens in a block, its logs are all that is asked for: no contract is read."""
+    followed = Followed(snapshot=await load(node, market.whole, head=await node.head()))
+    for _ in range(8):
+        market.act()
+        market.venue.swap3(3000, market.venue.token0, 10**12, exact_in=True)
+        head, counted = await node.head(), Counted(node.rpc)
+        added = [await node.head(n) for n in range(followed.snapshot.block.number + 1, head.number)]
+
+        followed = await follow(Node(counted), followed, head=head, between=added)
+
+        assert counted.methods == ["eth_getLogs"] * (len(added) + 1)
+        assert [asked for asked in counted.batches if asked] == []
+    assert followed.snapshot == await load(node, market.whole, head=head)
+
+
+async def test_only_the_headers_between_are_asked_for_besides(market: Market, node: Node) -> None:
+    """Following several blocks at once costs their headers and their logs."""
     before = await load(node, market.specs, head=await node.head())
-    market.venue.swap3(3000, market.venue.token0, 10**12, exact_in=True)
+    for _ in range(3):
+        market.venue.swap3(500, market.venue.token1, 10**12, exact_in=True)
     counted = Counted(node.rpc)
 
     after = await refresh(Node(counted), before, head=await node.head())
 
-    touched = market.pool(3000)
-    assert [pool.id for pool in after.changed(before)] == [touched]
-    assert [asked for asked in counted.batches if asked] == [[touched, touched]]
+    assert [pool.id for pool in after.changed(before)] == [market.pool(500)]
+    assert sorted(counted.methods) == ["eth_getBlockByHash"] * 2 + ["eth_getLogs"] * 3
+
+
+async def test_many_pools_are_not_named_in_the_request(
+    market: Market, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With more pools than a filter should hold, all logs are asked for, and ours picked out."""
+    monkeypatch.setattr("toolkit.pools.sync.MAX_FILTER", 2)
+    before = await load(node, market.specs, head=await node.head())
+    market.venue.machine.send(market.venue.token0, calldata("approve(address,uint256)", ME, 1))
+    market.venue.swap3(500, market.venue.token1, 10**12, exact_in=True)
+    head, counted = await node.head(), Counted(node.rpc)
+
+    after = await refresh(Node(counted), before, head=head)
+
+    assert after == await load(node, market.specs, head=head)
+    assert not any("address" in str(asked) for asked in counted.filters)
+
+
+async def test_unknown_gross_is_read_when_it_matters(market: Market, node: Node) -> None:
+    """A pool from a file is read whole once its ticks change, and followed from then on."""
+    head = await node.head()
+    taken = await load(node, market.specs, head=head)
+    pool = taken.pools[market.pool(3000)]
+    filed = Followed(snapshot=taken.with_pool(msgspec.structs.replace(pool, gross=())))
+    market.venue.swap3(3000, market.venue.token1, 10**12, exact_in=True)
+    swapped = await follow(node, filed, head=await node.head())
+    market.venue.mint(3000, 0, 60, 10**15)
+    newest = await node.head()
+
+    after = await follow(node, swapped, head=newest)
+
+    still = swapped.snapshot.pools[pool.id]
+    assert isinstance(still, Concentrated)
+    assert still.gross == ()
+    assert after.snapshot == await load(node, market.specs, head=newest)
+    assert swapped.snapshot == (await follow(node, after, head=swapped.snapshot.block)).snapshot
 
 
 async def test_the_same_head_needs_no_request(market: Market, node: Node) -> None:
@@ -188,6 +250,47 @@ async def test_a_reorg_is_followed_by_a_fresh_load(market: Market, node: Node) -
 
     assert refreshed == await load(node, market.specs, head=head)
     assert refreshed.pools[market.pool(500)] != orphan.pools[market.pool(500)]
+
+
+async def test_a_reorg_is_undone_without_reading_a_contract(market: Market, node: Node) -> None:
+    """Back over the blocks that are gone, forward over the new ones, by their logs alone."""
+    machine = rpc_of(market)
+    followed = Followed(snapshot=await load(node, market.whole, head=await node.head()))
+    market.venue.swap3(3000, market.venue.token0, 10**16, exact_in=True)
+    common = await node.head()
+    followed = await follow(node, followed, head=common)
+    mark = machine.rpc("evm_snapshot")
+    for _ in range(3):
+        market.act()
+        market.venue.swap3(500, market.venue.token0, 10**18, exact_in=True)
+        followed = await follow(node, followed, head=await node.head())
+    machine.rpc("evm_revert", mark)
+    for _ in range(2):
+        market.venue.swap3(3000, market.venue.token1, 10**17, exact_in=True)
+    head, counted = await node.head(), Counted(node.rpc)
+
+    after = await follow(Node(counted), followed, head=head)
+
+    assert after.snapshot == await load(node, market.whole, head=head)
+    assert counted.methods == ["eth_getBlockByHash", "eth_getLogs", "eth_getLogs"]
+    assert [asked for asked in counted.batches if asked] == []
+    assert (await follow(node, after, head=common)).snapshot.block == common
+
+
+async def test_too_long_a_gap_is_loaded_anew(
+    market: Market, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the gap that is followed a load is cheaper, and gives the same."""
+    monkeypatch.setattr("toolkit.pools.sync.MAX_GAP_BLOCKS", 2)
+    followed = Followed(snapshot=await load(node, market.specs, head=await node.head()))
+    for _ in range(3):
+        market.venue.swap3(500, market.venue.token0, 10**15, exact_in=True)
+    head, counted = await node.head(), Counted(node.rpc)
+
+    after = await follow(Node(counted), followed, head=head)
+
+    assert after == Followed(snapshot=await load(node, market.specs, head=head))
+    assert "eth_getLogs" not in counted.methods
 
 
 async def test_an_older_head_is_loaded_anew(market: Market, node: Node) -> None:

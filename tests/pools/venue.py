@@ -258,6 +258,7 @@ class Venue:
             tick=tick,
             liquidity=self.ask(pool, "liquidity()", out="uint128"),
             ticks=tuple((t, net[1]) for t, net in nets.items() if net[0]),
+            gross=tuple(net[0] for net in nets.values() if net[0]),
         )
 
     def quote3(self, fee: int, token: str, amount: int, *, exact_in: bool, limit: int = 0) -> int:

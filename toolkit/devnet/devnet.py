@@ -44,8 +44,9 @@ from toolkit.model.chain import Address, Head, Mode
 from toolkit.model.checks import shown
 from toolkit.model.errors import ConfigError, NodeError
 from toolkit.model.market import Token
+from toolkit.pools.history import Followed
 from toolkit.pools.snapshot import PoolSpec, Snapshot
-from toolkit.pools.sync import load, refresh
+from toolkit.pools.sync import follow, load
 
 MAX_BLOCK_TIME_S = 86_400
 _WATCH_S = 0.5
@@ -147,7 +148,7 @@ class Devnet:
         self._stepping = asyncio.Lock()
         self._flow: Flow | None = None
         self._rivals: Rivals | None = None
-        self._snapshot: Snapshot | None = None
+        self._followed: Followed | None = None
 
     async def __aenter__(self) -> Self:
         try:
@@ -261,11 +262,12 @@ class Devnet:
     async def snapshot(self) -> Snapshot:
         """All pools at the head."""
         head = await self.node.head()
-        if self._snapshot is None:
-            self._snapshot = await load(self.node, self.pools, self.tokens.values(), head=head)
+        if self._followed is None:
+            loaded = await load(self.node, self.pools, self.tokens.values(), head=head)
+            self._followed = Followed(snapshot=loaded)
         else:
-            self._snapshot = await refresh(self.node, self._snapshot, head=head)
-        return self._snapshot
+            self._followed = await follow(self.node, self._followed, head=head)
+        return self._followed.snapshot
 
     def _check(self) -> None:
         # The twin first: a fork soon dies of its upstream's death.

@@ -15,8 +15,9 @@ from toolkit.perception.heads import FEE_KEY, HEAD_KEY, fee_reading, head_readin
 from toolkit.perception.perceived import Perceived, perceived
 from toolkit.perception.pools import POOLS_KEY, pools_reading
 from toolkit.perception.prices import PricePoint, PriceSource, price_readings, seeded
+from toolkit.pools.history import Followed
 from toolkit.pools.snapshot import PoolSpec, Snapshot
-from toolkit.pools.sync import load, refresh
+from toolkit.pools.sync import follow, load
 
 BALANCE_OF = "0x70a08231"  # ERC-20 balanceOf(address)
 
@@ -68,7 +69,8 @@ class Observer:
                 f"{', '.join(sorted(source.key for source in prices))}"
             )
         self._lenders = tuple(lenders)
-        self._last: Snapshot | None = None
+        self._pools: Followed | None = None
+        self._last: Snapshot | None = None  # as of the last head that was seen whole
 
     @property
     def keys(self) -> frozenset[str]:
@@ -89,7 +91,7 @@ class Observer:
             raise ConfigError("a head change without a new head cannot be observed")
         head = change.added[-1]
         snapshot, fee, balances, lendable = await asyncio.gather(
-            self._snapshot(head),
+            self._snapshot(head, change.added),
             self._oracle.quote(Urgency.NEXT_BLOCK, head=head),
             self._balances(head),
             self._lendable(head),
@@ -134,10 +136,14 @@ class Observer:
             probe = (standing + unknown) // 2
         return numbers[standing - 1] if standing else -1
 
-    async def _snapshot(self, head: Head) -> Snapshot:
-        if self._last is None:
-            return await load(self._node, self._specs, tuple(self._tokens.values()), head=head)
-        return await refresh(self._node, self._last, head=head)
+    async def _snapshot(self, head: Head, added: Sequence[Head]) -> Snapshot:
+        if self._pools is None:
+            tokens = tuple(self._tokens.values())
+            loaded = await load(self._node, self._specs, tokens, head=head)
+            self._pools = Followed(snapshot=loaded)
+        else:
+            self._pools = await follow(self._node, self._pools, head=head, between=added)
+        return self._pools.snapshot
 
     def _recorded(self, head: Head) -> tuple[Reading, ...]:
         if self._last is not None:

@@ -31,6 +31,10 @@ TOPICS = {
     "Swap(address,address,int256,int256,uint160,uint128,int24)": Hash(
         "0xc42079f94a6350d7e6235f29174924f928cc2ac818eb64fed8004e115fbcca67"
     ),
+    # PancakeSwap V3 adds what the protocol took of each token.
+    "Swap(address,address,int256,int256,uint160,uint128,int24,uint128,uint128)": Hash(
+        "0x19b47279256b2a23a1665c810c8d55a1758940ee09377d4f8d26497a3577dc83"
+    ),
     "Mint(address,address,int24,int24,uint128,uint256,uint256)": Hash(
         "0x7a53080ba414158be7ec69b987b5fb7d07dee101fe85488f0853ae16239d0bde"
     ),

@@ -94,7 +94,34 @@ async def with_ticks(
     node: Node, pools: Sequence[Concentrated], *, head: Head
 ) -> list[Concentrated]:
     """Fill in every initialised tick of each pool's known range: two batches for all pools."""
-    asked = [(pool, word) for pool in pools for word in _words_of(pool)]
+    hollow = [msgspec.structs.replace(pool, ticks=(), gross=()) for pool in pools]
+    return await _with_words(node, [(pool, _words_of(pool.known, pool)) for pool in hollow], head)
+
+
+async def with_windows(
+    node: Node, pools: Sequence[Concentrated], *, head: Head
+) -> list[Concentrated]:
+    """Move each pool's known range to where its price is now, reading only what is new in it."""
+    wanted = []
+    for pool in pools:
+        known = known_range(pool.tick, pool.tick_spacing)
+        inside = [at for at, (tick, _) in enumerate(pool.ticks) if known[0] <= tick <= known[1]]
+        kept = msgspec.structs.replace(
+            pool,
+            known=known,
+            ticks=tuple(pool.ticks[at] for at in inside),
+            gross=tuple(pool.gross[at] for at in inside) if pool.gross else (),
+        )
+        had = set(_words_of(pool.known, pool))
+        wanted.append((kept, [word for word in _words_of(known, pool) if word not in had]))
+    return await _with_words(node, wanted, head)
+
+
+async def _with_words(
+    node: Node, wanted: Sequence[tuple[Concentrated, Sequence[int]]], head: Head
+) -> list[Concentrated]:
+    """Add to each pool the ticks of the given words of its bitmap."""
+    asked = [(pool, word) for pool, words in wanted for word in words]
     bitmaps = await aggregate(
         node,
         [(pool.id, abi.call_with("tickBitmap(int16)", word)) for pool, word in asked],
@@ -105,39 +132,44 @@ async def with_ticks(
         for (pool, word), answer in zip(asked, bitmaps, strict=True)
         for bit in _bits(_expect(pool.id, "tickBitmap", answer, 1)[0])
     ]
-    nets = await read_nets(node, ticks, head=head)
-    return [
-        msgspec.structs.replace(
-            pool,
-            ticks=tuple(
-                (tick, net)
-                for (owner, tick), net in nets.items()
-                if owner == pool.id and net is not None
-            ),
-        )
-        for pool in pools
-    ]
+    found: dict[Address, list[tuple[int, int, int]]] = {pool.id: [] for pool, _ in wanted}
+    for owner, tick, net, gross in await _read_ticks(node, ticks, head=head):
+        found[owner].append((tick, net, gross))
+    return [_joined(pool, found[pool.id]) for pool, _ in wanted]
 
 
-async def read_nets(
+def _joined(pool: Concentrated, more: Sequence[tuple[int, int, int]]) -> Concentrated:
+    """Add ticks, (tick, net, gross), to those that the pool has."""
+    old = [(tick, net, gross) for (tick, net), gross in zip(pool.ticks, pool.gross, strict=True)]
+    every = sorted((*old, *more))
+    return msgspec.structs.replace(
+        pool,
+        ticks=tuple((tick, net) for tick, net, _ in every),
+        gross=tuple(gross for _, _, gross in every),
+    )
+
+
+async def _read_ticks(
     node: Node, ticks: Iterable[tuple[Address, int]], *, head: Head
-) -> dict[tuple[Address, int], int | None]:
-    """Read the net liquidity of (pool, tick) pairs; None where the tick is not initialised."""
+) -> list[tuple[Address, int, int, int]]:
+    """Read (pool, tick) pairs whose bit is set: (pool, tick, net, gross)."""
     asked = list(ticks)
     answers = await aggregate(
         node, [(pool, abi.call_with("ticks(int24)", tick)) for pool, tick in asked], block=head.hash
     )
-    nets: dict[tuple[Address, int], int | None] = {}
+    read = []
     for (pool, tick), answer in zip(asked, answers, strict=True):
         # Pool.ticks: liquidityGross, liquidityNet, ...; gross is 0 exactly if not initialised.
         gross, net, *_ = _expect(pool, "ticks", answer, _TICK_WORDS)
-        nets[pool, tick] = abi.signed(net) if gross else None
-    return nets
+        if not gross:
+            raise PoolError(f"pool {pool}: ticks: {tick} is in the bitmap, but not initialised")
+        read.append((pool, tick, abi.signed(net), gross))
+    return read
 
 
-def _words_of(pool: Concentrated) -> range:
-    low, high = pool.known
-    return range(low // pool.tick_spacing // WORD, high // pool.tick_spacing // WORD + 1)
+def _words_of(known: tuple[int, int], pool: Concentrated) -> range:
+    low, high = (tick // pool.tick_spacing // WORD for tick in known)
+    return range(low, high + 1)
 
 
 def _bits(word: int) -> list[int]:

@@ -1,28 +1,28 @@
-"""Snapshots from a node: everything at one block hash, then only what events touched.
+"""Snapshots from a node: everything at one block hash, then by events alone.
 
 Reads are `eth_call`s pinned by block hash (EIP-1898) in JSON-RPC batches, so a snapshot never
 mixes two blocks, and a reorg between two requests is an error instead of a mixture.
 """
 
 import itertools
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-
-import msgspec
 
 from toolkit.chain.multicall import aggregate
 from toolkit.chain.node import Node
-from toolkit.model.chain import Address, Hash, Head, LogEntry
+from toolkit.model.chain import Address, Hash, Head
 from toolkit.model.errors import PoolError
 from toolkit.model.market import PoolId, Token, has_contract
-from toolkit.pools import abi
+from toolkit.pools import abi, events
 from toolkit.pools.concentrated import Concentrated
 from toolkit.pools.concentrated_v4 import ConcentratedV4
+from toolkit.pools.history import Followed
 from toolkit.pools.snapshot import Pool, PoolSpec, Snapshot
-from toolkit.pools.states import build, read_nets, read_states, with_ticks
+from toolkit.pools.states import known_range, read_states, with_windows
+from toolkit.pools.ticks import MAX_TICK, MIN_TICK
 
 # Beyond this gap a fresh load is cheaper than following the blocks one by one.
 MAX_GAP_BLOCKS = 64
+MAX_FILTER = 1000  # addresses in a request for logs; with more pools all logs are asked for
 _MAX_DECIMALS = 255
 
 
@@ -57,28 +57,36 @@ async def load(
 
 
 async def refresh(node: Node, snapshot: Snapshot, *, head: Head) -> Snapshot:
-    """Bring a snapshot to `head`, re-reading only pools with events in the blocks between.
+    """Bring a snapshot to `head` by the events of the blocks between; as `follow`, without undo."""
+    return (await follow(node, Followed(snapshot=snapshot, depth=0), head=head)).snapshot
 
-    Equals `load` at `head`, and is it where the snapshot's block is no ancestor of `head` (a
-    reorg) or more than 64 blocks behind.
+
+async def follow(
+    node: Node, followed: Followed, *, head: Head, between: Sequence[Head] = ()
+) -> Followed:
+    """Bring pool states to `head`: back over what a reorg replaced, then forward by events.
+
+    One request a block for its logs, and one for each header between that is not among `between`.
+    The snapshot equals `load` at `head`, and is it where none of the blocks at hand is an ancestor
+    of `head`, or only one more than 64 blocks before it. What no event tells is read: the ticks
+    that come into a moved known range, and whole pools whose `gross` was unknown.
 
     Raises:
         PoolError, NodeError: as `load`.
     """
-    if head.hash == snapshot.block.hash:
-        return snapshot
-    blocks = await _blocks_between(node, snapshot.block, head)
-    if blocks is None:
-        return await load(node, specs_of(snapshot), snapshot.tokens.values(), head=head)
-    logs: list[LogEntry] = []
-    for block in blocks:
-        logs += await node.logs(
-            block_hash=block,
-            addresses=sorted(filter(has_contract, snapshot.pools)),
-            topics=(abi.STATE_TOPICS,),
-        )
-    touched = await _reread(node, snapshot, logs, head)
-    return msgspec.structs.replace(snapshot, block=head, pools=snapshot.pools | touched)
+    if head.hash == followed.snapshot.block.hash:
+        return followed
+    path = await _path(node, followed.reach, head, {block.hash: block for block in between})
+    start = None if path is None else followed.back(path[0].parent_hash if path else head.hash)
+    if path is None or start is None:
+        specs, tokens = specs_of(followed.snapshot), followed.snapshot.tokens.values()
+        loaded = await load(node, specs, tokens, head=head)
+        return Followed(snapshot=loaded, depth=followed.depth)
+    after, untold = await _forward(node, start, path)
+    before = followed.snapshot.pools
+    touched = [pool for pool in after.snapshot.pools.values() if pool is not before[pool.id]]
+    read = await _read_untold(node, after, touched, untold)
+    return after.corrected(read, since=start.snapshot.block.hash)
 
 
 def specs_of(snapshot: Snapshot) -> tuple[PoolSpec, ...]:
@@ -108,63 +116,58 @@ async def read_tokens(node: Node, addresses: Sequence[Address], *, head: Head) -
     return tuple(found)
 
 
-async def _blocks_between(node: Node, base: Head, head: Head) -> list[Hash] | None:
-    """Hashes after `base` up to `head`, oldest first; None unless `base` is a near ancestor."""
-    if head.number - base.number > MAX_GAP_BLOCKS:
-        return None
-    hashes, parent = [head.hash], head.parent_hash
-    while len(hashes) < head.number - base.number:
-        hashes.append(parent)
-        parent = (await node.head(parent)).parent_hash
-    return hashes[::-1] if parent == base.hash else None
+async def _path(
+    node: Node, reach: Mapping[Hash, int], head: Head, between: Mapping[Hash, Head]
+) -> list[Head] | None:
+    """Return the blocks after one of `reach` up to `head`, oldest first; None if it is too far."""
+    if head.hash in reach:
+        return []
+    oldest = min(reach.values())
+    path = [head]
+    while path[-1].parent_hash not in reach:
+        if len(path) == MAX_GAP_BLOCKS or path[-1].number - 1 <= oldest:
+            return None
+        parent = path[-1].parent_hash
+        path.append(between.get(parent) or await node.head(parent))
+    return path[::-1]
 
 
-async def _reread(
-    node: Node, snapshot: Snapshot, logs: Sequence[LogEntry], head: Head
+async def _forward(
+    node: Node, followed: Followed, path: Sequence[Head]
+) -> tuple[Followed, frozenset[PoolId]]:
+    """Follow blocks by their logs; return also the pools that the events do not tell."""
+    untold: set[PoolId] = set()
+    addresses = sorted(filter(has_contract, followed.snapshot.pools))
+    named = addresses if len(addresses) <= MAX_FILTER else ()
+    for block in path:
+        logs = await node.logs(block_hash=block.hash, addresses=named, topics=(abi.STATE_TOPICS,))
+        pools = followed.snapshot.pools
+        untold |= {
+            log.address
+            for log in logs
+            if log.address in pools and not events.tells(pools[log.address], log)
+        }
+        followed = followed.forward(block, [log for log in logs if log.address not in untold])
+    return followed, frozenset(untold)
+
+
+async def _read_untold(
+    node: Node, followed: Followed, touched: Sequence[Pool], untold: frozenset[PoolId]
 ) -> dict[PoolId, Pool]:
-    """Read the pools that `logs` touch: prices and reserves, and the ticks of Mint and Burn."""
-    before = [snapshot.pools[pool] for pool in sorted({log.address for log in logs})]
-    asked = [(_spec_of(pool).id, pool.kind) for pool in before]
-    calls = [(pool, abi.SELECTORS[name]) for pool, kind in asked for name in abi.STATE[kind]]
-    answers = iter(await aggregate(node, calls, block=head.hash))
-    nets = await read_nets(node, _touched_ticks(snapshot, logs), head=head)
-    changes: dict[PoolId, dict[int, int | None]] = defaultdict(dict)
-    for (owner, tick), net in nets.items():
-        changes[owner][tick] = net
-    after: dict[PoolId, Pool] = {}
-    moved: list[Concentrated] = []
-    for pool in before:
-        fresh = build(_spec_of(pool), [next(answers) for _ in abi.STATE[pool.kind]])
-        if isinstance(pool, Concentrated) and isinstance(fresh, Concentrated):
-            if fresh.known == pool.known:
-                ticks = _merged(pool.ticks, changes[pool.id])
-                fresh = msgspec.structs.replace(fresh, ticks=ticks)
-            else:
-                moved.append(fresh)
-        after[pool.id] = fresh
-    return after | {pool.id: pool for pool in await with_ticks(node, moved, head=head)}
+    """Read what the events did not tell: whole pools, and ticks of known ranges that moved."""
+    head, pools = followed.snapshot.block, followed.snapshot.pools
+    moved = [pool for pool in touched if isinstance(pool, Concentrated) and _has_moved(pool)]
+    whole = untold | {pool.id for pool in moved if pool.ticks and not pool.gross}
+    specs = [_spec_of(pools[pool]) for pool in sorted(whole)]
+    shifted = [pool for pool in moved if pool.id not in whole]
+    read = await read_states(node, specs, head=head) if specs else {}
+    return read | {pool.id: pool for pool in await with_windows(node, shifted, head=head)}
 
 
-def _touched_ticks(snapshot: Snapshot, logs: Sequence[LogEntry]) -> list[tuple[Address, int]]:
-    """(pool, tick) of both ends of every position that changed, within the known ranges."""
-    touched = set()
-    for log in logs:
-        pool = snapshot.pools[log.address]
-        if log.topics[0] in abi.TICK_TOPICS and isinstance(pool, Concentrated):
-            for topic in log.topics[2:4]:  # owner, tickLower and tickUpper are indexed
-                tick = abi.signed(int(topic, 16))
-                if pool.known[0] <= tick <= pool.known[1]:
-                    touched.add((pool.id, tick))
-    return sorted(touched)
-
-
-def _merged(
-    ticks: tuple[tuple[int, int], ...], changes: Mapping[int, int | None]
-) -> tuple[tuple[int, int], ...]:
-    if not changes:
-        return ticks
-    merged: dict[int, int | None] = {**dict(ticks), **changes}
-    return tuple((tick, net) for tick, net in sorted(merged.items()) if net is not None)
+def _has_moved(pool: Concentrated) -> bool:
+    """Whether a partly known pool's price has left the middle word of what is known."""
+    whole = pool.known == (MIN_TICK, MAX_TICK)
+    return not whole and pool.known != known_range(pool.tick, pool.tick_spacing)
 
 
 def _spec_of(pool: Pool) -> PoolSpec:

@@ -1,0 +1,275 @@
+import random
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from tests.pools.forks import entry, head_of
+from tests.pools.positions import OWNER, TOKEN0, TOKEN1, Written, reordered, written
+from toolkit.model.chain import Address, Hash, LogEntry
+from toolkit.model.errors import PoolError
+from toolkit.pools.concentrated import Concentrated
+from toolkit.pools.constant_product import ConstantProduct
+from toolkit.pools.events import apply, tells
+from toolkit.pools.ticks import sqrt_price_at_tick
+
+ID = Address("0x" + "1" * 40)
+HEAD = head_of(9, Hash("0x" + "2" * 64), random.Random(0))
+PAIR = ConstantProduct(id=ID, token0=TOKEN0, token1=TOKEN1, reserve0=5, reserve1=6)
+POOL = Concentrated(
+    id=ID,
+    token0=TOKEN0,
+    token1=TOKEN1,
+    fee_ppm=3000,
+    tick_spacing=60,
+    sqrt_price_x96=2**96,
+    tick=0,
+    liquidity=10,
+    ticks=((-60, 10), (60, 0), (120, -10)),
+    gross=(10, 4, 10),
+)
+EMPTY = msgspec.structs.replace(POOL, sqrt_price_x96=0, liquidity=0, ticks=(), gross=())
+FILED = msgspec.structs.replace(POOL, gross=())
+
+
+def log_of(log: Written) -> LogEntry:
+    return entry(log, HEAD, 0)
+
+
+def sync(reserve0: int, reserve1: int) -> LogEntry:
+    return log_of(written(ID, "Sync(uint112,uint112)", (), reserve0, reserve1))
+
+
+def swap(price: int, liquidity: int, tick: int) -> LogEntry:
+    event = "Swap(address,address,int256,int256,uint160,uint128,int24)"
+    return log_of(written(ID, event, (OWNER, OWNER), 1, -1, price, liquidity, tick))
+
+
+def mint(lower: int, upper: int, amount: int) -> LogEntry:
+    event = "Mint(address,int24,int24,address,uint128,uint256,uint256)"
+    log = written(ID, event, (OWNER, lower, upper), OWNER, amount, 3, 5)
+    return log_of(reordered(log, "Mint(address,address,int24,int24,uint128,uint256,uint256)"))
+
+
+def burn(lower: int, upper: int, amount: int) -> LogEntry:
+    event = "Burn(address,int24,int24,uint128,uint256,uint256)"
+    return log_of(written(ID, event, (OWNER, lower, upper), amount, 3, 5))
+
+
+def initialize(price: int, tick: int) -> LogEntry:
+    return log_of(written(ID, "Initialize(uint160,int24)", (), price, tick))
+
+
+def concentrated(pool: Concentrated, *logs: LogEntry) -> Concentrated:
+    for log in logs:
+        after = apply(pool, log)
+        assert isinstance(after, Concentrated)
+        pool = after
+    return pool
+
+
+def test_reserves_are_what_the_last_sync_says() -> None:
+    """Balances that changed without a swap (fees on transfer, rebasing) come by the same event."""
+    assert apply(PAIR, sync(2**112 - 1, 0)) == msgspec.structs.replace(
+        PAIR, reserve0=2**112 - 1, reserve1=0
+    )
+
+
+def test_a_swap_says_price_liquidity_and_tick() -> None:
+    """The state after a swap is told by its event, and the ticks stay."""
+    price = sqrt_price_at_tick(60)
+    after = concentrated(POOL, swap(price, 0, 59))
+
+    assert (price, 0, 59) == (after.sqrt_price_x96, after.liquidity, after.tick)
+    assert (POOL.ticks, POOL.gross) == (after.ticks, after.gross)
+
+
+def test_a_tick_stays_initialised_while_any_position_ends_there() -> None:
+    """Net 0 with liquidity on both sides remains a stop; only gross 0 takes it away."""
+    two = concentrated(POOL, mint(-60, 180, 3), mint(180, 240, 3))
+    one = concentrated(two, burn(-60, 180, 3))
+    none = concentrated(one, burn(180, 240, 3))
+
+    assert ((-60, 13), (60, 0), (120, -10), (180, 0), (240, -3)) == two.ticks
+    assert (13, 4, 10, 6, 3) == two.gross
+    assert ((-60, 10), (60, 0), (120, -10), (180, 3), (240, -3)) == one.ticks
+    assert none == POOL
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "expected"),
+    [(-60, 0, 10), (-60, 60, 15), (0, 60, 15), (60, 120, 10)],
+)
+def test_liquidity_changes_where_the_price_is_in_the_range(
+    lower: int, upper: int, expected: int
+) -> None:
+    """From the lower tick on, up to but without the upper one."""
+    assert expected == concentrated(POOL, mint(lower, upper, 5)).liquidity
+
+
+def test_ticks_outside_what_is_known_stay_unknown() -> None:
+    """A position that reaches out of the known range leaves its far end untold."""
+    narrow = msgspec.structs.replace(
+        POOL, known=(-60, 70), ticks=((-60, 10), (60, 0)), gross=(10, 4)
+    )
+
+    after = concentrated(narrow, mint(-120, 120, 2), mint(0, 120, 1))
+
+    assert ((-60, 10), (0, 1), (60, 0)) == after.ticks
+    assert (10, 1, 4) == after.gross
+    assert after.liquidity == 13
+
+
+def test_a_burn_of_nothing_changes_nothing() -> None:
+    """Collecting fees is announced as a Burn of 0, even between ticks that are not initialised."""
+    assert apply(POOL, burn(-600, 600, 0)) is POOL
+
+
+def test_a_pool_is_followed_from_its_initialisation() -> None:
+    """Created, initialised, funded: each step by its event."""
+    after = concentrated(EMPTY, initialize(2**96, 0), mint(-60, 120, 10))
+
+    assert (2**96, 0, 10) == (after.sqrt_price_x96, after.tick, after.liquidity)
+    assert (((-60, 10), (120, -10)), (10, 10)) == (after.ticks, after.gross)
+
+
+@pytest.mark.parametrize("pool", [PAIR, POOL], ids=["V2", "V3"])
+def test_events_of_other_kinds_change_nothing(pool: ConstantProduct | Concentrated) -> None:
+    """Transfers, approvals, Collect, SetFeeProtocol and logs without a topic are passed over."""
+    other = log_of(
+        written(ID, "SetFeeProtocol(uint8,uint8,uint8,uint8)", (), 1, 2, 3, 4),
+    )
+    anonymous = msgspec.structs.replace(other, topics=())
+    foreign = swap(2**96, 1, 0) if pool is PAIR else sync(1, 1)
+
+    assert all(apply(pool, log) is pool for log in (other, anonymous, foreign))
+
+
+def test_without_gross_what_follows_is_followed_and_the_rest_refused() -> None:
+    """Of a pool from a file, only a burn that may end a tick leaves its state in doubt."""
+    after = concentrated(FILED, mint(-60, 180, 5), burn(-60, 180, 1))
+
+    assert ((-60, 14), (60, 0), (120, -10), (180, -4)) == after.ticks
+    assert after.gross == ()
+    with pytest.raises(PoolError, match=f"pool {ID}: gross: is not known at 180"):
+        apply(after, burn(-60, 180, 4))
+    with pytest.raises(PoolError, match=f"pool {ID}: gross: is not known at 240"):
+        apply(after, burn(-60, 240, 4))
+
+
+def test_what_events_cannot_tell_is_known_beforehand() -> None:
+    """Only where liquidity changes at ticks of unknown gross does a node have to be asked."""
+    change, price = mint(-60, 180, 5), swap(2**96, 10, 0)
+
+    assert [True, False] == [tells(POOL, change), tells(FILED, change)]
+    assert tells(FILED, price)
+    assert tells(EMPTY, change)
+    assert tells(PAIR, change)
+    assert tells(FILED, msgspec.structs.replace(change, topics=()))
+
+
+@pytest.mark.parametrize(
+    ("pool", "log", "field"),
+    [
+        (POOL, initialize(2**96, 0), "sqrt_price_x96: the pool is initialised a second time"),
+        (EMPTY, swap(2**96, 1, 0), "sqrt_price_x96: is 0, the pool is not initialised"),
+        (EMPTY, mint(-60, 60, 1), "sqrt_price_x96: is 0, the pool is not initialised"),
+        (EMPTY, initialize(2**96, 5), "tick: 5 does not belong to the price"),
+        (EMPTY, initialize(5, 0), "sqrt_price_x96: "),
+        (POOL, swap(2**96, 10, 7), "tick: 7 does not belong to the price"),
+        (POOL, mint(60, 60, 1), "tick_lower: 60..60 is no range"),
+        (POOL, mint(120, 60, 1), "tick_lower: 120..60 is no range"),
+        (POOL, mint(-887280, 60, 1), "tick_lower: -887280..60 is no range"),
+        (POOL, mint(-61, 60, 1), "tick_lower: -61 is no multiple of the spacing 60"),
+        (POOL, mint(-60, 61, 1), "tick_upper: 61 is no multiple of the spacing 60"),
+        (POOL, mint(-60, 60, 2**128 - 5), "liquidity: 10 with .* leaves uint128"),
+        (POOL, burn(-60, 120, 11), "liquidity: 10 with -11 more leaves uint128"),
+        (POOL, burn(-60, 60, 5), "gross: 4 at 60 with -5 more leaves less than"),
+        (POOL, burn(180, 240, 1), "gross: 0 at 180 with -1 more leaves less than"),
+        (POOL, mint(180, 240, 2**127), "ticks: the net liquidity .* at 180 does not fit int128"),
+    ],
+)  # fmt: skip
+def test_what_cannot_happen_in_a_state_is_refused(
+    pool: Concentrated, log: LogEntry, field: str
+) -> None:
+    """A log that the contract would not have written names the pool and the field."""
+    with pytest.raises(PoolError, match=f"pool {ID}: {field}"):
+        apply(pool, log)
+
+
+def reworded(at: int, word: int) -> Callable[[LogEntry], LogEntry]:
+    """Replace a word of the data."""
+
+    def change(log: LogEntry) -> LogEntry:
+        start = 2 + 64 * at
+        data = f"{log.data[:start]}{word:064x}{log.data[start + 64 :]}"
+        return msgspec.structs.replace(log, data=data)
+
+    return change
+
+
+def retopiced(at: int, topic: str) -> Callable[[LogEntry], LogEntry]:
+    """Replace a topic."""
+
+    def change(log: LogEntry) -> LogEntry:
+        topics = (*log.topics[:at], Hash(topic), *log.topics[at + 1 :])
+        return msgspec.structs.replace(log, topics=topics)
+
+    return change
+
+
+def redone(**changes: object) -> Callable[[LogEntry], LogEntry]:
+    return lambda log: msgspec.structs.replace(log, **changes)
+
+
+MOVED = swap(2**96, 10, 0)
+ADDED = mint(-60, 60, 1)
+
+
+@pytest.mark.parametrize(
+    ("log", "change", "field"),
+    [
+        (MOVED, redone(data=MOVED.data[:-2]), "Swap data: 320 instead of 322"),
+        (MOVED, redone(data=MOVED.data + "00" * 32), "Swap data: 386 instead of 322"),
+        (MOVED, redone(data="0x"), "Swap data: 2 instead of 322"),
+        (MOVED, redone(data="0x" + "z" * 320), "Swap bytes: 0 instead of 224"),
+        (MOVED, redone(data="0x" + " " * 320), "Swap bytes: 64 instead of 224"),
+        (MOVED, redone(topics=MOVED.topics[:2]), "Swap topics: 1 instead of 2"),
+        (ADDED, redone(topics=(*ADDED.topics, ADDED.topics[1])), "Mint topics: 4 instead of 3"),
+        (ADDED, retopiced(2, "0x"), "Mint bytes: 192 instead of 224"),
+        (ADDED, retopiced(2, f"0x{2**23:064x}"), "Mint tick_lower: 8388608 does not fit int24"),
+        (ADDED, retopiced(1, "0x" + "f" * 64), "Mint owner: .* does not fit uint160"),
+        (MOVED, reworded(2, 2**160), "Swap sqrt_price_x96: .* does not fit uint160"),
+        (MOVED, reworded(3, 2**128), "Swap liquidity: .* does not fit uint128"),
+        (MOVED, reworded(4, 2**255), "Swap tick: .* does not fit int24"),
+        (ADDED, reworded(1, 2**128), "Mint amount: .* does not fit uint128"),
+    ],
+)  # fmt: skip
+def test_malformed_logs_of_a_pool_are_refused(
+    log: LogEntry, change: Callable[[LogEntry], LogEntry], field: str
+) -> None:
+    """Too short, too long, not hex, or a value that its type cannot hold: named, not guessed."""
+    with pytest.raises(PoolError, match=f"pool {ID}: {field}"):
+        apply(POOL, change(log))
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        (reworded(1, 2**112), "Sync reserve1: .* does not fit uint112"),
+        (redone(data="0x"), "Sync data: 2 instead of 130"),
+    ],
+)
+def test_malformed_logs_of_a_pair_are_refused(
+    change: Callable[[LogEntry], LogEntry], field: str
+) -> None:
+    """A pair of another kind may write Sync with other types."""
+    with pytest.raises(PoolError, match=f"pool {ID}: {field}"):
+        apply(PAIR, change(sync(1, 2)))
+
+
+@pytest.mark.parametrize("gross", [(10,), (10, 4, 9), (10, 0, 10), (10, 2**128, 10)])
+def test_a_gross_that_no_tick_can_have_is_refused(gross: tuple[int, ...]) -> None:
+    """One for each tick, at least its net, not 0, and a uint128."""
+    with pytest.raises(PoolError, match=f"pool {ID}: gross: "):
+        msgspec.structs.replace(POOL, gross=gross)
