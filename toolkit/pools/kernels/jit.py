@@ -6,13 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec, TypeVar, cast
 
-from numba import njit
+from numba import config, njit
 from numba.core.caching import FunctionCache
 
 from toolkit.logs import log_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+COMPILED = not config.DISABLE_JIT
+"""False under NUMBA_DISABLE_JIT=1: whoever has exact kernels asks the plain integers instead."""
 
 
 def jit(function: Callable[P, R]) -> Callable[P, R]:
@@ -23,7 +26,7 @@ def jit(function: Callable[P, R]) -> Callable[P, R]:
     Division by zero follows IEEE 754 and raises nothing.
     """
     compiled = njit(nogil=True, error_model="numpy")(function)
-    if hasattr(compiled, "py_func"):  # NUMBA_DISABLE_JIT=1 leaves the function as it is
+    if COMPILED:
         try:
             compiled._cache = _Cache(function)  # noqa: SLF001 - what njit(cache=True) does
         except RuntimeError as error:
