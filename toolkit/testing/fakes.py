@@ -1,4 +1,4 @@
-"""An honest model of one account's chain, its mempool and its failures, for tests of senders.
+"""An honest model of a chain, its mempool and its failures, for tests of senders.
 
 Everybody's bytes stay known: what was ever handed over may be mined by somebody, also the older
 attempt of a replaced one. Every call may be delayed by a few turns of the loop, so one seed is one
@@ -10,7 +10,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -49,6 +49,8 @@ from toolkit.model.tx import (
 from toolkit.testing.faults import FAULTS, QUIET
 from toolkit.tx.fees import first_attempt
 
+V = TypeVar("V")
+
 OWNER = LocalSigner("0x" + "0a" * 32)
 FRIEND = Address("0x" + "f1" * 20)
 REVERTING = "0xdead"
@@ -85,15 +87,22 @@ class InlineJournal(Journal):
 
 
 class Block(msgspec.Struct, kw_only=True):
-    """A sealed block; `count` is how many transactions the account has sent as of it."""
+    """A sealed block; `counts` is how many transactions each account has sent as of it."""
 
     head: Head
     transactions: list[SignedTransaction]
-    count: int
+    counts: dict[Address, int]
+
+    @property
+    def count(self) -> int:
+        """How many the owner has sent."""
+        return self.counts.get(OWNER.address, 0)
 
 
 class World:
-    """One account's chain: blocks, a mempool by geth's rules, a fee market, and faults.
+    """A chain as few accounts see it: blocks, a mempool by geth's rules, a fee market, and faults.
+
+    Most lives have one account, OWNER, whose pool is `pool`; others join by sending.
 
     Args:
         rng: the only source of chance.
@@ -113,9 +122,10 @@ class World:
         self.base_fee = 10 * GWEI
         self.balance_wei = 100 * ETHER
         genesis = self._header(0, "0x" + "00" * 32)
-        self.blocks = [Block(head=genesis, transactions=[], count=0)]
-        self.known: dict[int, list[SignedTransaction]] = {}  # by nonce, everything ever seen
-        self.pool: dict[int, SignedTransaction] = {}  # by nonce, what the node would mine
+        self.blocks = [Block(head=genesis, transactions=[], counts={})]
+        # By account and nonce: everything ever seen, and what the node would mine.
+        self.known_of: dict[Address, dict[int, list[SignedTransaction]]] = {OWNER.address: {}}
+        self.pool_of: dict[Address, dict[int, SignedTransaction]] = {OWNER.address: {}}
         self.foreign: dict[Hash, SignedTransaction] = {}
         self.sends = 0
         self.delegated = False  # whether the account runs code (EIP-7702)
@@ -132,28 +142,59 @@ class World:
 
     @property
     def spent(self) -> int:
-        """How many transactions of the account are mined."""
+        """How many transactions of the owner are mined."""
         return self.blocks[-1].count
+
+    def spent_by(self, account: Address) -> int:
+        """How many transactions of an account are mined."""
+        return self.blocks[-1].counts.get(account, 0)
+
+    @property
+    def known(self) -> dict[int, list[SignedTransaction]]:
+        """Everything of the owner's that was ever seen, by nonce."""
+        return self.known_of[OWNER.address]
+
+    @property
+    def pool(self) -> dict[int, SignedTransaction]:
+        """What of the owner's the node would mine, by nonce."""
+        return self.pool_of[OWNER.address]
 
     def mine(self, *, capacity: int = 4, only: Sequence[SignedTransaction] = ()) -> Head:
         """Seal the next block with what the pool offers in nonce order, or with `only`."""
-        nonce, chosen = self.spent, list(only)
-        while not only and len(chosen) < capacity and nonce in self.pool:
-            offered = self.pool[nonce]
-            if offered.unsigned.fee_cap < self.base_fee or self.strikes("skip"):
-                break
-            chosen.append(offered)
-            nonce += 1
-        count = self.spent + len(chosen)
+        chosen = list(only) or self._offered(capacity)
+        counts = dict(self.blocks[-1].counts)
+        for mined in chosen:
+            counts[mined.sender] = counts.get(mined.sender, 0) + 1
         block = Block(
-            head=self._header(len(self.blocks), self.tip.hash), transactions=chosen, count=count
+            head=self._header(len(self.blocks), self.tip.hash), transactions=chosen, counts=counts
         )
         for index, mined in enumerate(chosen):
             self._places[mined.hash] = (block, index)
         self.blocks.append(block)
-        for stale in [n for n in self.pool if n < count]:
-            del self.pool[stale]
+        for account, pool in self.pool_of.items():
+            for stale in [n for n in pool if n < counts.get(account, 0)]:
+                del pool[stale]
         return block.head
+
+    def _offered(self, capacity: int) -> list[SignedTransaction]:
+        """What the pools offer to a block, each account's in nonce order."""
+        chosen: list[SignedTransaction] = []
+        for account, pool in self._anyhow(self.pool_of):
+            nonce = self.spent_by(account)
+            while len(chosen) < capacity and nonce in pool:
+                offered = pool[nonce]
+                if offered.unsigned.fee_cap < self.base_fee or self.strikes("skip"):
+                    break
+                chosen.append(offered)
+                nonce += 1
+        return chosen
+
+    def _anyhow(self, by_account: dict[Address, V]) -> list[tuple[Address, V]]:
+        """The accounts in any order; where there is one, nothing is drawn."""
+        ordered = list(by_account.items())
+        if len(ordered) > 1:
+            self.rng.shuffle(ordered)
+        return ordered
 
     def reorg(self, depth: int, *, strangers: bool = False) -> HeadChange:
         """Replace the last blocks by one more; other attempts, or none, may be mined in them.
@@ -226,12 +267,12 @@ class World:
         return self.balance_wei
 
     async def nonce(self, account: Address, block: int | str = "latest") -> int:
-        """The account's count as of a block, or of the one before when the node is stale."""
+        """An account's count as of a block, or of the one before when the node is stale."""
         await self._asked()
         upto = len(self.blocks) - 1 if isinstance(block, str) else block
         if self.strikes("stale"):
             upto = max(0, upto - 1)
-        return self.blocks[min(upto, len(self.blocks) - 1)].count
+        return self.blocks[min(upto, len(self.blocks) - 1)].counts.get(account, 0)
 
     async def call(
         self,
@@ -316,7 +357,7 @@ class World:
         if self.strikes("lost_after"):
             raise NodeTimeout("no answer; but it arrived")
         if self.strikes("dropped"):
-            self.pool.pop(signed.unsigned.nonce, None)
+            self.pool_of[signed.sender].pop(signed.unsigned.nonce, None)
 
     async def pause(self) -> None:
         """What a call waits before it is answered: a few turns of the loop, where faults say so."""
@@ -325,14 +366,16 @@ class World:
 
     def _admit(self, signed: SignedTransaction) -> None:
         new = signed.unsigned
-        old = self.pool.get(new.nonce)
-        if new.nonce < self.spent:
+        pool = self.pool_of.setdefault(signed.sender, {})
+        known = self.known_of.setdefault(signed.sender, {})
+        old = pool.get(new.nonce)
+        if new.nonce < self.spent_by(signed.sender):
             raise NonceTooLow("nonce too low")
         if old is not None and old.hash == signed.hash:
             raise AlreadyKnown("already known")
         if new.worst_cost_wei > self.balance_wei:
             raise InsufficientFunds("insufficient funds for gas * price + value")
-        if self.delegated and old is None and self.pool:
+        if self.delegated and old is None and pool:
             raise AccountLimit("in-flight transaction limit reached for delegated accounts")
         if self.strikes("full"):
             raise PoolFull("txpool is full")
@@ -351,16 +394,17 @@ class World:
             raise Underpriced("transaction underpriced")
         if old is not None and not outbids(signed, old):
             raise ReplacementUnderpriced("replacement transaction underpriced")
-        self.pool[new.nonce] = signed
-        if signed not in self.known.setdefault(new.nonce, []):
-            self.known[new.nonce].append(signed)
+        pool[new.nonce] = signed
+        if signed not in known.setdefault(new.nonce, []):
+            known[new.nonce].append(signed)
 
     def _other_branch(self) -> list[SignedTransaction]:
-        nonce: int = self.spent
         choice: list[SignedTransaction] = []
-        while self.known.get(nonce) and self.rng.random() < _TAKEN:
-            choice.append(self.rng.choice(self.known[nonce]))
-            nonce += 1
+        for account, known in self._anyhow(self.known_of):
+            nonce = self.spent_by(account)
+            while known.get(nonce) and self.rng.random() < _TAKEN:
+                choice.append(self.rng.choice(known[nonce]))
+                nonce += 1
         return choice
 
     def _header(self, number: int, parent: str) -> Head:

@@ -422,7 +422,7 @@ class BalancedWorld(World):
             return found
         self.struck["stale"] += 1
         upto = len(self.blocks) - 1 if isinstance(block, str) else block
-        return self.blocks[max(0, min(upto, len(self.blocks) - 1) - 10)].count
+        return self.blocks[max(0, min(upto, len(self.blocks) - 1) - 10)].counts.get(account, 0)
 
 
 def lagging_world(rng: random.Random) -> World:

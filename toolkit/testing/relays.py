@@ -103,7 +103,7 @@ class BuiltWorld(BatchingWorld):
         """The account's count; by hash it is that of the very block."""
         if isinstance(block, str) and block.startswith("0x"):
             await self._asked()
-            return self._by_hash(block).count
+            return self._by_hash(block).counts.get(account, 0)
         return await super().nonce(account, block)
 
     async def receipts(self, block: int | str) -> tuple[Receipt, ...]:

@@ -55,6 +55,13 @@ MUTANTS: tuple[Mutant, ...] = (
         F07,
     ),
     Mutant(
+        "a plan stands on its own wallet's plans only",
+        CARRIER,
+        "            if one.sender == sender\n",
+        "            if one.sender\n",
+        F07,
+    ),
+    Mutant(
         "each part has its own fill",
         CARRIER,
         "attributed(plans, whole)[plans.index(plan)]",

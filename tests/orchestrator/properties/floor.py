@@ -1,4 +1,4 @@
-"""Five agents on one account of a faulty chain: the real gateway, outbox and scheduler, lived.
+"""Five agents on a faulty chain, with one wallet or several: gateway, outbox, scheduler, lived.
 
 The chain, its mempool and its faults are `toolkit.testing.fakes`; what is made up here is a market
 that takes bundles or not, and event logs of swaps that do what their calldata says.
@@ -16,10 +16,11 @@ from eth_abi.abi import decode
 from tests.execution.swaps import TOKENS, swap
 from toolkit.bundles.submitter import Submitter
 from toolkit.chain.node import Node
+from toolkit.chain.signer import LocalSigner
 from toolkit.evm.call import BlockEnv, Call, CallResult, SimulatedLog
 from toolkit.execution.calldata import EXECUTE, EXECUTE_BATCH
 from toolkit.execution.fills import TRANSFER
-from toolkit.execution.gateway import Gateway
+from toolkit.execution.gateway import BALANCER_VAULT, Gateway
 from toolkit.execution.merging import together
 from toolkit.execution.strays import SURE_BLOCKS
 from toolkit.gas.oracle import GasOracle
@@ -29,7 +30,14 @@ from toolkit.model.bundle import Bundle, BundleResult, Landed, MissCause, Missed
 from toolkit.model.chain import Address, Hash, Head, HeadChange, LogEntry, Mode, Receipt
 from toolkit.model.decision import Fill, Plan
 from toolkit.model.errors import NodeError, NodeUnavailable, ToolkitError
-from toolkit.model.tx import Attempt, SignedTransaction, TransactionRequest, Urgency
+from toolkit.model.market import Funding, FundingKind, PoolKind
+from toolkit.model.tx import (
+    Attempt,
+    SignedTransaction,
+    TransactionRequest,
+    UnsignedTransaction,
+    Urgency,
+)
 from toolkit.orchestrator.sending.outbox import GatewayOutbox
 from toolkit.testing.fakes import (
     ETHER,
@@ -44,7 +52,11 @@ from toolkit.testing.fakes import (
 from toolkit.tx.handle import BundleLease, Sent
 from toolkit.tx.scheduler import SchedulerConfig, TransactionScheduler
 
-EXECUTOR = Address("0x" + "e0" * 20)
+WALLETS = (OWNER, LocalSigner("0x" + "0b" * 32), LocalSigner("0x" + "0c" * 32))
+"""The first holds the capital; flash-funded plans go from the others, where there are any."""
+EXECUTORS = {
+    one.address: Address(f"0x{0xE0 + place:02x}" + "e0" * 19) for place, one in enumerate(WALLETS)
+}
 AGENTS = ("anna", "bert", "cora", "dora", "emil")
 CONFIG = SchedulerConfig(
     max_cost_wei=ETHER, max_in_flight=5, replace_after_blocks=2, finality_blocks=6
@@ -62,6 +74,8 @@ FAULTS = {
     "unreachable": 0.003,
 }
 DRAIN_BLOCKS = 60
+PROFIT = 1_000
+"""Of a cycle with borrowed means."""
 _HOPS = "(address,uint8,address,address,uint256,uint256)[]"
 _PLAN = f"(uint256,bytes32,uint8,address,address,uint256,address,uint256,uint256,{_HOPS})"
 _BATCH = f"(uint256,bytes32,uint256,(address,uint256,uint256)[],{_HOPS})"
@@ -76,14 +90,14 @@ def carried(data: str) -> tuple[int, list[tuple[Any, ...]]] | None:
     return int(values[0]), list(values[-1])
 
 
-def swap_logs(data: str) -> tuple[SimulatedLog, ...]:
+def swap_logs(unsigned: UnsignedTransaction) -> tuple[SimulatedLog, ...]:
     """Tell what the hops of a call move in and out of the executor."""
     logs: list[SimulatedLog] = []
-    call = carried(data)
+    call, executor = carried(unsigned.data), unsigned.to or ""
     for pool, _, token_in, token_out, amount_in, amount_out in call[1] if call else ():
         for token, source, target, amount in (
-            (token_in, EXECUTOR, pool, amount_in),
-            (token_out, pool, EXECUTOR, amount_out),
+            (token_in, executor, pool, amount_in),
+            (token_out, pool, executor, amount_out),
         ):
             topics = (TRANSFER, *(Hash("0x" + "00" * 12 + one[2:]) for one in (source, target)))
             logs.append(
@@ -102,7 +116,7 @@ class Chain(World):
     async def nonce(self, account: Address, block: int | str = "latest") -> int:
         """The account's count, also as of a hash."""
         if isinstance(block, str) and block.startswith("0x"):
-            return (await self._at(block)).count
+            return (await self._at(block)).counts.get(account, 0)
         return await super().nonce(account, block)
 
     async def call(self, *, data: str = "0x", **asked: Any) -> str:
@@ -121,7 +135,8 @@ class Chain(World):
         if found is None:
             return None
         block, index = self._places[tx_hash]
-        call = carried(block.transactions[index].unsigned.data)
+        unsigned = block.transactions[index].unsigned
+        call = carried(unsigned.data)
         if call is None:
             return found
         good = call[0] == block.head.number
@@ -135,7 +150,7 @@ class Chain(World):
                 transaction_hash=tx_hash,
                 log_index=place,
             )
-            for place, log in enumerate(swap_logs(block.transactions[index].unsigned.data))
+            for place, log in enumerate(swap_logs(unsigned))
         )
         return msgspec.structs.replace(found, succeeded=good, logs=logs if good else ())
 
@@ -162,7 +177,7 @@ class Stage:
         assert nonces == list(range(nonces[0], nonces[0] + len(nonces))), "a gap was simulated"
         assert env.number == parent.number + 1
         return tuple(
-            CallResult(succeeded=True, output="0x", gas_used=50_000, logs=swap_logs(unsigned.data))
+            CallResult(succeeded=True, output="0x", gas_used=50_000, logs=swap_logs(unsigned))
             for _, unsigned in transactions
         )
 
@@ -191,17 +206,21 @@ class Relays:
 
     chain: Chain
     scheduler: TransactionScheduler
+    own: frozenset[Address]
     live: list[Flying] = field(default_factory=list)
     past: list[BundleLease] = field(default_factory=list)  # of bundles that missed
+    senders: dict[Hash, Address] = field(default_factory=dict)
     replaceable: bool = True
 
     def add_own(self, accounts: Collection[Address]) -> None:
         """Hear whose executors there are."""
-        assert {OWNER.address, EXECUTOR} == set(accounts)
+        assert self.own == set(accounts)
 
     async def submit(self, bundle: Bundle, *, lease: BundleLease, **_: object) -> Flying:
-        """Take it."""
+        """Take it: one wallet's transactions, its own last."""
         await self.chain.pause()
+        self.senders.update((tx.hash, tx.sender) for tx in lease.signed)
+        assert 1 == len({self.senders[one] for one in bundle.hashes}), "a bundle of two wallets"
         made = Flying(bundle, lease, asyncio.get_running_loop().create_future())
         self.live.append(made)
         return made
@@ -264,10 +283,14 @@ class Public(Mempool):
 
 
 class Floor:
-    """One seeded life of five agents' intents on one account."""
+    """One seeded life of five agents' intents, on one account or on several."""
 
-    def __init__(self, seed: int, *, intents: int, faults: dict[str, float] | None = None) -> None:
+    def __init__(
+        self, seed: int, *, intents: int, wallets: int = 1, faults: dict[str, float] | None = None
+    ) -> None:
         self.rng = random.Random(seed)
+        self.wallets = WALLETS[:wallets]
+        self.executors = {one.address: EXECUTORS[one.address] for one in self.wallets}
         self.chain = Chain(self.rng, **(FAULTS if faults is None else faults))
         self.backend = MemoryBackend()
         self.public = Public(self)
@@ -275,9 +298,11 @@ class Floor:
         self.plans: dict[str, Plan] = {}
         self.fills: dict[str, list[Fill]] = {}
         self.sent: dict[str, Sent] = {}  # public requests by intent
-        self.payments: dict[str, int] = {}  # value by intent
+        self.payments: dict[str, tuple[int, Address]] = {}  # value and wallet by intent
         self.signed: dict[Hash, SignedTransaction] = {}
-        self.holders: dict[int, tuple[str, tuple[SignedTransaction, ...]]] = {}
+        self.holders: dict[
+            tuple[Address, int], tuple[str, tuple[SignedTransaction, ...]]
+        ] = {}  # by wallet and nonce
         self.seen = self.chain.tip
         self.unheard: tuple[Head, ...] = ()
         self.serial = 0
@@ -303,7 +328,7 @@ class Floor:
         self.journal = InlineJournal(self.backend)
         self.scheduler = TransactionScheduler(
             self.chain,
-            signers=[SlowSigner(self.chain)],
+            signers=[SlowSigner(self.chain, one) for one in self.wallets],
             journal=self.journal,
             oracle=self.chain,
             chain_id=1,
@@ -314,7 +339,8 @@ class Floor:
         while not await came_through(self.scheduler.start()):
             pass
         self.seen, self.unheard = self.chain.tip, ()
-        self.relays = Relays(self.chain, self.scheduler)
+        own = frozenset(self.executors) | frozenset(self.executors.values())
+        self.relays = Relays(self.chain, self.scheduler, own)
         trading = Trading(
             node=cast("Node", self.chain),
             oracle=cast("GasOracle", self.chain),
@@ -322,7 +348,7 @@ class Floor:
             scheduler=self.scheduler,
             submitter=cast("Submitter", self.relays),
         )
-        self.gateway = Gateway(trading, {OWNER.address: EXECUTOR})
+        self.gateway = Gateway(trading, self.executors)
         self.outbox = GatewayOutbox(self.gateway)
         self.outbox.resume([p for name, p in self.plans.items() if not self.fills[name]])
 
@@ -332,9 +358,9 @@ class Floor:
         await self.journal.commit()
         self.journal.cut = True
         await self.boot()
-        for name, value in self.payments.items():
+        for name in self.payments:
             if name in self.sent:
-                await self.pay(name, value)
+                await self.pay(name)
 
     async def trade(self) -> None:
         """Some agents have a wish; swaps go as the orchestrator sends them, the rest publicly."""
@@ -345,8 +371,8 @@ class Floor:
             self.serial += 1
             name = f"{agent}-{self.serial}"
             if self.rng.random() < 0.15:
-                self.payments[name] = self.serial
-                await self.pay(name, self.serial)
+                self.payments[name] = self.serial, self.any_wallet().address
+                await self.pay(name)
             else:
                 plans.append(self.plan(name, agent))
         fee = await self.chain.quote(Urgency.NEXT_BLOCK)
@@ -357,18 +383,38 @@ class Floor:
             self.one_holder()
 
     def plan(self, name: str, agent: str) -> Plan:
-        """A swap for the next block; its amounts name it."""
+        """A swap for the next block, or a cycle with borrowed means; its amounts name it."""
         tip = self.chain.tip
         token_in, token_out = self.rng.sample(TOKENS, 2)
         path = [(token_in, 10**6 + self.serial), (token_out, 10**9 + self.serial)]
-        made = swap(path, name=name, agent=agent, first_pool=self.serial, parent=tip.hash)
-        return msgspec.structs.replace(made, target_block=tip.number + 1)
+        lent = self.any_wallet() is not OWNER
+        if lent:
+            path.append((token_in, 10**6 + self.serial + PROFIT))
+        made = swap(path, name=name, agent=agent, first_pool=2 * self.serial, parent=tip.hash)
+        made = msgspec.structs.replace(made, target_block=tip.number + 1)
+        if not lent:
+            return made
+        loan = Funding(
+            kind=FundingKind.BALANCER,
+            token=token_in,
+            amount=made.route.amount_in,
+            lender=BALANCER_VAULT,
+        )
+        kind = PoolKind.CONSTANT_PRODUCT  # of which nobody has to ask the price
+        hops = tuple(msgspec.structs.replace(hop, kind=kind) for hop in made.route.hops)
+        route = msgspec.structs.replace(made.route, hops=hops)
+        return msgspec.structs.replace(made, route=route, funding=loan, minimum_profit=PROFIT)
 
-    async def pay(self, name: str, value: int) -> None:
+    def any_wallet(self) -> LocalSigner:
+        """One of them; where there is one, nothing is drawn."""
+        return self.wallets[0] if len(self.wallets) == 1 else self.rng.choice(self.wallets)
+
+    async def pay(self, name: str) -> None:
         """A request that goes to the public pool, and is bid up or cancelled as it may be."""
+        value, wallet = self.payments[name]
         try:
             sent = await self.scheduler.send(
-                TransactionRequest(to=FRIEND, value=value, gas=21_000),
+                TransactionRequest(to=FRIEND, value=value, gas=21_000, sender=wallet),
                 urgency=self.rng.choice(list(Urgency)),
                 deadline_blocks=self.rng.choice([None, 3]),
                 simulate=False,
@@ -388,26 +434,30 @@ class Floor:
         """
         for one in self.relays.live:
             self.signed.update((tx.hash, tx) for tx in one.lease.signed)
-        leaked = [
-            lease.signed
-            for lease in self.relays.past
-            if lease.signed[0].unsigned.nonce == self.chain.spent
-        ]
+        leaked = [lease.signed for lease in self.relays.past if self.is_next(lease.signed[0])]
         if leaked and self.rng.random() < 0.2:
             torn = self.rng.choice(leaked)
             self.chain.mine(only=torn[: self.rng.randint(1, len(torn))])
             return
-        fitting = [
-            one
-            for one in self.relays.live
-            if self.signed[one.bundle.hashes[0]].unsigned.nonce == self.chain.spent
-            and one.bundle.target_block == self.chain.tip.number + 1
+        fitting: dict[Address, list[list[SignedTransaction]]] = {}
+        for one in self.relays.live:
+            signed = [self.signed[tx_hash] for tx_hash in one.bundle.hashes]
+            if self.is_next(signed[0]) and one.bundle.target_block == self.chain.tip.number + 1:
+                fitting.setdefault(signed[0].sender, []).append(signed)
+        chosen = [
+            tx
+            for bundles in fitting.values()
+            if self.rng.random() < 0.7
+            for tx in self.rng.choice(bundles)
         ]
-        if fitting and self.rng.random() < 0.7:
-            chosen = self.rng.choice(fitting)
-            self.chain.mine(only=[self.signed[one] for one in chosen.bundle.hashes])
+        if chosen:
+            self.chain.mine(only=chosen)
         else:
             self.chain.mine(capacity=self.rng.randrange(4))
+
+    def is_next(self, signed: SignedTransaction) -> bool:
+        """Whether its account has come to its nonce."""
+        return signed.unsigned.nonce == self.chain.spent_by(signed.sender)
 
     def reorg(self) -> None:
         """The last blocks are replaced."""
@@ -437,9 +487,9 @@ class Floor:
         for _ in range(DRAIN_BLOCKS):
             self.chain.mine(capacity=10)
             await self.follow()
-            (lane,) = self.scheduler.statistics().lanes
-            busy = lane.queued or lane.in_flight or lane.leases or not all(self.fills.values())
-            still = 0 if busy else still + 1
+            lanes = self.scheduler.statistics().lanes
+            busy = any(lane.queued or lane.in_flight or lane.leases for lane in lanes)
+            still = 0 if busy or not all(self.fills.values()) else still + 1
             if still > SURE_BLOCKS:
                 break
         await self.scheduler.close()
@@ -452,28 +502,31 @@ class Floor:
 
     def one_holder(self) -> None:
         """No nonce is held by two live bundles, nor by a bundle and the public pool."""
-        held: dict[int, str] = {}
-        for one in self.relays.live:
+        held: dict[tuple[Address, int], str] = {}
+        # One for a block that is there may be unsettled yet: its lane may have heard, others not.
+        for one in self.live_for(self.chain.tip.number + 1):
             for tx in one.lease.signed:
-                nonce = tx.unsigned.nonce
-                assert nonce not in held, f"nonce {nonce}: {held[nonce]} and {one.lease.lease_id}"
-                held[nonce] = one.lease.lease_id
-                known = self.chain.pool.get(nonce)
-                assert known is None, f"nonce {nonce}: {one.lease.lease_id} over {known}"
+                place = tx.sender, tx.unsigned.nonce
+                assert place not in held, f"{place}: {held[place]} and {one.lease.lease_id}"
+                held[place] = one.lease.lease_id
+                known = self.chain.pool_of.get(tx.sender, {}).get(tx.unsigned.nonce)
+                assert known is None, f"{place}: {one.lease.lease_id} over {known}"
+
+    def live_for(self, block: int) -> list[Flying]:
+        """The bundles that this block or a later one may still hold."""
+        return [one for one in self.relays.live if one.bundle.target_block >= block]
 
     def alone(self, attempt: Attempt) -> None:
         """A public attempt meets no live bundle on its nonce, nor another request's attempt."""
-        nonce = attempt.signed.unsigned.nonce
-        target = self.chain.tip.number + 1
-        for one in self.relays.live:
-            live = one.bundle.target_block >= target
-            mine = {tx.unsigned.nonce for tx in one.lease.signed}
-            assert not (live and nonce in mine), f"nonce {nonce}: public, and in a live bundle"
-        name, before = self.holders.get(nonce, (attempt.request_id, ()))
+        place = attempt.signed.sender, attempt.signed.unsigned.nonce
+        for one in self.live_for(self.chain.tip.number + 1):
+            mine = {(tx.sender, tx.unsigned.nonce) for tx in one.lease.signed}
+            assert place not in mine, f"{place}: public, and in a live bundle"
+        name, before = self.holders.get(place, (attempt.request_id, ()))
         if name == attempt.request_id and before and before[-1].hash != attempt.signed.hash:
             old, new = before[-1].unsigned, attempt.signed.unsigned
             assert new.max_fee_per_gas * 100 >= old.max_fee_per_gas * 110, "a bump below a tenth"
-        self.holders[nonce] = (attempt.request_id, (*before, attempt.signed))
+        self.holders[place] = (attempt.request_id, (*before, attempt.signed))
 
 
 async def came_through(asking: Any) -> bool:
