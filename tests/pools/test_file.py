@@ -2,6 +2,7 @@
 
 import json
 import random
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -339,21 +340,30 @@ def test_what_is_wrong_outside_of_pools_is_named(
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"", "pools.json: Input data was truncated"),
+        (b"", "pools.json: is no JSON at column 1: Input is a zero-length"),
         (b"[]", r"pools.json: is \[\]; give a JSON object"),
-        (b'{"version": 1,\n "block": }', "pools.json line 2: JSON is malformed: invalid character"),
-        (b'{"version": 1', "pools.json: Input data was truncated"),
-        (b'{\n\n"a": "\xff"}', "pools.json line 3: is no UTF-8 text"),
-        (b"[" * 200_000, "pools.json: is nested too deeply"),
-        (b'{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}", "pools.json: is nested too deeply"),
+        (b'{"version": 1,\n "block": }', "pools.json: is no JSON at line 2, column 11: unexpected"),
+        (b'{"version": 1', "pools.json: is no JSON at column 14: unexpected end of data"),
+        (b'{"version": "\xff"}', "pools.json: is no JSON at column 1: str is not valid UT"),
+        (b"[" * 200_000, "pools.json: is no JSON at column 1026: depth limit exceeded"),
+        (b'{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}", "pools.json: .* depth limit exceeded"),
+        (b'{"a":' + b"9" * 400 + b"[" * 200_000, "pools.json: is no JSON at column [67]"),
+        (b'{"a":[' + b"9" * 400 + b"," + b"[" * 200_000, "pools.json: .* depth limit exceeded"),
+        (b"9" * 100_000, "pools.json: is .*; give a JSON object"),
         (b'{"version": ' + b"9" * 100_000 + b"}", "pools.json: version: is .*; give a decimal"),
-        (b'{"version": NaN}', "pools.json line 1: JSON is malformed"),
+        (b'{"version": NaN}', "pools.json: is no JSON at column 13: unexpected character"),
+        (b'{"version": 1e999}', "pools.json: is no JSON at column 13: number is infinity"),
     ],
 )
 def test_what_is_no_json_is_named_with_its_line(data: bytes, said: str) -> None:
-    """No text, no object, cut, nested without end: one line each."""
-    with pytest.raises(DataError, match=f"^{said}"):
-        read(data)
+    """No text, no object, cut, nested without end: one line each, also at py-ecc's own limit."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(100_000, before))
+    try:
+        with pytest.raises(DataError, match=f"^{said}"):
+            read(data)
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def test_no_damage_is_more_than_one_line(seed: int) -> None:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn, Protocol
 
-from toolkit.cli import bundle, ctl, demo, devnet, executor, journal, replay, tx, warmup
+from toolkit.cli import bundle, ctl, demo, devnet, executor, journal, replay, route, tx, warmup
 from toolkit.model.errors import ConfigError, DataError, ToolkitError
 from toolkit.model.printable import printable
 
@@ -35,7 +35,18 @@ class Parser(argparse.ArgumentParser):
         raise ConfigError(f"{_KEY.sub('<hidden>', message)}; see `{self.prog} --help`")
 
 
-COMMANDS: tuple[Command, ...] = (bundle, ctl, demo, devnet, executor, journal, replay, tx, warmup)
+COMMANDS: tuple[Command, ...] = (
+    bundle,
+    ctl,
+    demo,
+    devnet,
+    executor,
+    journal,
+    replay,
+    route,
+    tx,
+    warmup,
+)
 
 
 def build_parser() -> argparse.ArgumentParser:

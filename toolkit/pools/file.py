@@ -18,7 +18,7 @@ from toolkit.model.errors import DataError, PoolError
 from toolkit.model.market import PoolId, Token
 from toolkit.model.printable import printable
 from toolkit.model.units import PPM
-from toolkit.pools.fields import Fields
+from toolkit.pools.fields import Fields, checked
 from toolkit.pools.formats import FORMATS
 from toolkit.pools.snapshot import Pool, Snapshot
 
@@ -80,13 +80,8 @@ def decode(data: bytes, *, name: str) -> PoolsFile:
     Raises:
         DataError: as `read_pools`.
     """
-    try:
-        data.decode()
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{name} line {line}: is no UTF-8 text; give a JSON file") from None
     unknown = _Unknown()
-    fields = Fields(name, data)
+    fields = Fields(name, checked(data, where=name))
     if (version := fields.integer("version")) != VERSION:
         fields.refuse("version", f"is {shown(version)}; this toolkit reads {VERSION}")
     block = _read_block(fields.part("block"), unknown)
