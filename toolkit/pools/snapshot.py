@@ -13,6 +13,9 @@ from toolkit.pools.constant_product import ConstantProduct
 
 Pool = ConstantProduct | Concentrated | ConcentratedV4
 
+_LIMITED = (Concentrated, ConcentratedV4)  # whose swaps stop at a price
+_COUNTING = (ConstantProduct,)  # that go by what arrived, whatever was sent
+
 
 class PoolSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What never changes about a pool; `tick_spacing` is 0 where the kind has none."""
@@ -85,7 +88,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         taken = _quote_out(state, token_out, amount_out, sqrt_price_limit_x96)
         if coin_in is not None:
             _require_whole_input(state, coin_in)
-        if isinstance(state, ConstantProduct) and (coin_in is not None or coin_out is not None):
+        if isinstance(state, _COUNTING) and (coin_in is not None or coin_out is not None):
             token_in = _other(state, token_out)
             if taken > 1 and state.quote_in(token_in, taken - 1) >= amount_out:
                 taken -= 1  # the library always adds one
@@ -165,20 +168,20 @@ def _other(pool: Pool, token: Address) -> Address:
 def _quote_in(pool: Pool, token_in: Address, amount_in: int, limit: int) -> int:
     if not limit:
         return pool.quote_in(token_in, amount_in)
-    if isinstance(pool, ConstantProduct):
-        raise _no_limit(pool, limit)
-    return pool.quote_in(token_in, amount_in, sqrt_price_limit_x96=limit)
+    if isinstance(pool, _LIMITED):
+        return pool.quote_in(token_in, amount_in, sqrt_price_limit_x96=limit)
+    raise _no_limit(pool, limit)
 
 
 def _quote_out(pool: Pool, token_out: Address, amount_out: int, limit: int) -> int:
     if not limit:
         return pool.quote_out(token_out, amount_out)
-    if isinstance(pool, ConstantProduct):
-        raise _no_limit(pool, limit)
-    return pool.quote_out(token_out, amount_out, sqrt_price_limit_x96=limit)
+    if isinstance(pool, _LIMITED):
+        return pool.quote_out(token_out, amount_out, sqrt_price_limit_x96=limit)
+    raise _no_limit(pool, limit)
 
 
-def _no_limit(pool: ConstantProduct, limit: int) -> PoolError:
+def _no_limit(pool: Pool, limit: int) -> PoolError:
     return PoolError(
         f"pool {pool.id}: sqrt_price_limit_x96: {limit} given, but a {pool.kind.value} pool has "
         "no price limit; ask without one"
@@ -191,8 +194,8 @@ def _require_whole_input(pool: Pool, token: Token) -> None:
     A V3 pool compares its balance with what it asked for (IIA), V4's manager what was settled with
     what is owed. A payer of its own could send more; the routers pay exactly what is asked.
     """
-    if not isinstance(pool, ConstantProduct):
-        check = "IIA" if isinstance(pool, Concentrated) else "CurrencyNotSettled"
+    if not isinstance(pool, _COUNTING):
+        check = "CurrencyNotSettled" if isinstance(pool, ConcentratedV4) else "IIA"
         raise PoolError(
             f"pool {pool.id}: token_in: {token.address} ({token.symbol}) keeps "
             f"{token.transfer_fee_ppm} ppm of each transfer, so less arrives than the contract "
