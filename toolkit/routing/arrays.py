@@ -9,7 +9,6 @@ import numpy.typing as npt
 from toolkit.model.chain import Address
 from toolkit.model.units import PPM
 from toolkit.pools.concentrated import Concentrated
-from toolkit.pools.concentrated_v4 import ConcentratedV4
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.snapshot import Snapshot
 from toolkit.pools.ticks import MAX_SQRT_PRICE, MIN_SQRT_PRICE, sqrt_price_at_tick
@@ -90,10 +89,10 @@ def routable(snapshot: Snapshot) -> list[Routable]:
     """Return the pools that a route may go through, by address.
 
     Those of V4's PoolManager are not among them: the executor that runs routes calls a pool by
-    its address, and they have none.
+    its address, and they have none. Of any other family an edge and its pieces are needed first.
     """
     found = (pool for _, pool in sorted(snapshot.pools.items()))
-    return [pool for pool in found if not isinstance(pool, ConcentratedV4)]
+    return [pool for pool in found if isinstance(pool, Routable)]
 
 
 def _is_liquid(pool: Routable) -> bool:
