@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -24,6 +24,7 @@ MODULES = TOOLS / "node_modules"
 LEVELS = ("run", "all")
 MINIMUM_FOUNDRY = (1, 5)
 STEP_TIMEOUT_S = 600
+LICENCES = ("license", "license.md", "licenses", "license_bsl")
 
 
 class Part(TypedDict):
@@ -32,6 +33,7 @@ class Part(TypedDict):
     packages: list[str]
     binaries: dict[str, str]
     sha256: dict[str, str]
+    trimmed: NotRequired[list[str]]  # packages of which only the files with a sha256 are kept
 
 
 class SetupError(Exception):
@@ -178,6 +180,9 @@ def npm_packages(level: str, manifest: dict[str, Part]) -> str:
     ]
     run([npm, "install", *flags, *quiet, *specs], "fetching npm packages")
     verify(hashes)
+    for part in (manifest[name] for name in levels):
+        for package in part.get("trimmed", ()):
+            trim(package, hashes)
     (TOOLS / f".stamp-{level}").write_text(wanted)
     return ", ".join([f"{len(specs)} packages", *found])
 
@@ -195,6 +200,22 @@ def verify(hashes: dict[str, str]) -> None:
                 f"setup: {name} has sha256 {actual}, expected {expected}: not what this project "
                 "was tested with; remove .tools and run again, and do not use it if it stays so"
             )
+
+
+def trim(package: str, hashes: dict[str, str]) -> None:
+    """Delete what we do not use of a package that is mostly build output; its licence stays."""
+    folder = MODULES / package
+    for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder before the folder
+        within = path.relative_to(folder)
+        if path.is_dir() and not path.is_symlink():
+            if not any(path.iterdir()):
+                path.rmdir()
+        elif (
+            f"{package}/{within.as_posix()}" not in hashes
+            and within.as_posix() != "package.json"
+            and within.parts[0].lower() not in LICENCES
+        ):
+            path.unlink()
 
 
 def main() -> int:

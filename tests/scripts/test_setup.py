@@ -70,6 +70,21 @@ def test_a_missing_file_is_refused(setup: ModuleType) -> None:
         setup.verify({"pkg/a.json": "0" * 64})
 
 
+def test_a_trimmed_package_keeps_what_is_used_and_its_licence(setup: ModuleType) -> None:
+    """Only files with a recorded sha256, the licence and package.json stay of such a package."""
+    folder = setup.MODULES / "@org" / "pkg"
+    names = ["out/used.json", "out/b/other.json", "docs/a.md", "package.json", "licenses/BUSL"]
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("x")
+
+    setup.trim("@org/pkg", {"@org/pkg/out/used.json": "0" * 64})
+
+    left = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    assert ["licenses/BUSL", "out/used.json", "package.json"] == left
+    assert ["licenses", "out"] == sorted(p.name for p in folder.iterdir() if p.is_dir())
+
+
 def test_usage_is_exit_code_2(
     setup: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
