@@ -8,6 +8,7 @@ one of the same commit. Exits 1 when anything fell short.
 
 import argparse
 import os
+import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +34,7 @@ from scripts.soak import (
     races,
     rivals,
     simulation,
+    vectors,
     worlds,
 )
 from scripts.soak.record import RESULTS, Part, area_result, begin
@@ -54,6 +56,7 @@ PARTS: dict[str, Part] = {
     "bundles-tracker": bundle_tracker.PART,
     "orchestrator-ledger": ledger.PART,
     "orchestrator-kill": orchestrator_kill.PART,
+    "pools-vectors": vectors.PART,
     **properties.PARTS,
 }
 AREAS: dict[str, tuple[str, ...]] = {
@@ -61,18 +64,20 @@ AREAS: dict[str, tuple[str, ...]] = {
     "scheduler-simulation": ("scheduler-simulation", "scheduler-worlds"),
     **{
         group: tuple(name for name in PARTS if name.startswith(f"{group}-"))
-        for group in ("scheduler", "bundles", "orchestrator")
+        for group in ("scheduler", "bundles", "orchestrator", "pools")
     },
+    "vectors": ("pools-vectors",),
     "all": tuple(PARTS),
 }
 FIRST_SEED = {"run": 2}  # two runs a seed, from seed 1
+FRESH = frozenset({"pools-vectors"})  # each new run has a first seed that none had
 DEFAULT_S = 600.0
 
 
 def soak(name: str, *, limit_s: float, seed: int | None, folder: Path = RESULTS) -> bool:
     """Run one part, write it down, and say whether nothing fell short."""
     part, busy = PARTS[name], os.getloadavg()[0]
-    first = FIRST_SEED.get(name, 0) if seed is None else seed
+    first = _first(name) if seed is None else seed
     progress = begin(name, part, seed=first, limit_s=limit_s, folder=folder)
     print(f"{name}: {part.size:,} {part.cases} from seed {progress.next_seed}", flush=True)
     try:
@@ -85,6 +90,10 @@ def soak(name: str, *, limit_s: float, seed: int | None, folder: Path = RESULTS)
         FIGURES.write_text(render(load(FIGURE_RESULTS)))
     print(f"{run.done:,} {part.cases}, {run.failed} fell short; {progress.path.name}", flush=True)
     return run.failed == 0
+
+
+def _first(name: str) -> int:
+    return secrets.randbits(32) if name in FRESH else FIRST_SEED.get(name, 0)
 
 
 def shared(
