@@ -230,6 +230,22 @@ def test_amounts_beyond_int128_are_refused() -> None:
         deep.quote_in(A, 2**127 + 1)
 
 
+def test_outputs_beyond_int128_are_refused() -> None:
+    """Of what is given 2^127 is one too many: deltas towards the trader are positive."""
+    most = 2**127 - 1
+    dear = pool(
+        fee_ppm=0,
+        sqrt_price_x96=2**97,
+        tick=13_863,
+        liquidity=most,
+        ticks=((-887_220, most), (887_220, -most)),
+    )
+
+    assert most == dear.swap_out(B, most).amount_out
+    with pytest.raises(PoolError, match=r"amount_out: .* does not fit int128 \(SafeCastOverflow\)"):
+        dear.quote_out(B, most + 1)
+
+
 def test_a_pool_not_initialised_is_refused() -> None:
     """A price of 0 is no price."""
     with pytest.raises(PoolError, match="sqrt_price_x96: is 0, the pool is not initialised"):
