@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.pools.positions import Written
 from tests.pools.venue import FOREVER, SPACINGS, Refused, Revm, Venue, calldata
+from tests.pools.venue_v4 import VenueV4
 from toolkit.model.chain import Address, Hash
 from toolkit.model.market import PoolId
 from toolkit.pools.snapshot import Pool
@@ -39,7 +40,7 @@ def _written(log: Any) -> Written:
 
 
 class Deployed:
-    """A V2 pair and three V3 pools behind the official routers and position manager."""
+    """A V2 pair, three V3 pools and a V4 pool behind the official routers and managers."""
 
     def __init__(self, rng: random.Random) -> None:
         self.machine = Recording()
@@ -52,31 +53,42 @@ class Deployed:
         for fee in FEES:
             bound = 887272 // SPACINGS[fee] * SPACINGS[fee]
             self._mint(fee, -bound, bound)
+        self.v4 = VenueV4(self.venue)
+        self.pool4 = self.v4.make_pool(3000, 60, 777)
+        self.stops4 = {-887220, 887220}
+        self.held4: dict[tuple[int, int], int] = {}
+        self.v4.modify(self.pool4, -887220, 887220, 10**20)
 
     def act(self) -> Sequence[Written]:
         """One random transaction; what it logged, or nothing where it reverts."""
         self.machine.logs.clear()
         try:
             self.rng.choice(
-                (self._swap2, self._give, *(self._swap3, self._add, self._remove) * 2)
+                (
+                    *(self._swap2, self._give, self._charge4),
+                    *(self._swap3, self._add, self._remove) * 2,
+                    *(self._swap4, self._change4, self._change4, self._change4),
+                )
             )()
         except Refused:
             return []
         return tuple(self.machine.logs)
 
     def mark(self) -> object:
-        return self.machine.evm.snapshot(), self.held
+        return self.machine.evm.snapshot(), self.held, self.held4
 
     def rewind(self, mark: object) -> None:
         assert isinstance(mark, tuple)
         self.machine.evm.revert(mark[0])
-        self.held = mark[1]
+        _, self.held, self.held4 = mark
 
     def states(self) -> dict[PoolId, Pool]:
         """Read reserves, prices and every tick that was ever minted at, one by one."""
         read: dict[PoolId, Pool] = {self.pair: self.venue.read_pair(self.pair)}
         for fee, pool in self.pools.items():
             read[pool] = self.venue.read_pool(pool, fee, self.stops[fee])
+        four = self.v4.read_pool(self.pool4, self.stops4)
+        read[four.id] = four
         return read
 
     def _swap2(self) -> None:
@@ -123,3 +135,25 @@ class Deployed:
     def _position(self, token_id: int) -> tuple[Any, ...]:
         asked = self.venue.ask(self.venue.manager, "positions(uint256)", token_id, out=POSITION)
         return tuple(asked[:8])
+
+    def _swap4(self) -> None:
+        amount = int(10 ** self.rng.uniform(3, 22)) * self.rng.choice([1, -1])
+        self.v4.swap(self.pool4, amount, zero_for_one=self.rng.random() < 0.5)
+
+    def _charge4(self) -> None:
+        self.v4.charge(self.pool4, self.rng.randint(0, 1000), self.rng.choice([0, 1000]))
+
+    def _change4(self) -> None:
+        """Add or remove one of few amounts between few ticks, so that nets of 0 are common."""
+        low, high = sorted(self.rng.sample(range(600, 961, 60), 2))
+        much = self.rng.choice([10**12, 10**18])
+        if self.held4 and self.rng.random() < 0.5:
+            low, high = self.rng.choice(sorted(self.held4))
+            much = -self.rng.choice([0, self.held4[low, high], self.held4[low, high]])
+        self._modify4(low, high, much)
+
+    def _modify4(self, low: int, high: int, delta: int) -> None:
+        self.v4.modify(self.pool4, low, high, delta)
+        held = self.held4 | {(low, high): self.held4.get((low, high), 0) + delta}
+        self.held4 = {ends: much for ends, much in held.items() if much}
+        self.stops4 |= {low, high}

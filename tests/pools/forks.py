@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from tests.pools.positions import Pair, Ranged, Written
+from tests.pools.positions import Managed, Pair, Ranged, Written
 from toolkit.model.chain import Address, Hash, Head, LogEntry
 from toolkit.model.market import PoolId
-from toolkit.pools.concentrated import Concentrated
+from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.history import Followed
 from toolkit.pools.snapshot import Pool, Snapshot
 
@@ -38,35 +38,37 @@ class World(Protocol):
 
 
 class Positions:
-    """A world of a V2 pair and three V3 pools, one of them known only in part."""
+    """A world of a V2 pair, two V3 pools and two V4 pools of one manager, two known in part."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
         ids = [Address(f"0x{number:040x}") for number in range(1, 5)]
         whole = (-887272, 887272)
-        self.pools: dict[Address, Pair | Ranged] = {
-            ids[0]: Pair(id=ids[0], reserves=(10**18, 10**20)),
-            ids[1]: Ranged(id=ids[1], spacing=60, known=whole),
-            ids[2]: Ranged(id=ids[2], spacing=1, known=(-2, 3)),
-            ids[3]: Ranged(id=ids[3], spacing=10, known=whole),
-        }
+        self.pools: tuple[Pair | Ranged, ...] = (
+            Pair(id=ids[0], reserves=(10**18, 10**20)),
+            Ranged(id=ids[1], spacing=60, known=whole),
+            Ranged(id=ids[2], spacing=1, known=(-2, 3)),
+            Managed(id=ids[3], spacing=10, known=whole),
+            Managed(id=ids[3], spacing=1, known=(-3, 1)),
+        )
 
     def act(self) -> Sequence[Written]:
         """One event of a random pool, and now and then one that is no pool's."""
-        chosen = self.rng.choice(sorted(self.pools))
-        self.pools[chosen], log = self.pools[chosen].act(self.rng)
+        at = self.rng.randrange(len(self.pools))
+        after, log = self.pools[at].act(self.rng)
+        self.pools = (*self.pools[:at], after, *self.pools[at + 1 :])
         noise = [Written(address=FOREIGN, topics=log.topics, data=log.data)]
         return [*(noise if self.rng.random() < 0.2 else ()), log]
 
     def mark(self) -> object:
-        return dict(self.pools)
+        return self.pools
 
     def rewind(self, mark: object) -> None:
-        assert isinstance(mark, dict)
-        self.pools = dict(mark)
+        assert isinstance(mark, tuple)
+        self.pools = mark
 
     def states(self) -> dict[PoolId, Pool]:
-        return {pool: held.state() for pool, held in self.pools.items()}
+        return {state.id: state for state in (pool.state() for pool in self.pools)}
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ class Chain:
         assert expected.block == found.block
         for pool, state in expected.pools.items():
             assert state == found.pools[pool]
-        held = (pool for pool in found.pools.values() if isinstance(pool, Concentrated))
+        held = (pool for pool in found.pools.values() if not isinstance(pool, ConstantProduct))
         self.counts["nets of 0"] += sum(net == 0 for pool in held for _, net in pool.ticks)
 
 

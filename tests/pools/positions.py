@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
-from toolkit.model.chain import Address, Hash
+from toolkit.model.chain import ZERO_ADDRESS, Address, Hash
 from toolkit.pools.concentrated import Concentrated
+from toolkit.pools.concentrated_v4 import ConcentratedV4, pool_id
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.snapshot import Pool
 from toolkit.pools.ticks import sqrt_price_at_tick
@@ -136,17 +137,12 @@ class Ranged:
     def _initialized(self, rng: random.Random) -> tuple["Ranged", Written]:
         price = rng.randrange(sqrt_price_at_tick(-100), sqrt_price_at_tick(100))
         tick = next(t for t in range(100, -102, -1) if sqrt_price_at_tick(t) <= price)
-        log = written(self.id, "Initialize(uint160,int24)", (), price, tick)
-        return dataclasses.replace(self, price=price, tick=tick), log
+        after = dataclasses.replace(self, price=price, tick=tick)
+        return after, after.says_initialize()
 
     def _swapped(self, rng: random.Random) -> tuple["Ranged", Written]:
         after = self._priced(rng)
-        event = "Swap(address,address,int256,int256,uint160,uint128,int24)"
-        fields = [1, -1, after.price, after.liquidity, after.tick]
-        if rng.random() < 0.2:  # as PancakeSwap writes it
-            event = event[:-1] + ",uint128,uint128)"
-            fields += [rng.randrange(9), 0]
-        return after, written(self.id, event, (OWNER, OWNER), *fields)
+        return after, after.says_swap(rng)
 
     def _minted(self, rng: random.Random) -> tuple["Ranged", Written]:
         low, high = sorted(rng.sample([stop * self.spacing for stop in STOPS], 2))
@@ -155,14 +151,7 @@ class Ranged:
         if above and rng.random() < 0.5:  # as much from where another one ends: a net of 0
             low, much = rng.choice(above)
         held = self.positions | {(low, high): self.positions.get((low, high), 0) + much}
-        entry = written(
-            self.id,
-            "Mint(address,int24,int24,address,uint128,uint256,uint256)",
-            (OWNER, low, high),
-            *(OWNER, much, 3, 5),
-        )
-        entry = reordered(entry, "Mint(address,address,int24,int24,uint128,uint256,uint256)")
-        return dataclasses.replace(self, positions=held), entry
+        return dataclasses.replace(self, positions=held), self.says_position(low, high, much)
 
     def _burned(self, rng: random.Random) -> tuple["Ranged", Written]:
         low, high = rng.choice(sorted(self.positions))
@@ -171,6 +160,88 @@ class Ranged:
         held[low, high] -= much
         if not held[low, high]:
             del held[low, high]
-        event = "Burn(address,int24,int24,uint128,uint256,uint256)"
-        log = written(self.id, event, (OWNER, low, high), much, 7, 9)
-        return dataclasses.replace(self, positions=held), log
+        return dataclasses.replace(self, positions=held), self.says_position(low, high, -much)
+
+    def says_initialize(self) -> Written:
+        """The log of getting this price."""
+        return written(self.id, "Initialize(uint160,int24)", (), self.price, self.tick)
+
+    def says_swap(self, rng: random.Random) -> Written:
+        """The log of a swap that led here."""
+        event = "Swap(address,address,int256,int256,uint160,uint128,int24)"
+        fields = [1, -1, self.price, self.liquidity, self.tick]
+        if rng.random() < 0.2:  # as PancakeSwap writes it
+            event = event[:-1] + ",uint128,uint128)"
+            fields += [rng.randrange(9), 0]
+        return written(self.id, event, (OWNER, OWNER), *fields)
+
+    def says_position(self, low: int, high: int, delta: int) -> Written:
+        """The log of a position's change."""
+        if delta <= 0:
+            event = "Burn(address,int24,int24,uint128,uint256,uint256)"
+            return written(self.id, event, (OWNER, low, high), -delta, 7, 9)
+        log = written(
+            self.id,
+            "Mint(address,int24,int24,address,uint128,uint256,uint256)",
+            (OWNER, low, high),
+            *(OWNER, delta, 3, 5),
+        )
+        return reordered(log, "Mint(address,address,int24,int24,uint128,uint256,uint256)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Managed(Ranged):
+    """A V4 pool: the same positions, told by the manager, and the protocol's fees."""
+
+    fees: tuple[int, int] = (0, 0)
+
+    @property
+    def number(self) -> Hash:
+        """Its id, which its key gives."""
+        return pool_id(TOKEN0, TOKEN1, 3000, self.spacing)
+
+    def act(self, rng: random.Random) -> tuple["Ranged", Written]:
+        if not self.price or rng.random() < 0.9:
+            return super().act(rng)
+        fees = rng.randint(0, 1000), rng.choice([0, 1000])
+        event = "ProtocolFeeUpdated(bytes32,uint24)"
+        log = written(self.id, event, (self._raw,), fees[0] | fees[1] << 12)
+        return dataclasses.replace(self, fees=fees), log
+
+    def state(self) -> Pool:
+        pool = super().state()
+        assert isinstance(pool, Concentrated)
+        return ConcentratedV4(
+            id=self.number,
+            token0=TOKEN0,
+            token1=TOKEN1,
+            fee_ppm=3000,
+            tick_spacing=self.spacing,
+            sqrt_price_x96=pool.sqrt_price_x96,
+            tick=pool.tick,
+            liquidity=pool.liquidity,
+            ticks=pool.ticks,
+            known=pool.known,
+            gross=pool.gross,
+            protocol_fee_ppm=self.fees,
+            manager=self.id,
+        )
+
+    @property
+    def _raw(self) -> bytes:
+        return bytes.fromhex(self.number[2:])
+
+    def says_initialize(self) -> Written:
+        event = "Initialize(bytes32,address,address,uint24,int24,address,uint160,int24)"
+        indexed = (self._raw, TOKEN0, TOKEN1)
+        terms = (3000, self.spacing, ZERO_ADDRESS, self.price, self.tick)
+        return written(self.id, event, indexed, *terms)
+
+    def says_swap(self, rng: random.Random) -> Written:
+        event = "Swap(bytes32,address,int128,int128,uint160,uint128,int24,uint24)"
+        fields = (-1, rng.randrange(9), self.price, self.liquidity, self.tick, 3000)
+        return written(self.id, event, (self._raw, OWNER), *fields)
+
+    def says_position(self, low: int, high: int, delta: int) -> Written:
+        event = "ModifyLiquidity(bytes32,address,int24,int24,int256,bytes32)"
+        return written(self.id, event, (self._raw, OWNER), low, high, delta, bytes(32))

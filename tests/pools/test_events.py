@@ -6,11 +6,13 @@ import pytest
 
 from tests.pools.forks import entry, head_of
 from tests.pools.positions import OWNER, TOKEN0, TOKEN1, Written, reordered, written
-from toolkit.model.chain import Address, Hash, LogEntry
+from toolkit.model.chain import ZERO_ADDRESS, Address, Hash, LogEntry
 from toolkit.model.errors import PoolError
 from toolkit.pools.concentrated import Concentrated
+from toolkit.pools.concentrated_v4 import DYNAMIC_FEE, POOL_MANAGER, ConcentratedV4, pool_id
 from toolkit.pools.constant_product import ConstantProduct
-from toolkit.pools.events import apply, tells
+from toolkit.pools.events import apply, pool_of, tells
+from toolkit.pools.snapshot import Pool
 from toolkit.pools.ticks import sqrt_price_at_tick
 
 ID = Address("0x" + "1" * 40)
@@ -29,7 +31,25 @@ POOL = Concentrated(
     gross=(10, 4, 10),
 )
 EMPTY = msgspec.structs.replace(POOL, sqrt_price_x96=0, liquidity=0, ticks=(), gross=())
+FULL = msgspec.structs.replace(POOL, liquidity=2**128 - 1)
+EMPTY_RANGE = msgspec.structs.replace(POOL, liquidity=0)
 FILED = msgspec.structs.replace(POOL, gross=())
+
+
+V4 = ConcentratedV4(
+    id=pool_id(TOKEN0, TOKEN1, 3000, 60),
+    token0=TOKEN0,
+    token1=TOKEN1,
+    fee_ppm=3000,
+    tick_spacing=60,
+    sqrt_price_x96=2**96,
+    tick=0,
+    liquidity=10,
+    ticks=POOL.ticks,
+    gross=POOL.gross,
+    protocol_fee_ppm=(500, 0),
+)
+NUMBER = bytes.fromhex(V4.id[2:])
 
 
 def log_of(log: Written) -> LogEntry:
@@ -58,6 +78,32 @@ def burn(lower: int, upper: int, amount: int) -> LogEntry:
 
 def initialize(price: int, tick: int) -> LogEntry:
     return log_of(written(ID, "Initialize(uint160,int24)", (), price, tick))
+
+
+def modify(lower: int, upper: int, delta: int) -> LogEntry:
+    event = "ModifyLiquidity(bytes32,address,int24,int24,int256,bytes32)"
+    log = written(POOL_MANAGER, event, (NUMBER, OWNER), lower, upper, delta, bytes(32))
+    return log_of(log)
+
+
+def swap_v4(price: int, liquidity: int, tick: int) -> LogEntry:
+    event = "Swap(bytes32,address,int128,int128,uint160,uint128,int24,uint24)"
+    fields = (-1, 1, price, liquidity, tick, 3500)
+    return log_of(written(POOL_MANAGER, event, (NUMBER, OWNER), *fields))
+
+
+def charge(fee: int) -> LogEntry:
+    return log_of(written(POOL_MANAGER, "ProtocolFeeUpdated(bytes32,uint24)", (NUMBER,), fee))
+
+
+def initialize_v4(price: int, tick: int) -> LogEntry:
+    event = "Initialize(bytes32,address,address,uint24,int24,address,uint160,int24)"
+    indexed = (NUMBER, TOKEN0, TOKEN1)
+    return log_of(written(POOL_MANAGER, event, indexed, 3000, 60, ZERO_ADDRESS, price, tick))
+
+
+MOVED = swap(2**96, 10, 0)
+ADDED = mint(-60, 60, 1)
 
 
 def concentrated(pool: Concentrated, *logs: LogEntry) -> Concentrated:
@@ -118,6 +164,66 @@ def test_ticks_outside_what_is_known_stay_unknown() -> None:
     assert ((-60, 10), (0, 1), (60, 0)) == after.ticks
     assert (10, 1, 4) == after.gross
     assert after.liquidity == 13
+
+
+def test_a_v4_pool_is_followed_from_its_initialisation() -> None:
+    """Initialised, funded, charged, swapped, emptied: each step by the manager's event."""
+    price = sqrt_price_at_tick(60)
+    empty = msgspec.structs.replace(V4, sqrt_price_x96=0, liquidity=0, ticks=(), gross=())
+    logs = (initialize_v4(2**96, 0), modify(-60, 120, 9), charge(7 | 1000 << 12))
+    states: list[Pool] = [empty]
+    for log in (*logs, swap_v4(price, 9, 60), modify(-60, 120, 0), modify(-60, 120, -9)):
+        states.append(apply(states[-1], log))
+
+    _, started, funded, charged, swapped, poked, drained = states
+    fields = {"sqrt_price_x96": 2**96, "protocol_fee_ppm": (0, 0)}
+    assert started == msgspec.structs.replace(empty, **fields)
+    fields = {"liquidity": 9, "ticks": ((-60, 9), (120, -9)), "gross": (9, 9)}
+    assert funded == msgspec.structs.replace(started, **fields)
+    assert charged == msgspec.structs.replace(funded, protocol_fee_ppm=(7, 1000))
+    assert swapped == msgspec.structs.replace(charged, sqrt_price_x96=price, tick=60)
+    assert poked is swapped
+    fields = {"liquidity": 0, "ticks": (), "gross": ()}
+    assert drained == msgspec.structs.replace(swapped, **fields)
+
+
+def test_a_dynamic_fee_starts_at_nothing_and_is_not_told() -> None:
+    """The hook sets it in silence: what a Swap says of the fee is what that swap paid."""
+    hooks = Address("0x" + "c" * 36 + "0000")
+    number = pool_id(TOKEN0, TOKEN1, DYNAMIC_FEE, 60, hooks)
+    pool = msgspec.structs.replace(
+        V4, id=number, dynamic_fee=True, hooks=hooks, protocol_fee_ppm=(0, 0)
+    )
+    unborn = msgspec.structs.replace(pool, sqrt_price_x96=0, liquidity=0, ticks=(), gross=())
+    logs = [
+        msgspec.structs.replace(log, topics=(log.topics[0], number, *log.topics[2:]))
+        for log in (swap_v4(2**96, 10, 0), initialize_v4(2**96, 0))
+    ]
+
+    assert apply(pool, logs[0]) == pool
+    assert apply(unborn, logs[1]) == msgspec.structs.replace(
+        unborn, sqrt_price_x96=2**96, fee_ppm=0
+    )
+
+
+@pytest.mark.parametrize(
+    ("log", "changes"),
+    [
+        (modify(-60, 60, 1), {"address": Address("0x" + "9" * 40)}),
+        (modify(-60, 60, 1), {"topics": (modify(-60, 60, 1).topics[0], V4.id)[:1]}),
+        (modify(-60, 60, 1), {"topics": (modify(-60, 60, 1).topics[0], Hash("0x" + "9" * 64))}),
+    ],
+)
+def test_logs_of_other_managers_and_other_pools_change_nothing(
+    log: LogEntry, changes: dict[str, object]
+) -> None:
+    """A V4 pool is named by its manager and its id, both."""
+    foreign = msgspec.structs.replace(log, **changes)
+
+    assert apply(V4, foreign) is V4
+    assert pool_of({V4.id: V4}, foreign) is None
+    assert pool_of({V4.id: V4}, log) is V4
+    assert apply(POOL, msgspec.structs.replace(MOVED, address=V4.manager)) is POOL
 
 
 def test_a_burn_of_nothing_changes_nothing() -> None:
@@ -182,8 +288,10 @@ def test_what_events_cannot_tell_is_known_beforehand() -> None:
         (POOL, mint(-887280, 60, 1), "tick_lower: -887280..60 is no range"),
         (POOL, mint(-61, 60, 1), "tick_lower: -61 is no multiple of the spacing 60"),
         (POOL, mint(-60, 61, 1), "tick_upper: 61 is no multiple of the spacing 60"),
-        (POOL, mint(-60, 60, 2**128 - 5), "liquidity: 10 with .* leaves uint128"),
-        (POOL, burn(-60, 120, 11), "liquidity: 10 with -11 more leaves uint128"),
+        (POOL, mint(-60, 60, 2**128 - 5), "ticks: the net liquidity .* at -60 does not fit int128"),
+        (FULL, mint(-60, 60, 1), "liquidity: .* does not fit uint128"),
+        (EMPTY_RANGE, burn(-60, 120, 1), "liquidity: -1 does not fit uint128"),
+        (POOL, burn(-60, 120, 11), "gross: 10 at -60 with -11 more leaves less than"),
         (POOL, burn(-60, 60, 5), "gross: 4 at 60 with -5 more leaves less than"),
         (POOL, burn(180, 240, 1), "gross: 0 at 180 with -1 more leaves less than"),
         (POOL, mint(180, 240, 2**127), "ticks: the net liquidity .* at 180 does not fit int128"),
@@ -222,10 +330,6 @@ def redone(**changes: object) -> Callable[[LogEntry], LogEntry]:
     return lambda log: msgspec.structs.replace(log, **changes)
 
 
-MOVED = swap(2**96, 10, 0)
-ADDED = mint(-60, 60, 1)
-
-
 @pytest.mark.parametrize(
     ("log", "change", "field"),
     [
@@ -251,6 +355,37 @@ def test_malformed_logs_of_a_pool_are_refused(
     """Too short, too long, not hex, or a value that its type cannot hold: named, not guessed."""
     with pytest.raises(PoolError, match=f"pool {ID}: {field}"):
         apply(POOL, change(log))
+
+
+@pytest.mark.parametrize(
+    ("log", "change", "field"),
+    [
+        (swap_v4(2**96, 1, 0), reworded(5, 2**24), "Swap fee: .* does not fit uint24"),
+        (swap_v4(2**96, 1, 0), reworded(0, 2**127), "Swap amount0: .* does not fit int128"),
+        (swap_v4(2**96, 1, 0), redone(data="0x"), "Swap data: 2 instead of 386"),
+        (modify(-60, 60, 1), reworded(2, 2**127), "ModifyLiquidity liquidity_delta: .* int128"),
+        (modify(-60, 60, 1), reworded(0, 2**23), "ModifyLiquidity tick_lower: .* fit int24"),
+        (charge(1001), redone(), "protocol_fee_ppm: .* are not both between 0 and 1000"),
+        (charge(1), reworded(0, 2**24), "ProtocolFeeUpdated protocol_fee: .* does not fit uint24"),
+        (initialize_v4(2**96, 0), redone(), "sqrt_price_x96: the pool is initialised a second"),
+        (swap_v4(2**96, 1, 9), redone(), "tick: 9 does not belong to the price"),
+    ],
+)  # fmt: skip
+def test_malformed_logs_of_a_v4_pool_are_refused(
+    log: LogEntry, change: Callable[[LogEntry], LogEntry], field: str
+) -> None:
+    """Named by the pool's id, not by the manager that they come from."""
+    with pytest.raises(PoolError, match=f"pool {V4.id}: {field}"):
+        apply(V4, change(log))
+
+
+@pytest.mark.parametrize("log", [swap_v4(2**96, 1, 0), modify(-60, 60, 1), charge(1)])
+def test_a_v4_pool_without_a_price_only_initialises(log: LogEntry) -> None:
+    """Nothing else can happen to it first."""
+    unborn = msgspec.structs.replace(V4, sqrt_price_x96=0, liquidity=0, ticks=(), gross=())
+
+    with pytest.raises(PoolError, match=f"pool {V4.id}: sqrt_price_x96: is 0"):
+        apply(unborn, log)
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,12 @@ from toolkit.model.chain import Address
 from toolkit.model.errors import PoolError
 from toolkit.model.market import PoolKind, Token
 from toolkit.pools.concentrated import Concentrated
+from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.history import Followed
 from toolkit.pools.snapshot import PoolSpec
-from toolkit.pools.states import MAX_WORDS, known_range
-from toolkit.pools.sync import follow, load, read_tokens, refresh, specs_of
+from toolkit.pools.sync import check, follow, load, read_tokens, refresh, specs_of
 from toolkit.pools.ticks import MAX_TICK, MIN_TICK
+from toolkit.pools.windows import MAX_WORDS, known_range
 
 
 class Counted:
@@ -58,8 +59,9 @@ class Market:
         self.pair = venue.make_pair(10**21, 3 * 10**20)
         self.specs = [self.spec(self.pair, PoolKind.CONSTANT_PRODUCT, 3000, 0)]
         self.ticks: dict[Address, set[int]] = {}
+        self.pools = {fee: venue.make_pool(fee, 777) for fee in SPACINGS}
         for fee, spacing in SPACINGS.items():
-            pool = venue.make_pool(fee, 777)
+            pool = self.pools[fee]
             self.specs.append(self.spec(pool, PoolKind.CONCENTRATED, fee, spacing))
             # Liquidity at every price, so that no random swap drains a pool for the next test.
             bound = MAX_TICK // spacing * spacing
@@ -79,7 +81,7 @@ class Market:
         )
 
     def pool(self, fee: int) -> Address:
-        return next(s.id for s in self.specs if s.fee_ppm == fee and s.tick_spacing)
+        return self.pools[fee]
 
     @property
     def whole(self) -> list[PoolSpec]:
@@ -293,6 +295,32 @@ async def test_too_long_a_gap_is_loaded_anew(
     assert "eth_getLogs" not in counted.methods
 
 
+async def test_the_check_names_what_differs(market: Market, node: Node) -> None:
+    """Nothing where all is equal; otherwise pool, field, our value and the node's."""
+    taken = await load(node, market.specs, head=await node.head())
+    pair, pool = taken.pools[market.pair], taken.pools[market.pool(500)]
+    assert isinstance(pair, ConstantProduct)
+    assert isinstance(pool, Concentrated)
+    (tick, net), gross = pool.ticks[0], pool.gross[0]
+    off = ((tick, net + 1), *pool.ticks[1:])
+    changed = {
+        pair.id: msgspec.structs.replace(pair, reserve1=5),
+        pool.id: msgspec.structs.replace(pool, ticks=off, gross=(gross + 3, *pool.gross[1:])),
+    }
+    wrong = msgspec.structs.replace(taken, pools=taken.pools | changed)
+    filed = taken.with_pool(msgspec.structs.replace(pool, gross=()))
+
+    found = await check(node, wrong)
+
+    expected = [
+        (pair.id, "reserve1", "5", str(pair.reserve1)),
+        (pool.id, f"ticks[{tick}]", f"net {net + 1} gross {gross + 3}", f"net {net} gross {gross}"),
+    ]
+    assert sorted(expected) == [(d.pool, d.field, d.ours, d.nodes) for d in found]
+    assert await check(node, taken) == ()
+    assert await check(node, filed) == ()
+
+
 async def test_an_older_head_is_loaded_anew(market: Market, node: Node) -> None:
     """Going back in time gives that block's state, not a mixture."""
     old = await node.head()
@@ -316,7 +344,7 @@ async def test_a_moved_window_is_read_again(
     market: Market, node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When the price leaves its bitmap word, the known range moves as a load would put it."""
-    monkeypatch.setattr("toolkit.pools.states.MAX_WORDS", 8)
+    monkeypatch.setattr("toolkit.pools.windows.MAX_WORDS", 8)
     head = await node.head()
     before = await load(node, market.specs, head=head)
     market.venue.swap3(500, market.venue.token0, 10**24, exact_in=True)

@@ -16,6 +16,7 @@ SELECTORS = {
     "liquidity()": "0x1a686502",
     "tickBitmap(int16)": "0x5339c296",
     "ticks(int24)": "0xf30dba93",
+    "extsload(bytes32[])": "0xdbd035ff",
     "symbol()": "0x95d89b41",
     "decimals()": "0x313ce567",
 }
@@ -41,10 +42,23 @@ TOPICS = {
     "Burn(address,int24,int24,uint128,uint256,uint256)": Hash(
         "0x0c396cd989a39f4459b5fa1aed6a9a8dcdbc45908acfd67e028cd568da98982c"
     ),
+    # IPoolManager.sol and IProtocolFees.sol of Uniswap V4.
+    "Initialize(bytes32,address,address,uint24,int24,address,uint160,int24)": Hash(
+        "0xdd466e674ea557f56295e2d0218a125ea4b4f0f6f3307b95f85e6110838d6438"
+    ),
+    "Swap(bytes32,address,int128,int128,uint160,uint128,int24,uint24)": Hash(
+        "0x40e9cecb9f5f1f1c5b9c97dec2917b7ee92e57ba5563708daca94dd84ad7112f"
+    ),
+    "ModifyLiquidity(bytes32,address,int24,int24,int256,bytes32)": Hash(
+        "0xf208f4912782fd25c7f114ca3723a2d5dd6f3bcc3ac8db5af63baa85f711d5ec"
+    ),
+    "ProtocolFeeUpdated(bytes32,uint24)": Hash(
+        "0xe9c42593e71f84403b84352cd168d693e2c9fcd1fdbcc3feb21d92b43e6696f9"
+    ),
 }
 STATE_TOPICS: tuple[Hash, ...] = tuple(TOPICS.values())
 TICK_TOPICS = frozenset(
-    topic for event, topic in TOPICS.items() if event.startswith(("Mint(", "Burn("))
+    topic for event, topic in TOPICS.items() if event.startswith(("Mint(", "Burn(", "ModifyL"))
 )
 
 # What never changes, and what does, in the order they are asked.

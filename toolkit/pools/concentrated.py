@@ -16,6 +16,7 @@ from toolkit.pools.tick_walk import (
     check_initialised,
     check_state,
     mid_price,
+    moved,
     refuse,
     walk,
 )
@@ -149,7 +150,7 @@ class Concentrated(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
         taken, given, price, tick, liquidity = self._swap(
             specified, limit, zero_for_one=zero_for_one
         )
-        after = msgspec.structs.replace(self, sqrt_price_x96=price, tick=tick, liquidity=liquidity)
+        after = moved(self, price, tick, liquidity)
         return Swapped(amount_in=taken, amount_out=given, pool=after)
 
     def _swap(self, specified: int, limit: int, *, zero_for_one: bool) -> Walked:

@@ -20,11 +20,14 @@ from toolkit.pools.tick_walk import (
     check_initialised,
     check_state,
     mid_price,
+    moved,
     refuse,
     walk,
 )
 from toolkit.pools.ticks import MAX_SQRT_PRICE, MAX_TICK, MIN_SQRT_PRICE, MIN_TICK
 
+POOL_MANAGER = Address("0x000000000004444c5dc75cb358380d2e3de08a90")
+"""The PoolManager of Ethereum mainnet; other chains have it elsewhere."""
 MAX_SPACING = 2**15 - 1
 MAX_PROTOCOL_FEE_PPM = 1000
 DYNAMIC_FEE = 0x800000
@@ -54,8 +57,9 @@ class ConcentratedV4(
 
     `fee_ppm` is the liquidity providers' fee in force, up to 100 %, whether the key fixes it or
     a hook sets it (`dynamic_fee`); `protocol_fee_ppm` are the PoolManager's for token0 going in
-    and for token1. `ticks`, `known`, `gross` and `sqrt_price_x96` are as in `Concentrated`. Pools
-    whose hook is called at swaps are states like others, but cannot be quoted.
+    and for token1. `ticks`, `known`, `gross` and `sqrt_price_x96` are as in `Concentrated`;
+    `manager` is the PoolManager that holds the pool. Pools whose hook is called at swaps are
+    states like others, but cannot be quoted.
 
     Raises:
         PoolError: a field that the contract could not hold; names pool and field.
@@ -75,6 +79,7 @@ class ConcentratedV4(
     hooks: Address = ZERO_ADDRESS
     protocol_fee_ppm: tuple[int, int] = (0, 0)
     dynamic_fee: bool = False
+    manager: Address = POOL_MANAGER
 
     def __post_init__(self) -> None:
         """Check what the contract's types and invariants guarantee."""
@@ -193,7 +198,7 @@ class ConcentratedV4(
 
     def _after(self, walked: Walked) -> SwappedV4:
         taken, given, price, tick, liquidity = walked
-        after = msgspec.structs.replace(self, sqrt_price_x96=price, tick=tick, liquidity=liquidity)
+        after = moved(self, price, tick, liquidity)
         return SwappedV4(amount_in=taken, amount_out=given, pool=after)
 
     def _swap(self, field: str, amount: int, limit: int, *, zero_for_one: bool) -> Walked:

@@ -1,29 +1,33 @@
 """What a pool is after an event log: decoding and application, without a node.
 
-Sources: IUniswapV2Pair.sol, IUniswapV3PoolEvents.sol, and UniswapV3Pool.sol `_modifyPosition` and
-Tick.sol `update` for what a Mint or Burn does to the ticks. A V2 pair's reserves follow Sync, which
-tells the balances themselves: fees on transfer and rebasing tokens need nothing more. A V3 pool's
-SetFeeProtocol, Collect and Flash change nothing that a quote reads.
+Sources: IUniswapV2Pair.sol, IUniswapV3PoolEvents.sol, V4's IPoolManager.sol and IProtocolFees.sol;
+UniswapV3Pool.sol `_modifyPosition`, Pool.sol `modifyLiquidity` and Tick.sol `update` for what a
+position does to the ticks. A V2 pair's reserves follow Sync, which tells the balances themselves:
+fees on transfer and rebasing tokens need nothing more. A V3 pool's SetFeeProtocol, Collect and
+Flash change nothing that a quote reads. A V4 hook sets a dynamic fee without any event.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from operator import itemgetter
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, TypeVar
 
 import msgspec
 
-from toolkit.model.chain import Address, LogEntry
+from toolkit.model.chain import LogEntry
 from toolkit.model.errors import PoolError
+from toolkit.model.market import PoolId
 from toolkit.pools.abi import TICK_TOPICS, TOPICS
 from toolkit.pools.concentrated import Concentrated
+from toolkit.pools.concentrated_v4 import ConcentratedV4
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.snapshot import Pool
-from toolkit.pools.tick_walk import MAX_LIQUIDITY
+from toolkit.pools.tick_walk import Ticked, check_initialised, check_tick, moved, refuse, reticked
 from toolkit.pools.ticks import MAX_TICK, MIN_TICK
 
 _WORD_BITS, _WORD_BYTES, _WORD_DIGITS = 256, 32, 64
 _tick_of = itemgetter(0)
+Ranged = TypeVar("Ranged", Concentrated, ConcentratedV4)
 
 
 class _Field(NamedTuple):
@@ -42,19 +46,27 @@ class _Event(NamedTuple):
     data: tuple[_Field, ...]
 
 
+def pool_of(pools: Mapping[PoolId, Pool], log: LogEntry) -> Pool | None:
+    """Return the pool that a log is of: its contract's or, by the id, one of its manager's."""
+    found = pools.get(log.address)
+    if found is None and len(log.topics) > 1:
+        found = pools.get(log.topics[1])
+    return found if found is not None and _is_of(found, log) else None
+
+
 def tells(pool: Pool, log: LogEntry) -> bool:
     """Tell whether the pool's new state follows from the log; otherwise a node has to be asked.
 
     It does not where liquidity changes at ticks whose `gross` is not known.
     """
-    unknown = isinstance(pool, Concentrated) and bool(pool.ticks) and not pool.gross
+    unknown = not isinstance(pool, ConstantProduct) and bool(pool.ticks) and not pool.gross
     return not (unknown and bool(log.topics) and log.topics[0] in TICK_TOPICS)
 
 
 def apply(pool: Pool, log: LogEntry) -> Pool:
     """Return the pool after one of its logs; logs must come in the order of the chain.
 
-    Logs that are no event of the pool's kind, or of one that changes nothing, leave it as it is.
+    Logs of other pools, and of events that change nothing of this one, leave it as it is.
     Ticks outside `known` stay unknown. Where `gross` is not known, removing liquidity from a tick
     whose net becomes 0 is refused: whether the tick is still initialised does not follow.
 
@@ -62,12 +74,22 @@ def apply(pool: Pool, log: LogEntry) -> Pool:
         PoolError: a log that the contract cannot have written, or not in this state; names the
             pool and the field.
     """
-    if not log.topics:
+    if not log.topics or not _is_of(pool, log):
         return pool
+    topic = log.topics[0]
     if isinstance(pool, ConstantProduct):
-        return _synced(pool, log) if log.topics[0] == _SYNC else pool
-    step = _V3_STEPS.get(log.topics[0]) if isinstance(pool, Concentrated) else None
-    return step(pool, log) if step and isinstance(pool, Concentrated) else pool
+        return _synced(pool, log) if topic == _SYNC else pool
+    if isinstance(pool, Concentrated):
+        step = _V3_STEPS.get(topic)
+        return step(pool, log) if step else pool
+    step_v4 = _V4_STEPS.get(topic)
+    return step_v4(pool, log) if step_v4 else pool
+
+
+def _is_of(pool: Pool, log: LogEntry) -> bool:
+    if isinstance(pool, ConcentratedV4):
+        return log.address == pool.manager and log.topics[1:2] == (pool.id,)
+    return log.address == pool.id
 
 
 def _synced(pool: ConstantProduct, log: LogEntry) -> ConstantProduct:
@@ -76,64 +98,84 @@ def _synced(pool: ConstantProduct, log: LogEntry) -> ConstantProduct:
 
 
 def _initialized(pool: Concentrated, log: LogEntry) -> Concentrated:
+    return _started(pool, _decoded(pool.id, _INITIALIZED, log))
+
+
+def _initialized_v4(pool: ConcentratedV4, log: LogEntry) -> ConcentratedV4:
+    started = _started(pool, _decoded(pool.id, _INITIALIZED_V4, log))
+    # Pool.sol `initialize`: no protocol fee yet, and a dynamic fee is 0 until the hook sets it.
+    fee = 0 if pool.dynamic_fee else pool.fee_ppm
+    return msgspec.structs.replace(started, fee_ppm=fee, protocol_fee_ppm=(0, 0))
+
+
+def _started(pool: Ranged, told: dict[str, int]) -> Ranged:
     if pool.sqrt_price_x96:
-        _refuse(pool.id, "sqrt_price_x96", "the pool is initialised a second time (AI)")
-    told = _decoded(pool.id, _INITIALIZED, log)
-    return msgspec.structs.replace(pool, sqrt_price_x96=told["sqrt_price_x96"], tick=told["tick"])
+        refuse(pool, "sqrt_price_x96", "the pool is initialised a second time")
+    return _priced(pool, {**told, "liquidity": pool.liquidity})
 
 
 def _swapped(pool: Concentrated, log: LogEntry) -> Concentrated:
+    check_initialised(pool)
     return _priced(pool, _decoded(pool.id, _SWAPPED, log))
 
 
 def _swapped_pancake(pool: Concentrated, log: LogEntry) -> Concentrated:
+    check_initialised(pool)
     return _priced(pool, _decoded(pool.id, _SWAPPED_PANCAKE, log))
 
 
-def _priced(pool: Concentrated, told: dict[str, int]) -> Concentrated:
-    _check_initialised(pool)
-    return msgspec.structs.replace(
-        pool,
-        sqrt_price_x96=told["sqrt_price_x96"],
-        tick=told["tick"],
-        liquidity=told["liquidity"],
-    )
+def _swapped_v4(pool: ConcentratedV4, log: LogEntry) -> ConcentratedV4:
+    check_initialised(pool)
+    return _priced(pool, _decoded(pool.id, _SWAPPED_V4, log))
+
+
+def _priced(pool: Ranged, told: dict[str, int]) -> Ranged:
+    return moved(pool, told["sqrt_price_x96"], told["tick"], told["liquidity"])
 
 
 def _minted(pool: Concentrated, log: LogEntry) -> Concentrated:
     told = _decoded(pool.id, _MINTED, log)
-    return _repositioned(pool, told["tick_lower"], told["tick_upper"], told["amount"])
+    return _repositioned(pool, told, told["amount"])
 
 
 def _burned(pool: Concentrated, log: LogEntry) -> Concentrated:
     told = _decoded(pool.id, _BURNED, log)
-    return _repositioned(pool, told["tick_lower"], told["tick_upper"], -told["amount"])
+    return _repositioned(pool, told, -told["amount"])
 
 
-def _repositioned(pool: Concentrated, lower: int, upper: int, delta: int) -> Concentrated:
+def _modified_v4(pool: ConcentratedV4, log: LogEntry) -> ConcentratedV4:
+    told = _decoded(pool.id, _MODIFIED_V4, log)
+    return _repositioned(pool, told, told["liquidity_delta"])
+
+
+def _charged_v4(pool: ConcentratedV4, log: LogEntry) -> ConcentratedV4:
+    """ProtocolFeeLibrary.sol: the lower 12 bits are for token0 going in, the upper for token1."""
+    check_initialised(pool)
+    fee = _decoded(pool.id, _CHARGED_V4, log)["protocol_fee"]
+    return msgspec.structs.replace(pool, protocol_fee_ppm=(fee & 0xFFF, fee >> 12))
+
+
+def _repositioned(pool: Ranged, told: dict[str, int], delta: int) -> Ranged:
     """Add signed liquidity to a range, UniswapV3Pool.sol `_modifyPosition`."""
-    _check_initialised(pool)
+    lower, upper = told["tick_lower"], told["tick_upper"]
+    check_initialised(pool)
     if not MIN_TICK <= lower < upper <= MAX_TICK:
-        _refuse(pool.id, "tick_lower", f"{lower}..{upper} is no range within the ticks (TLU)")
+        refuse(pool, "tick_lower", f"{lower}..{upper} is no range within the ticks (TLU)")
     for field, tick in (("tick_lower", lower), ("tick_upper", upper)):
         if tick % pool.tick_spacing:
-            _refuse(pool.id, field, f"{tick} is no multiple of the spacing {pool.tick_spacing}")
-    if not delta:  # a Burn of 0 collects fees
+            refuse(pool, field, f"{tick} is no multiple of the spacing {pool.tick_spacing}")
+    if not delta:  # fees are collected
         return pool
-    liquidity = pool.liquidity
-    if lower <= pool.tick < upper:
-        liquidity += delta
-        if not 0 <= liquidity <= MAX_LIQUIDITY:
-            _refuse(pool.id, "liquidity", f"{pool.liquidity} with {delta} more leaves uint128")
+    liquidity = pool.liquidity + (delta if lower <= pool.tick < upper else 0)
     ticks, gross = pool.ticks, pool.gross
     for tick, net in ((lower, delta), (upper, -delta)):
         if pool.known[0] <= tick <= pool.known[1]:
             ticks, gross = _at_tick(pool, ticks, gross, (tick, net, delta))
-    return msgspec.structs.replace(pool, liquidity=liquidity, ticks=ticks, gross=gross)
+    return reticked(pool, liquidity, ticks, gross)
 
 
 def _at_tick(
-    pool: Concentrated,
+    pool: Ticked,
     ticks: tuple[tuple[int, int], ...],
     gross: tuple[int, ...],
     change: tuple[int, int, int],
@@ -150,24 +192,20 @@ def _at_tick(
     before = gross[at] if here and known else 0
     after = at + 1 if here else at
     if known and before + delta < abs(net):
-        _refuse(pool.id, "gross", f"{before} at {tick} with {delta} more leaves less than |{net}|")
+        refuse(pool, "gross", f"{before} at {tick} with {delta} more leaves less than |{net}|")
     if known and before + delta == 0:
         return ticks[:at] + ticks[after:], gross[:at] + gross[after:]
     if not known and delta < 0 and (net == 0 or not here):
-        _refuse(pool.id, "gross", f"is not known at {tick}, so neither if it stays; read the pool")
+        refuse(pool, "gross", f"is not known at {tick}, so neither if it stays; read the pool")
     left = (before + delta,) if known else ()
+    check_tick(pool, tick, net, left[0] if left else None)
     return (
         (*ticks[:at], (tick, net), *ticks[after:]),
         (*gross[:at], *left, *gross[after:]),
     )
 
 
-def _check_initialised(pool: Concentrated) -> None:
-    if not pool.sqrt_price_x96:
-        _refuse(pool.id, "sqrt_price_x96", "is 0, the pool is not initialised")
-
-
-def _decoded(pool: Address, event: _Event, log: LogEntry) -> dict[str, int]:
+def _decoded(pool: PoolId, event: _Event, log: LogEntry) -> dict[str, int]:
     """Read an event's integers by name, each checked to fit its type."""
     _check_size(pool, f"{event.name} topics", len(log.topics) - 1, len(event.indexed))
     fields, wanted = event.indexed + event.data, len("0x") + _WORD_DIGITS * len(event.data)
@@ -186,7 +224,7 @@ def _decoded(pool: Address, event: _Event, log: LogEntry) -> dict[str, int]:
     }
 
 
-def _value(pool: Address, event: str, field: _Field, word: int) -> int:
+def _value(pool: PoolId, event: str, field: _Field, word: int) -> int:
     if not field.signed:
         if word >> field.bits:
             _refuse(pool, f"{event} {field.name}", f"{word} does not fit uint{field.bits}")
@@ -197,12 +235,12 @@ def _value(pool: Address, event: str, field: _Field, word: int) -> int:
     return value
 
 
-def _check_size(pool: Address, field: str, found: int, wanted: int) -> None:
+def _check_size(pool: PoolId, field: str, found: int, wanted: int) -> None:
     if found != wanted:
         _refuse(pool, field, f"{found} instead of {wanted}; is it a pool of this kind?")
 
 
-def _refuse(pool: Address, field: str, why: str) -> NoReturn:
+def _refuse(pool: PoolId, field: str, why: str) -> NoReturn:
     raise PoolError(f"pool {pool}: {field}: {why}")
 
 
@@ -227,6 +265,20 @@ _SWAPPED = _Event("Swap", (_SENDER, _RECIPIENT), _MOVED)
 _SWAPPED_PANCAKE = _Event("Swap", (_SENDER, _RECIPIENT), _MOVED + _TAKEN)
 _MINTED = _Event("Mint", (_OWNER, _LOWER, _UPPER), (_SENDER, *_AMOUNTS))
 _BURNED = _Event("Burn", (_OWNER, _LOWER, _UPPER), _AMOUNTS)
+_ID, _KEY = _uint("id", 256), (_uint("currency0", 160), _uint("currency1", 160))
+_TERMS = (_uint("fee", 24), _int("tick_spacing", 24), _uint("hooks", 160))
+_INITIALIZED_V4 = _Event("Initialize", (_ID, *_KEY), (*_TERMS, _PRICE, _TICK))
+_SWAPPED_V4 = _Event(
+    "Swap",
+    (_ID, _SENDER),
+    (_int("amount0", 128), _int("amount1", 128), _PRICE, _LIQUIDITY, _TICK, _uint("fee", 24)),
+)
+_MODIFIED_V4 = _Event(
+    "ModifyLiquidity",
+    (_ID, _SENDER),
+    (_LOWER, _UPPER, _int("liquidity_delta", 128), _uint("salt", 256)),
+)
+_CHARGED_V4 = _Event("ProtocolFeeUpdated", (_ID,), (_uint("protocol_fee", 24),))
 
 _SYNC = TOPICS["Sync(uint112,uint112)"]
 _V3_STEPS: dict[str, Callable[[Concentrated, LogEntry], Concentrated]] = {
@@ -237,4 +289,12 @@ _V3_STEPS: dict[str, Callable[[Concentrated, LogEntry], Concentrated]] = {
     ),
     TOPICS["Mint(address,address,int24,int24,uint128,uint256,uint256)"]: _minted,
     TOPICS["Burn(address,int24,int24,uint128,uint256,uint256)"]: _burned,
+}
+_V4_STEPS: dict[str, Callable[[ConcentratedV4, LogEntry], ConcentratedV4]] = {
+    TOPICS["Initialize(bytes32,address,address,uint24,int24,address,uint160,int24)"]: (
+        _initialized_v4
+    ),
+    TOPICS["Swap(bytes32,address,int128,int128,uint160,uint128,int24,uint24)"]: _swapped_v4,
+    TOPICS["ModifyLiquidity(bytes32,address,int24,int24,int256,bytes32)"]: _modified_v4,
+    TOPICS["ProtocolFeeUpdated(bytes32,uint24)"]: _charged_v4,
 }

@@ -63,7 +63,7 @@ class Followed(msgspec.Struct, frozen=True, kw_only=True):
         pools = self.snapshot.pools
         changed: dict[PoolId, Pool] = {}
         for log in _ordered(logs, block):
-            pool = pools.get(log.address)
+            pool = events.pool_of(pools, log)
             if pool is not None:
                 changed[pool.id] = events.apply(changed.get(pool.id, pool), log)
         changed = {address: pool for address, pool in changed.items() if pool != pools[address]}

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from toolkit.model.chain import Address, Head
+from toolkit.model.chain import ZERO_ADDRESS, Address, Head
 from toolkit.model.errors import PoolError
 from toolkit.model.market import Hop, PoolId, PoolKind, Token
 from toolkit.pools.concentrated import Concentrated
-from toolkit.pools.concentrated_v4 import ConcentratedV4
+from toolkit.pools.concentrated_v4 import POOL_MANAGER, ConcentratedV4
 from toolkit.pools.constant_product import ConstantProduct
 
 Pool = ConstantProduct | Concentrated | ConcentratedV4
@@ -18,14 +18,21 @@ _COUNTING = (ConstantProduct,)  # that go by what arrived, whatever was sent
 
 
 class PoolSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What never changes about a pool; `tick_spacing` is 0 where the kind has none."""
+    """What never changes about a pool; `tick_spacing` is 0 where the kind has none.
 
-    id: Address
+    An id of 32 bytes is that of a V4 pool in `manager`; only those have `hooks`, and
+    with a `dynamic_fee` their `fee_ppm` is not looked at.
+    """
+
+    id: PoolId
     kind: PoolKind
     token0: Address
     token1: Address
     fee_ppm: int = 3000
     tick_spacing: int = 0
+    hooks: Address = ZERO_ADDRESS
+    dynamic_fee: bool = False
+    manager: Address = POOL_MANAGER
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

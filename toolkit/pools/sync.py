@@ -5,25 +5,38 @@ mixes two blocks, and a reorg between two requests is an error instead of a mixt
 """
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import msgspec
 
 from toolkit.chain.multicall import aggregate
 from toolkit.chain.node import Node
-from toolkit.model.chain import Address, Hash, Head
+from toolkit.model.chain import ZERO_ADDRESS, Address, Hash, Head
 from toolkit.model.errors import PoolError
-from toolkit.model.market import PoolId, Token, has_contract
-from toolkit.pools import abi, events
-from toolkit.pools.concentrated import Concentrated
+from toolkit.model.market import PoolId, Token
+from toolkit.pools import abi, events, manager
 from toolkit.pools.concentrated_v4 import ConcentratedV4
+from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.history import Followed
 from toolkit.pools.snapshot import Pool, PoolSpec, Snapshot
-from toolkit.pools.states import known_range, read_states, with_windows
-from toolkit.pools.ticks import MAX_TICK, MIN_TICK
+from toolkit.pools.states import read_bare, read_states
+from toolkit.pools.windows import Ranged, has_moved, with_ticks, with_windows
 
 # Beyond this gap a fresh load is cheaper than following the blocks one by one.
 MAX_GAP_BLOCKS = 64
 MAX_FILTER = 1000  # addresses in a request for logs; with more pools all logs are asked for
 _MAX_DECIMALS = 255
+NATIVE = Token(address=ZERO_ADDRESS, symbol="ETH", decimals=18)
+"""What V4 pools trade besides tokens, unless the caller names the chain's own."""
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """A field of a pool in which a snapshot and the node differ; a tick's is `ticks[TICK]`."""
+
+    pool: PoolId
+    field: str
+    ours: str
+    nodes: str
 
 
 async def load(
@@ -35,7 +48,8 @@ async def load(
 ) -> Snapshot:
     """Read every pool's state as of `head`, in three batches however many pools there are.
 
-    Tokens that are not given are read from their contracts in a fourth.
+    V4's pools take three more, and tokens that are not given are read from their contracts in
+    another; the native currency is taken for ETH.
 
     Raises:
         PoolError: a contract does not answer as its spec says; names pool and field.
@@ -45,7 +59,8 @@ async def load(
     for spec, following in itertools.pairwise(ordered):
         if spec.id == following.id:
             raise PoolError(f"pool {spec.id}: id: given twice")
-    known = {t.address: t for t in (tokens.values() if isinstance(tokens, Mapping) else tokens)}
+    known = {ZERO_ADDRESS: NATIVE}
+    known |= {t.address: t for t in (tokens.values() if isinstance(tokens, Mapping) else tokens)}
     wanted = sorted({token for spec in ordered for token in (spec.token0, spec.token1)})
     missing = [token for token in wanted if token not in known]
     known |= {token.address: token for token in await read_tokens(node, missing, head=head)}
@@ -69,7 +84,7 @@ async def follow(
     One request a block for its logs, and one for each header between that is not among `between`.
     The snapshot equals `load` at `head`, and is it where none of the blocks at hand is an ancestor
     of `head`, or only one more than 64 blocks before it. What no event tells is read: the ticks
-    that come into a moved known range, and whole pools whose `gross` was unknown.
+    that come into a moved known range, whole pools whose `gross` was unknown, and dynamic fees.
 
     Raises:
         PoolError, NodeError: as `load`.
@@ -87,6 +102,31 @@ async def follow(
     touched = [pool for pool in after.snapshot.pools.values() if pool is not before[pool.id]]
     read = await _read_untold(node, after, touched, untold)
     return after.corrected(read, since=start.snapshot.block.hash)
+
+
+async def check(node: Node, snapshot: Snapshot) -> tuple[Difference, ...]:
+    """Read every pool at the snapshot's block and name all in which it differs from ours.
+
+    Ticks are compared as far as ours are known, and their gross where it is.
+
+    Raises:
+        PoolError: a contract that is no such pool at all; names pool and field.
+        NodeError: as `load`.
+    """
+    head = snapshot.block
+    bare = await read_bare(node, specs_of(snapshot), head=head)
+    ranged: list[Ranged] = []
+    for pool in bare.values():
+        ours = snapshot.pools[pool.id]
+        if not isinstance(pool, ConstantProduct) and not isinstance(ours, ConstantProduct):
+            ranged.append(msgspec.structs.replace(pool, known=ours.known))
+    whole = bare | {pool.id: pool for pool in await with_ticks(node, ranged, head=head)}
+    return tuple(
+        Difference(pool=pool.id, field=field, ours=mine, nodes=nodes)
+        for _, pool in sorted(snapshot.pools.items())
+        for field, mine, nodes in _compared(pool, whole[pool.id])
+        if mine != nodes
+    )
 
 
 def specs_of(snapshot: Snapshot) -> tuple[PoolSpec, ...]:
@@ -137,47 +177,85 @@ async def _forward(
 ) -> tuple[Followed, frozenset[PoolId]]:
     """Follow blocks by their logs; return also the pools that the events do not tell."""
     untold: set[PoolId] = set()
-    addresses = sorted(filter(has_contract, followed.snapshot.pools))
-    named = addresses if len(addresses) <= MAX_FILTER else ()
+    contracts = sorted({_contract_of(pool) for pool in followed.snapshot.pools.values()})
+    named = contracts if len(contracts) <= MAX_FILTER else ()
     for block in path:
         logs = await node.logs(block_hash=block.hash, addresses=named, topics=(abi.STATE_TOPICS,))
-        pools = followed.snapshot.pools
-        untold |= {
-            log.address
-            for log in logs
-            if log.address in pools and not events.tells(pools[log.address], log)
-        }
-        followed = followed.forward(block, [log for log in logs if log.address not in untold])
+        told = []
+        for log in logs:
+            pool = events.pool_of(followed.snapshot.pools, log)
+            if pool is not None and not events.tells(pool, log):
+                untold.add(pool.id)
+            if pool is not None and pool.id not in untold:
+                told.append(log)
+        followed = followed.forward(block, told)
     return followed, frozenset(untold)
 
 
 async def _read_untold(
     node: Node, followed: Followed, touched: Sequence[Pool], untold: frozenset[PoolId]
 ) -> dict[PoolId, Pool]:
-    """Read what the events did not tell: whole pools, and ticks of known ranges that moved."""
+    """Read what the events did not tell: whole pools, moved known ranges, dynamic fees."""
     head, pools = followed.snapshot.block, followed.snapshot.pools
-    moved = [pool for pool in touched if isinstance(pool, Concentrated) and _has_moved(pool)]
+    moved = [pool for pool in touched if not isinstance(pool, ConstantProduct) and has_moved(pool)]
     whole = untold | {pool.id for pool in moved if pool.ticks and not pool.gross}
     specs = [_spec_of(pools[pool]) for pool in sorted(whole)]
     shifted = [pool for pool in moved if pool.id not in whole]
     read = await read_states(node, specs, head=head) if specs else {}
-    return read | {pool.id: pool for pool in await with_windows(node, shifted, head=head)}
+    read |= {pool.id: pool for pool in await with_windows(node, shifted, head=head)}
+    dynamic = [
+        pool
+        for pool in (pools | read).values()
+        if isinstance(pool, ConcentratedV4) and pool.dynamic_fee
+    ]
+    slots = [(pool.manager, manager.slot0_of(pool.id)) for pool in dynamic]
+    for pool, word in zip(dynamic, await manager.read_slots(node, slots, head=head), strict=True):
+        fee = manager.slot0(word).lp_fee_ppm
+        if fee != pool.fee_ppm:
+            read[pool.id] = msgspec.structs.replace(pool, fee_ppm=fee)
+    return read
 
 
-def _has_moved(pool: Concentrated) -> bool:
-    """Whether a partly known pool's price has left the middle word of what is known."""
-    whole = pool.known == (MIN_TICK, MAX_TICK)
-    return not whole and pool.known != known_range(pool.tick, pool.tick_spacing)
+def _compared(ours: Pool, nodes: Pool) -> Iterator[tuple[str, str, str]]:
+    """Pair up the fields of one pool that can differ: (field, ours, the node's)."""
+    if isinstance(ours, ConstantProduct) or isinstance(nodes, ConstantProduct):
+        fields: tuple[str, ...] = ("reserve0", "reserve1")
+    else:
+        fields = ("sqrt_price_x96", "tick", "liquidity")
+        if isinstance(ours, ConcentratedV4):
+            fields += ("fee_ppm", "protocol_fee_ppm")
+    for field in fields:
+        yield field, str(getattr(ours, field)), str(getattr(nodes, field))
+    if not isinstance(ours, ConstantProduct) and not isinstance(nodes, ConstantProduct):
+        known = bool(ours.gross)
+        mine, told = _ticks_of(ours, gross=known), _ticks_of(nodes, gross=known)
+        for tick in sorted(mine.keys() | told.keys()):
+            none = "not initialised"
+            yield f"ticks[{tick}]", mine.get(tick, none), told.get(tick, none)
+
+
+def _ticks_of(pool: Ranged, *, gross: bool) -> dict[int, str]:
+    if not gross:
+        return {tick: f"net {net}" for tick, net in pool.ticks}
+    held = zip(pool.ticks, pool.gross, strict=True)
+    return {tick: f"net {net} gross {much}" for (tick, net), much in held}
+
+
+def _contract_of(pool: Pool) -> Address:
+    return pool.manager if isinstance(pool, ConcentratedV4) else pool.id
 
 
 def _spec_of(pool: Pool) -> PoolSpec:
-    if isinstance(pool, ConcentratedV4):
-        raise PoolError(f"pool {pool.id}: id: pools of the V4 PoolManager are not read from a node")
-    return PoolSpec(
+    spec = PoolSpec(
         id=pool.id,
         kind=pool.kind,
         token0=pool.token0,
         token1=pool.token1,
         fee_ppm=pool.fee_ppm,
-        tick_spacing=pool.tick_spacing if isinstance(pool, Concentrated) else 0,
+        tick_spacing=0 if isinstance(pool, ConstantProduct) else pool.tick_spacing,
+    )
+    if not isinstance(pool, ConcentratedV4):
+        return spec
+    return msgspec.structs.replace(
+        spec, hooks=pool.hooks, dynamic_fee=pool.dynamic_fee, manager=pool.manager
     )

@@ -4,9 +4,14 @@ Sources: the loop of `swap` in UniswapV3Pool.sol and in V4's Pool.sol, TickBitma
 LiquidityMath.sol. What differs between the two (fees, limits, what is refused) is the pool's.
 """
 
+import copy
 from bisect import bisect_right
+from itertools import zip_longest
 from operator import itemgetter
-from typing import NamedTuple, NoReturn, Protocol
+from typing import NamedTuple, NoReturn, Protocol, TypeVar, cast
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from toolkit.model.errors import PoolError
 from toolkit.model.market import PoolId
@@ -63,6 +68,9 @@ class Ticked(Protocol):
         ...
 
 
+T = TypeVar("T", bound=Ticked)
+
+
 class Walked(NamedTuple):
     """What a swap took and gave, and where it left price, tick and liquidity."""
 
@@ -111,15 +119,52 @@ def check_state(pool: Ticked, *, max_spacing: int) -> None:
     """
     if not 0 < pool.tick_spacing <= max_spacing:
         refuse(pool, "tick_spacing", f"{pool.tick_spacing} is not between 1 and {max_spacing}")
-    if not 0 <= pool.liquidity <= MAX_LIQUIDITY:
-        refuse(pool, "liquidity", f"{pool.liquidity} does not fit uint128")
+    _check_liquidity(pool)
     if not MIN_TICK <= pool.known[0] <= pool.known[1] <= MAX_TICK:
         refuse(pool, "known", f"{pool.known} is no range within {MIN_TICK}..{MAX_TICK}")
     if pool.sqrt_price_x96:
         _check_price(pool)
     _check_ticks(pool)
-    if pool.gross:
-        _check_gross(pool)
+
+
+def moved(pool: T, sqrt_price_x96: int, tick: int, liquidity: int) -> T:
+    """Return the pool at another price, checked; its ticks, checked already, stay as they are.
+
+    Raises:
+        PoolError: as `check_state`.
+    """
+    after = _with(pool, sqrt_price_x96=sqrt_price_x96, tick=tick, liquidity=liquidity)
+    _check_liquidity(after)
+    if sqrt_price_x96:
+        _check_price(after)
+    return after
+
+
+def reticked(
+    pool: T, liquidity: int, ticks: tuple[tuple[int, int], ...], gross: tuple[int, ...]
+) -> T:
+    """Return the pool with other ticks in order within `known`, which the caller has checked.
+
+    Raises:
+        PoolError: the liquidity does not fit.
+    """
+    after = _with(pool, liquidity=liquidity, ticks=ticks, gross=gross)
+    _check_liquidity(after)
+    return after
+
+
+def check_tick(pool: Ticked, tick: int, net: int, gross: int | None) -> None:
+    """Refuse what no tick of the contract can hold; a gross of None is not known.
+
+    Raises:
+        PoolError: names pool and field.
+    """
+    if tick % pool.tick_spacing:
+        refuse(pool, "ticks", f"{tick} is no multiple of the spacing {pool.tick_spacing}")
+    if not -_MAX_NET <= net <= _MAX_NET:
+        refuse(pool, "ticks", f"the net liquidity {net} at {tick} does not fit int128")
+    if gross is not None and not max(abs(net), 1) <= gross <= MAX_LIQUIDITY:
+        refuse(pool, "gross", f"{gross} at {tick} is below |{net}|, 0, or beyond uint128")
 
 
 def mid_price(pool: Ticked, *, zero_for_one: bool) -> float:
@@ -176,6 +221,11 @@ def _crossed(pool: Ticked, liquidity: int, net: int) -> int:
     return after
 
 
+def _check_liquidity(pool: Ticked) -> None:
+    if not 0 <= pool.liquidity <= MAX_LIQUIDITY:
+        refuse(pool, "liquidity", f"{pool.liquidity} does not fit uint128")
+
+
 def _check_price(pool: Ticked) -> None:
     try:
         tick = tick_at_sqrt_price(pool.sqrt_price_x96)
@@ -188,20 +238,19 @@ def _check_price(pool: Ticked) -> None:
 
 
 def _check_ticks(pool: Ticked) -> None:
+    if pool.gross and len(pool.gross) != len(pool.ticks):
+        refuse(pool, "gross", f"{len(pool.gross)} values for {len(pool.ticks)} ticks")
     before = pool.known[0] - 1
-    for tick, net in pool.ticks:
+    for (tick, net), gross in zip_longest(pool.ticks, pool.gross):
         if not before < tick <= pool.known[1]:
             refuse(pool, "ticks", f"{tick} is out of order or outside {pool.known}")
-        if tick % pool.tick_spacing:
-            refuse(pool, "ticks", f"{tick} is no multiple of the spacing {pool.tick_spacing}")
-        if not -_MAX_NET <= net <= _MAX_NET:
-            refuse(pool, "ticks", f"the net liquidity {net} at {tick} does not fit int128")
+        check_tick(pool, tick, net, gross)
         before = tick
 
 
-def _check_gross(pool: Ticked) -> None:
-    if len(pool.gross) != len(pool.ticks):
-        refuse(pool, "gross", f"{len(pool.gross)} values for {len(pool.ticks)} ticks")
-    for (tick, net), gross in zip(pool.ticks, pool.gross, strict=True):
-        if not max(abs(net), 1) <= gross <= MAX_LIQUIDITY:
-            refuse(pool, "gross", f"{gross} at {tick} is below |{net}|, 0, or beyond uint128")
+def _with(pool: T, **fields: object) -> T:
+    """Replace fields without checking the others again: a pool's ticks may be thousands."""
+    after = copy.copy(pool)
+    for field, value in fields.items():
+        force_setattr(cast("Struct", after), field, value)  # `after` is nobody else's yet
+    return after

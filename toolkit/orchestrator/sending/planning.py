@@ -14,7 +14,7 @@ from toolkit.execution.planner import (
 )
 from toolkit.model.chain import ZERO_ADDRESS, Address
 from toolkit.model.decision import Reading, Reservation, VetoCause
-from toolkit.model.market import FundingKind, PoolKind
+from toolkit.model.market import FundingKind, PoolKind, has_contract
 from toolkit.orchestrator import records
 from toolkit.orchestrator.block import Sitting
 from toolkit.orchestrator.capital.ledger import Ledger, Share
@@ -160,7 +160,9 @@ def flash_lenders(
             fee_ppm=spec.fee_ppm,
         )
         for spec in sorted(pools, key=lambda spec: spec.id)
-        if spec.kind is PoolKind.CONCENTRATED and token in {spec.token0, spec.token1}
+        if has_contract(spec.id)
+        and spec.kind is PoolKind.CONCENTRATED
+        and token in {spec.token0, spec.token1}
     ]
     if vault is not None:
         balancer = FundingKind.BALANCER

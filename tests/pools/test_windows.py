@@ -9,8 +9,8 @@ from toolkit.model.chain import Address, Hash, Head
 from toolkit.model.errors import PoolError
 from toolkit.pools import abi
 from toolkit.pools.concentrated import Concentrated
-from toolkit.pools.states import known_range, with_ticks, with_windows
 from toolkit.pools.ticks import sqrt_price_at_tick
+from toolkit.pools.windows import known_range, with_ticks, with_windows
 
 POOL = Address("0x" + "1" * 40)
 HEAD = Head(
@@ -89,7 +89,7 @@ async def test_a_bitmap_that_contradicts_the_ticks_is_refused() -> None:
 
 async def test_a_window_that_moves_is_read_where_it_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is known of the new range stays, the rest is read, what lies outside is dropped."""
-    monkeypatch.setattr("toolkit.pools.states.MAX_WORDS", 2)
+    monkeypatch.setattr("toolkit.pools.windows.MAX_WORDS", 2)
     held = {-300: (5, 5), -1: (10, 0), 0: (7, -7), 255: (1, 1), 256: (1, -1)}
     at_zero = msgspec.structs.replace(EMPTY, known=known_range(0, 1))
     (before,) = await with_ticks(Node(OnePool(held, 1)), [at_zero], head=HEAD)
