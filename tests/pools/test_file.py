@@ -13,7 +13,7 @@ import pytest
 from toolkit.model.chain import Address, Hash
 from toolkit.model.errors import DataError
 from toolkit.pools.concentrated import Concentrated
-from toolkit.pools.concentrated_v4 import ConcentratedV4
+from toolkit.pools.concentrated_v4 import POOL_MANAGER, ConcentratedV4
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.file import decode, encode, read_pools, write_pools
 from toolkit.pools.snapshot import Pool
@@ -215,6 +215,7 @@ def _random_pool(rng: random.Random, place: int) -> Pool:
         hooks=HOOK,
         protocol_fee_ppm=rng.choice([(0, 0), (1, 1000)]),
         dynamic_fee=rng.random() < 0.5,
+        manager=rng.choice([POOL_MANAGER, C]),
         **curve,
     )
 

@@ -12,10 +12,12 @@ from functools import partial
 import pytest
 
 from tests.pools.venue import ME, UNISWAP, Refused, Revm, Venue, calldata
+from tests.pools.venue_v4 import VenueV4
+from toolkit.chain.hashing import keccak
 from toolkit.model.chain import ZERO_HASH, Address, Head
 from toolkit.model.errors import PoolError
 from toolkit.model.market import Token
-from toolkit.pools.snapshot import Pool, Snapshot
+from toolkit.pools.snapshot import Pool, PoolSpec, Snapshot
 
 DEFLATING = "v2-periphery/build/DeflatingERC20.json"
 FEE_PPM = 10_000
@@ -134,6 +136,59 @@ def test_a_v3_pool_refuses_an_input_that_arrives_short(
         venue.swap3(3000, venue.token0, 10**15, exact_in=exact_in)
     with pytest.raises(PoolError, match=rf"pool {pool}: token_in: {venue.token0} .*10000 ppm.*IIA"):
         ask()
+
+
+@pytest.mark.parametrize("exact_in", [True, False])
+def test_a_v4_manager_refuses_an_input_that_arrives_short(
+    revm: Callable[[], Venue],
+    exact_in: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """What was settled is less than what is owed, and the quote says so with token and pool."""
+    venue = VenueV4(revm())
+    spec, tokens = _filled_v4(venue)
+    taken = snapshot(venue.venue, venue.read_pool(spec, {-6000, 6000}), burning=(True, False))
+    burn(venue.venue, burning=(True, False))
+    ask = (
+        partial(taken.quote_in, spec.id, tokens[0], 10**15)
+        if exact_in
+        else partial(taken.quote_out, spec.id, tokens[1], 10**15)
+    )
+
+    with pytest.raises(Refused, match=keccak(b"CurrencyNotSettled()")[:4].hex()):
+        venue.swap(spec, -(10**15) if exact_in else 10**15, zero_for_one=True)
+    with pytest.raises(PoolError, match=rf"pool {spec.id}: token_in: {tokens[0]} .*NotSettled"):
+        ask()
+
+
+def test_a_v4_pool_gives_a_token_that_keeps_a_part(revm: Callable[[], Venue], seed: int) -> None:
+    """Bought exactly in or out, the trader has the quote, or at least what was asked for."""
+    rng = random.Random(seed)
+    venue = VenueV4(revm())
+    spec, (token0, token1) = _filled_v4(venue)
+    burning = (True, False)
+    burn(venue.venue, burning=burning)
+    for _ in range(10):
+        taken = snapshot(venue.venue, venue.read_pool(spec, {-6000, 6000}), burning=burning)
+        amount = int(10 ** rng.uniform(3, 18))
+        quote = taken.quote_in(spec.id, token1, amount)
+        sold = moved(venue.venue, partial(venue.swap, spec, -amount, zero_for_one=False))
+
+        assert quote == sold[token0], seed
+    for _ in range(10):
+        taken = snapshot(venue.venue, venue.read_pool(spec, {-6000, 6000}), burning=burning)
+        wanted = int(10 ** rng.uniform(1, 18))
+        cost = taken.quote_out(spec.id, token0, wanted)
+        sent = taken.tokens[token0].sending_up(wanted)
+        bought = moved(venue.venue, partial(venue.swap, spec, sent, zero_for_one=False))
+
+        assert cost == -bought[token1], seed
+        assert wanted <= bought[token0] <= wanted + 1, seed
+
+
+def _filled_v4(venue: VenueV4) -> tuple[PoolSpec, tuple[Address, Address]]:
+    spec = venue.make_pool(3000, 60, 1234)
+    venue.modify(spec, -6000, 6000, 10**21)
+    return spec, (spec.token0, spec.token1)
 
 
 def test_a_v3_pool_gives_a_token_that_keeps_a_part(revm: Callable[[], Venue], seed: int) -> None:

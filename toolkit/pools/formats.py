@@ -6,7 +6,8 @@ token0 is the lower address.
 
 Beyond the published format a concentrated pool may have `known` (the ticks within which it is
 known whole; without it quotes would run on beyond them), `gross` (what keeps each tick alive, for
-following events) and, of V4, `dynamic_fee`. Each is left out where it says nothing.
+following events) and, of V4, `dynamic_fee` and `manager` (another chain's PoolManager). Each is
+left out where it says nothing.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ from typing import TypedDict
 from toolkit.model.chain import ZERO_ADDRESS, Address
 from toolkit.model.market import PoolKind
 from toolkit.pools.concentrated import Concentrated
-from toolkit.pools.concentrated_v4 import ConcentratedV4
+from toolkit.pools.concentrated_v4 import POOL_MANAGER, ConcentratedV4
 from toolkit.pools.constant_product import MAX_RESERVE, ConstantProduct
 from toolkit.pools.fields import Fields
 from toolkit.pools.snapshot import Pool
@@ -93,6 +94,7 @@ def _read_concentrated(fields: Fields) -> Pool:
         hooks=fields.address("hooks") if fields.has("hooks") else ZERO_ADDRESS,
         protocol_fee_ppm=_pair(fields, "protocol_fee_ppm", otherwise=(0, 0)),
         dynamic_fee=fields.has("dynamic_fee") and fields.flag("dynamic_fee"),
+        manager=fields.address("manager") if fields.has("manager") else POOL_MANAGER,
     )
 
 
@@ -135,6 +137,8 @@ def _write_concentrated(pool: Pool) -> dict[str, object]:
             written["protocol_fee_ppm"] = pool.protocol_fee_ppm
         if pool.dynamic_fee:
             written["dynamic_fee"] = True
+        if pool.manager != POOL_MANAGER:
+            written["manager"] = pool.manager
     return written
 
 
