@@ -21,7 +21,7 @@ from toolkit.pools.abi import TICK_TOPICS, TOPICS
 from toolkit.pools.concentrated import Concentrated
 from toolkit.pools.concentrated_v4 import ConcentratedV4
 from toolkit.pools.constant_product import ConstantProduct
-from toolkit.pools.snapshot import Pool
+from toolkit.pools.snapshot import Pool, WithTicks
 from toolkit.pools.tick_walk import Ticked, check_initialised, check_tick, moved, refuse, reticked
 from toolkit.pools.ticks import MAX_TICK, MIN_TICK
 
@@ -59,7 +59,7 @@ def tells(pool: Pool, log: LogEntry) -> bool:
 
     It does not where liquidity changes at ticks whose `gross` is not known.
     """
-    unknown = not isinstance(pool, ConstantProduct) and bool(pool.ticks) and not pool.gross
+    unknown = isinstance(pool, WithTicks) and bool(pool.ticks) and not pool.gross
     return not (unknown and bool(log.topics) and log.topics[0] in TICK_TOPICS)
 
 

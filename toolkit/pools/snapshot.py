@@ -11,9 +11,10 @@ from toolkit.pools.concentrated import Concentrated
 from toolkit.pools.concentrated_v4 import POOL_MANAGER, ConcentratedV4
 from toolkit.pools.constant_product import ConstantProduct
 
-Pool = ConstantProduct | Concentrated | ConcentratedV4
+WithTicks = Concentrated | ConcentratedV4
+"""Families whose liquidity is in ranges, and whose swaps may stop at a price."""
+Pool = ConstantProduct | WithTicks
 
-_LIMITED = (Concentrated, ConcentratedV4)  # whose swaps stop at a price
 _COUNTING = (ConstantProduct,)  # that go by what arrived, whatever was sent
 
 
@@ -175,7 +176,7 @@ def _other(pool: Pool, token: Address) -> Address:
 def _quote_in(pool: Pool, token_in: Address, amount_in: int, limit: int) -> int:
     if not limit:
         return pool.quote_in(token_in, amount_in)
-    if isinstance(pool, _LIMITED):
+    if isinstance(pool, WithTicks):
         return pool.quote_in(token_in, amount_in, sqrt_price_limit_x96=limit)
     raise _no_limit(pool, limit)
 
@@ -183,7 +184,7 @@ def _quote_in(pool: Pool, token_in: Address, amount_in: int, limit: int) -> int:
 def _quote_out(pool: Pool, token_out: Address, amount_out: int, limit: int) -> int:
     if not limit:
         return pool.quote_out(token_out, amount_out)
-    if isinstance(pool, _LIMITED):
+    if isinstance(pool, WithTicks):
         return pool.quote_out(token_out, amount_out, sqrt_price_limit_x96=limit)
     raise _no_limit(pool, limit)
 

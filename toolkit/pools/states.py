@@ -1,6 +1,7 @@
 """Pool states as their contracts tell them, at one block hash."""
 
 from collections.abc import Sequence
+from typing import assert_never
 
 from toolkit.chain.multicall import aggregate
 from toolkit.chain.node import Node
@@ -11,7 +12,7 @@ from toolkit.pools import abi, manager
 from toolkit.pools.concentrated import Concentrated
 from toolkit.pools.concentrated_v4 import ConcentratedV4
 from toolkit.pools.constant_product import ConstantProduct
-from toolkit.pools.snapshot import Pool, PoolSpec
+from toolkit.pools.snapshot import Pool, PoolSpec, WithTicks
 from toolkit.pools.tick_walk import refuse
 from toolkit.pools.windows import expect, known_range, with_ticks
 
@@ -28,7 +29,7 @@ async def read_states(node: Node, specs: Sequence[PoolSpec], *, head: Head) -> d
         PoolError: a contract that does not answer as its spec says; names pool and field.
     """
     bare = await read_bare(node, specs, head=head)
-    hollow = [pool for pool in bare.values() if not isinstance(pool, ConstantProduct)]
+    hollow = [pool for pool in bare.values() if isinstance(pool, WithTicks)]
     return bare | {pool.id: pool for pool in await with_ticks(node, hollow, head=head)}
 
 
@@ -75,6 +76,8 @@ def _build(spec: PoolSpec, replies: Sequence[str | None]) -> Pool:
             reserve1=reserve1,
             fee_ppm=spec.fee_ppm,
         )
+    if spec.kind is not PoolKind.CONCENTRATED:
+        assert_never(spec.kind)
     slot0 = expect(spec.id, "slot0", replies[0], _SLOT0_WORDS)
     tick = abi.signed(slot0[1])
     return Concentrated(

@@ -16,9 +16,8 @@ from toolkit.model.errors import PoolError
 from toolkit.model.market import PoolId, Token
 from toolkit.pools import abi, events, manager
 from toolkit.pools.concentrated_v4 import ConcentratedV4
-from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.history import Followed
-from toolkit.pools.snapshot import Pool, PoolSpec, Snapshot
+from toolkit.pools.snapshot import Pool, PoolSpec, Snapshot, WithTicks
 from toolkit.pools.states import read_bare, read_states
 from toolkit.pools.windows import Ranged, has_moved, with_ticks, with_windows
 
@@ -26,6 +25,7 @@ from toolkit.pools.windows import Ranged, has_moved, with_ticks, with_windows
 MAX_GAP_BLOCKS = 64
 MAX_FILTER = 1000  # addresses in a request for logs; with more pools all logs are asked for
 _MAX_DECIMALS = 255
+_TICKED_FIELDS = frozenset({"known", "ticks", "gross"})  # compared tick by tick, where ours are
 NATIVE = Token(address=ZERO_ADDRESS, symbol="ETH", decimals=18)
 """What V4 pools trade besides tokens, unless the caller names the chain's own."""
 
@@ -118,7 +118,7 @@ async def check(node: Node, snapshot: Snapshot) -> tuple[Difference, ...]:
     ranged: list[Ranged] = []
     for pool in bare.values():
         ours = snapshot.pools[pool.id]
-        if not isinstance(pool, ConstantProduct) and not isinstance(ours, ConstantProduct):
+        if isinstance(pool, WithTicks) and isinstance(ours, WithTicks):
             ranged.append(msgspec.structs.replace(pool, known=ours.known))
     whole = bare | {pool.id: pool for pool in await with_ticks(node, ranged, head=head)}
     return tuple(
@@ -197,7 +197,7 @@ async def _read_untold(
 ) -> dict[PoolId, Pool]:
     """Read what the events did not tell: whole pools, moved known ranges, dynamic fees."""
     head, pools = followed.snapshot.block, followed.snapshot.pools
-    moved = [pool for pool in touched if not isinstance(pool, ConstantProduct) and has_moved(pool)]
+    moved = [pool for pool in touched if isinstance(pool, WithTicks) and has_moved(pool)]
     whole = untold | {pool.id for pool in moved if pool.ticks and not pool.gross}
     specs = [_spec_of(pools[pool]) for pool in sorted(whole)]
     shifted = [pool for pool in moved if pool.id not in whole]
@@ -218,15 +218,10 @@ async def _read_untold(
 
 def _compared(ours: Pool, nodes: Pool) -> Iterator[tuple[str, str, str]]:
     """Pair up the fields of one pool that can differ: (field, ours, the node's)."""
-    if isinstance(ours, ConstantProduct) or isinstance(nodes, ConstantProduct):
-        fields: tuple[str, ...] = ("reserve0", "reserve1")
-    else:
-        fields = ("sqrt_price_x96", "tick", "liquidity")
-        if isinstance(ours, ConcentratedV4):
-            fields += ("fee_ppm", "protocol_fee_ppm")
-    for field in fields:
-        yield field, str(getattr(ours, field)), str(getattr(nodes, field))
-    if not isinstance(ours, ConstantProduct) and not isinstance(nodes, ConstantProduct):
+    for field in ours.__struct_fields__:
+        if field not in _TICKED_FIELDS:
+            yield field, str(getattr(ours, field)), str(getattr(nodes, field))
+    if isinstance(ours, WithTicks) and isinstance(nodes, WithTicks):
         known = bool(ours.gross)
         mine, told = _ticks_of(ours, gross=known), _ticks_of(nodes, gross=known)
         for tick in sorted(mine.keys() | told.keys()):
@@ -252,7 +247,7 @@ def _spec_of(pool: Pool) -> PoolSpec:
         token0=pool.token0,
         token1=pool.token1,
         fee_ppm=pool.fee_ppm,
-        tick_spacing=0 if isinstance(pool, ConstantProduct) else pool.tick_spacing,
+        tick_spacing=pool.tick_spacing if isinstance(pool, WithTicks) else 0,
     )
     if not isinstance(pool, ConcentratedV4):
         return spec
