@@ -39,7 +39,11 @@ class Perceived(Seen, frozen=True, kw_only=True):
     @property
     def pools(self) -> tuple[Pool, ...]:
         """Every pool state it carries."""
-        return (*self.constant_product, *self.concentrated, *self.concentrated_v4)
+        return (
+            *self.constant_product,
+            *self.concentrated,
+            *self.concentrated_v4,
+        )
 
 
 class PoolName(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +66,11 @@ class Glimpse(Seen, frozen=True, kw_only=True):
     @property
     def pools(self) -> tuple[PoolName, ...]:
         """Every pool whose state it carries."""
-        return (*self.constant_product, *self.concentrated, *self.concentrated_v4)
+        return (
+            *self.constant_product,
+            *self.concentrated,
+            *self.concentrated_v4,
+        )
 
     def without_pools(self) -> Perceived:
         """Return the rest of it."""

@@ -77,7 +77,11 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def pools(self) -> tuple[Pool, ...]:
         """Every pool there is."""
-        return (*self.constant_product, *self.concentrated, *self.concentrated_v4)
+        return (
+            *self.constant_product,
+            *self.concentrated,
+            *self.concentrated_v4,
+        )
 
     def snapshot(self) -> Snapshot:
         """Return the snapshot again."""
