@@ -137,6 +137,38 @@ def test_foreign_part_alone_is_not_partial(
     assert MissCause.PARTIAL != cause_of(backrun, evidence_of(backrun, mined, nonces=nonces))
 
 
+def test_a_delegation_in_the_bundle_spends_a_nonce(
+    submission: Submission,
+    signer: LocalSigner,
+    other_signer: LocalSigner,
+    transfer: Callable[..., SignedTransaction],
+) -> None:
+    """What stands behind an authorization finds the next nonce, of its sender or of another; one
+    that takes no effect spends none (EIP-7702)."""
+
+    def granting(nonce: int, chain_id: int = 1) -> SignedTransaction:
+        grant = signer.sign_authorization(chain_id=chain_id, address=POOL, nonce=nonce)
+        by = other_signer if nonce == 3 else signer
+        return transfer(by, nonce=3, type=4, authorization_list=(grant,))
+
+    def missed(first: SignedTransaction, nonce: int) -> MissCause:
+        pair = (first, transfer(signer, nonce=nonce))
+        hashes = tuple(one.hash for one in pair)
+        bundle = msgspec.structs.replace(submission.bundle, hashes=hashes)
+        sent = msgspec.structs.replace(submission, bundle=bundle, transactions=pair)
+        counts = {signer.address: 3, other_signer.address: 3}
+        return cause_of(sent, evidence_of(sent, nonces=counts))
+
+    assert MissCause.UNKNOWN == missed(granting(4), 5)  # its own, which comes behind itself
+    assert MissCause.UNKNOWN == missed(granting(3), 4)  # sponsored
+    assert MissCause.UNKNOWN == missed(granting(4, chain_id=0), 5)
+    assert MissCause.REVERTED_SIM == missed(granting(4, chain_id=7), 5)
+    assert MissCause.REVERTED_SIM == missed(granting(4), 4)
+    assert MissCause.REVERTED_SIM == missed(granting(9), 10)
+    assert MissCause.STATE_CONFLICT == missed(granting(3, chain_id=7), 4)
+    assert MissCause.REVERTED_SIM == missed(granting(3), 5)
+
+
 def test_repeated_transactions_may_land_without_the_bundle(submission: Submission) -> None:
     """What the bundle only repeats from another one of ours may be mined by that one: this is
     neither partial inclusion nor a nonce spent by another transaction."""

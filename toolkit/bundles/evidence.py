@@ -11,7 +11,7 @@ from toolkit.chain.node import Node
 from toolkit.evm.simulator import BlockEnv, Simulator
 from toolkit.model.bundle import Bundle
 from toolkit.model.chain import Address, Hash, Receipt
-from toolkit.model.errors import RpcError
+from toolkit.model.errors import NodeError, NodeTimeout, NodeUnavailable, RpcError
 from toolkit.model.tx import SignedTransaction
 
 # Frames of a call trace that move no value of their own to their target.
@@ -183,11 +183,18 @@ def _logged(receipt: Receipt) -> set[Address]:
 async def _payments(node: Node, block: BlockFacts, receipts: Iterable[Receipt]) -> dict[Hash, int]:
     """What each transaction paid to the coinbase: its priority fee, and transfers from its trace.
 
-    A node that does not trace leaves the transfers out: the amounts are then lower bounds.
+    A node that does not trace leaves the transfers out: the amounts are then lower bounds. So does
+    a trace deeper than JSON is read, which a foreign transaction can make on purpose.
     """
     paid = {one.transaction_hash: block.priority_wei(one) for one in receipts}
     calls = [("debug_traceTransaction", [one, {"tracer": "callTracer"}]) for one in paid]
-    for one, frame in zip(paid, await node.rpc.batch(calls) if calls else [], strict=True):
+    try:
+        frames = await node.rpc.batch(calls) if calls else []
+    except (NodeTimeout, NodeUnavailable):
+        raise
+    except NodeError:  # safe because a lower bound is claimed, and nothing of what was not read
+        return paid
+    for one, frame in zip(paid, frames, strict=True):
         if not isinstance(frame, RpcError):
             paid[one] += _transferred(frame, block.coinbase)
     return paid
@@ -195,10 +202,13 @@ async def _payments(node: Node, block: BlockFacts, receipts: Iterable[Receipt]) 
 
 def _transferred(frame: Mapping[str, Any], to: Address) -> int:
     """Wei that a call and its inner calls moved to `to`; a failed call moved nothing."""
-    if frame.get("error"):
-        return 0
-    moved = sum(_transferred(inner, to) for inner in frame.get("calls") or ())
-    target, origin = str(frame.get("to") or "").lower(), str(frame.get("from") or "").lower()
-    if target == to and origin != to and frame.get("type") not in _VALUELESS:
-        moved += int(frame.get("value") or "0x0", 16)
+    moved, open_frames = 0, [frame]
+    while open_frames:  # not by recursion: calls may be deeper than Python's own
+        one = open_frames.pop()
+        if one.get("error"):
+            continue
+        open_frames += one.get("calls") or ()
+        target, origin = str(one.get("to") or "").lower(), str(one.get("from") or "").lower()
+        if target == to and origin != to and one.get("type") not in _VALUELESS:
+            moved += int(one.get("value") or "0x0", 16)
     return moved

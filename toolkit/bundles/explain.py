@@ -20,6 +20,7 @@ from itertools import pairwise
 
 from toolkit.bundles.evidence import Evidence, RelayAnswer, Submission
 from toolkit.bundles.reenactment import BlockFacts, placed
+from toolkit.chain.signer import authority_of
 from toolkit.model.bundle import BundleResult, Landed, MissCause, Missed
 from toolkit.model.chain import Address, Hash, Receipt
 from toolkit.model.tx import SignedTransaction
@@ -215,22 +216,36 @@ def _failure(submission: Submission, evidence: Evidence) -> str:
     for one in submission.transactions:
         if one.unsigned.gas > limit:
             return f"{one.hash} asks for {one.unsigned.gas} gas, the block has {limit}"
-    following: dict[Address, int] = {}
-    for one in () if submission.bundle.dropping_hashes else submission.transactions:
-        expected = following.get(one.sender, one.unsigned.nonce)
-        if one.unsigned.nonce != expected:
-            return f"{one.hash} has nonce {one.unsigned.nonce}, its bundle needs {expected} there"
-        following[one.sender] = expected + 1
+    expected = () if submission.bundle.dropping_hashes else _expected(submission, evidence)
+    for one, nonce in zip(submission.transactions, expected, strict=False):
+        if nonce not in {None, one.unsigned.nonce}:
+            return f"{one.hash} has nonce {one.unsigned.nonce}, its bundle needs {nonce} there"
     return evidence.reenactment.failure if evidence.reenactment else ""
 
 
-def _gap(submission: Submission, evidence: Evidence) -> Missed | None:
-    seen: set[Address] = set()
+def _expected(submission: Submission, evidence: Evidence) -> list[int | None]:
+    """Which nonce each transaction finds because of those before it; None where none of them spends
+    one of its sender's, by a transaction or by a delegation (EIP-7702) that takes effect there.
+    """
+    found: list[int | None] = []
+    following: dict[Address, int] = {}
     for one in submission.transactions:
+        found.append(following.get(one.sender))
+        following[one.sender] = one.unsigned.nonce + 1
+        for grant in one.unsigned.authorization_list:
+            account = authority_of(grant)
+            if account is None or grant.chain_id not in {0, one.unsigned.chain_id}:
+                continue
+            if following.get(account, evidence.nonces.get(account)) == grant.nonce:
+                following[account] = grant.nonce + 1
+    return found
+
+
+def _gap(submission: Submission, evidence: Evidence) -> Missed | None:
+    expected = _expected(submission, evidence)
+    for one, follows in zip(submission.transactions, expected, strict=True):
         nonce, count = one.unsigned.nonce, evidence.nonces.get(one.sender)
-        is_first = one.sender not in seen
-        seen.add(one.sender)
-        if count is not None and is_first and count < nonce:
+        if count is not None and follows is None and count < nonce:
             played = evidence.reenactment
             reached = evidence.spent.get(one.sender, count) == nonce
             if reached and played is not None and played.late_failure:
