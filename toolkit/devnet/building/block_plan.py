@@ -1,6 +1,6 @@
 """What a block is to contain, in order, and Anvil's pool filled with exactly that."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
 import msgspec
@@ -77,7 +77,7 @@ class Planner:
             merger = Merger(self._rpc, env, chain_id=self._chain_id, nonces=nonces, payouts=payouts)
             merge = await merger.merge([orders[number] for number in left])
             plan = self._plan(merge, candidates, nonces, env, builder)
-            culprit = await self._offer(plan)
+            culprit = await self._offer(plan, nonces)
             if culprit is None:
                 late = (missed(orders[number], refusal) for number, refusal in refused.items())
                 return msgspec.structs.replace(plan, considered=(*plan.considered, *late))
@@ -141,23 +141,44 @@ class Planner:
         )
         return {s: int(str(count), 16) for s, count in zip(ordered, counts, strict=True)}
 
-    async def _offer(self, plan: BlockPlan) -> tuple[SignedTransaction, str] | None:
+    async def _offer(
+        self, plan: BlockPlan, nonces: Mapping[Address, int]
+    ) -> tuple[SignedTransaction, str] | None:
         """Hand over the plan; the first transaction of a bundle or payout that is refused, why."""
-        calls = [
-            *(("eth_sendRawTransaction", (each.raw,)) for each in plan.bundled),
-            *(_sending(each) for each in plan.public),
-            *(("eth_sendRawTransaction", (each.raw,)) for each in plan.payouts),
-        ]
+        own = {each.hash: each for each in (*plan.bundled, *plan.payouts)}
+        calls: list[Call] = []
+        offered: dict[int, SignedTransaction] = {}
+        following = dict(nonces)
+        for sender, nonce, name, call in _in_order(plan):
+            # Anvil queues what stands behind a gap, and knows no delegation (EIP-7702) that closes
+            # it within the block: to its pool the account is moved on, and back again.
+            bridged = nonce > following[sender]
+            if bridged:
+                calls.append(("anvil_setNonce", (sender, hex(nonce))))
+            if name in own:
+                offered[len(calls)] = own[name]
+            calls.append(call)
+            if bridged:
+                calls.append(("anvil_setNonce", (sender, hex(nonces[sender]))))
+            following[sender] = nonce + 1
         answers = await in_order(urlsplit(self._rpc.url).port or 0, calls)
-        last = len(answers) - len(plan.payouts)
-        own = [*answers[: len(plan.bundled)], *answers[last:]]
-        for signed, answer in zip((*plan.bundled, *plan.payouts), own, strict=True):
+        for place, signed in offered.items():
+            answer = answers[place]
             if isinstance(answer, RpcError):
                 return signed, answer.message
         return None
 
 
-def _sending(tx: PooledTransaction) -> Call:
-    if tx.call is not None:
-        return "eth_sendTransaction", (tx.call,)
-    return "eth_sendRawTransaction", (tx.raw,)
+def _in_order(plan: BlockPlan) -> Iterator[tuple[Address, int, Hash, Call]]:
+    """Sender, nonce and hash of each transaction, and how it is handed to Anvil."""
+    for signed in plan.bundled:
+        yield signed.sender, signed.unsigned.nonce, signed.hash, _raw(signed.raw)
+    for each in plan.public:
+        call = _raw(each.raw) if each.call is None else ("eth_sendTransaction", (each.call,))
+        yield each.sender, each.nonce, each.hash, call
+    for signed in plan.payouts:
+        yield signed.sender, signed.unsigned.nonce, signed.hash, _raw(signed.raw)
+
+
+def _raw(raw: str | None) -> Call:
+    return "eth_sendRawTransaction", (raw,)
