@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from toolkit.bundles.draft import BundleDraft, fee_for, priced_requests
+from toolkit.bundles.draft import BundleDraft, fee_for, priced_requests, rehearse
 from toolkit.chain.signer import LocalSigner
+from toolkit.evm.simulator import CallResult
 from toolkit.gas.rules import next_base_fee
 from toolkit.model.bundle import GuardKind
 from toolkit.model.chain import ZERO_HASH, Address, Head
@@ -51,6 +52,48 @@ def test_a_drafts_repr_discloses_nothing() -> None:
     draft = EMPTY.include(raw()).call(TransactionRequest(data="0xdeadbeef"))
 
     assert "BundleDraft(2 transactions, 1 of them own)" == repr(draft)
+
+
+class Stage:
+    """A simulator on which everything succeeds."""
+
+    async def simulate(self, transactions: Any, **_: Any) -> Any:
+        return [CallResult(succeeded=True, gas_used=21_000, output="0x") for _ in transactions]
+
+
+async def test_nothing_of_ours_stands_behind_a_delegation_of_ourselves() -> None:
+    """The authorization takes the nonce that the next call would be signed for; another account's
+    takes none of ours."""
+    head = Head(
+        number=1,
+        hash=ZERO_HASH,
+        parent_hash=ZERO_HASH,
+        timestamp=1,
+        base_fee_per_gas=1,
+        gas_limit=30_000_000,
+        gas_used=0,
+    )
+
+    async def rehearsed(*own: TransactionRequest) -> tuple[int, ...]:
+        draft = EMPTY
+        for request in own:
+            draft = draft.call(request)
+        return await rehearse(draft, Stage(), sender=SIGNER.address, nonce=4, head=head)
+
+    plain = TransactionRequest(to=OTHER)
+    own, foreign = (
+        TransactionRequest(
+            to=OTHER,
+            type=4,
+            authorization_list=(key.sign_authorization(chain_id=1, address=OTHER, nonce=5),),
+        )
+        for key in (SIGNER, LocalSigner("0x" + "4d" * 32))
+    )
+
+    with pytest.raises(ConfigError, match="make it the last own call"):
+        await rehearsed(own, plain)
+    assert (21_000, 21_000) == await rehearsed(plain, own)
+    assert (21_000, 21_000) == await rehearsed(foreign, plain)
 
 
 @pytest.mark.parametrize(("calls", "indivisible"), [(0, True), (1, True), (2, False)])

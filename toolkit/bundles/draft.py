@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from toolkit.bundles.hashes import bundle_hash, replacement_uuid
-from toolkit.chain.signer import decode_transaction
+from toolkit.chain.signer import authority_of, decode_transaction
 from toolkit.evm.simulator import BlockEnv, CallResult, Simulator
 from toolkit.model.bundle import Bundle, GuardKind, MissCause, Missed
 from toolkit.model.chain import ZERO_ADDRESS, Address, Hash, Head
@@ -168,10 +168,11 @@ async def rehearse(
     """Run a draft on top of `head`; the gas that each own call uses there.
 
     Raises:
-        ConfigError: the draft is empty.
+        ConfigError: the draft is empty, or goes on behind a delegation of its own account.
         CallReverted: an own call fails at its place.
         BundleRefused: a foreign transaction fails, so that the whole could never land.
     """
+    _require_consecutive(draft, sender=sender)
     results = await simulate(draft, simulator, sender=sender, nonce=nonce, head=head)
     used: list[int] = []
     for place, (item, result) in enumerate(zip(draft.items, results, strict=True)):
@@ -185,6 +186,16 @@ async def rehearse(
                 f"{where}, {item.hash}, fails on block {head.number}: {result.reason}"
             )
     return tuple(used)
+
+
+def _require_consecutive(draft: BundleDraft, *, sender: Address) -> None:
+    """Own calls get consecutive nonces, and a delegation (EIP-7702) takes the one behind it."""
+    for request in draft.own[:-1]:
+        if any(authority_of(grant) == sender for grant in request.authorization_list):
+            raise ConfigError(
+                f"a call that delegates {sender} itself spends the nonce of the next one: make it"
+                f" the last own call of its bundle"
+            )
 
 
 def priced_requests(
