@@ -10,8 +10,10 @@ import pytest
 from tests.bundles.rig import Rig, lease_of
 from toolkit.bundles.entries import BundleEnded, BundleSubmitted
 from toolkit.bundles.live import WATCHED_BLOCKS
+from toolkit.bundles.tracker import REORG_BLOCKS
 from toolkit.chain.signer import LocalSigner
-from toolkit.model.bundle import Bundle, Landed, MissCause, Missed
+from toolkit.model.bundle import Bundle, BundleResult, Landed, MissCause, Missed
+from toolkit.model.chain import HeadChange
 from toolkit.model.errors import BundleRefused, RelayRejected
 from toolkit.model.tx import SignedTransaction
 
@@ -184,13 +186,17 @@ async def test_a_journal_is_read_from_the_oldest_open_bundle_on(
         await here.submitter.submit(bundle_of(transfer(signer, nonce=nonce)))
     await here.submitter.on_head(await here.chain.seal())
     await here.submitter.submit(bundle_of(transfer(signer, nonce=3), target_block=2))
+    for _ in range(1 + REORG_BLOCKS):
+        await here.submitter.on_head(await here.chain.seal())
+    await here.submitter.submit(bundle_of(transfer(signer, nonce=4), target_block=6))
     entries = list(here.journal.entries("bundle_submitted"))
     since = [here.journal.decode(one, BundleSubmitted).since for one in entries]
 
     (found,) = await here.restart()
 
-    assert [0, entries[0].seq, entries[0].seq, 0] == since
-    assert 2 == found.target_block
+    # Behind three blocks nobody takes an end back, so that nobody has to read so far.
+    assert [0, entries[0].seq, entries[0].seq, entries[0].seq, 0] == since
+    assert 6 == found.target_block
 
 
 async def test_a_bundle_of_long_ago_is_not_followed(
@@ -299,3 +305,107 @@ async def test_whoever_is_cut_off_while_it_is_written_is_gone_on_for(
     assert isinstance(result, Missed)
     assert ["bundle_submitted", "bundle_result"] * blocks == kinds
     assert 0 == here.submitter.statistics().live
+
+
+def results(here: Rig) -> list[BundleResult]:
+    """All ends that the journal has, in order."""
+    entries = here.journal.entries("bundle_result")
+    return [here.journal.decode(one, BundleEnded).result for one in entries]
+
+
+@pytest.mark.parametrize("down", [True, False])
+async def test_an_end_is_followed_on_by_the_next_process(
+    rig: Build,
+    signer: LocalSigner,
+    transfer: Sign,
+    bundle_of: Make,
+    down: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """A reorg takes back what an earlier process told as landed, before the restart's end or
+    after it, and the journal says so."""
+    here: Rig = await rig(relays=1)
+    one = transfer(signer)
+    await here.submitter.submit(bundle_of(one))
+    await here.submitter.on_head(await here.chain.seal(one.raw))
+    before = await here.chain.node.head()
+
+    if not down:
+        await here.restart()
+    await here.chain.node.rpc.call("anvil_rollback", [1])
+    change = await here.chain.seal()
+    if down:
+        await here.restart()
+    reverted = () if down else (before,)
+    landed = here.submitter.statistics().landed
+    await here.submitter.on_head(HeadChange(reverted=reverted, added=change.added))
+
+    first, last = results(here)
+    assert isinstance(first, Landed)
+    assert isinstance(last, Missed)
+    assert MissCause.REORGED is last.cause
+    assert first.block_hash in last.evidence
+    statistics = here.submitter.statistics()
+    assert (1, 0, {"reorged": 1}) == (landed, statistics.landed, statistics.missed)
+
+
+async def test_what_lands_in_pieces_while_nobody_looks_is_told(
+    rig: Build, signer: LocalSigner, transfer: Sign, bundle_of: Make
+) -> None:
+    """Blocks between an end and the next process are looked through too, and its further ones."""
+    here: Rig = await rig(relays=1)
+    one, other = transfer(signer), transfer(signer, nonce=1)
+    await here.submitter.submit(bundle_of(one, other), lease=lease_of(one, other))
+    await here.submitter.on_head(await here.chain.seal())
+    await here.chain.seal(one.raw)
+    change = await here.chain.seal()
+
+    await here.restart()
+    await here.submitter.on_head(change)
+
+    first, last = results(here)
+    assert isinstance(first, Missed)
+    assert isinstance(last, Missed)
+    assert (MissCause.UNKNOWN, MissCause.PARTIAL) == (first.cause, last.cause)
+    assert "block 2 has 1 of our 2" in last.evidence
+
+
+async def test_an_end_that_is_deep_or_was_tried_on_is_let_go(
+    rig: Build, signer: LocalSigner, transfer: Sign, bundle_of: Make
+) -> None:
+    """Three blocks are no reorg's any more; and of several tries the last one has the end."""
+    here: Rig = await rig(relays=1)
+    one = transfer(signer)
+    lease = lease_of(one, target_block=2)
+    await here.submitter.submit(bundle_of(one, guards=()), lease=lease, blocks=2)
+    await here.submitter.on_head(await here.chain.seal())
+    await here.submitter.on_head(await here.chain.seal(one.raw))
+    watched = []
+    for _ in range(REORG_BLOCKS + 1):
+        await here.restart()
+        watched.append([type(each.result) for each in here.submitter._tracker.watched])
+        await here.chain.seal()
+
+    assert [*[[Landed]] * REORG_BLOCKS, []] == watched
+    assert 2 == len(results(here))
+
+
+async def test_what_a_reorg_took_back_may_land_again_for_the_next_process(
+    rig: Build, signer: LocalSigner, transfer: Sign, bundle_of: Make
+) -> None:
+    """Whole in another block: whoever had it put it there, and it is told as landed once more."""
+    here: Rig = await rig(relays=1)
+    one = transfer(signer)
+    await here.submitter.submit(bundle_of(one))
+    await here.submitter.on_head(await here.chain.seal(one.raw))
+    before = await here.chain.node.head()
+    await here.chain.node.rpc.call("anvil_rollback", [1])
+    instead = await here.chain.seal()
+    await here.submitter.on_head(HeadChange(reverted=(before,), added=instead.added))
+
+    await here.restart()
+    await here.submitter.on_head(await here.chain.seal(one.raw))
+
+    told = results(here)
+    assert [Landed, Missed, Landed] == [type(each) for each in told]
+    assert isinstance(told[-1], Landed)
+    assert 2 == told[-1].block_number

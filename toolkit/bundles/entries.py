@@ -30,7 +30,7 @@ class BundleSubmitted(msgspec.Struct, frozen=True, kw_only=True):
     """Journal entry, durable before the first byte leaves: hashes only, never the bytes.
 
     One for each block that is tried, up to `last_block`. `since` is the entry of the oldest
-    submission that was open then, 0 if there was no other.
+    submission that was open then, or whose end a reorg could take back; 0 if there was no other.
     """
 
     bundle_hash: Hash

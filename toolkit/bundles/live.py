@@ -1,17 +1,26 @@
 """Bundles that are under way, in this process or when an earlier one with this journal ended."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
-from toolkit.bundles.entries import CANCELLED, NEWEST, RESULT, SUBMITTED, BundleSubmitted, restored
+from toolkit.bundles.entries import (
+    CANCELLED,
+    NEWEST,
+    RESULT,
+    SUBMITTED,
+    BundleEnded,
+    BundleSubmitted,
+    restored,
+)
 from toolkit.bundles.evidence import RelayAnswer, Submission
 from toolkit.bundles.fanout import Answering, answers_so_far
-from toolkit.bundles.tracker import Ended
+from toolkit.bundles.tracker import REORG_BLOCKS, Ended
 from toolkit.journal.log import Journal
-from toolkit.model.bundle import BundleResult
+from toolkit.model.bundle import BundleResult, Landed
 from toolkit.model.chain import Address, Hash
 from toolkit.tx.handle import BundleLease
 
@@ -71,13 +80,29 @@ class Live:
         return self.submission.answers or answers_so_far(self.tasks)
 
 
+class Told(NamedTuple):
+    """An end that an earlier process told, and where the bundle first landed, if it did."""
+
+    submission: Submission
+    result: BundleResult
+    landed: Landed | None
+    journal_seq: int
+
+    @property
+    def block_number(self) -> int:
+        """The block that decided."""
+        result = self.result
+        return result.block_number if isinstance(result, Landed) else result.target_block
+
+
 def recovered(
     journal: Journal, lanes: Lanes, *, own: frozenset[Address], newest: int
-) -> list[Live]:
-    """Return what an earlier process sent and saw no end of, oldest first.
+) -> tuple[list[Live], list[Told]]:
+    """Return what an earlier process sent, oldest first: without an end, and with its last end.
 
     Of what the lanes signed alone the bytes are known, so that it can be tried in its further
-    blocks; of anything else this block decides. Nobody knows what the relays had answered.
+    blocks; of anything else this block decides. Nobody knows what the relays had answered. Ends
+    are those that a reorg may still take back.
 
     Args:
         journal: of both processes.
@@ -90,26 +115,51 @@ def recovered(
     """
     last = journal.find(NEWEST)
     if last is None:
-        return []
+        return [], []
     since = journal.decode(last, BundleSubmitted).since or last.seq
-    unfinished: dict[int, BundleSubmitted] = {}
+    sent: dict[int, BundleSubmitted] = {}
     cancelled: set[int] = set()
+    ends: dict[int, list[BundleEnded]] = {}
     for entry in journal.entries(SUBMITTED, CANCELLED, RESULT, after=since - 1):
         if entry.kind == SUBMITTED:
-            unfinished[entry.seq] = journal.decode(entry, BundleSubmitted)
+            sent[entry.seq] = journal.decode(entry, BundleSubmitted)
         elif entry.kind == CANCELLED:
             cancelled.add(entry.cause or 0)
         else:
-            unfinished.pop(entry.cause or 0, None)
+            ends.setdefault(entry.cause or 0, []).append(journal.decode(entry, BundleEnded))
     found = [
         _live(seq, entry, lanes, own, cancelled=seq in cancelled)
-        for seq, entry in unfinished.items()
-        if entry.claims and entry.target_block + WATCHED_BLOCKS >= newest
+        for seq, entry in sent.items()
+        if seq not in ends and entry.claims and entry.target_block + WATCHED_BLOCKS >= newest
     ]
     for place, one in enumerate(found):
         replaced = one.uuid is not None and one.uuid in {later.uuid for later in found[place + 1 :]}
         one.withdrawn = one.withdrawn or replaced
-    return found
+    last_tries = {entry.bundle_hash: seq for seq, entry in sent.items()}
+    told = [
+        _told(seq, sent[seq], ends[seq], own, cancelled=seq in cancelled)
+        for seq in last_tries.values()
+        if seq in ends and sent[seq].claims
+    ]
+    return found, [one for one in told if one.block_number + REORG_BLOCKS > newest]
+
+
+def _told(
+    seq: int,
+    entry: BundleSubmitted,
+    ends: Sequence[BundleEnded],
+    own: frozenset[Address],
+    *,
+    cancelled: bool,
+) -> Told:
+    submission = restored(entry, own=own, signed={}, cancelled=cancelled)
+    landed = (one.result for one in ends if isinstance(one.result, Landed))
+    return Told(
+        submission=msgspec.structs.replace(submission, answers=ends[-1].answers),
+        result=ends[-1].result,
+        landed=next(landed, None),
+        journal_seq=seq,
+    )
 
 
 def _live(

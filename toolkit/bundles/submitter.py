@@ -61,7 +61,10 @@ _REPEATABLE = frozenset(
 
 
 class SubmitterStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """How many bundles were submitted, are live, landed, and missed by cause."""
+    """How many bundles were submitted, are live, landed, and missed by cause.
+
+    Ends of an earlier process count where they are followed on.
+    """
 
     submitted: int
     live: int
@@ -298,18 +301,43 @@ class Submitter:
         )
 
     async def recover(self) -> tuple[BundleHandle, ...]:
-        """Take up what an earlier process with this journal sent and saw no end of.
+        """Take up what an earlier process with this journal sent and saw no end of; that is told.
 
-        To be called once, after the lanes have recovered and before the first head.
+        Ends that it told are followed on as well, as long as a reorg may take them back. To be
+        called once, after the lanes have recovered and before the first head.
 
         Raises:
             JournalCorrupt: an entry cannot be read.
             NodeError: the chain could not be read.
         """
         head = await self._node.head()
-        found = recovered(self._journal, self._lanes, own=self._own, newest=head.number)
-        self._live += found
+        live, told = recovered(self._journal, self._lanes, own=self._own, newest=head.number)
+        self._live += live
+        for one in told:
+            self._tracker.watch(
+                self._paid_to(one.submission),
+                one.result,
+                journal_seq=one.journal_seq,
+                landed=one.landed,
+                stale=await self._is_gone(one.result, newest=head.number),
+            )
+            self._count(one.result, 1)
+        oldest = min((one.block_number for one in told), default=head.number)
+        for number in range(oldest + 1, head.number + 1):
+            self._tracker.read_later(await self._node.head(number))
         return self.handles()
+
+    async def _is_gone(self, result: BundleResult, *, newest: int) -> bool:
+        """Whether a bundle's block is another one by now, or not there any more."""
+        if not isinstance(result, Landed):
+            return False
+        number = result.block_number
+        return number > newest or (await self._node.head(number)).hash != result.block_hash
+
+    def _paid_to(self, submission: Submission) -> Submission:
+        """With the coinbases behind each relay."""
+        recipients = {one.name: one.fee_recipients for one in self.relays}
+        return msgspec.structs.replace(submission, fee_recipients=recipients)
 
     async def on_head(self, change: HeadChange) -> None:
         """End, or send again for the next block, every bundle whose target block is known now.
@@ -419,6 +447,7 @@ class Submitter:
 
     async def _record(self, live: Live) -> None:
         open_now = [one.journal_seq for one in self._live if one.journal_seq]
+        open_now += [one.journal_seq for one in self._tracker.watched]
         entry = submitted(
             live.submission,
             relays=[relay.name for relay in self.relays],
@@ -472,9 +501,8 @@ class Submitter:
             if answer.accepted and answer.head_number < live.target_block
         }
         return msgspec.structs.replace(
-            live.submission,
+            self._paid_to(live.submission),
             answers=answers,
-            fee_recipients={one.name: one.fee_recipients for one in self.relays},
             withdrawn=live.submission.withdrawn | gone,
             superseded_by=frozenset(
                 one for other in newer for one in other.submission.bundle.hashes

@@ -67,7 +67,7 @@ class Tracker:
         self._simulator = simulator
         self._revised = revised
         self._watched: list[Ended] = []
-        self._unread: dict[int, Head] = {}  # their receipts are late
+        self._unread: dict[int, Head] = {}  # their receipts are late, or nobody has looked yet
         self._read: OrderedDict[Hash, BlockFacts] = OrderedDict()
 
     async def block(self, head: Head, *, newest: int) -> BlockFacts | None:
@@ -96,8 +96,29 @@ class Tracker:
         found = await gather(self._node, submission, block, simulator=self._simulator)
         return explain(submission, found)
 
-    def watch(self, submission: Submission, result: BundleResult, *, journal_seq: int) -> Ended:
-        """Follow an end that is being told for the first time."""
+    @property
+    def watched(self) -> tuple[Ended, ...]:
+        """Ends that a reorg may still take back."""
+        return tuple(self._watched)
+
+    def watch(
+        self,
+        submission: Submission,
+        result: BundleResult,
+        *,
+        journal_seq: int,
+        landed: Landed | None = None,
+        stale: bool = False,
+    ) -> Ended:
+        """Follow an end that is being told for the first time.
+
+        Args:
+            submission: whose end it is.
+            result: what was told.
+            journal_seq: entry of the submission.
+            landed: where it first landed, of an end that an earlier process told.
+            stale: whether its block is known to be another one since.
+        """
         loop = asyncio.get_running_loop()
         ended = Ended(
             submission=submission,
@@ -105,10 +126,15 @@ class Tracker:
             journal_seq=journal_seq,
             confirmed=tuple(loop.create_future() for _ in range(REORG_BLOCKS)),
             told_at=0,
-            landed=result if isinstance(result, Landed) else None,
+            landed=result if isinstance(result, Landed) else landed,
+            stale=stale,
         )
         self._watched.append(ended)
         return ended
+
+    def read_later(self, head: Head) -> None:
+        """Look through a block that came while nobody looked, with the next change."""
+        self._unread[head.number] = head
 
     async def on_head(self, change: HeadChange) -> None:
         """Tell again what the chain has changed its mind about, and settle what is deep enough.
