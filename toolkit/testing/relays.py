@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from toolkit.bundles.hashes import bundle_hash
 from toolkit.bundles.profiles import PROFILES, Profile, Signature
 from toolkit.bundles.relay import Relay, Sealed
 from toolkit.chain.signer import decode_transaction
@@ -208,7 +209,7 @@ class ModelRelay(Relay):
         self.held = [one for one in self.held if one.uuid != uuid]
         if fault == "answer lost":
             raise RelayUnavailable(f"{self.name} did not answer", relay=self.name)
-        return tuple(one.transactions[0].hash for one in gone)
+        return tuple(bundle_hash(signed.hash for signed in one.transactions) for one in gone)
 
     async def close(self) -> None:
         """There is no connection."""
