@@ -30,6 +30,7 @@ from scripts.soak import (
     ledger,
     mutations,
     orchestrator_kill,
+    pool_histories,
     properties,
     races,
     rivals,
@@ -58,6 +59,7 @@ PARTS: dict[str, Part] = {
     "orchestrator-kill": orchestrator_kill.PART,
     "pools-vectors": vectors.PART,
     **properties.PARTS,
+    **pool_histories.PARTS,
 }
 AREAS: dict[str, tuple[str, ...]] = {
     **{name: (name,) for name in PARTS},

@@ -1,0 +1,295 @@
+"""Swaps of a replayed block, each against the pool's state before it: recorded, then by events."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from eth_utils.crypto import keccak
+
+from tests.pools.replay import SWAP_TOPICS, Asked, Replay, Storage, entry_of
+from toolkit.model.chain import Address, Hash, LogEntry
+from toolkit.model.market import PoolId
+from toolkit.model.units import PPM
+from toolkit.pools.abi import signed, to_address, words
+from toolkit.pools.concentrated import Concentrated
+from toolkit.pools.concentrated_v4 import DYNAMIC_FEE, ConcentratedV4
+from toolkit.pools.constant_product import ConstantProduct
+from toolkit.pools.events import apply, pool_of
+from toolkit.pools.snapshot import Pool
+
+# Where the contracts keep what.
+PAIR = {"token0": 6, "token1": 7, "reserves": 8}
+V3 = {"slot0": 0, "liquidity": 4, "ticks": 5, "bitmap": 6}
+V4_POOLS, V4 = 6, {"slot0": 0, "liquidity": 3, "ticks": 4, "bitmap": 5}
+# Who deploys pairs, the hash of their creation code, and their fee: by them a pair's address is
+# what its tokens make it, so that the fee is known of each.
+FACTORIES = {
+    "Uniswap V2": (
+        "5c69bee701ef814a2b6a3edd4b1652cb9cc5aa6f",
+        "96e8ac4277198ff8b6f785478aa9a39f403cb768dd02cbee326c3e7da348845f",
+        3000,
+    ),
+    "SushiSwap": (
+        "c0aee478e3658e2610c5f7a4a2e1777ce9e4f2ac",
+        "e18a34eb0e04b04f7a0ac29a6e80748dca96319b42c54d679cb821dca90c6303",
+        3000,
+    ),
+    "ShibaSwap": (
+        "115934131916c8b277dd010ee02de363c09d037c",
+        "65d1a3b1e46c6e4f1be1ad5f99ef14dc488ae0549dc97db9b30afe2241ce1c7a",
+        3000,
+    ),
+    "PancakeSwap": (
+        "1097053fd2ea711dad45caccc45eff7548fcb362",
+        "57224589c67f3f30a6b0d7a1b54cf3153ab84563bc609ef41dfb34f8b2974d2d",
+        2500,
+    ),
+}
+# Pairs of other factories, and how their fee is known.
+OTHERS = {
+    # Crypto.com's DeFi Swap: slot 3 of its factory, which the block reads, has 30 basis points.
+    "0x9ef7e917fb41cc02f78a5c99b42f497ed8979350": 3000,
+    # Convergence: the pair's code takes 3 of 1,000.
+    "0x3af7a58d54cf014675af2b7ebc222c3166bf5692": 3000,
+}
+ROUTERS = frozenset(
+    {
+        "0x7a250d5630b4cf539739df2c5dacb4c659f2488d",  # Uniswap V2 Router02
+        "0xf164fc0ec4e93095b804a4795bbe1e041497b92a",  # Uniswap V2 Router01
+        "0x68b3465833fb72a70ecdf485e0e4c7bd8665fc45",  # Uniswap SwapRouter02
+        "0xef1c6e67703c7bd7107eed8303fbe6ec2554bf6b",  # Uniswap Universal Router
+        "0x3fc91a3afd70395cd496c647d5a6cc9d4b2b7fad",  # Uniswap Universal Router 1.2
+        "0x66a9893cc07d91d95644aedd05d03f95e1dba8af",  # Uniswap Universal Router 2
+        "0xd9e1ce17f2641f24ae83637ab66a2cca9c378b9f",  # SushiSwap Router
+        "0x03f7724180aa6b939894b5ca4314783b0b36b329",  # ShibaSwap Router
+        "0xeff92a263d31888d860bd50809a8d171709b7b1c",  # PancakeSwap Router
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A swap: `kind` is V2 router, V2 other, V3 or V4; `wrong` says what differs, if anything."""
+
+    kind: str
+    block: int
+    transaction: Hash
+    log_index: int
+    wrong: str = ""
+
+
+@dataclass
+class Pools:
+    """The pools of a block as they are met, followed by its logs."""
+
+    replay: Replay
+    states: dict[PoolId, Pool] = field(default_factory=dict)
+    before_sync: dict[PoolId, Pool] = field(default_factory=dict)
+
+    def judged(self) -> Iterator[Judged]:
+        """Go through the block's logs in order."""
+        for log in self.replay.logs:
+            family = SWAP_TOPICS.get(log.topics[0]) if log.topics else None
+            if family and log.log_index not in self.replay.asked:
+                yield self._judgement(family, log, "no call of a pool's swap is behind it")
+            asked = self.replay.asked.get(log.log_index)
+            if asked is None:
+                self._follow(log)
+                continue
+            yield self._judge(log, asked)
+
+    def _judge(self, log: LogEntry, asked: Asked) -> Judged:
+        if asked.family == "V2":
+            before = self.before_sync.get(log.address)
+            if not isinstance(before, ConstantProduct):
+                return self._judgement("V2 other", log, f"{log.address}: of no known factory")
+            kind = "V2 router" if asked.caller in ROUTERS else "V2 other"
+            wrong = _pair_wrong(before, log, exact=kind == "V2 router")
+            return self._judgement(kind, log, wrong)
+        before = pool_of(self.states, log) or self._met(log, asked)
+        self._follow(log)
+        after = self.states[before.id]
+        return self._judgement(asked.family, log, _ranged_wrong(before, after, log, asked))
+
+    def _judgement(self, kind: str, log: LogEntry, wrong: str) -> Judged:
+        return Judged(
+            kind=kind,
+            block=self.replay.number,
+            transaction=log.transaction_hash,
+            log_index=log.log_index,
+            wrong=wrong,
+        )
+
+    def _follow(self, log: LogEntry) -> None:
+        pool = pool_of(self.states, log)
+        if pool is None and log.address not in self.replay.constants:
+            pool = _pair_of(self.replay.storage, log.address)
+        elif pool is None:
+            pool = self._met(log, None)
+        if pool is not None:
+            self.before_sync[pool.id] = pool
+            self.states[pool.id] = apply(pool, log)
+
+    def _met(self, log: LogEntry, asked: Asked | None) -> Concentrated | ConcentratedV4:
+        """Build a pool from the recording the first time that it logs."""
+        constants = self.replay.constants.get(log.address)
+        if constants is not None:
+            found: Concentrated | ConcentratedV4 = _v3_of(
+                self.replay.storage, log.address, constants
+            )
+        else:
+            assert asked is not None
+            found = _v4_of(self.replay.storage, log.address, Hash(log.topics[1]), asked)
+        self.states[found.id] = found
+        return found
+
+
+def _pair_of(storage: Storage, address: Address) -> ConstantProduct | None:
+    """A pair as recorded; None where the address is no pair of a known factory."""
+    token0, token1, reserves = (storage.word(address, slot) for slot in PAIR.values())
+    if token0 is None or token1 is None or reserves is None:
+        return None
+    tokens = [f"{token % 2**160:040x}" for token in (token0, token1)]
+    fee_ppm = _fee_of(address, keccak(bytes.fromhex("".join(tokens))))
+    if fee_ppm is None:
+        return None
+    return ConstantProduct(
+        id=address,
+        token0=Address("0x" + tokens[0]),
+        token1=Address("0x" + tokens[1]),
+        reserve0=reserves % 2**112,
+        reserve1=(reserves >> 112) % 2**112,
+        fee_ppm=fee_ppm,
+    )
+
+
+def _fee_of(address: Address, salt: bytes) -> int | None:
+    for factory, code, fee_ppm in FACTORIES.values():
+        made = keccak(b"\xff" + bytes.fromhex(factory) + salt + bytes.fromhex(code))[12:]
+        if "0x" + made.hex() == address:
+            return fee_ppm
+    return OTHERS.get(address)
+
+
+def _pair_wrong(pair: ConstantProduct, log: LogEntry, *, exact: bool) -> str:
+    """Say how a V2 swap's amounts differ from the quote of its state, or break the K check."""
+    in0, in1, out0, out1 = words(log.data)
+    reserves, fee = (pair.reserve0, pair.reserve1), pair.fee_ppm
+    balances = (reserves[0] + in0 - out0, reserves[1] + in1 - out1)
+    adjusted = [
+        balance * PPM - paid * fee for balance, paid in zip(balances, (in0, in1), strict=True)
+    ]
+    if adjusted[0] * adjusted[1] < reserves[0] * reserves[1] * PPM**2:
+        return f"K: {adjusted} of {reserves}"
+    if out0 and out1:
+        return "both tokens are taken out" if exact else ""
+    # Besides the input, a token that shares its fees among holders may give the pair some of what
+    # it has just sent out.
+    forward = out1 > 0
+    token_in, token_out = (pair.token0, pair.token1)[:: 1 if forward else -1]
+    taken, given = (in0, out1) if forward else (in1, out0)
+    quoted = pair.quote_in(token_in, taken)
+    if exact:
+        backward = pair.quote_out(token_out, given)
+        return "" if given == quoted or taken == backward else f"{taken} for {given}, not {quoted}"
+    return "" if quoted >= given else f"{taken} for {given}, more than {quoted}"
+
+
+def _v3_of(
+    storage: Storage, pool: Address, constants: tuple[Address, Address, int, int]
+) -> Concentrated:
+    token0, token1, fee, spacing = constants
+    first = storage.word(pool, V3["slot0"]) or 0
+    tick = _signed(first >> 160 & 0xFFFFFF, 24)
+    ticks = _ticks_of(storage, pool, (V3["bitmap"], V3["ticks"]), spacing)
+    return Concentrated(
+        id=pool,
+        token0=token0,
+        token1=token1,
+        fee_ppm=fee,
+        tick_spacing=spacing,
+        sqrt_price_x96=first % 2**160,
+        tick=tick,
+        liquidity=(storage.word(pool, V3["liquidity"]) or 0) % 2**128,
+        ticks=tuple((tick, net) for tick, net, _ in ticks),
+        gross=tuple(gross for *_, gross in ticks),
+    )
+
+
+def _v4_of(storage: Storage, manager: Address, number: Hash, asked: Asked) -> ConcentratedV4:
+    currency0, currency1, fee, spacing, hooks = asked.words[:5]
+    base = entry_of(int(number, 16), V4_POOLS)
+    first = storage.word(manager, base + V4["slot0"]) or 0
+    tick, protocol = _signed(first >> 160 & 0xFFFFFF, 24), first >> 184 & 0xFFFFFF
+    places = (base + V4["bitmap"], base + V4["ticks"])
+    ticks = _ticks_of(storage, manager, places, spacing)
+    pool = ConcentratedV4(
+        id=number,
+        token0=to_address(currency0),
+        token1=to_address(currency1),
+        fee_ppm=first >> 208 & 0xFFFFFF,
+        tick_spacing=spacing,
+        sqrt_price_x96=first % 2**160,
+        tick=tick,
+        liquidity=(storage.word(manager, base + V4["liquidity"]) or 0) % 2**128,
+        ticks=tuple((tick, net) for tick, net, _ in ticks),
+        gross=tuple(gross for *_, gross in ticks),
+        hooks=to_address(hooks),
+        protocol_fee_ppm=(protocol % 2**12, protocol >> 12),
+        dynamic_fee=fee == DYNAMIC_FEE,
+        manager=manager,
+    )
+    pool.check_id()
+    return pool
+
+
+def _ticks_of(
+    storage: Storage, contract: Address, places: tuple[int, int], spacing: int
+) -> list[tuple[int, int, int]]:
+    """The ticks of all recorded words of the bitmap: (tick, net, gross).
+
+    Words that the block did not touch, and with some sources words of 0, are not recorded: the
+    replay ran on just that state, so 0 is what its swaps saw too. A tick that none of them crosses
+    has no recorded liquidity: it is a stop all the same, and stands with a gross of 1.
+    """
+    bitmap, held = places
+    bound = 887272 // spacing >> 8
+    ticks = []
+    for number in range(-bound - 1, bound + 1):
+        word = storage.entry(contract, number, bitmap) or 0
+        for bit in range(256) if word else ():
+            if word >> bit & 1:
+                tick = (number * 256 + bit) * spacing
+                packed = storage.entry(contract, tick, held)
+                net = 0 if packed is None else _signed(packed >> 128, 128)
+                ticks.append((tick, net, 1 if packed is None else packed % 2**128))
+    return ticks
+
+
+def _ranged_wrong(before: Pool, after: Pool, log: LogEntry, asked: Asked) -> str:
+    """Say how a V3 or V4 swap differs from what the state before it says, amounts and state."""
+    assert not isinstance(before, ConstantProduct)
+    forward, specified, limit = _terms(asked)
+    token_in, token_out = (before.token0, before.token1)[:: 1 if forward else -1]
+    if specified > 0:
+        swapped: Any = before.swap(token_in, specified, sqrt_price_limit_x96=limit)
+    else:
+        swapped = before.swap_out(token_out, -specified, sqrt_price_limit_x96=limit)
+    amounts = [signed(word) for word in words(log.data)[:2]]
+    if asked.family == "V4":
+        amounts = [-amount for amount in amounts]
+    moved = [swapped.amount_in, -swapped.amount_out][:: 1 if forward else -1]
+    if moved != amounts:
+        return f"{amounts}, not {moved}"
+    return "" if swapped.pool == after else f"the state afterwards is {after}, not {swapped.pool}"
+
+
+def _terms(asked: Asked) -> tuple[bool, int, int]:
+    """Zero for one, the amount (above 0: an exact input), the price limit."""
+    first, sign = (1, 1) if asked.family == "V3" else (5, -1)
+    forward, specified, limit = asked.words[first : first + 3]
+    return bool(forward), sign * signed(specified), limit % 2**160
+
+
+def _signed(value: int, bits: int) -> int:
+    return value - (1 << bits) if value >> (bits - 1) else value
