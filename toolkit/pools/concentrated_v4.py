@@ -99,6 +99,11 @@ class ConcentratedV4(
         """The family, for tables keyed by it."""
         return PoolKind.CONCENTRATED
 
+    @property
+    def is_hooked(self) -> bool:
+        """Whether a hook is called at swaps, and may change what they give."""
+        return bool(int(self.hooks, 16) & _SWAP_HOOK_BITS)
+
     def swap_fee_ppm(self, *, zero_for_one: bool) -> int:
         """Return the whole fee on the input, ProtocolFeeLibrary.sol `calculateSwapFee`.
 
@@ -207,7 +212,7 @@ class ConcentratedV4(
         if not 0 < amount <= (_MAX_IN if exact_in else _MAX_OUT):
             most = "2^255" if exact_in else "2^255 - 1"
             self._refuse(field, f"{amount} is not between 1 and {most}")
-        if int(self.hooks, 16) & _SWAP_HOOK_BITS:
+        if self.is_hooked:
             self._refuse("hooks", f"{self.hooks} is called at swaps, so no quote would be exact")
         check_initialised(self)
         fee_ppm = self.swap_fee_ppm(zero_for_one=zero_for_one)

@@ -8,6 +8,7 @@ arrays; every other pool, also one with a token that keeps a part of transfers, 
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -17,9 +18,11 @@ from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.kernels.status import Status
 from toolkit.pools.pairs import Pairs
 from toolkit.pools.snapshot import Pool, Snapshot
+from toolkit.pools.tables import Tables
 from toolkit.pools.words import Codes, Flags, Places, Words, to_ints, to_words
 
-_ASKED, _PAIR = range(2)
+_ASKED, _PAIR, _TICKED = range(3)
+_LAYOUT: tuple[Literal["C"], Literal["W"]] = ("C", "W")  # the one that kernels are compiled for
 
 Amounts = Sequence[int] | Words
 """n integers, or (n, 4) uint64 limbs, the least first."""
@@ -80,6 +83,10 @@ class Quotes:
             answers[place] = None
         return answers
 
+    def filled_amounts(self) -> list[int]:
+        """Return `filled` as integers."""
+        return to_ints(self.filled)
+
     def refusal(self, place: int) -> PoolError | None:
         """Return why a query has no answer, in the words of the pool itself; None if it has one."""
         query = self.refused.get(place)
@@ -107,9 +114,12 @@ class Packed:
         self._places: dict[str, int] = {pool.id: place for place, pool in enumerate(self._pools)}
         self._families = np.array([self._family(pool) for pool in self._pools], np.int8)
         pairs = [pool for pool in self._pools if isinstance(pool, ConstantProduct)]
+        ticked = [pool for pool in self._pools if not isinstance(pool, ConstantProduct)]
         self._rows = np.zeros(len(self._pools), np.int64)
-        self._rows[self.places(pool.id for pool in pairs)] = np.arange(len(pairs))
-        self._pairs = Pairs(pairs)
+        for family in (pairs, ticked):
+            self._rows[self.places(pool.id for pool in family)] = np.arange(len(family))
+        self.pairs = Pairs(pairs)
+        self.tables = Tables(ticked)
 
     @classmethod
     def of(cls, snapshot: Snapshot, *, workers: int | None = None) -> "Packed":
@@ -137,7 +147,9 @@ class Packed:
         (place,) = self.places([pool.id])
         self._pools[place] = pool
         if isinstance(pool, ConstantProduct):
-            self._pairs.put(self._rows[place], pool)
+            self.pairs.put(int(self._rows[place]), pool)
+        else:
+            self.tables.put(int(self._rows[place]), pool)
 
     def quote_in(
         self, pools: Places, zero_for_one: Flags, amounts: Amounts, limits: Amounts | None = None
@@ -167,12 +179,17 @@ class Packed:
         *,
         exact_out: bool,
     ) -> Quotes:
-        given = amounts if isinstance(amounts, np.ndarray) else to_words(amounts)
-        bounds = limits if limits is None or isinstance(limits, np.ndarray) else to_words(limits)
+        pools, forward = (
+            np.require(pools, np.int64, _LAYOUT),
+            np.require(forward, np.bool_, _LAYOUT),
+        )
+        given = _words(amounts)
+        bounds = None if limits is None else _words(limits)
         parts = []
         for family, among in _parts(self._families[pools]):
-            if family == _PAIR:
-                answers = self._pairs.quote(
+            if family != _ASKED:
+                of = self.pairs if family == _PAIR else self.tables
+                answers = of.quote(
                     self._rows[pools[among]],
                     forward[among],
                     given[among],
@@ -209,7 +226,9 @@ class Packed:
             token in self._none.tokens and self._none.tokens[token].transfer_fee_ppm
             for token in (pool.token0, pool.token1)
         )
-        return _PAIR if isinstance(pool, ConstantProduct) and not taxed else _ASKED
+        if taxed:
+            return _ASKED
+        return _PAIR if isinstance(pool, ConstantProduct) else _TICKED
 
 
 def _parts(families: Codes) -> Iterator[tuple[int, slice | Places]]:
@@ -232,6 +251,12 @@ def _joined(
     for among, answers in parts:
         words[among], filled[among], status[among] = answers
     return words, filled, status
+
+
+def _words(amounts: Amounts) -> Words:
+    if isinstance(amounts, np.ndarray):
+        return np.require(amounts, np.uint64, _LAYOUT)
+    return to_words(amounts)
 
 
 def _number(amounts: Amounts, query: int) -> int:

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from math import gcd
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from toolkit.model.units import PPM
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.kernels.status import Status
+from toolkit.pools.sharing import share_out
 from toolkit.pools.words import Codes, Flags, Places, Words, to_words
 
 # Below this many queries a thread costs more than it saves.
@@ -70,14 +70,7 @@ class Pairs:
         shares = max(1, min(workers, len(rows) // _SHARE))
         edges = [len(rows) * share // shares for share in range(shares + 1)]
         parts = [slice(low, high) for low, high in itertools.pairwise(edges)]
-        if shares == 1:
-            work(parts[0])
-        else:
-            with ThreadPoolExecutor(shares - 1) as pool:
-                others = [pool.submit(work, part) for part in parts[1:]]
-                work(parts[0])
-            for other in others:
-                other.result()
+        share_out(work, parts)
         if limits is not None:
             limited = limits.any(axis=1)
             status[limited], answers[limited] = Status.HAS_NO_LIMIT, 0

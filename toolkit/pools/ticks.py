@@ -15,7 +15,7 @@ MIN_SQRT_PRICE = 4295128739
 MAX_SQRT_PRICE = 1461446703485210103287273052203988822378723970342
 
 # floor(2^128 / sqrt(1.0001)^(2^k)) for k = 0, 1, ...: the constants of getSqrtRatioAtTick.
-_FACTORS = (
+FACTORS = (
     0xFFFCB933BD6FAD37AA2D162D1A594001,
     0xFFF97272373D413259A46990580E213A,
     0xFFF2E50F5F656932EF12357CF3C7FDCC,
@@ -53,7 +53,7 @@ def sqrt_price_at_tick(tick: int) -> int:
         raise PoolError(f"tick {tick} is outside {MIN_TICK}..{MAX_TICK}")
     ratio = 1 << 128
     steps = abs(tick)
-    for factor in _FACTORS:
+    for factor in FACTORS:
         if steps & 1:
             ratio = ratio * factor >> 128
         steps >>= 1
