@@ -24,6 +24,7 @@ SAYS = {
     "own_agent.py": r"(?m)^\d+ \['dip'\] \[True\]$",
     "port_flashbots_script.py": r"^2 receipts, 42000 of 42000 gas simulated$",
     "port_web3_script.py": r"^status 1 in block \d+$",
+    "quote_pools.py": r"(?m)^concentrated: [\d.]+ WETH buy \d+\.\d+ USDT$",
     "send_bundle.py": r"^landed in block \d+, our fees were 0\.00\d+ ETH$",
     "send_transaction.py": r"^confirmed in block \d+ for 0\.000\d+ ETH$",
 }
@@ -31,6 +32,7 @@ PASTED = {
     ("README.md", "tk.connect"): r"^Confirmed\(",
     ("README.md", "BuyTheDip"): r"^dip: 0 defects in \d+ answers, seed \d+\n$",
     ("docs/bundles.md", "session.bundle()"): r"^Landed\(bundle_hash='0x",
+    ("docs/pools.md", "tk.read_pools"): r"^996006981039903216\n$",
     ("docs/orchestration.md", "tk.Orchestrator"): r"^(\d+ \d \[.*\]\n){3}$",
     ("docs/orchestration.md", "tk.testing.fuzz"): r"^theirs: 1 defect .*\n  unit error: ",
     ("docs/orchestration.md", "tk.testing.decide"): r"^\[\('100-0', True, 'share 10000 bps",
