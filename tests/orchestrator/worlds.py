@@ -86,6 +86,7 @@ def random_market(
     for _ in range(150):
         price *= math.exp(rng.gauss(0, 5e-4))
         history.append(price)
+    past = price_series(history, before=1000, source=DAI_PRICE)
     made: list[GivenBlock] = []
     for index in range(blocks):
         price *= math.exp(rng.gauss(2e-4, 1e-3))
@@ -95,7 +96,6 @@ def random_market(
             dai_pair(SIDE_POOL, price * math.exp(stray), 1000),
             dai_pair(THIRD_POOL, price, 900),
         )
-        past = price_series(history, before=1000, source=DAI_PRICE)
         made.append(
             given(
                 1000 + index,

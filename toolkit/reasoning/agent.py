@@ -1,7 +1,7 @@
 """What an agent is, and all that it may see."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import mul
 from typing import Protocol, runtime_checkable
@@ -37,7 +37,23 @@ class Routes(Protocol):
         ...
 
 
-class Noted(Mapping[str, tuple[Reading, ...]]):
+class Series(Mapping[str, tuple[Reading, ...]]):
+    """Readings by key, oldest first, of which the newest can be had without the others."""
+
+    __slots__ = ()
+
+    def last(self, key: str, most: int) -> Sequence[Reading]:
+        """Return the newest `most` of a key, oldest first; none of one that is not known."""
+        return newest(self, key, most)
+
+
+def newest(readings: Mapping[str, Sequence[Reading]], key: str, most: int) -> Sequence[Reading]:
+    """Return the newest `most` readings of a key, oldest first, of any mapping."""
+    known = readings.get(key, ())
+    return known[max(len(known) - max(most, 0), 0) :]
+
+
+class Noted(Series):
     """Readings, read-only, that remember which keys were looked up, whether they exist or not.
 
     Names alone are no look-up: iterating over them notes nothing, taking any of their values
@@ -63,6 +79,14 @@ class Noted(Mapping[str, tuple[Reading, ...]]):
         key.encode()  # what was looked up is journalled
         self._touched.add(key)
         return self._readings[key]
+
+    def last(self, key: str, most: int) -> Sequence[Reading]:
+        """As `[key]`, of the newest alone: what nobody asked for is not put together."""
+        if type(key) is not str or not isinstance(self._readings, Series):
+            return newest(self, key, most)
+        key.encode()
+        self._touched.add(key)
+        return self._readings.last(key, most)
 
     def __copy__(self) -> "Noted":
         """Stay what it is: nobody looks at readings behind their notes."""
@@ -117,7 +141,7 @@ class View:
 
     def reading(self, key: str) -> Reading | None:
         """Return the newest reading of `key`, or None when there was none yet."""
-        series = self.readings.get(key, ())
+        series = self._last(key, 1)
         return series[-1] if series else None
 
     def price(self, key: str) -> float:
@@ -126,19 +150,19 @@ class View:
         Raises:
             ConfigError: nobody ever wrote that key.
         """
-        newest = self.reading(key)
-        if newest is None:
+        found = self.reading(key)
+        if found is None:
             raise ConfigError(f"no reading {key!r}; there are {', '.join(sorted(self.readings))}")
-        return float(newest.value)
+        return float(found.value)
 
     def history(self, key: str, n: int) -> tuple[float, ...]:
         """Return the last `n` values of `key` (fewer while it is young), oldest first."""
-        return tuple(float(reading.value) for reading in self.readings.get(key, ())[-n:])
+        return tuple([float(reading.value) for reading in self._last(key, n)])
 
     def age(self, key: str) -> int | None:
         """Return how many blocks ago `key` was last observed; 0 is this very block."""
-        newest = self.reading(key)
-        return None if newest is None else self.block.number - newest.block_number
+        found = self.reading(key)
+        return None if found is None else self.block.number - found.block_number
 
     def token(self, address: Address) -> Token:
         """Return a token by its address.
@@ -160,6 +184,10 @@ class View:
         quote_unit = int(10 ** self.token(quote).decimals)
         base_unit = int(10 ** self.token(base).decimals)
         return amount * price_e9 * quote_unit // (10**9 * base_unit)
+
+    def _last(self, key: str, most: int) -> Sequence[Reading]:
+        known = self.readings
+        return known.last(key, most) if isinstance(known, Series) else newest(known, key, most)
 
 
 class Agent(Protocol):

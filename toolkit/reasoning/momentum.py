@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from functools import lru_cache
 
 from toolkit.model.decision import Intent
 from toolkit.model.errors import ConfigError
@@ -37,12 +38,17 @@ class Momentum(Steered, frozen=True, kw_only=True):
 
     def kernel(self) -> tuple[float, ...]:
         """Return the fast average's weights minus the slow one's, newest first; they sum to 0."""
-        fast, slow = (_ema_weights(span, self.window) for span in (self.fast, self.slow))
-        return tuple(a - b for a, b in zip(fast, slow, strict=True))
+        return _crossing(self.fast, self.slow, self.window)
 
     def on_block(self, view: View) -> Iterable[Intent]:
         """Return the next clip towards the position that the signal asks for, if any."""
         return self.clip(view, self.kernel())
+
+
+@lru_cache(maxsize=64)  # asked for each block
+def _crossing(fast: int, slow: int, window: int) -> tuple[float, ...]:
+    pairs = zip(_ema_weights(fast, window), _ema_weights(slow, window), strict=True)
+    return tuple(a - b for a, b in pairs)
 
 
 def _ema_weights(span: int, window: int) -> tuple[float, ...]:

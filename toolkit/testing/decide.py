@@ -36,6 +36,7 @@ from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.snapshot import Pool, Snapshot
 from toolkit.reasoning.agent import Agent
 from toolkit.testing.apart import apart
+from toolkit.testing.fakes import InlineJournal
 from toolkit.testing.paper import VAULT_LENDS, GivenBlock, PaperChain, PaperSession
 
 __all__ = [
@@ -192,7 +193,9 @@ def decide(
         lands=lands,
     )
 
-    async def run() -> Decided:
+    done: list[Decided] = []
+
+    async def run() -> None:
         log, mine = _opened(journal)
         try:
             orchestrator = Orchestrator(
@@ -211,12 +214,13 @@ def decide(
                 budgets=budgets,
                 dependences=dependences,
             )
-            return await _run(orchestrator, world, log)
+            done.append(await _run(orchestrator, world, log))
         finally:
             if mine:
                 await log.close()
 
-    return apart(lambda: asyncio.run(run()))
+    apart(lambda: asyncio.run(run()))  # which would print what a task returns, to itself
+    return done[0]
 
 
 def _checked(blocks: Sequence[GivenBlock]) -> tuple[GivenBlock, ...]:
@@ -262,7 +266,7 @@ def _opened(journal: Journal | str | Path | None) -> tuple[Journal, bool]:
     if isinstance(journal, Journal):
         return journal, False
     if journal is None:
-        return Journal(MemoryBackend()), True
+        return InlineJournal(MemoryBackend()), True  # a write that never waits needs no thread
     return Journal(SqliteBackend(journal)), True
 
 

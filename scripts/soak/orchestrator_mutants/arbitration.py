@@ -231,7 +231,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "after a reorg prices are taken anew",
         "orchestrator/deciding/covariance.py",
-        "asset not in self._returns or fresh == 0 or series[fresh - 1] != last",
+        "asset not in self._returns or fresh == 0 or series[fresh - 1] != known_until",
         "asset not in self._returns",
         COVARIANCE,
     ),

@@ -1,7 +1,7 @@
 """A journal is decided again byte for byte, and an agent that decides otherwise is named."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -10,7 +10,7 @@ import toolkit as tk
 from tests.orchestrator.worlds import DAI_CAPITAL, DAI_MARKET, random_market, shipped
 from toolkit.orchestrator.audit.replay import replay
 from toolkit.orchestrator.mainnet import DAI, WETH
-from toolkit.testing.decide import Decided, decide
+from toolkit.testing.decide import Decided, GivenBlock, decide
 
 BLOCKS = 4
 
@@ -43,21 +43,20 @@ class Fickle:
         return (tk.Intent(agent=self.name, legs=(leg,), edge_wei=10**15),)
 
 
-def run(seed: int, *agents: tk.Agent) -> Decided:
-    """Decide a few blocks of a seeded market."""
-    blocks = random_market(seed, blocks=BLOCKS)
+def run(blocks: Sequence[GivenBlock], *agents: tk.Agent) -> Decided:
+    """Decide a few blocks of a market."""
     return decide(agents, blocks, capital=DAI_CAPITAL, market=DAI_MARKET)
 
 
 def check(seed: int) -> None:
     """Try one seed."""
-    rng = random.Random(seed)
+    rng, blocks = random.Random(seed), random_market(seed, blocks=BLOCKS)
     agents = [*shipped(), Settled()]
     again = agents[:]
     rng.shuffle(again)
 
-    first, second = run(seed, *agents), run(seed, *again)
-    fickle = run(seed, Settled(), Fickle(random.Random(seed)))
+    first, second = run(blocks, *agents), run(blocks, *again)
+    fickle = run(blocks, Settled(), Fickle(random.Random(seed)))
     found = replay(fickle.journal, agents=[Settled(), Fickle(random.Random(seed + 1))])
 
     assert first.journal[-1].hash == second.journal[-1].hash, "the order of agents mattered"

@@ -8,6 +8,7 @@ import msgspec
 from toolkit.model.chain import Hash
 from toolkit.model.decision import Reading
 from toolkit.model.errors import ConfigError
+from toolkit.reasoning.agent import Series, newest
 
 HISTORY = 512
 """Readings kept per key."""
@@ -37,7 +38,7 @@ class BoardMemory(msgspec.Struct, frozen=True, kw_only=True):
     unsupplied: tuple[str, ...] = ()
 
 
-class Known(Mapping[str, tuple[Reading, ...]]):
+class Known(Series):
     """What a board knew at a block, read-only.
 
     A series is copied when it is asked for, once as long as nothing is added to it: most of what
@@ -72,7 +73,7 @@ class Known(Mapping[str, tuple[Reading, ...]]):
     def last(self, key: str, most: int) -> Sequence[Reading]:
         """Return the newest readings of a key, oldest first, without a copy of all."""
         series, start, end = self._spans.get(key, _NONE)
-        return series[max(start, end - most) : end]
+        return series[max(start, end - max(most, 0)) : end]
 
     def __iter__(self) -> Iterator[str]:
         """Name every key of which something is known, sorted."""
@@ -94,9 +95,9 @@ class Known(Mapping[str, tuple[Reading, ...]]):
 
 def last(readings: Mapping[str, Sequence[Reading]], key: str, most: int) -> Sequence[Reading]:
     """Return the newest readings of a key, oldest first; none of one that is not known."""
-    if isinstance(readings, Known):
+    if isinstance(readings, Series):
         return readings.last(key, most)
-    return readings.get(key, ())[-most:]
+    return newest(readings, key, most)
 
 
 class Blackboard:
@@ -149,33 +150,36 @@ class Blackboard:
         """
         if canonical is not None:
             self._orphans.pop(canonical, None)
+        most = SPARE * self._history
         for reading in readings:
-            owner = self._writers.setdefault(reading.key, reading.source)
+            key, number = reading.key, reading.block_number
+            owner = self._writers.setdefault(key, reading.source)
             if owner != reading.source:
                 raise ConfigError(
-                    f"reading {reading.key!r} belongs to {owner}; {reading.source} may not write it"
+                    f"reading {key!r} belongs to {owner}; {reading.source} may not write it"
                 )
-            series = self._series.get(reading.key, [])
+            series = self._series.get(key)
             if reading.block_hash in self._orphans:
                 self.orphaned += 1
             elif series and series[-1].block_number > reading.block_number:
                 self.late += 1
             else:
-                self._add(reading, series)
+                self.version += 1
+                if series is None:
+                    self._series[key] = [reading]
+                elif series and (series[-1].block_number == number or len(series) >= most):
+                    self._series[key] = [*self._room(series, number), reading]
+                else:
+                    series.append(reading)
+                if self._unsupplied:
+                    self._unsupplied.discard(key)
 
-    def _add(self, reading: Reading, series: list[Reading]) -> None:
-        """Add what is newer, or in place of the newest.
+    def _room(self, series: list[Reading], block: int) -> list[Reading]:
+        """Make room for a reading: in place of the newest, or by letting go of the oldest.
 
         What was once known is still in its list: a list only grows, or another takes its place.
         """
-        if series and series[-1].block_number == reading.block_number:
-            series = series[:-1]
-        elif len(series) >= SPARE * self._history:
-            series = series[-self._history :]
-        series.append(reading)
-        self._series[reading.key] = series
-        self._unsupplied.discard(reading.key)
-        self.version += 1
+        return series[:-1] if series[-1].block_number == block else series[-self._history :]
 
     def resume(self, readings: Iterable[Reading], *, block: int) -> None:
         """Write the first readings of a new run, as of `block`, after those of an earlier one.

@@ -1,9 +1,9 @@
 """How prices move, alone and together: second moments of their returns, with what is not known."""
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations_with_replacement
-from math import isfinite, isqrt
+from math import inf, isqrt
 
 import msgspec
 
@@ -49,11 +49,8 @@ class Covariance(msgspec.Struct, frozen=True, kw_only=True):
 PRIOR = Covariance()
 
 
-class _Return(msgspec.Struct, frozen=True, kw_only=True):
-    block: int
-    blocks: int  # that it took
-    ppb: int
-    square: int  # per block
+_Return = tuple[int, int, int, int]
+"""Its block, how many blocks it took, what it was in ppb, and the square of that per block."""
 
 
 class _Squares:
@@ -67,7 +64,7 @@ class _Squares:
     def add(self, one: _Return | None, sign: int = 1) -> None:
         if one is not None:
             self.count += sign
-            self.total += sign * one.square
+            self.total += sign * one[3]
 
 
 class Moments:
@@ -104,14 +101,13 @@ class Moments:
 
     def _take(self, asset: Address, series: Sequence[Reading]) -> None:
         known_until = self._last.get(asset)
-        fresh = len(series) - 1
-        while fresh > 0 and series[fresh - 1] != known_until and len(series) - fresh < WINDOW:
+        fresh, least = len(series) - 1, max(len(series) - WINDOW, 0)
+        while fresh > least and series[fresh - 1] != known_until:
             fresh -= 1
         if asset not in self._returns or fresh == 0 or series[fresh - 1] != known_until:
             self._returns[asset], self._squares[asset] = deque(), _Squares()
         known, squares = self._returns[asset], self._squares[asset]
-        for place in range(max(fresh, 1), len(series)):
-            news = _return(series[place - 1], series[place])
+        for news in _returns(series[max(fresh, 1) - 1 :]):
             known.append(news)
             squares.add(news)
         while len(known) > WINDOW:
@@ -134,27 +130,33 @@ class Moments:
 
 def _products(one: Iterable[_Return | None], other: Iterable[_Return | None]) -> list[int]:
     """Multiply what two assets did in the same blocks, per block."""
-    at = {(theirs.block, theirs.blocks): theirs.ppb for theirs in other if theirs is not None}
+    at = {theirs[:2]: theirs[2] for theirs in other if theirs is not None}
     return [
-        mine.ppb * at[mine.block, mine.blocks] // mine.blocks
-        for mine in one
-        if mine is not None and (mine.block, mine.blocks) in at
+        mine[2] * at[mine[:2]] // mine[1] for mine in one if mine is not None and mine[:2] in at
     ]
 
 
-def _return(before: Reading, after: Reading) -> _Return | None:
-    """Return the change from one reading to the next; None where either is no price.
+def _returns(series: Sequence[Reading]) -> Iterator[_Return | None]:
+    """Return the change from each reading to the next; None where either is no price.
 
     One division and one product of floats, rounded to an integer: the same on every machine.
     """
+    block, old = series[0].block_number, _price(series[0])
+    for reading in series[1:]:
+        before, block, new = block, reading.block_number, _price(reading)
+        change = (new / old - 1.0) * PPB if old and new else inf
+        if change < inf:
+            blocks, ppb = max(block - before, 1), round(change)
+            yield block, blocks, ppb, ppb * ppb // blocks
+        else:
+            yield None
+        old = new
+
+
+def _price(reading: Reading) -> float:
+    """Return what a reading says, 0 where that is no price."""
     try:
-        old, new = float(before.value), float(after.value)
+        value = float(reading.value)
     except ValueError:
-        return None
-    if not (isfinite(old) and isfinite(new) and old > 0 and new > 0):
-        return None
-    change = (new / old - 1.0) * PPB
-    if not isfinite(change):
-        return None
-    blocks, ppb = max(after.block_number - before.block_number, 1), round(change)
-    return _Return(block=after.block_number, blocks=blocks, ppb=ppb, square=ppb * ppb // blocks)
+        return 0.0
+    return value if 0 < value < inf else 0.0  # NaN is neither
