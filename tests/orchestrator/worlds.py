@@ -77,13 +77,21 @@ def dai_pair(pool: Address, price: float, depth: int) -> ConstantProduct:
 
 
 def random_market(
-    seed: int, *, blocks: int, gap: float = 6e-3, planted: Mapping[int, float] | None = None
+    seed: int,
+    *,
+    blocks: int,
+    gap: float = 6e-3,
+    planted: Mapping[int, float] | None = None,
+    past: int = 150,
 ) -> list[GivenBlock]:
-    """Blocks with a trending price and a second pool that strays from it, or as planted."""
+    """Blocks with a trending price and a second pool that strays from it, or as planted.
+
+    The first brings `past` recorded prices along.
+    """
     rng = random.Random(seed)
     price = 2000.0
     history: list[float] = []
-    for _ in range(150):
+    for _ in range(past):
         price *= math.exp(rng.gauss(0, 5e-4))
         history.append(price)
     past = price_series(history, before=1000, source=DAI_PRICE)

@@ -153,20 +153,19 @@ class Market(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def worth_wei(self, token: Address, readings: Mapping[str, Reading]) -> Fraction | None:
         """Return what one smallest unit of a token is worth in wei, exactly; None if unpriced."""
-        worth = self._worth(token, readings)
+        worth = self.ratio_wei(token, readings)
         return None if worth is None else Fraction(*worth)
 
     def value_wei(self, token: Address, amount: int, readings: Mapping[str, Reading]) -> int | None:
         """Return what a signed amount is worth in wei, rounded towards 0; None where unpriced."""
         if token in (self.wrapped, ZERO_ADDRESS):
             return amount
-        worth = self._worth(token, readings)
+        worth = self.ratio_wei(token, readings)
         if worth is None:
             return None
-        above, below = worth
-        return amount * above // below if amount >= 0 else -(-amount * above // below)
+        return towards_zero(amount, worth)
 
-    def _worth(self, token: Address, readings: Mapping[str, Reading]) -> Ratio | None:
+    def ratio_wei(self, token: Address, readings: Mapping[str, Reading]) -> Ratio | None:
         """As `worth_wei`, in two integers: most of what is valued needs no fraction."""
         if token in (self.wrapped, ZERO_ADDRESS):
             return 1, 1
@@ -178,6 +177,12 @@ class Market(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return _quotient(
             None if priced is None else priced.value, digits, native.value, native_digits
         )
+
+
+def towards_zero(amount: int, worth: Ratio) -> int:
+    """Return what a signed amount is worth, rounded towards 0."""
+    above, below = worth
+    return amount * above // below if amount >= 0 else -(-amount * above // below)
 
 
 def _shifted(price: Ratio, shift: int) -> Ratio:

@@ -66,7 +66,10 @@ def scored(kernel: tuple[float, ...], prices: Iterable[float]) -> tuple[float, f
     matter, and a price that stands still gives exactly 0 instead of rounding noise.
     """
     usable = [price for price in prices if price > 0]
-    signal = filtered(kernel, tuple(math.log(price / usable[-1]) for price in usable))
+    if not usable:
+        return None
+    now = usable[-1]
+    signal = filtered(kernel, tuple([math.log(price / now) for price in usable]))
     spread = math.sqrt(math.fsum([value * value for value in signal]) / max(len(signal), 1))
     return (signal[-1], signal[-1] / spread) if spread else None
 

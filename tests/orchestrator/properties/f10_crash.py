@@ -25,6 +25,8 @@ from toolkit.orchestrator.mainnet import DAI, WETH
 from toolkit.testing.paper import GivenBlock, Paper, PaperChain
 
 BLOCKS = 3
+PAST = 20
+"""Recorded prices, which every checkpoint holds: nobody here looks back."""
 EVENTS = 32  # about as many as a life has
 MOST_DEATHS = 2
 
@@ -89,7 +91,7 @@ async def _reference(blocks: Sequence[GivenBlock], landed: frozenset[str]) -> tu
 
 async def _check(seed: int) -> None:
     rng = random.Random(seed)
-    blocks = random_market(seed, blocks=BLOCKS)
+    blocks = random_market(seed, blocks=BLOCKS, past=PAST)
     backend, sent = MemoryBackend(), list[Paper]()
     for _ in range(rng.randint(1, MOST_DEATHS)):
         if await _one(backend, blocks, sent, rng.randint(1, EVENTS)):

@@ -13,6 +13,8 @@ from toolkit.orchestrator.mainnet import DAI, WETH
 from toolkit.testing.decide import Decided, GivenBlock, decide
 
 BLOCKS = 4
+PAST = 80
+"""Recorded prices: enough for a momentum of sixty to score."""
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,13 +52,13 @@ def run(blocks: Sequence[GivenBlock], *agents: tk.Agent) -> Decided:
 
 def check(seed: int) -> None:
     """Try one seed."""
-    rng, blocks = random.Random(seed), random_market(seed, blocks=BLOCKS)
+    rng, blocks = random.Random(seed), random_market(seed, blocks=BLOCKS, past=PAST)
     agents = [*shipped(), Settled()]
     again = agents[:]
     rng.shuffle(again)
 
     first, second = run(blocks, *agents), run(blocks, *again)
-    fickle = run(blocks, Settled(), Fickle(random.Random(seed)))
+    fickle = run(blocks[:2], Settled(), Fickle(random.Random(seed)))  # the first one differs
     found = replay(fickle.journal, agents=[Settled(), Fickle(random.Random(seed + 1))])
 
     assert first.journal[-1].hash == second.journal[-1].hash, "the order of agents mattered"

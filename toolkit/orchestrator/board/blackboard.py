@@ -111,6 +111,7 @@ class Blackboard:
     def __init__(self, *, history: int = HISTORY) -> None:
         self._history = history
         self._series: dict[str, list[Reading]] = {}
+        self._sorted: tuple[str, ...] = ()  # its keys; none where one has come or gone
         self._known = Known({})
         self._writers: dict[str, str] = {}
         self._orphans: dict[Hash, None] = {}
@@ -166,7 +167,7 @@ class Blackboard:
             else:
                 self.version += 1
                 if series is None:
-                    self._series[key] = [reading]
+                    self._series[key], self._sorted = [reading], ()
                 elif series and (series[-1].block_number == number or len(series) >= most):
                     self._series[key] = [*self._room(series, number), reading]
                 else:
@@ -216,6 +217,7 @@ class Blackboard:
                 gone[key] = series[-1].block_number
             self._unsupplied.discard(key)
             del self._series[key], self._writers[key]
+            self._sorted = ()
         return gone
 
     def retract(self, blocks: Collection[Hash]) -> tuple[str, ...]:
@@ -238,11 +240,14 @@ class Blackboard:
     def as_of(self, block: int) -> Known:
         """Return everything known at a block: nothing observed after it, read-only."""
         spans: dict[str, Span] = {}
-        for key in sorted(self._series):
+        if not self._sorted:
+            self._sorted = tuple(sorted(self._series))
+        for key in self._sorted:
             series = self._series[key]
-            end, start = len(series), max(len(series) - self._history, 0)
-            if series and series[-1].block_number > block:
+            end = known = len(series)
+            if end and series[-1].block_number > block:
                 end = bisect_right(series, block, key=lambda reading: reading.block_number)
+            start = known - self._history if known > self._history else 0
             if end > start:
                 spans[key] = series, start, end
         self._known = self._known.grown(spans)

@@ -147,7 +147,8 @@ def doubts(rule: FactRule, readings: Mapping[str, Sequence[Reading]], block: int
         else:
             series[key] = own
     if len(series) == 1:
-        return dict(sorted((found | _alone(rule, series)).items()))
+        found |= _alone(rule, series)
+        return dict(sorted(found.items())) if len(found) > 1 else found
     found |= _disagreeing(rule, series)
     for key, why in _frozen(rule, series).items():
         found.setdefault(key, why)
@@ -186,7 +187,8 @@ def _apart_bps(one: float, other: float) -> int:
 def _alone(rule: FactRule, series: Mapping[str, Sequence[Reading]]) -> dict[str, str]:
     """Doubt the only teller when it left what it used to say."""
     ((key, own),) = series.items()
-    *before, now = [value for _, value in _said(own[-2 * rule.confirm_after - 1 :])]
+    before = [value for _, value in _said(own[-2 * rule.confirm_after - 1 :])]
+    now = before.pop()
     if not before:
         return {}
     before.sort()

@@ -113,6 +113,8 @@ class Breakers:
         """Fold one block in; its evidence binds already what is decided in it."""
         self._block = facts.block_number
         read = self._gauges.read(facts)
+        if not (read or self._tripped or self._probing):
+            return ()  # the usual case
         found = {hazard: one for hazard, one in read.items() if hazard not in self._limits.off}
         changes = [*self._probed(facts.settled, found)]
         for hazard, evidence in found.items():

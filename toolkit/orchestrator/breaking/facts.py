@@ -8,7 +8,7 @@ from toolkit.model.units import BPS
 from toolkit.orchestrator.block import Sitting
 from toolkit.orchestrator.breaking.gauges import Facts, Settled, shortfall_bps
 from toolkit.orchestrator.capital.elsewhere import Elsewhere
-from toolkit.orchestrator.market import Market, Ratio, ratio
+from toolkit.orchestrator.market import Market, Ratio, ratio, towards_zero
 from toolkit.orchestrator.records import Planned
 
 
@@ -75,10 +75,10 @@ def worth_wei(
         change = balances.get(token, 0) - began
         if began == 0 and change == 0:
             continue
-        worth = market.value_wei(token, began, readings)
+        worth = market.ratio_wei(token, readings)
         if worth is not None:
-            gain += market.value_wei(token, change, readings) or 0 if change else 0
-            capital += worth
+            gain += towards_zero(change, worth) if change else 0
+            capital += towards_zero(began, worth)
         elif change < 0 or (change > 0 and _has_source(market, token)):
             is_known = False
     return (gain if is_known else None), capital

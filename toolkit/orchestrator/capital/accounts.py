@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from enum import IntEnum, auto
+from types import MappingProxyType
 
 import msgspec
 
@@ -19,6 +20,8 @@ class Bucket(IntEnum):  # an integer's hash is ready, an Enum's is worked out in
     IN_FLIGHT = auto()
     POSTED = auto()
 
+
+_NOTHING: Mapping[Address, int] = MappingProxyType({})
 
 Account = tuple[Bucket, str]
 """A bucket and whose part of it: an agent, or the owner."""
@@ -60,6 +63,15 @@ class Accounts:
             self._add(out_of, token, -amount)
             self._add(into, token, amount)
 
+    def adds_up(self, token: Address) -> bool:
+        """Tell whether nothing of a token was lost or made; as its `balance` does."""
+        placed = sum([sums.get(token, 0) for sums in self._sums.values()])
+        return placed == self._capital.get(token, 0)
+
+    def held(self, bucket: Bucket, holder: str) -> Mapping[Address, int]:
+        """Return what one holder has in a bucket: read-only, and live."""
+        return self._parts[bucket].get(holder, _NOTHING)
+
     def balance(self, token: Address) -> Balance:
         """Return where a token's capital is."""
         return Balance(
@@ -81,10 +93,6 @@ class Accounts:
     def sums(self, bucket: Bucket) -> Mapping[Address, int]:
         """Return what all holders have in a bucket together, of each token: read-only, and live."""
         return self._sums[bucket]
-
-    def part(self, bucket: Bucket, holder: str) -> dict[Address, int]:
-        """Return a copy of what one holder has in a bucket."""
-        return dict(self._parts[bucket].get(holder, {}))
 
     def holders(self, bucket: Bucket) -> tuple[str, ...]:
         """Name who has anything in a bucket, sorted."""

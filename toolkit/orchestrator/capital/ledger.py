@@ -1,6 +1,6 @@
 """Capital: who holds what, what is promised, and whose gain a fill was. Integers only."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
@@ -125,6 +125,7 @@ class Ledger:
         self._held: dict[str, Held] = {}
         self._recent: deque[Posted] = deque()
         self._booked: set[tuple[str, Hash, tuple[Hash, ...]]] = set()  # keys of `_recent`
+        self._verdicts: Counter[str] = Counter()  # of `_recent`: most fills are told once
         self._gas: dict[str, int] = {}
         self._served: dict[str, int] = {}
         self._turns = 0
@@ -184,8 +185,8 @@ class Ledger:
 
     def book(self, agent: str) -> dict[Address, int]:
         """Return one agent's signed gains, by token."""
-        posted = self._accounts.part(Bucket.POSTED, agent)
-        return {} if not posted else {token: -amount for token, amount in sorted(posted.items())}
+        posted = self._accounts.held(Bucket.POSTED, agent)
+        return {token: -posted[token] for token in sorted(posted)} if posted else {}
 
     @property
     def agents(self) -> tuple[str, ...]:
@@ -324,6 +325,8 @@ class Ledger:
         A plan lands once, so the newest word is the right one; names the verdict if it was so.
         Transactions of which the fill names none stay: torn apart, they may be in several blocks.
         """
+        if fill.verdict_id not in self._verdicts:
+            return ()
         there, sent = (fill.block_hash or Hash(""), fill.tx_hashes), frozenset(fill.tx_hashes)
         return self._take_back(
             [
@@ -339,6 +342,7 @@ class Ledger:
         if undone:
             gone = {entry.key for entry in undone}
             self._recent = deque(one for one in self._recent if one.key not in gone)
+            self._verdicts = Counter([one.verdict_id for one in self._recent])
             self._booked -= gone
         for entry in undone:
             self._book(entry, sign=-1)
@@ -346,8 +350,9 @@ class Ledger:
 
     def expected(self) -> dict[Address, int]:
         """Return the balance the chain must show for every token ever held."""
-        tokens = self._accounts.tokens(Bucket.POSTED).union(self._accounts.capital)
-        return {token: self.total(token) for token in sorted(tokens)}
+        capital, posted = self._accounts.capital, self._accounts.sums(Bucket.POSTED)
+        tokens = {*capital, *posted, *self._accounts.tokens(Bucket.POSTED)}
+        return {token: capital.get(token, 0) - posted.get(token, 0) for token in sorted(tokens)}
 
     def state(self) -> LedgerState:
         """Return an immutable copy of all of it."""
@@ -423,7 +428,7 @@ class Ledger:
         for agent, changes in entry.changes.items():
             for token, change in changes.items():
                 self._gain(agent, token, sign * change)
-                assert self._accounts.balance(token).adds_up
+                assert self._accounts.adds_up(token)
         for agent, gas in entry.gas.items():
             self._gas[agent] = self._gas.get(agent, 0) + sign * gas
 
@@ -431,8 +436,13 @@ class Ledger:
         recent = self._recent
         recent.append(entry)
         self._booked.add(entry.key)
+        self._verdicts[entry.verdict_id] += 1
         while recent[0].block_number < entry.block_number - REORG_BLOCKS or len(recent) > MOST:
-            self._booked.discard(recent.popleft().key)
+            old = recent.popleft()
+            self._booked.discard(old.key)
+            self._verdicts[old.verdict_id] -= 1
+            if not self._verdicts[old.verdict_id]:
+                del self._verdicts[old.verdict_id]
 
 
 def _divided(

@@ -338,14 +338,14 @@ def _counted(track: Track, shape: Shape) -> Track:
 
 def _filtered_own(kernel: tuple[float, ...], samples: Sequence[Sample]) -> tuple[float, ...]:
     """Filter what own trades left; the usual answer, nothing, costs nothing."""
-    width = len(kernel)
-    if all(one.own == 0.0 for one in samples):
-        return (0.0,) * max(len(samples) - width + 1, 0)
-    return filtered(kernel, tuple(one.own for one in samples))
+    own = tuple([one.own for one in samples])
+    if not any(own):
+        return (0.0,) * max(len(own) - len(kernel) + 1, 0)
+    return filtered(kernel, own)
 
 
 def _quiet(values: tuple[float, ...]) -> tuple[float, ...]:
-    return tuple(0.0 if abs(value) < NOISE else value for value in values)
+    return tuple([0.0 if abs(value) < NOISE else value for value in values])
 
 
 def _parts(value: float) -> int:
