@@ -94,7 +94,7 @@ def random_market(
     for _ in range(past):
         price *= math.exp(rng.gauss(0, 5e-4))
         history.append(price)
-    past = price_series(history, before=1000, source=DAI_PRICE)
+    recorded = price_series(history, before=1000, source=DAI_PRICE)
     made: list[GivenBlock] = []
     for index in range(blocks):
         price *= math.exp(rng.gauss(2e-4, 1e-3))
@@ -108,7 +108,7 @@ def random_market(
             given(
                 1000 + index,
                 pools=pools,
-                readings=past if index == 0 else (),
+                readings=recorded if index == 0 else (),
                 tokens=DAI_MARKET.tokens,
             )
         )

@@ -6,11 +6,12 @@ import pytest
 
 from scripts.soak.mutants import SIMULATION, Mutant
 from scripts.soak.mutations import MUTANTS, caught_after, failing, mutated, without
+from scripts.soak.properties import mutants
 from toolkit.model.errors import DataError
 from toolkit.testing.worlds import WORLDS
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", (*MUTANTS, *mutants()), ids=lambda mutant: mutant.name)
 def test_every_guard_is_where_the_table_says(mutant: Mutant) -> None:
     """Each guard's text is in its file exactly once, and the file still compiles without it."""
     compile(mutated(mutant), mutant.file, "exec")

@@ -174,8 +174,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "worth is measured by fresh prices only",
         "orchestrator/breaking/facts.py",
-        " for key, one in readings.items() if block - one.block_number <= one.max_age_blocks\n",
-        " for key, one in readings.items()\n",
+        "if block - one.block_number > one.max_age_blocks]",
+        "if False]",
         FACTS,
     ),
     Mutant(

@@ -63,9 +63,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "each part has its own fill",
-        CARRIER,
-        "attributed(plans, whole)[plans.index(plan)]",
-        "attributed(plans, whole)[0]",
+        "execution/outcome.py",
+        "attributed(plans, found)[plans.index(plan)]",
+        "attributed(plans, found)[0]",
         F07,
     ),
     Mutant(
