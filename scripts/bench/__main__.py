@@ -64,7 +64,7 @@ AREAS: dict[str, Callable[[int], Awaitable[Measured]]] = {
     "signing": signing.measure,
     "startup": startup.measure,
 }
-GROUPS = {"orchestrator": ("bus", "decisions", "merging")}
+GROUPS = {"orchestrator": ("bus", "decisions", "merging", "pauses")}
 """Areas that belong together, by the name of what they are about."""
 
 
@@ -122,7 +122,8 @@ def main() -> int:
             failed = 1
             continue
         store(result, RESULTS)
-        print("\n".join(line(figure) for figure in result.measured.figures), flush=True)
+        print("\n".join(line(figure) for figure in result.measured.figures))
+        print("\n".join(f"  not covered: {gap}" for gap in result.measured.not_covered), flush=True)
     FIGURES.parent.mkdir(exist_ok=True)
     try:
         FIGURES.write_text(render(load(RESULTS)))

@@ -11,7 +11,7 @@ from toolkit.model.errors import DataError
 from toolkit.testing.worlds import WORLDS
 
 
-@pytest.mark.parametrize("mutant", (*MUTANTS, *mutants()), ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", [*MUTANTS, *mutants()], ids=lambda mutant: mutant.name)
 def test_every_guard_is_where_the_table_says(mutant: Mutant) -> None:
     """Each guard's text is in its file exactly once, and the file still compiles without it."""
     compile(mutated(mutant), mutant.file, "exec")
