@@ -57,8 +57,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "what is in flight is not free",
         LEDGER,
-        "promised = self._reserved.get(token, 0) + self._in_flight.get(token, 0)",
-        "promised = self._reserved.get(token, 0)",
+        "return self._reserved.get(token, 0) + self._in_flight.get(token, 0)",
+        "return self._reserved.get(token, 0)",
         F03,
     ),
     Mutant(
