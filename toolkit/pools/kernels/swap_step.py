@@ -164,7 +164,7 @@ def step_between(
 
 
 @part
-def price_after_in(price: Limbs, liquidity: Limbs, usable: Limbs, down: bool) -> Limbs:  # noqa: FBT001
+def price_after_in(price: Limbs, liquidity: Limbs, usable: Limbs, down: bool) -> Limbs:
     """SqrtPriceMath.sol `getNextSqrtPriceFromInput`."""
     if not down:
         shifted = shift_left((ZERO, *usable, ZERO, ZERO, ZERO, ZERO), _Q32)
@@ -182,7 +182,7 @@ def price_after_in(price: Limbs, liquidity: Limbs, usable: Limbs, down: bool) ->
 
 
 @part
-def price_after_out(price: Limbs, liquidity: Limbs, amount: Limbs, down: bool) -> Limbs:  # noqa: FBT001
+def price_after_out(price: Limbs, liquidity: Limbs, amount: Limbs, down: bool) -> Limbs:
     """SqrtPriceMath.sol `getNextSqrtPriceFromOutput`."""
     if down:
         shifted = shift_left((ZERO, *amount, ZERO, ZERO, ZERO, ZERO), _Q32)
