@@ -17,7 +17,7 @@ from toolkit.model.errors import PoolError
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.kernels.status import Status
 from toolkit.pools.pairs import Pairs
-from toolkit.pools.snapshot import Pool, Snapshot
+from toolkit.pools.snapshot import Pool, Snapshot, WithTicks
 from toolkit.pools.tables import Tables
 from toolkit.pools.words import Codes, Flags, Places, Words, to_ints, to_words
 
@@ -50,7 +50,7 @@ class Query:
             (self.alone.quote_out, token_out) if self.exact_out else (self.alone.quote_in, token_in)
         )
         answer = ask(name, token, self.amount, sqrt_price_limit_x96=self.limit)
-        if isinstance(pool, ConstantProduct):
+        if not isinstance(pool, WithTicks):
             return answer, self.amount
         if self.exact_out:
             swapped = pool.swap_out(token, self.amount, sqrt_price_limit_x96=self.limit)
@@ -114,7 +114,7 @@ class Packed:
         self._places: dict[str, int] = {pool.id: place for place, pool in enumerate(self._pools)}
         self._families = np.array([self._family(pool) for pool in self._pools], np.int8)
         pairs = [pool for pool in self._pools if isinstance(pool, ConstantProduct)]
-        ticked = [pool for pool in self._pools if not isinstance(pool, ConstantProduct)]
+        ticked = [pool for pool in self._pools if isinstance(pool, WithTicks)]
         self._rows = np.zeros(len(self._pools), np.int64)
         for family in (pairs, ticked):
             self._rows[self.places(pool.id for pool in family)] = np.arange(len(family))
@@ -148,7 +148,7 @@ class Packed:
         self._pools[place] = pool
         if isinstance(pool, ConstantProduct):
             self.pairs.put(int(self._rows[place]), pool)
-        else:
+        elif isinstance(pool, WithTicks):
             self.tables.put(int(self._rows[place]), pool)
 
     def quote_in(
@@ -226,9 +226,9 @@ class Packed:
             token in self._none.tokens and self._none.tokens[token].transfer_fee_ppm
             for token in (pool.token0, pool.token1)
         )
-        if taxed:
-            return _ASKED
-        return _PAIR if isinstance(pool, ConstantProduct) else _TICKED
+        if not taxed and isinstance(pool, ConstantProduct):
+            return _PAIR
+        return _TICKED if not taxed and isinstance(pool, WithTicks) else _ASKED
 
 
 def _parts(families: Codes) -> Iterator[tuple[int, slice | Places]]:
