@@ -30,6 +30,9 @@ class Bid(msgspec.Struct, frozen=True, kw_only=True):
 class BidPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """How much of a profit is offered: min(cap, share of it), at least a tip for each gas unit.
 
+    For bundles that an author writes; the orchestrator's plans have `execution.planner.TipPolicy`,
+    whose tips are transfers only and are a share of what a plan nets on its snapshot.
+
     Args:
         cap_wei: never more than this, in wei.
         share_ppm: of the profit, in millionths; rounded down.

@@ -88,7 +88,11 @@ class MissCause(Enum):
 
 
 class Landed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Every transaction of the bundle is in the block, contiguous and in order."""
+    """Every transaction of the bundle is in the block, contiguous and in order.
+
+    `fee_wei` is what its transactions paid for gas, priority fees included; `tip_wei` what they
+    transferred to the coinbase beside that, as far as the node tells it.
+    """
 
     bundle_hash: Hash
     block_number: int
