@@ -11,6 +11,7 @@ from toolkit.devnet.building.dialects import (
     MAX_BUILDERS,
     PROFILES,
     BuilderProfile,
+    Limits,
     Operation,
     builder_profiles,
 )
@@ -157,6 +158,8 @@ def test_builders_that_cannot_be_are_named(wanted: Any, words: str) -> None:
         ({"share": "1"}, "share of b is '1'"),
         ({"latency_ms": -1}, "latency_ms of b"),
         ({"latency_ms": 60_001}, "latency_ms of b"),
+        ({"limits": Limits(per_minute={"bundle": 5})}, "no Operation"),  # type: ignore[dict-item]
+        ({"limits": Limits(per_minute={Operation.SEND_BUNDLE: 0})}, "send_bundle per minute of b"),
         ({"failure": "hang"}, "failure of b is 'hang'"),
     ],
 )

@@ -6,8 +6,17 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.devnet.building.conftest import NEXT, Client, Serve, builder_of, header, signed
+from tests.devnet.building.conftest import (
+    NEXT,
+    Client,
+    Serve,
+    builder_of,
+    header,
+    request,
+    signed,
+)
 from tests.devnet.conftest import ACCOUNTS, OWNER, Wallet
+from toolkit.devnet.building.dialects import Limits, Operation
 from toolkit.devnet.building.identities import bundle_hash
 from toolkit.devnet.building.orders import MAX_ORDERS
 from toolkit.devnet.building.relay_server import authenticate, serve_relay
@@ -149,3 +158,23 @@ async def test_a_distant_relay_looks_at_what_it_gets_later(serve: Serve) -> None
     await asyncio.gather(ask("far", far), ask("near", near))
 
     assert ["near", "far"] == order
+
+
+async def test_who_asks_too_often_is_told_for_how_long(serve: Serve) -> None:
+    """HTTP 429 with Retry-After beyond a row's limit, and nothing is taken; withdrawing goes on."""
+    limits = Limits(per_minute={Operation.SEND_BUNDLE: 2})
+    client = await serve(builder := builder_of("titan", limits=limits))
+    answers = [
+        await client.ask("eth_sendBundle", {"txs": [signed(nonce).raw], "blockNumber": NEXT})
+        for nonce in range(2)
+    ]
+    body = request("eth_sendBundle", {"txs": [signed(2).raw], "blockNumber": NEXT})
+    async with client.session.post(client.url, data=body) as response:
+        status, pause = response.status, int(response.headers["Retry-After"])
+    withdrawn = await client.ask("eth_cancelBundle", {"replacementUuid": "u"})
+
+    assert all("result" in answer for answer in answers)
+    assert 429 == status
+    assert 0 < pause <= 60
+    assert 200 == withdrawn["result"]
+    assert 2 == len(builder.orders())

@@ -56,12 +56,28 @@ class UuidForm(Enum):
     UUID_V4 = "uuid_v4"
 
 
+FLASHBOTS_PER_MINUTE: Mapping[Operation, int] = {
+    Operation.SEND_BUNDLE: 1800,
+    Operation.CANCEL_BUNDLE: 600,
+    Operation.CALL_BUNDLE: 300,
+    Operation.SEND_PRIVATE: 120,
+    Operation.SEND_PRIVATE_RAW: 120,
+    Operation.CANCEL_PRIVATE: 120,
+}
+"""What Flashbots publish for one address (docs.flashbots.net, rate limits), for `Limits`."""
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one bundle, and how many blocks ahead it may aim."""
+    """Of one bundle, how many blocks ahead it may aim, and how often who asks may ask.
+
+    `per_minute` is counted by the clock, not by blocks, so that no row has it by itself: what a
+    devnet does must not depend on how fast the machine is.
+    """
 
     transactions: int = 100
     size_bytes: int = 300_000
     blocks_ahead: int = 100
+    per_minute: Mapping[Operation, int] = {}
 
 
 _STANDARD = {
@@ -142,6 +158,10 @@ class BuilderProfile(msgspec.Struct, frozen=True, kw_only=True):
         if not isinstance(self.failure, FailureMode):
             raise ConfigError(f"failure of {self.name} is {shown(self.failure)}; give a mode")
         require_integer(f"latency_ms of {self.name}", self.latency_ms, most=MAX_LATENCY_MS)
+        for operation, most in self.limits.per_minute.items():
+            if not isinstance(operation, Operation):
+                raise ConfigError(f"per_minute of {self.name} has {shown(operation)}; no Operation")
+            require_integer(f"{operation.value} per minute of {self.name}", most, least=1)
 
 
 # Sources: each builder's own page on eth_sendBundle, as of 2025-11; BuilderNet's and the fields

@@ -12,6 +12,7 @@ from toolkit.chain.signer import recover_message
 from toolkit.devnet.builders import Builder
 from toolkit.devnet.building.dialects import SignatureRule
 from toolkit.devnet.building.failures import FailureMode
+from toolkit.devnet.building.quotas import Quotas
 from toolkit.devnet.building.wire import INTERNAL, INVALID_REQUEST, OrderError
 from toolkit.devnet.web import WebServer, body_of, listen, request_id, serve
 from toolkit.model.chain import ZERO_ADDRESS, Address
@@ -39,9 +40,10 @@ _BROKEN = {
 
 async def serve_relay(builder: Builder) -> WebServer:
     """Offer a builder's relay on a loopback port of its own."""
+    quotas = Quotas(builder.profile.limits.per_minute)
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        return await _handle(builder, request)
+        return await _handle(builder, request, quotas)
 
     return await serve(handle, listen(what=f"relay of {builder.name}"))
 
@@ -70,7 +72,7 @@ def authenticate(header: str | None, body: bytes) -> Address:
     return signer
 
 
-async def _handle(builder: Builder, request: web.Request) -> web.StreamResponse:
+async def _handle(builder: Builder, request: web.Request, quotas: Quotas) -> web.StreamResponse:
     if request.method != "POST":
         return web.Response(status=405, text="use POST", headers={"Allow": "POST"})
     if request.headers.get("Content-Type", "").lower().startswith(_NO_JSON):
@@ -80,9 +82,10 @@ async def _handle(builder: Builder, request: web.Request) -> web.StreamResponse:
     method = asked.get("method") if isinstance(asked, dict) else None
     if builder.profile.latency_ms:
         await asyncio.sleep(builder.profile.latency_ms / 1000)
-    if method in builder.profile.dead_methods:
-        return web.Response(status=403, text=f"{method} is no longer offered")
-    failure = builder.failures.draw(method if isinstance(method, str) else "")
+    named = method if isinstance(method, str) else ""
+    if (unheard := _unheard(builder, named, quotas)) is not None:
+        return unheard
+    failure = builder.failures.draw(named)
     answer = None
     if failure.is_taken:
         answer = await _respond(builder, request, body, asked, failure)
@@ -93,6 +96,18 @@ async def _handle(builder: Builder, request: web.Request) -> web.StreamResponse:
         return web.Response(status=status, text=text, content_type=kind)
     assert answer is not None
     return answer
+
+
+def _unheard(builder: Builder, method: str, quotas: Quotas) -> web.Response | None:
+    """What is said where nobody looks at the parameters."""
+    if method in builder.profile.dead_methods:
+        return web.Response(status=403, text=f"{method} is no longer offered")
+    now_s = asyncio.get_running_loop().time()
+    wait_s = quotas.wait_s(builder.profile.methods.get(method), now_s)
+    if not wait_s:
+        return None
+    pause = {"Retry-After": str(math.ceil(wait_s))}
+    return web.Response(status=429, text="too many requests", headers=pause)
 
 
 async def _respond(
