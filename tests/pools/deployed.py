@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.pools.positions import Written
-from tests.pools.venue import FOREVER, SPACINGS, Refused, Revm, Venue, calldata
+from tests.pools.venue import FOREVER, ME, SPACINGS, Refused, Revm, Venue, calldata
 from tests.pools.venue_v4 import VenueV4
 from toolkit.model.chain import Address, Hash
 from toolkit.model.market import PoolId
@@ -23,8 +23,8 @@ class Recording(Revm):
         super().__init__()
         self.logs: list[Written] = []
 
-    def send(self, to: str, data: bytes) -> None:
-        super().send(to, data)
+    def send(self, to: str, data: bytes, *, sender: str = ME, value: int = 0) -> None:
+        super().send(to, data, sender=sender, value=value)
         result = self.evm.result
         assert result is not None
         self.logs += [_written(log) for log in result.logs]

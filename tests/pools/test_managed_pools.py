@@ -2,39 +2,35 @@
 
 import random
 
-from tests.pools.venue import ME, AnvilMachine, Refused, Venue
-from tests.pools.venue4 import Key, Venue4
-from toolkit.model.chain import ZERO_ADDRESS
+from tests.pools.venue import AnvilMachine, Refused, Venue
+from tests.pools.venue_v4 import FEE_SETTER, VenueV4
 from toolkit.model.errors import PoolError
-from toolkit.pools.concentrated_v4 import ConcentratedV4, SwappedV4
-from toolkit.pools.ticks import MAX_SQRT_PRICE, MIN_SQRT_PRICE, sqrt_price_at_tick
+from toolkit.pools.concentrated_v4 import DYNAMIC_FEE, ConcentratedV4, SwappedV4
+from toolkit.pools.snapshot import PoolSpec
 
-HOOK = "0x" + "7d" * 18 + "4000"  # no bit that the manager calls it for; it only sets the fee
 SWAPS = 8
 
 
-def filled(venue4: Venue4, key: Key, rng: random.Random) -> set[int]:
-    """Initialise a pool and add nested positions; return the ticks that they use."""
-    spacing, tick = key[3], rng.randrange(-2000, 2000)
-    venue4.initialise(key, sqrt_price_at_tick(tick) + rng.randrange(1000))
+def filled(
+    venue: VenueV4, fee: int, spacing: int, rng: random.Random, *, native: bool = False
+) -> tuple[PoolSpec, set[int]]:
+    """Initialise a pool and add nested positions; return also the ticks that they use."""
+    tick = rng.randrange(-2000, 2000)
+    spec = venue.make_pool(fee, spacing, tick, rng.randrange(1000), native=native)
     used = set()
     for _ in range(5):
         lower = (tick - rng.randrange(1, 1500)) // spacing * spacing
         upper = (tick + rng.randrange(1, 1500)) // spacing * spacing + spacing
-        venue4.fill(key, lower, upper, int(10 ** rng.uniform(14, 18)))
+        venue.modify(spec, lower, upper, int(10 ** rng.uniform(14, 18)))
         used |= {lower, upper}
-    return used
+    return spec, used
 
 
-def predicted(
-    state: ConcentratedV4, *, zero_for_one: bool, specified: int, limit: int
-) -> SwappedV4 | None:
-    """What the reference says of PoolSwapTest's question; None where it is refused."""
+def predicted(state: ConcentratedV4, specified: int, *, zero_for_one: bool) -> SwappedV4 | None:
+    """What the reference says of a swapper's question; None where it is refused."""
     into, out = (state.token0, state.token1)[:: 1 if zero_for_one else -1]
     try:
-        if specified < 0:
-            return state.swap(into, -specified, sqrt_price_limit_x96=limit)
-        return state.swap_out(out, specified, sqrt_price_limit_x96=limit)
+        return state.swap(into, -specified) if specified < 0 else state.swap_out(out, specified)
     except PoolError:
         return None
 
@@ -44,33 +40,29 @@ def test_swaps_through_the_manager_leave_the_predicted_state(
 ) -> None:
     """Static, taxed and native, and dynamic fees; ids, fees and ticks are read from storage."""
     rng = random.Random(seed)
-    _, venue = twin
-    assert isinstance(venue.machine, AnvilMachine)
-    venue4 = Venue4(venue.machine, venue.token0, venue.token1)
-    keys = (
-        venue4.key(3000, 60),
-        venue4.key(500, 10, native=True),
-        venue4.key(0, 32, hooks=HOOK),
+    machine = twin[1].machine
+    assert isinstance(machine, AnvilMachine)
+    machine.rpc("anvil_setBalance", FEE_SETTER, hex(10**20))
+    venue = VenueV4(twin[1])
+    pools = (
+        filled(venue, 3000, 60, rng),
+        filled(venue, 500, 10, rng, native=True),
+        filled(venue, DYNAMIC_FEE, 32, rng),
     )
-    for key in keys:
-        used = filled(venue4, key, rng)
-        if key[0] == ZERO_ADDRESS:
-            venue4.tax(key, 1000, 1)
-        if key[4] == HOOK:
-            venue4.set_fee(key, 123_456)
+    venue.charge(pools[1][0], 1000, 1)
+    venue.set_fee(pools[2][0], 123_456)
+    for spec, used in pools:
         for _ in range(SWAPS):
-            state = venue4.read(key, used)
+            state = venue.read_pool(spec, used)
             state.check_id()
-            down, sign = rng.random() < 0.5, rng.choice((-1, 1))
-            specified = sign * int(10 ** rng.uniform(3, 17))
-            limit = MIN_SQRT_PRICE + 1 if down else MAX_SQRT_PRICE - 1
-            expected = predicted(state, zero_for_one=down, specified=specified, limit=limit)
-            data = venue4.swap_data(key, zero_for_one=down, specified=specified, limit=limit)
+            down, specified = rng.random() < 0.5, int(10 ** rng.uniform(3, 14))
+            specified *= rng.choice((-1, 1))
+            expected = predicted(state, specified, zero_for_one=down)
             try:
-                venue4.send_from(ME, venue4.swapper, data, 10**19 if key[0] == ZERO_ADDRESS else 0)
+                venue.swap(spec, specified, zero_for_one=down)
             except Refused:
                 assert expected is None, (seed, state, specified)
                 continue
 
             assert expected is not None, (seed, state, specified)
-            assert expected.pool == venue4.read(key, used), (seed, state, specified)
+            assert expected.pool == venue.read_pool(spec, used), (seed, state, specified)

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from tests.pools.test_sync import Counted
-from tests.pools.venue import AnvilMachine, Refused, Venue, calldata
-from tests.pools.venue_v4 import FEE_SETTER, KEY, VenueV4
+from tests.pools.venue import AnvilMachine, Refused, Venue
+from tests.pools.venue_v4 import FEE_SETTER, VenueV4
 from toolkit.chain.node import Node
 from toolkit.model.chain import ZERO_ADDRESS, Address, Hash
 from toolkit.model.errors import PoolError
@@ -39,9 +39,7 @@ class Market:
         machine = self.v4.machine
         assert isinstance(machine, AnvilMachine)
         machine.rpc("anvil_setBalance", FEE_SETTER, hex(10**20))
-        signature = f"updateDynamicLPFee({KEY},uint24)"
-        data = calldata(signature, self.v4.key(self.specs[2]), ppm)
-        machine._transact({"from": FEE_SETTER, "to": self.v4.manager, "data": "0x" + data.hex()})
+        self.v4.set_fee(self.specs[2], ppm)
 
     def act(self) -> None:
         """One random transaction of one random pool."""

@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from tests.evm.conftest import Chain, Sender
 from tests.pools.venue import ME, AnvilMachine, Venue, calldata, scatter
-from tests.pools.venue4 import Key, Venue4
+from tests.pools.venue_v4 import FEE_SETTER, VenueV4, native_value
 from toolkit.chain.node import Node
 from toolkit.chain.rpc import HttpRpc
 from toolkit.devnet.anvil import start_anvil
@@ -22,17 +22,18 @@ from toolkit.evm.node import NodeSimulator
 from toolkit.evm.pyevm import PyEvmSimulator
 from toolkit.evm.revm import RevmSimulator
 from toolkit.evm.simulator import Simulator, revm_is_installed
-from toolkit.model.chain import ZERO_ADDRESS, Address, Head
-from toolkit.pools.ticks import MAX_SQRT_PRICE, MIN_SQRT_PRICE, sqrt_price_at_tick
+from toolkit.model.chain import Address, Head
+from toolkit.pools.concentrated_v4 import DYNAMIC_FEE
+from toolkit.pools.snapshot import PoolSpec
+from toolkit.pools.ticks import sqrt_price_at_tick
 
 # py-evm takes some seconds for a block, more on a busy machine.
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
 PER_BLOCK = 6
 GAS = 3_000_000
-HOOK = "0x" + "7e" * 18 + "4000"  # no bit that the manager calls it for; it only sets the fee
+NATIVE = 500  # the fee of the pool of native currency
 FOREVER = 2**40
-OPEN = {True: MIN_SQRT_PRICE + 1, False: MAX_SQRT_PRICE - 1}
 
 
 Swaps = Callable[["Market", random.Random, Sender], list[Call]]
@@ -44,9 +45,9 @@ class Market:
 
     url: str
     venue: Venue
-    venue4: Venue4
+    venue4: VenueV4
     fees3: tuple[int, ...]
-    keys4: tuple[Key, ...]
+    specs4: tuple[PoolSpec, ...]
 
 
 @pytest.fixture(scope="module")
@@ -64,34 +65,32 @@ def market(seed: int) -> Iterator[Market]:
             tick = rng.randrange(-20_000, 20_000)
             venue.make_pool(fee, tick, rng.randrange(1000))
             scatter(venue, fee, tick, rng, 8)
-        venue4 = Venue4(machine, venue.token0, venue.token1)
-        keys4 = _managed_pools(venue4, rng)
+        machine.rpc("anvil_setBalance", FEE_SETTER, hex(10**20))
+        venue4 = VenueV4(venue)
+        specs4 = _managed_pools(venue4, rng)
         machine.rpc("evm_setAutomine", False)
-        yield Market(anvil.url, venue, venue4, fees3, keys4)
+        yield Market(anvil.url, venue, venue4, fees3, specs4)
     finally:
         machine.connection.close()
         asyncio.run(anvil.stop())
 
 
-def _managed_pools(venue4: Venue4, rng: random.Random) -> tuple[Key, ...]:
+def _managed_pools(venue4: VenueV4, rng: random.Random) -> tuple[PoolSpec, ...]:
     """A plain pool, a taxed native one, one with a dynamic fee, and one that keeps everything."""
-    keys = (
-        venue4.key(3000, 60),
-        venue4.key(500, 10, native=True),
-        venue4.key(0, 200, hooks=HOOK),
-        venue4.key(1_000_000, 32_767),
-    )
-    for key in keys:
-        spacing, tick = key[3], rng.randrange(-3000, 3000)
-        venue4.initialise(key, sqrt_price_at_tick(tick) + rng.randrange(1000))
+    kinds = ((3000, 60), (500, 10), (DYNAMIC_FEE, 200), (1_000_000, 32_767))
+    specs = []
+    for fee, spacing in kinds:
+        tick = rng.randrange(-3000, 3000)
+        spec = venue4.make_pool(fee, spacing, tick, rng.randrange(1000), native=fee == NATIVE)
         usable = 887_272 // spacing * spacing
         for _ in range(4):
             lower = max((tick - rng.randrange(1, 2000)) // spacing * spacing, -usable)
             upper = min((tick + rng.randrange(1, 2000)) // spacing * spacing + spacing, usable)
-            venue4.fill(key, lower, upper, int(10 ** rng.uniform(14, 18)))
-    venue4.tax(keys[1], 1000, 997)
-    venue4.set_fee(keys[2], 12_345)
-    return keys
+            venue4.modify(spec, lower, upper, int(10 ** rng.uniform(14, 18)))
+        specs.append(spec)
+    venue4.charge(specs[1], 1000, 997)
+    venue4.set_fee(specs[2], 12_345)
+    return tuple(specs)
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -134,12 +133,12 @@ def v4_swaps(market: Market, rng: random.Random, sender: Sender) -> list[Call]:
     """Exact inputs and outputs through PoolSwapTest in every pool, also with native currency."""
     made: list[Call] = []
     while len(made) < PER_BLOCK:
-        key, down = market.keys4[len(made) % len(market.keys4)], rng.random() < 0.5
+        spec, down = market.specs4[len(made) % len(market.specs4)], rng.random() < 0.5
         sign, limited = -1 if _kind(rng, made) else 1, bool(made) and rng.random() < 0.4
-        limit = sqrt_price_at_tick(rng.randrange(-5000, 5000)) if limited else OPEN[down]
+        limit = sqrt_price_at_tick(rng.randrange(-5000, 5000)) if limited else 0
         specified = sign * _amount(rng, made)
-        data = market.venue4.swap_data(key, zero_for_one=down, specified=specified, limit=limit)
-        value = 10**19 if key[0] == ZERO_ADDRESS and down else 0
+        data = market.venue4.swap_data(spec, specified, zero_for_one=down, limit=limit)
+        value = native_value(spec)
         made.append(sender(Address(market.venue4.swapper), _hex(data), value=value, gas=GAS))
     return made
 

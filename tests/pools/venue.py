@@ -35,7 +35,7 @@ class Refused(Exception):
 class Machine(Protocol):
     def deploy(self, code: bytes) -> str: ...
     def call(self, to: str, data: bytes) -> bytes: ...
-    def send(self, to: str, data: bytes) -> None: ...
+    def send(self, to: str, data: bytes, *, sender: str = ME, value: int = 0) -> None: ...
 
 
 class Revm:
@@ -59,9 +59,9 @@ class Revm:
         finally:
             self.evm.revert(before)
 
-    def send(self, to: str, data: bytes) -> None:
+    def send(self, to: str, data: bytes, *, sender: str = ME, value: int = 0) -> None:
         try:
-            self.evm.message_call(ME, to, calldata=data)
+            self.evm.message_call(sender, to, calldata=data, value=value)
         except RuntimeError as error:
             raise Refused(str(error)) from None
 
@@ -100,8 +100,9 @@ class AnvilMachine:
         fields = {"from": ME, "to": to, "data": "0x" + data.hex()}
         return bytes.fromhex(self.rpc("eth_call", fields, "latest")[2:])
 
-    def send(self, to: str, data: bytes) -> None:
-        self._transact({"to": to, "data": "0x" + data.hex()})
+    def send(self, to: str, data: bytes, *, sender: str = ME, value: int = 0) -> None:
+        fields = {"from": sender, "to": to, "data": "0x" + data.hex(), "value": hex(value)}
+        self._transact(fields)
 
 
 def creation_code(path: str, types: tuple[str, ...] = (), values: tuple[object, ...] = ()) -> bytes:

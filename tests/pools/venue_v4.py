@@ -14,6 +14,7 @@ from toolkit.pools.ticks import MAX_SQRT_PRICE, MIN_SQRT_PRICE, sqrt_price_at_ti
 
 KEY = "(address,address,uint24,int24,address)"
 POOLS, SLOT0, LIQUIDITY, TICKS = 6, 0, 3, 4
+NATIVE_WEI = 10**19
 OPEN = {True: MIN_SQRT_PRICE + 1, False: MAX_SQRT_PRICE - 1}
 # A hook's address says by its last 14 bits when it is called: this one never is, so anybody may
 # be it. It sets dynamic fees.
@@ -34,20 +35,24 @@ class VenueV4:
             for spender in (self.liquidity, self.swapper):
                 self.machine.send(coin, calldata("approve(address,uint256)", spender, MAX))
 
-    def make_pool(self, fee: int, spacing: int, tick: int) -> PoolSpec:
+    def make_pool(
+        self, fee: int, spacing: int, tick: int, extra: int = 0, *, native: bool = False
+    ) -> PoolSpec:
         """Initialise a pool at a tick; with the fee of DYNAMIC_FEE it is the fee setter's."""
-        spec = self.spec(fee, spacing)
-        price = sqrt_price_at_tick(tick)
+        spec = self.spec(fee, spacing, native=native)
+        price = sqrt_price_at_tick(tick) + extra
         self.machine.send(
             self.manager, calldata(f"initialize({KEY},uint160)", self.key(spec), price)
         )
         return spec
 
-    def spec(self, fee: int, spacing: int) -> PoolSpec:
-        """Name a pool of the venue's tokens."""
+    def spec(self, fee: int, spacing: int, *, native: bool = False) -> PoolSpec:
+        """Name a pool of the venue's tokens, or of the native currency and token1."""
         dynamic = fee == DYNAMIC_FEE
         hooks = FEE_SETTER if dynamic else ZERO_ADDRESS
         token0, token1 = self.venue.token0, self.venue.token1
+        if native:
+            token0 = ZERO_ADDRESS
         return PoolSpec(
             id=pool_id(token0, token1, fee, spacing, hooks),
             kind=PoolKind.CONCENTRATED,
@@ -66,17 +71,23 @@ class VenueV4:
         return spec.token0, spec.token1, fee, spec.tick_spacing, spec.hooks
 
     def modify(self, spec: PoolSpec, lower: int, upper: int, delta: int) -> None:
-        """Add signed liquidity to a range."""
+        """Add signed liquidity to a range; what is not needed of a native value comes back."""
         signature = f"modifyLiquidity({KEY},(int24,int24,int256,bytes32),bytes)"
         data = calldata(signature, self.key(spec), (lower, upper, delta, bytes(32)), b"")
-        self.machine.send(self.liquidity, data)
+        self.machine.send(self.liquidity, data, value=native_value(spec))
 
     def swap(self, spec: PoolSpec, specified: int, *, zero_for_one: bool) -> None:
         """Swap; `specified` below 0 is an exact input."""
+        data = self.swap_data(spec, specified, zero_for_one=zero_for_one)
+        self.machine.send(self.swapper, data, value=native_value(spec))
+
+    def swap_data(
+        self, spec: PoolSpec, specified: int, *, zero_for_one: bool, limit: int = 0
+    ) -> bytes:
+        """Return the swapper's calldata of a swap up to a price limit (0: none)."""
         signature = f"swap({KEY},(bool,int256,uint160),(bool,bool),bytes)"
-        terms = (zero_for_one, specified, OPEN[zero_for_one])
-        data = calldata(signature, self.key(spec), terms, (False, False), b"")
-        self.machine.send(self.swapper, data)
+        terms = (zero_for_one, specified, limit or OPEN[zero_for_one])
+        return calldata(signature, self.key(spec), terms, (False, False), b"")
 
     def charge(self, spec: PoolSpec, zero_for_one_ppm: int, one_for_zero_ppm: int) -> None:
         """Set the protocol's fees."""
@@ -84,6 +95,11 @@ class VenueV4:
         self.machine.send(
             self.manager, calldata(f"setProtocolFee({KEY},uint24)", self.key(spec), fee)
         )
+
+    def set_fee(self, spec: PoolSpec, fee_ppm: int) -> None:
+        """Set a dynamic fee as the hook, which tells nobody; it needs ether for that on a node."""
+        data = calldata(f"updateDynamicLPFee({KEY},uint24)", self.key(spec), fee_ppm)
+        self.machine.send(self.manager, data, sender=FEE_SETTER)
 
     def read_pool(self, spec: PoolSpec, ticks: set[int]) -> ConcentratedV4:
         """Read a pool slot by slot, its ticks where positions were: slow and independent."""
@@ -117,9 +133,19 @@ class VenueV4:
         return int.from_bytes(keccak(packed), "big")
 
     def _deploy(self, name: str, owner: str) -> str:
-        code = json.loads((UNISWAP / f"v4-core/out/{name}.sol/{name}.json").read_text())
-        raw = bytes.fromhex(code["bytecode"]["object"].removeprefix("0x"))
-        return self.machine.deploy(raw + encode(("address",), (owner,)))
+        return self.machine.deploy(creation_v4(name, owner))
+
+
+def creation_v4(name: str, owner: str) -> bytes:
+    """Return the creation code of a v4-core contract of one address."""
+    code = json.loads((UNISWAP / f"v4-core/out/{name}.sol/{name}.json").read_text())
+    raw = bytes.fromhex(code["bytecode"]["object"].removeprefix("0x"))
+    return raw + encode(("address",), (owner,))
+
+
+def native_value(spec: PoolSpec) -> int:
+    """Return what to send along, in wei, so that no question is too big for it."""
+    return NATIVE_WEI if spec.token0 == ZERO_ADDRESS else 0
 
 
 def _signed(value: int, bits: int) -> int:

@@ -5,14 +5,13 @@ asked too; what answers is their own code. `UniswapV2Router02`'s library and `Un
 V2, `QuoterV2` and `UniswapV3Pool` for V3, `PoolManager` for V4.
 """
 
-import json
-
 import msgspec
 from eth_abi.abi import decode, encode
 
 from tests.pools.oracle.asker import V3_ANSWER, V3_ASKER, V4_ANSWER, V4_ASKER
 from tests.pools.oracle.draws import Question
-from tests.pools.venue import ME, UNISWAP, Refused, Revm, Venue, calldata
+from tests.pools.venue import ME, Refused, Revm, Venue, calldata
+from tests.pools.venue_v4 import creation_v4
 from toolkit.chain.hashing import keccak
 from toolkit.model.chain import Address
 from toolkit.pools.concentrated import Concentrated
@@ -41,10 +40,7 @@ class Bytecode:
         self.venue = Venue(self.revm)
         self.token0, self.token1 = self.venue.token0, self.venue.token1
         self.pair = self.venue.make_pair(10**6, 10**6)
-        core = "v4-core/out/PoolManager.sol/PoolManager.json"
-        code = json.loads((UNISWAP / core).read_text())["bytecode"]["object"]
-        owner = encode(("address",), (ME,))
-        self.manager = self.revm.deploy(bytes.fromhex(code.removeprefix("0x")) + owner)
+        self.manager = self.revm.deploy(creation_v4("PoolManager", ME))
         self.asker3, self.asker4 = self.revm.deploy(V3_ASKER), self.revm.deploy(V4_ASKER)
         self._pools: dict[tuple[int, int], Address] = {}
         self._written: dict[str, set[int]] = {}

@@ -24,6 +24,7 @@ Ticked = Concentrated | ConcentratedV4
 
 FEES = (0, 1, 100, 500, 3000, 10_000, 123_456, 500_000, 999_999)
 SPACINGS = (1, 2, 10, 60, 200, 3001)
+_WIDE = 3000  # ticks
 _EDGES = (2**112, 2**127 - 1, 2**127, 2**127 + 1, 2**128, 2**255 - 1, 2**255)
 
 
@@ -69,12 +70,15 @@ def ask_pair(rng: random.Random, pool: ConstantProduct) -> Question:
 def draw_ticks(rng: random.Random, spacing: int) -> dict[str, object]:
     """Draw the fields of a concentrated pool that say where its liquidity is."""
     shape = rng.choice(("nested", "adjacent", "gaps", "edges", "bare", "broken"))
-    tick = _centre(rng)
+    tick, bits = _centre(rng), rng.choice((8, 60, 100, 120, 127))
+    if spacing >= _WIDE and rng.random() < 0.7:
+        # One bitmap word spans so many prices that products of a single step wrap.
+        top = rng.randrange(800_000, MAX_TICK)
+        shape, tick, bits = "wide", rng.choice((-1, rng.randrange(MAX_TICK), top, top)), 121
     nets, gross = defaultdict[int, int](int), defaultdict[int, int](int)
     total = 0
-    bits = rng.choice((8, 60, 100, 120, 127))
     for lower, upper in _positions(rng, shape, tick, spacing):
-        amount = int(2 ** rng.uniform(0, bits))
+        amount = int(2 ** rng.uniform(105 if shape == "wide" else 0, bits))
         if total + amount > MAX_LIQUIDITY // 2:
             continue
         total += amount
@@ -131,8 +135,10 @@ def ask_ticked(rng: random.Random, pool: Ticked) -> Question:
         amount = _to_a_tick(rng, pool, zero_for_one=zero_for_one, exact_in=exact_in)
     elif drawn < 0.45:
         amount = rng.randrange(1, 4)
-    elif drawn < 0.55:
+    elif drawn < 0.5:
         amount = rng.choice(_EDGES)
+    elif drawn < 0.65:
+        amount = int(2 ** rng.uniform(92, 118))
     else:
         amount = int(10 ** rng.uniform(0, rng.choice((6, 14, 22, 45))))
     return Question(
@@ -154,7 +160,9 @@ def _positions(rng: random.Random, shape: str, tick: int, spacing: int) -> list[
     usable = MAX_TICK // spacing
     at = tick // spacing
     found = []
-    if shape == "edges":
+    if shape == "wide":
+        found.append((-usable, usable))
+    elif shape == "edges":
         found += [(-usable, usable), (-usable, at), (at, usable)][: rng.randrange(1, 4)]
     elif shape == "adjacent":
         first = at - rng.randrange(20)

@@ -30,7 +30,7 @@ from toolkit.pools.constant_product import ConstantProduct
 _PER_POOL = 10  # questions
 _UNMADE = 0.02  # of pools are not initialised
 _V3_FEES = (0, 1_000, 30_000, 500_000, 999_990, *(100, 500, 3000, 10_000))
-_V3_SPACINGS = (10, 60, 200, 1, 2, 3001, MAX_SPACING)
+_V3_SPACINGS = (10, 60, 200, 1, 2, 3001, MAX_SPACING, MAX_SPACING - 1)
 _STANDARD = {100: 1, 500: 10, 3000: 60, 10_000: 200}  # what `Venue` and the factory enable
 
 
