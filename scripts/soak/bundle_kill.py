@@ -22,8 +22,8 @@ from toolkit.devnet.building.failures import FailureMode
 from toolkit.devnet.crowd.rivals import RivalConfig
 from toolkit.devnet.devnet import Devnet, DevnetConfig
 from toolkit.journal.sqlite import read_entries
+from toolkit.testing.durable import Durable
 from toolkit.testing.fallback import PRIVATE_BLOCKS, Books
-from toolkit.testing.simulation import Durable
 
 ERRANDS = 20
 PAYMENTS = 6

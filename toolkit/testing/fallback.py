@@ -32,10 +32,11 @@ from toolkit.model.errors import (
 )
 from toolkit.model.tx import Attempt, Exposure, ExternalSpend, FeeQuote, TransactionRequest
 from toolkit.testing.coverage import Coverage
+from toolkit.testing.durable import Checked, Durable
 from toolkit.testing.fakes import ETHER, FRIEND, GWEI, OWNER, InlineJournal, Mempool, World
 from toolkit.testing.faults import CHAOS
 from toolkit.testing.relays import BuiltWorld, Held, ModelRelay
-from toolkit.testing.simulation import Ask, Checked, Durable, Schedule, run_one
+from toolkit.testing.simulation import Ask, Schedule, run_one
 from toolkit.tx.events import Accepted, Leased, Observed, Prepared
 from toolkit.tx.fallback import PrivateThenPublic
 from toolkit.tx.scheduler import Destination, TransactionScheduler

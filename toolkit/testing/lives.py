@@ -31,17 +31,19 @@ from toolkit.model.tx import (
     UnsignedTransaction,
     Urgency,
 )
+from toolkit.testing.durable import Checked
 from toolkit.testing.fakes import (
     ETHER,
     FRIEND,
     GWEI,
+    OWNER,
     BatchingWorld,
     Mempool,
     SlowSigner,
     World,
 )
 from toolkit.testing.faults import CHAOS
-from toolkit.testing.simulation import CONFIG, Ask, Checked, Schedule
+from toolkit.testing.simulation import CONFIG, Ask, Schedule
 from toolkit.testing.truth import Story
 from toolkit.tx.fees import CANCEL_GAS
 from toolkit.tx.handle import Sent
@@ -222,6 +224,19 @@ class Stubborn(Schedule):
             unwanted = "cancellation" in now.waiting_for
             there = now.nonce in self.world.pool
             assert there or unwanted or not wanted, f"{sent.request_id} is forgotten: {now}"
+
+    def held_up(self, sent: Sent) -> bool:
+        """Also what queues behind it, where nobody takes what may be out."""
+        if sent.status().nonce is not None:
+            return super().held_up(sent)
+        state = self.scheduler.runner(OWNER.address).state
+        places = {one.name: one for one in (self.public, self.relay)}
+        out = [one for one in state.jobs[state.slots[self.world.spent]].tries if one.exposed]
+        return all(
+            isinstance(place := places[name], Picky) and place.refuses(one.signed.hash)
+            for one in out
+            for name in one.exposures
+        )
 
     def _asked_of(self, sent: Sent) -> Ask:
         key = next(key for key, one in self.sent.items() if one is sent)

@@ -11,17 +11,13 @@ and what was told must be what the chain has.
 import asyncio
 import random
 import selectors
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import count
 from typing import NamedTuple
 
-import msgspec
-
 from toolkit.chain.signer import Signer
-from toolkit.journal.log import Entry
-from toolkit.journal.memory import MemoryBackend
 from toolkit.model.bundle import Landed
 from toolkit.model.chain import Head, HeadChange, Mode
 from toolkit.model.errors import (
@@ -35,8 +31,9 @@ from toolkit.model.errors import (
     SignerError,
     ToolkitError,
 )
-from toolkit.model.tx import Attempt, Exposure, ExternalSpend, FeeQuote, TransactionRequest, Urgency
+from toolkit.model.tx import Exposure, ExternalSpend, FeeQuote, TransactionRequest, Urgency
 from toolkit.testing.coverage import Coverage
+from toolkit.testing.durable import Checked, Durable
 from toolkit.testing.fakes import (
     ETHER,
     FRIEND,
@@ -51,7 +48,6 @@ from toolkit.testing.fakes import (
 )
 from toolkit.testing.faults import CHAOS
 from toolkit.testing.truth import Story
-from toolkit.tx.events import Accepted
 from toolkit.tx.handle import BundleLease, Sent
 from toolkit.tx.recovery import Fold, checkpoint, end_of, recover
 from toolkit.tx.scheduler import Destination, SchedulerConfig, TransactionScheduler
@@ -513,13 +509,16 @@ class Schedule:
         self.forbidden = any("exceed max_cost_wei" in lane.waiting for lane in lanes)
         for sent in self.sent.values():
             told = end_of(self.journal, sent.request_id)
-            nonce = sent.status().nonce
-            if told is None and self.forbidden and (nonce is None or nonce >= self.world.spent):
+            if told is None and self.forbidden and self.held_up(sent):
                 continue
             assert told is not None, f"{sent.request_id} has no end"
             if isinstance(told, ToolkitError):
                 continue
             assert await sent.wait() == told, f"{sent.request_id} is told another end: {told}"
+
+    def held_up(self, sent: Sent) -> bool:
+        """Whether a request hangs on what the ceiling forbids."""
+        return (sent.status().nonce or 0) >= self.world.spent
 
     def _check(self) -> None:
         journal = InlineJournal(self.backend)
@@ -561,40 +560,3 @@ class Ask(NamedTuple):
     after: str | None
     on_external_spend: ExternalSpend
     key: str
-
-
-class Durable(MemoryBackend):
-    """Knows which bytes are durable: nothing else may leave the process."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.text = bytearray()
-        self.accepted: set[str] = set()
-
-    def write(self, entries: Sequence[Entry]) -> None:
-        """Keep them, and which bytes and requests they are about."""
-        super().write(entries)
-        for entry in entries:
-            if entry.kind == "tx.prepared":
-                self.text += entry.data
-            elif entry.kind == "tx.request":
-                self.accepted.add(msgspec.json.decode(entry.data, type=Accepted).request_id)
-
-
-class Checked(Mempool):
-    """A mempool that takes only what was durable before it came."""
-
-    def __init__(
-        self,
-        world: World,
-        backend: Durable,
-        name: str = "public",
-        exposure: Exposure = Exposure.PUBLIC,
-    ) -> None:
-        super().__init__(world, name=name, exposure=exposure)
-        self._backend = backend
-
-    async def send(self, attempt: Attempt, *, target_block: int) -> None:
-        """Take the attempt, if it was durable before."""
-        assert attempt.signed.hash.encode() in self._backend.text, "sent before it was durable"
-        await super().send(attempt, target_block=target_block)
