@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.pools.test_sync import Counted
 from tests.pools.venue import ME, AnvilMachine, Venue, calldata
 from toolkit.chain.node import Node
 from toolkit.chain.rpc import HttpRpc
@@ -59,7 +60,8 @@ class Place:
             "history": {KEY: [Point(), Point()]},
             "lenders": [(self.pair, venue.token0)],
         }
-        return Observer(self.node, **(values | changes))  # type: ignore[arg-type]
+        node = changes.pop("node", self.node)
+        return Observer(node, **(values | changes))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -140,6 +142,26 @@ async def test_the_next_look_carries_only_what_changed(place: Place) -> None:
     assert 1 == len([r for r in moved.readings if r.key == KEY])
     again = rebuilt(still, since=rebuilt(moved, since=rebuilt(first, since=None)))
     assert place.venue.read_pair(place.pair) == again.pools[place.pair]
+
+
+async def test_pools_cost_one_request_a_look(place: Place) -> None:
+    """After the first look the pools of a block are told by its logs, whatever happened in it."""
+    counted = Counted(place.node.rpc)
+    node = Node(counted)
+    observer = place.observer(node=node)
+    await observer.observe(HeadChange(added=(await node.head(),)))
+    place.venue.machine.send(place.pair, calldata("sync()"))
+    place.venue.machine.send(place.pair, calldata("skim(address)", ME))
+    head = await place.node.head()
+    added = (await place.node.head(head.number - 1), head)
+    counted.methods.clear()
+    counted.batches.clear()
+
+    await observer.observe(HeadChange(added=added))
+
+    assert counted.methods.count("eth_getLogs") == len(added)
+    assert "eth_getBlockByHash" not in counted.methods
+    assert [] == [asked for asked in counted.batches if place.pair in asked]
 
 
 async def test_what_cannot_be_observed_is_refused(place: Place) -> None:

@@ -295,6 +295,25 @@ async def test_too_long_a_gap_is_loaded_anew(
     assert "eth_getLogs" not in counted.methods
 
 
+async def test_a_wrong_state_is_read_once_an_event_contradicts_it(
+    market: Market, node: Node
+) -> None:
+    """A state that a file has wrong does not stop the other pools from being followed."""
+    taken = await load(node, market.specs, head=await node.head())
+    pool = taken.pools[market.pool(3000)]
+    market.venue.mint(3000, -60, 0, 10**15)
+    before = await load(node, market.specs, head=await node.head())
+    wrong = msgspec.structs.replace(
+        before, pools=before.pools | {pool.id: msgspec.structs.replace(pool, ticks=(), gross=())}
+    )
+    market.burn_newest()
+    head = await node.head()
+
+    after = await refresh(node, wrong, head=head)
+
+    assert after == await load(node, market.specs, head=head)
+
+
 async def test_the_check_names_what_differs(market: Market, node: Node) -> None:
     """Nothing where all is equal; otherwise pool, field, our value and the node's."""
     taken = await load(node, market.specs, head=await node.head())

@@ -11,7 +11,7 @@ import msgspec
 
 from toolkit.chain.multicall import aggregate
 from toolkit.chain.node import Node
-from toolkit.model.chain import ZERO_ADDRESS, Address, Hash, Head
+from toolkit.model.chain import ZERO_ADDRESS, Address, Hash, Head, LogEntry
 from toolkit.model.errors import PoolError
 from toolkit.model.market import PoolId, Token
 from toolkit.pools import abi, events, manager
@@ -84,7 +84,8 @@ async def follow(
     One request a block for its logs, and one for each header between that is not among `between`.
     The snapshot equals `load` at `head`, and is it where none of the blocks at hand is an ancestor
     of `head`, or only one more than 64 blocks before it. What no event tells is read: the ticks
-    that come into a moved known range, whole pools whose `gross` was unknown, and dynamic fees.
+    that come into a moved known range, pools whose `gross` was unknown, dynamic fees, and pools
+    whose logs cannot have happened in the state at hand.
 
     Raises:
         PoolError, NodeError: as `load`.
@@ -181,15 +182,33 @@ async def _forward(
     named = contracts if len(contracts) <= MAX_FILTER else ()
     for block in path:
         logs = await node.logs(block_hash=block.hash, addresses=named, topics=(abi.STATE_TOPICS,))
-        told = []
+        by_pool: dict[PoolId, list[LogEntry]] = {}
         for log in logs:
             pool = events.pool_of(followed.snapshot.pools, log)
-            if pool is not None and not events.tells(pool, log):
-                untold.add(pool.id)
-            if pool is not None and pool.id not in untold:
-                told.append(log)
+            if pool is not None:
+                by_pool.setdefault(pool.id, []).append(log)
+        untold |= {pool for pool, own in by_pool.items() if not _tell(followed, pool, own)}
+        told = [log for pool, own in by_pool.items() if pool not in untold for log in own]
         followed = followed.forward(block, told)
     return followed, frozenset(untold)
+
+
+def _tell(followed: Followed, pool: PoolId, logs: Sequence[LogEntry]) -> bool:
+    """Whether a pool's logs in a block tell its state after it.
+
+    They do not where they cannot have happened in the state that we hold (it came from a file that
+    is wrong, say), nor where the contract does not write what its kind writes: only the node knows
+    then, and reading the pool either mends our state or says what is wrong with the pool.
+    """
+    state = followed.snapshot.pools[pool]
+    try:
+        for log in sorted(logs, key=lambda log: log.log_index):
+            if not events.tells(state, log):
+                return False
+            state = events.apply(state, log)
+    except PoolError:
+        return False
+    return True
 
 
 async def _read_untold(
