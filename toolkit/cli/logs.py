@@ -4,7 +4,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 def add_option(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +30,44 @@ def shown(*, verbose: bool) -> Iterator[None]:
     finally:
         logger.setLevel(before)
         logger.removeHandler(handler)
+
+
+@contextmanager
+def compiling_shown() -> Iterator[None]:
+    """Say on stderr that numeric kernels are compiled: it takes seconds, once a machine."""
+    logger, handler = logging.getLogger("toolkit.pools.kernels"), _Compiling()
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+        logger.removeHandler(handler)
+
+
+class _Compiling(logging.Handler):
+    """A line as a kernel's module begins to be compiled, one as it is done."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._began: dict[str, float] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the line; a stderr that nobody reads any more does not stop a command."""
+        if not isinstance(record.msg, dict):
+            return
+        kernel = str(record.msg["kernel"])
+        if record.msg["event"] == "kernel_compiling":
+            self._began[kernel] = record.created
+            self._say(f"compiling {kernel}, kept for the next time ...")
+        else:
+            seconds = record.created - self._began.pop(kernel, record.created)
+            self._say(f"compiled {kernel} in {seconds:.1f} s")
+
+    def _say(self, line: str) -> None:
+        with suppress(OSError):
+            print(f"toolkit: {line}", file=sys.stderr, flush=True)
 
 
 class _Stderr(logging.Handler):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NoReturn, Protocol
 
 from toolkit.cli import bundle, ctl, demo, devnet, executor, journal, replay, route, tx, warmup
+from toolkit.cli.logs import compiling_shown
 from toolkit.model.errors import ConfigError, DataError, ToolkitError
 from toolkit.model.printable import printable
 
@@ -68,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = argparse.Namespace(json="--json" in words)
     try:
         args = build_parser().parse_args(words)
-        code = int(args.handler(args))
+        with compiling_shown():
+            code = int(args.handler(args))
         sys.stdout.flush()
     except ToolkitError as error:
         bad_input = isinstance(error, ConfigError | DataError)
