@@ -115,7 +115,7 @@ def test_a_line_is_a_query() -> None:
         (line(exact="both"), 'exact: is \'both\'; give "in" or "out"'),
         (line(pool="0x1"), "pool: '0x1' is not the id of one of the 4 pools"),
         (line(pool=A), f"pool: {A} is not the id"),
-        (line(**{"in": "XXX"}), rf"pool {V3}: in: 'XXX' is neither of its tokens, {A} \(ONE\)"),
+        (line(**{"in": "DOGE"}), rf"pool {V3}: in: 'DOGE' is neither of its tokens, {A} \(ONE\)"),
         (line(out=C), f"pool {V3}: out: {C} is neither of its tokens"),
         (line(out="ONE"), f"pool {V3}: out: 'ONE' is what goes in already"),
         (line(pool=TWINS, out="TWO", **{"in": B}), f"pool {TWINS}: out: 'TWO' is the symbol of bo"),
