@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from toolkit.chain import answers
+from toolkit.chain.call_object import call_object
 from toolkit.chain.node import Node, block_id
 from toolkit.chain.node_errors import classify
 from toolkit.chain.reverts import decode_revert
-from toolkit.chain.tx_params import access_objects, authorization_objects
 from toolkit.model.bundle import Bundle
 from toolkit.model.chain import Address, Hash, Head, Receipt
 from toolkit.model.errors import (
@@ -26,7 +26,7 @@ from toolkit.model.errors import (
     RejectedByNode,
     RpcError,
 )
-from toolkit.model.tx import DYNAMIC_FEE_TYPES, SignedTransaction
+from toolkit.model.tx import SignedTransaction
 
 Request = Mapping[str, object]
 
@@ -301,7 +301,7 @@ class _Stage:
         ]
         requests = [
             *(one.request for one in before),
-            *(_request(one) for one in ours),
+            *(call_object(one) for one in ours),
             *(one.request for one in behind),
         ]
         if not requests:
@@ -390,26 +390,3 @@ def _mined(told: Mapping[str, Any]) -> MinedTransaction:
             gas=answers.quantity(told["gas"]),
             request=request | {name: told[name] for name in fees},
         )
-
-
-def _request(signed: SignedTransaction) -> Request:
-    tx = signed.unsigned
-    fields: dict[str, object] = {
-        "from": signed.sender,
-        "gas": hex(tx.gas),
-        "value": hex(tx.value),
-        "input": tx.data,
-        "nonce": hex(tx.nonce),
-    }
-    if tx.to is not None:
-        fields["to"] = tx.to
-    if tx.type in DYNAMIC_FEE_TYPES:
-        fields["maxFeePerGas"] = hex(tx.max_fee_per_gas)
-        fields["maxPriorityFeePerGas"] = hex(tx.max_priority_fee_per_gas)
-    else:
-        fields["gasPrice"] = hex(tx.gas_price)
-    if tx.access_list:
-        fields["accessList"] = access_objects(tx.access_list)
-    if tx.authorization_list:
-        fields["authorizationList"] = authorization_objects(tx.authorization_list)
-    return fields

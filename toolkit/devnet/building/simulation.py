@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 
 from toolkit.chain import wire
+from toolkit.chain.call_object import call_object
 from toolkit.chain.rpc import Rpc
 from toolkit.model.chain import Address, Hash
 from toolkit.model.errors import RpcError
-from toolkit.model.tx import DYNAMIC_FEE_TYPES, SignedTransaction
+from toolkit.model.tx import SignedTransaction
 
 # The probe's code returns the coinbase's balance: COINBASE BALANCE PUSH1 0 MSTORE; 32 bytes.
 _PROBE = Address("0x00000000000000000000000000000000b41a9ce5")
@@ -105,10 +106,10 @@ async def simulate_all(
 
 
 def _request(trial: Trial, env: SlotEnv, block: str) -> wire.Call:
-    calls: list[dict[str, object]] = [_call(each) for each in trial.before]
+    calls: list[dict[str, object]] = [call_object(each) for each in trial.before]
     calls.append(_PROBE_CALL)
     for each in trial.transactions:
-        calls += [_call(each), _PROBE_CALL]
+        calls += [call_object(each), _PROBE_CALL]
     request = {
         "blockStateCalls": [
             {"blockOverrides": env.overrides(), "stateOverrides": _PROBE_CODE, "calls": calls}
@@ -129,42 +130,6 @@ def _effects(trial: Trial, blocks: Sequence[dict[str, Any]]) -> tuple[Effect, ..
             trial.transactions, results[1::2], balances, balances[1:], strict=False
         )
     )
-
-
-def _call(signed: SignedTransaction) -> dict[str, object]:
-    tx = signed.unsigned
-    call: dict[str, object] = {
-        "from": signed.sender,
-        "gas": hex(tx.gas),
-        "value": hex(tx.value),
-        "input": tx.data,
-        "nonce": hex(tx.nonce),
-    }
-    if tx.to is not None:
-        call["to"] = tx.to
-    if tx.type in DYNAMIC_FEE_TYPES:
-        call["maxFeePerGas"] = hex(tx.max_fee_per_gas)
-        call["maxPriorityFeePerGas"] = hex(tx.max_priority_fee_per_gas)
-    else:
-        call["gasPrice"] = hex(tx.gas_price)
-    if tx.access_list:
-        call["accessList"] = [
-            {"address": item.address, "storageKeys": list(item.storage_keys)}
-            for item in tx.access_list
-        ]
-    if tx.authorization_list:
-        call["authorizationList"] = [
-            {
-                "chainId": hex(grant.chain_id),
-                "address": grant.address,
-                "nonce": hex(grant.nonce),
-                "yParity": hex(grant.y_parity),
-                "r": hex(grant.r),
-                "s": hex(grant.s),
-            }
-            for grant in tx.authorization_list
-        ]
-    return call
 
 
 def _effect(transaction: Hash, result: dict[str, Any], coinbase_wei: int) -> Effect:
