@@ -548,6 +548,49 @@ async def test_who_may_still_have_it_is_named(
     assert left == await handle.cancel()
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_what_is_taken_back_while_it_is_journalled_is_not_sent(
+    rig: Any,
+    signer: LocalSigner,
+    transfer: Sign,
+    bundle_of: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    replaced: bool,
+) -> None:
+    """A cancellation, or a replacement, that overtakes the next try is not undone by it."""
+    here = await rig(relays=1)
+    first = bundle_of(transfer(signer), guards=(), replacement_uuid="u")
+    handle = await here.submitter.submit(first, blocks=2)
+    commit, reached, go_on = here.journal.commit, asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> None:
+        if not reached.is_set():
+            reached.set()
+            await go_on.wait()
+        await commit()
+
+    monkeypatch.setattr(here.journal, "commit", slowly)
+    change = await here.chain.seal()
+    head = asyncio.create_task(here.submitter.on_head(change))
+    await reached.wait()
+    second = bundle_of(transfer(signer, value=2), target_block=2, replacement_uuid="u")
+    left = () if replaced else await handle.cancel()
+    if replaced:
+        await here.submitter.submit(second)
+    go_on.set()
+    await head
+    await here.submitter.on_head(await here.chain.seal())
+    result = await handle.wait()
+
+    assert () == left
+    assert [first.transactions, *([second.transactions] if replaced else [])] == [
+        tuple(sent["txs"]) for sent in here.servers[0].bundles
+    ]
+    assert isinstance(result, Missed)
+    assert MissCause.CANCELLED is result.cause
+
+
 async def test_relay_names_are_unique(chain: Any, signer: LocalSigner) -> None:
     """Two relays of one name could not be told apart in the journal; none at all sends nothing."""
     auth = RelayAuth(signer)

@@ -14,12 +14,17 @@ Answering = asyncio.Task[RelayAnswer]
 
 
 async def fan_out(
-    relays: Sequence[Relay], bundle: Bundle, *, newest_head: Callable[[], int]
+    relays: Sequence[Relay],
+    bundle: Bundle,
+    *,
+    newest_head: Callable[[], int],
+    wanted: Callable[[], bool] = lambda: True,
 ) -> tuple[Answering, ...]:
     """Start sending and return at once; a relay's error becomes its answer.
 
     The body is written and signed once for each dialect and reputation key. The caller owns the
-    tasks and ends them with `answers_of`.
+    tasks and ends them with `answers_of`. There are none, and nothing is sent, where the bundle is
+    no longer wanted once it is signed.
     """
     sealed: dict[tuple[Dialect, Address | None], Sealed | None] = {}
     for relay in relays:
@@ -29,6 +34,8 @@ async def fan_out(
                 sealed[key] = await relay.seal_bundle(bundle)
             except RelayRejected:  # each of them will say so itself, in its own name
                 sealed[key] = None
+    if not wanted():
+        return ()
     return tuple(
         asyncio.create_task(_ask(relay, bundle, sealed[_key(relay)], newest_head))
         for relay in relays

@@ -401,6 +401,8 @@ class Submitter:
 
     def _at_large(self, live: Live, unsure: set[str]) -> set[str]:
         """Which relays may still have a bundle, when these have not withdrawn it."""
+        if not live.asked:
+            return set()  # none is, now that it is withdrawn
         refused = {one.relay for one in live.answers if not one.accepted and not one.unsure}
         asked = zip(self.relays, live.tasks, strict=False)  # none by this process after a restart
         silent = {relay.name for relay, task in asked if not task.done()}
@@ -467,8 +469,14 @@ class Submitter:
     async def _send(self, live: Live) -> None:
         try:
             live.tasks = await fan_out(
-                self.relays, live.submission.bundle, newest_head=lambda: self._newest
+                self.relays,
+                live.submission.bundle,
+                newest_head=lambda: self._newest,
+                wanted=lambda: not live.withdrawn,
             )
+            if not live.tasks:  # taken back or replaced while it was journalled and signed
+                nobody = frozenset(relay.name for relay in self.relays)
+                live.submission = msgspec.structs.replace(live.submission, withdrawn=nobody)
         finally:
             live.asked = True  # cut off before that: nobody will ask, and its block ends it
         await first_acceptance(live.tasks)
