@@ -5,7 +5,7 @@ import math
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -16,6 +16,7 @@ from toolkit.chain.signer import LocalSigner
 from toolkit.cli.demo_run import DemoConfig, trade
 from toolkit.execution.calldata import encode_plan
 from toolkit.journal.log import Journal, verified, verify
+from toolkit.journal.memory import MemoryBackend
 from toolkit.journal.sqlite import SqliteBackend, read_entries
 from toolkit.model.chain import ZERO_ADDRESS, Address
 from toolkit.model.decision import Intent, Leg, Plan
@@ -147,8 +148,11 @@ class _Path:
         """Seconds of each block up to its signed transactions, without the agent's own."""
         return [sum(parts) for parts in zip(*(self.times[one] for one in PIECES), strict=True)]
 
-    async def block(self, inputs: Inputs) -> None:
-        """Decide a block, journal it, sign what is to be sent; then make it durable."""
+    async def block(self, inputs: Inputs, *, durable: bool = True) -> None:
+        """Decide a block, journal it, sign what is to be sent; then make it durable, unless told.
+
+        That wait for the disk is what empties the processor's caches, as the wait for a head does.
+        """
         began = time.perf_counter()
         questions = self._core.begin(inputs)
         asked = time.perf_counter()
@@ -161,13 +165,14 @@ class _Path:
         for plan in decision.plans:
             self._signer.sign_transaction_now(_unsigned(plan, inputs.seen.fee))
         ready = time.perf_counter()
-        await self._journal.commit()
-        durable = time.perf_counter()
+        if durable:
+            await self._journal.commit()
+        ended = time.perf_counter()
         decision.report  # noqa: B018 - a run tells of its blocks too, once all is sent
         if not decision.plans:
             raise ConfigError(f"block {inputs.seen.head.number} led to no plan: nothing to measure")
         took = (asked - began, decided - answered, written - decided, ready - written)
-        for piece, seconds in zip((*PIECES, DURABLE), (*took, durable - ready), strict=True):
+        for piece, seconds in zip((*PIECES, DURABLE), (*took, ended - ready), strict=True):
             self.times[piece].append(seconds)
 
 
@@ -209,7 +214,27 @@ async def _path(seed: int) -> tuple[Figure, ...]:
             for piece in PIECES
         ),
         *_told(DURABLE, path.times[DURABLE][WARM:], target=None),
+        *_told(
+            "the same path without that wait, so that all it needs stays in the caches",
+            await _without_waits(blocks),
+            target=None,
+        ),
     )
+
+
+async def _without_waits(blocks: Sequence[Inputs]) -> list[float]:
+    """Decide block after block with nothing in between: what the path costs by itself."""
+    journal = Journal(MemoryBackend())
+    path = _Path(journal)
+    gc.collect()
+    gc.freeze()
+    try:
+        for inputs in blocks:
+            await path.block(inputs, durable=False)
+    finally:
+        gc.unfreeze()
+        await journal.close()
+    return path.decided[WARM:]
 
 
 def _told(
