@@ -22,7 +22,8 @@ from toolkit.pools.ticks import (
 Drawn = ConstantProduct | Concentrated | ConcentratedV4
 Ticked = Concentrated | ConcentratedV4
 
-FEES = (0, 1, 100, 500, 3000, 10_000, 123_456, 500_000, 999_999)
+FEES = (1, 100, 500, 3000, 10_000, 54_321)
+EXTREME_FEES = (0, 123_456, 500_000, 999_998, 999_999, 1_000_000)
 SPACINGS = (1, 2, 10, 60, 200, 3001)
 _WIDE = 3000  # ticks
 _EDGES = (2**112, 2**127 - 1, 2**127, 2**127 + 1, 2**128, 2**255 - 1, 2**255)
@@ -103,7 +104,7 @@ def draw_key(rng: random.Random) -> dict[str, object]:
     """Draw what is V4's own: tokens, fees, hooks."""
     low, high = sorted(f"0x{rng.getrandbits(160):040x}" for _ in range(2))
     token0 = ZERO_ADDRESS if rng.random() < 0.3 else Address(low)
-    fee = rng.choice((*FEES, 999_998, 1_000_000, rng.randrange(10**6)))
+    fee = rng.choice(FEES if rng.random() < 0.7 else EXTREME_FEES)
     spacing = rng.choice((*SPACINGS, 32_767, rng.randrange(1, 32_768)))
     dynamic = rng.random() < 0.2
     hooks = ZERO_ADDRESS
