@@ -248,6 +248,31 @@ def test_a_line_without_an_end_is_not_kept(
     ] == [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_compiled_answers_are_the_same(
+    pools: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that is long enough for the kernels has the answers and errors of a short one."""
+    amounts = [0, 1, -1, 10**6, 10**12, 10**30, 2**255, 2**256, "x"]
+    lines = [
+        query(pool=pool, amount=amount, exact=exact, sqrt_price_limit_x96=limit)
+        for pool in (POOL, V3)
+        for amount in amounts
+        for exact in ("in", "out")
+        for limit in (0, 2**96 - 2**80)
+    ]
+    (tmp_path / "q.jsonl").write_text("\n".join(lines))
+    words = (pools, "--batch", str(tmp_path / "q.jsonl"))
+    quote(*words)
+    alone = capsys.readouterr()
+    monkeypatch.setattr(route_batch, "COMPILED_FROM", 1)
+    quote(*words)
+
+    assert len(lines) == len(alone.out.splitlines())
+    assert alone == capsys.readouterr()
+
+
 @pytest.mark.realdata
 def test_recorded_quotes_are_answered(
     data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

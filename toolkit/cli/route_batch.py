@@ -3,21 +3,29 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING
 
 from toolkit.model.checks import shown
 from toolkit.model.errors import DataError, PoolError
 from toolkit.model.printable import printable
-from toolkit.pools.queries import Query, answer, read_query
+from toolkit.pools.queries import Query, alone, read_query
 from toolkit.pools.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from toolkit.pools.packed import Packed
 
 MAX_LINE = 1 << 20
 """Bytes of one query; a line beyond them is broken, and is not kept."""
 MAX_WARNINGS = 20
 """Unknown fields that are told, each once."""
+CHUNK = 1 << 18
+"""Bytes that are read at once, and answered together; no more is kept."""
+COMPILED_FROM = 20_000
+"""Lines from which on it pays to load, or even compile, the kernels."""
 _EXIT_BAD_INPUT = 2
 
 
@@ -26,38 +34,57 @@ class Batch:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
+        self._packed: Packed | None = None
         self._unknown: set[str] = set()
         self.lines = 0
         self.broken = 0
         self.first = ""
 
-    def answer(self, line: bytes) -> str | None:
-        """Return the answer to one line, in JSON; None to an empty one.
+    def answers(self, lines: Sequence[bytes]) -> Iterator[str]:
+        """Answer each line in JSON; empty lines have no answer.
 
         What the contract would revert on has that for its error; what is no query has the number
-        of its line in it.
+        of its line in it. From `COMPILED_FROM` lines on, compiled code answers.
         """
+        read = [found for line in lines if (found := self._read(line)) is not None]
+        queries = [found for found in read if isinstance(found, Query)]
+        answered = iter(self._answered(queries))
+        for found in read:
+            said = next(answered) if isinstance(found, Query) else found
+            name = "amount" if isinstance(said, int) else "error"
+            yield json.dumps({name: str(said)})
+
+    def _answered(self, queries: Sequence[Query]) -> Iterable[int | PoolError]:
+        if self.lines < COMPILED_FROM:
+            return (alone(self._snapshot, query) for query in queries)
+        from toolkit.pools.batches import answer_all
+        from toolkit.pools.packed import Packed
+
+        if self._packed is None:
+            self._packed = Packed.of(self._snapshot)
+        return answer_all(self._snapshot, self._packed, queries)
+
+    def _read(self, line: bytes) -> Query | DataError | None:
         self.lines += 1
         if not line.strip():
             return None
         where = f"line {self.lines}"
         try:
-            query, unknown = self._read(line, where)
+            if len(line) > MAX_LINE:
+                return self._broken(
+                    DataError(f"{where}: is longer than {MAX_LINE} bytes; give a JSON object")
+                )
+            query, unknown = read_query(self._snapshot, line, where=where)
         except DataError as error:
-            self.broken += 1
-            self.first = self.first or str(error)
-            return json.dumps({"error": str(error)})
+            return self._broken(error)
         for field in unknown:
             self._warn(where, field)
-        try:
-            return json.dumps({"amount": str(answer(self._snapshot, query))})
-        except PoolError as error:
-            return json.dumps({"error": str(error)})
+        return query
 
-    def _read(self, line: bytes, where: str) -> tuple[Query, tuple[str, ...]]:
-        if len(line) > MAX_LINE:
-            raise DataError(f"{where}: is longer than {MAX_LINE} bytes; give a JSON object")
-        return read_query(self._snapshot, line, where=where)
+    def _broken(self, error: DataError) -> DataError:
+        self.broken += 1
+        self.first = self.first or str(error)
+        return error
 
     def _warn(self, where: str, field: str) -> None:
         if field not in self._unknown and len(self._unknown) < MAX_WARNINGS:
@@ -69,7 +96,7 @@ class Batch:
 def run_batch(snapshot: Snapshot, source: str) -> int:
     """Answer every line of a file, or of the input for "-"; 2 where some were no queries.
 
-    Each answer from the input is out before the next line is read. A reader that has seen enough
+    What can be read is answered before more is waited for. A reader that has seen enough
     (`| head`) ends it quietly.
 
     Raises:
@@ -78,11 +105,10 @@ def run_batch(snapshot: Snapshot, source: str) -> int:
     batch = Batch(snapshot)
     try:
         with ExitStack() as stack:
-            for line in _lines(_open(stack, source)):
-                said = batch.answer(line)
-                if said is not None:
-                    print(said, flush=source == "-")
-        sys.stdout.flush()
+            for lines in _read(_open(stack, source)):
+                for said in batch.answers(lines):
+                    print(said)
+                sys.stdout.flush()
     except BrokenPipeError:
         # What is still buffered would fail again when the interpreter flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -97,21 +123,22 @@ def run_batch(snapshot: Snapshot, source: str) -> int:
     return _EXIT_BAD_INPUT
 
 
-def _open(stack: ExitStack, source: str) -> BinaryIO:
-    if source == "-":
-        return sys.stdin.buffer
+def _open(stack: ExitStack, source: str) -> BufferedReader:
     try:
-        return stack.enter_context(Path(source).open("rb"))
+        return stack.enter_context(
+            os.fdopen(0, "rb", closefd=False) if source == "-" else Path(source).open("rb")
+        )
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no path"
-        raise DataError(
-            f"queries {shown(source)}: {why}; name a file, or - for the input"
-        ) from None
+        raise DataError(f"queries {shown(source)}: {why}; name a file or -") from None
 
 
-def _lines(stream: BinaryIO) -> Iterator[bytes]:
-    """Every line; of one that is too long only enough to see that."""
-    while line := stream.readline(MAX_LINE + 1):
-        yield line
-        while len(line) > MAX_LINE and not line.endswith(b"\n"):
-            line = stream.readline(MAX_LINE + 1)
+def _read(stream: BufferedReader) -> Iterator[list[bytes]]:
+    """Whatever whole lines are there; of one that is too long only enough to see that."""
+    rest = b""
+    while data := stream.read1(CHUNK):
+        *lines, rest = (rest + data).split(b"\n")
+        rest = rest[: MAX_LINE + 1]
+        yield lines
+    if rest:
+        yield [rest]

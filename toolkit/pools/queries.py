@@ -9,7 +9,7 @@ import msgspec
 
 from toolkit.model.chain import Address
 from toolkit.model.checks import shown
-from toolkit.model.errors import DataError
+from toolkit.model.errors import DataError, PoolError
 from toolkit.model.market import PoolId
 from toolkit.pools.fields import Fields, checked
 from toolkit.pools.snapshot import Pool, Snapshot
@@ -42,6 +42,14 @@ def answer(snapshot: Snapshot, query: Query) -> int:
     )
     limit = query.sqrt_price_limit_x96
     return quote(query.pool, token, query.amount, sqrt_price_limit_x96=limit)
+
+
+def alone(snapshot: Snapshot, query: Query) -> int | PoolError:
+    """Return the answer, or why the contract would revert."""
+    try:
+        return answer(snapshot, query)
+    except PoolError as error:
+        return error
 
 
 def read_query(snapshot: Snapshot, line: bytes, *, where: str) -> tuple[Query, tuple[str, ...]]:
