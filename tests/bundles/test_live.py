@@ -12,9 +12,10 @@ from toolkit.bundles.entries import BundleEnded, BundleSubmitted
 from toolkit.bundles.live import WATCHED_BLOCKS
 from toolkit.bundles.tracker import REORG_BLOCKS
 from toolkit.chain.signer import LocalSigner
+from toolkit.journal.memory import MemoryBackend
 from toolkit.model.bundle import Bundle, BundleResult, Landed, MissCause, Missed
 from toolkit.model.chain import HeadChange
-from toolkit.model.errors import BundleRefused, RelayRejected
+from toolkit.model.errors import BundleRefused, JournalUnavailable, RelayRejected
 from toolkit.model.tx import SignedTransaction
 
 Build = Callable[..., Any]
@@ -409,3 +410,45 @@ async def test_what_a_reorg_took_back_may_land_again_for_the_next_process(
     assert [Landed, Missed, Landed] == [type(each) for each in told]
     assert isinstance(told[-1], Landed)
     assert 2 == told[-1].block_number
+
+
+class Filling(MemoryBackend):
+    """A store with room for so many writes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.room = 1
+
+    def write(self, entries: Any) -> None:
+        if not self.room:
+            raise JournalUnavailable("disk full")
+        self.room -= 1
+        super().write(entries)
+
+
+async def test_a_full_disk_sends_no_further_try_and_tells_no_end(
+    rig: Build, signer: LocalSigner, transfer: Sign, bundle_of: Make
+) -> None:
+    """What cannot be written has not happened; a withdrawal goes out all the same, and with room
+    the next process goes on where the journal ends."""
+    backend = Filling()
+    here: Rig = await rig(relays=1, backend=backend)
+    one = transfer(signer)
+    here.lanes.leases["lease-1"] = lease = lease_of(one, target_block=3)
+    bundle = bundle_of(one, guards=(), replacement_uuid="u")
+    handle = await here.submitter.submit(bundle, lease=lease, blocks=3)
+    with pytest.raises(JournalUnavailable):
+        await here.submitter.on_head(await here.chain.seal())
+    await handle.cancel()
+    told, settled = handle.done, list(here.lanes.results)
+    asked = [each["method"] for each in here.servers[0].requests]
+
+    backend.room = 100
+    (found,) = await here.restart()
+    first = found.target_block
+    await here.submitter.on_head(HeadChange(added=(await here.chain.node.head(),)))
+
+    assert (False, []) == (told, settled)
+    assert ["eth_sendBundle", "eth_cancelBundle"] == asked
+    assert (1, 2) == (first, found.target_block)
+    assert ["0x1", "0x2"] == [sent["blockNumber"] for sent in here.servers[0].bundles]
