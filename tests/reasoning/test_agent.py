@@ -1,13 +1,14 @@
 """Views and linear signals."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
+from toolkit.model.decision import Reading
 from toolkit.model.errors import ConfigError
 from toolkit.orchestrator.mainnet import USDC, WETH
-from toolkit.reasoning.agent import LinearSignal, View, filtered
+from toolkit.reasoning.agent import LinearSignal, Series, View, filtered
 from toolkit.reasoning.arbitrage import CyclicArbitrage
 from toolkit.reasoning.momentum import Momentum
 from toolkit.routing.router import Router
@@ -86,6 +87,37 @@ def test_what_was_looked_at_cannot_be_forgotten_or_written() -> None:
         seen.readings["x"] = ()  # type: ignore[index]
     with pytest.raises(TypeError, match="by text, not by int"):
         seen.readings[5]  # type: ignore[index]
+
+
+class Newest(Series):
+    """A long series of which only the newest can be had."""
+
+    def __getitem__(self, key: str) -> tuple[Reading, ...]:
+        """Fail: that would put all of it together."""
+        raise AssertionError(f"all of {key} was asked for")
+
+    def __iter__(self) -> Iterator[str]:
+        """Name the one key."""
+        return iter((PRICE_KEY,))
+
+    def __len__(self) -> int:
+        """Count it."""
+        return 1
+
+    def last(self, key: str, most: int) -> Sequence[Reading]:
+        """Return the newest."""
+        return price_series([1.0, 2.0, 3.0], before=1001)[-most:] if key == PRICE_KEY else ()
+
+
+def test_a_price_and_a_short_history_put_no_long_one_together() -> None:
+    """What is asked for is the newest; that it was looked up is noted all the same."""
+    seen = view([], readings=Newest())
+
+    assert 3.0 == seen.price(PRICE_KEY)
+    assert (2.0, 3.0) == seen.history(PRICE_KEY, 2)
+    assert 0 == seen.age(PRICE_KEY)
+    assert seen.reading("other") is None
+    assert {PRICE_KEY, "other"} == seen.touched
 
 
 def test_an_unknown_price_is_a_clear_error() -> None:

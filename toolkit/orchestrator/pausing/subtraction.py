@@ -1,13 +1,15 @@
 """Prices as they would be had an own trade not happened."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from toolkit.model.decision import Reading
+from toolkit.orchestrator.board.blackboard import last
 from toolkit.orchestrator.pausing.decay import Impact, left_over
+from toolkit.reasoning.agent import Series
 
 DIGITS = 6
 """Of a price from which an own trade was taken out: about 0.05 bp, finer than what is known of it.
@@ -26,6 +28,32 @@ class _Done:
     cleaned: tuple[Reading, ...]
 
 
+class _Overlaid(Series):
+    """Readings of which some stand in place of others: nothing else of them is put together."""
+
+    __slots__ = ("_below", "_own")
+
+    def __init__(
+        self,
+        below: Mapping[str, tuple[Reading, ...]],
+        own: Mapping[str, tuple[Reading, ...]],
+    ) -> None:
+        self._below, self._own = below, own
+
+    def __getitem__(self, key: str) -> tuple[Reading, ...]:
+        own = self._own.get(key)
+        return self._below[key] if own is None else own
+
+    def last(self, key: str, most: int) -> Sequence[Reading]:
+        return last(self._own if key in self._own else self._below, key, most)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._below)
+
+    def __len__(self) -> int:
+        return len(self._below)
+
+
 class Subtraction:
     """Takes what own trades left out of readings; remembers its work from block to block."""
 
@@ -41,15 +69,11 @@ class Subtraction:
         keys = sorted({impact.key for impact in impacts} & set(readings))
         if not keys:
             return readings
-        return {
-            **readings,
-            **{
-                key: self._clean(
-                    (who, key), readings[key], tuple(i for i in impacts if i.key == key)
-                )
-                for key in keys
-            },
+        cleaned = {
+            key: self._clean((who, key), readings[key], tuple(i for i in impacts if i.key == key))
+            for key in keys
         }
+        return _Overlaid(readings, cleaned)
 
     def _clean(
         self, name: tuple[str, str], series: tuple[Reading, ...], impacts: tuple[Impact, ...]
