@@ -96,11 +96,11 @@ async def test_an_optional_signature_still_has_to_be_right(serve: Serve) -> None
 
 
 @pytest.mark.parametrize("name", ["buildernet", "titan", "rsync", "beaverbuild", "blink"])
-@pytest.mark.parametrize("number", [None, "0x0", "missing"])
+@pytest.mark.parametrize("number", [None, "0x0", "0x", "missing"])
 async def test_a_block_that_is_not_named_is_the_next_one_for_some(
     name: str, number: str | None
 ) -> None:
-    """Null, zero and none mean the next block to them."""
+    """Null, zero, an empty number and none mean the next block to them."""
     builder = builder_of(name)
     method, fields = bundle(name)
     fields["blockNumber"] = number
@@ -110,6 +110,17 @@ async def test_a_block_that_is_not_named_is_the_next_one_for_some(
     await builder.handle(method, [fields], SIGNER.address)
 
     assert [HEAD.number + 1] == [order.last_block for order in builder.orders()]
+
+
+@pytest.mark.parametrize("number", [{}, [], "0x0x", False])
+async def test_a_block_that_is_no_number_is_no_next_one(number: object) -> None:
+    """Whatever JSON has for it, it is refused by name where the block need not be named."""
+    method, fields = bundle("titan", blockNumber=number)
+
+    with pytest.raises(OrderError, match="blockNumber") as caught:
+        await builder_of("titan").handle(method, [fields], SIGNER.address)
+
+    assert -32602 == caught.value.code
 
 
 @pytest.mark.parametrize(

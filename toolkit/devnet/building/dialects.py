@@ -113,7 +113,7 @@ class BuilderProfile(msgspec.Struct, frozen=True, kw_only=True):
         dead_methods: once offered; answered with HTTP 403.
         fields: optional fields of a bundle that it takes, in Flashbots' names.
         renamed: fields of a bundle by its own names, with Flashbots' names for them.
-        block_required: otherwise a missing, null or zero block is the next one.
+        block_required: otherwise a missing, null, empty or zero block is the next one.
         hex_prefix: whether raw transactions start with 0x, or never do.
         target_hash: whether `txs[0]` may be the hash of a public transaction.
         bare_params: whether `params` is an object instead of a list of one.

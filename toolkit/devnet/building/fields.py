@@ -191,7 +191,7 @@ def _is_unset(name: str, value: object) -> bool:
 
 
 def _block(fields: Mapping[str, object], profile: BuilderProfile, head: int) -> int | None:
-    if not profile.block_required and fields.get("blockNumber") is None:
+    if not profile.block_required and fields.get("blockNumber") in (None, "0x"):
         return None
     number = quantity(fields, "blockNumber")
     if number <= head and (number or profile.block_required):
