@@ -13,11 +13,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from scripts.bench.figures import Figure
 from scripts.soak.bundle_draws import COUNTER, COUNTER_CODE, SLOTS, SWAP_WEI, Draw, Offer, Scene
 from scripts.soak.bundle_oracle import Seen, violations
-from scripts.soak.record import Part, Progress, Run
-from scripts.soak.workers import Batch, in_batches
+from scripts.soak.record import Part, Progress
+from scripts.soak.workers import Batch, count_batches, counted
 from toolkit.chain.node import Node
 from toolkit.chain.rpc import HttpRpc, WsRpc
 from toolkit.devnet.accounts import DevAccount, derive_account
@@ -250,24 +249,13 @@ def run_batch(batch: Batch) -> tuple[Counts, tuple[str, ...]]:
 
 def work(progress: Progress) -> None:
     """Seal on every core, and count."""
-    for cases, (counts, failures) in in_batches(progress, run_batch, batch=BATCH):
-        progress.add({name: n for name, n in counts.items() if not isinstance(n, dict)})
-        progress.advance(cases, failures=failures)
-
-
-def figures(run: Run) -> tuple[Figure, ...]:
-    """What the blocks had to do with."""
-    return tuple(
-        Figure(name=name, unit="", ours=float(count))
-        for name, count in sorted(run.counts.items())
-        if not isinstance(count, dict)
-    )
+    count_batches(progress, run_batch, batch=BATCH)
 
 
 PART = Part(
     size=SIZE,
     cases="blocks",
     work=work,
-    figures=figures,
+    figures=counted,
     not_covered=("blob transactions, and payouts to contracts",),
 )

@@ -15,11 +15,10 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec.structs import replace
 
-from scripts.bench.figures import Figure
 from scripts.soak.bundle_blocks import scene_of
 from scripts.soak.bundle_draws import COUNTER, COUNTER_CODE, Draw, Offer
-from scripts.soak.record import Part, Progress, Run
-from scripts.soak.workers import Batch, in_batches
+from scripts.soak.record import Part, Progress
+from scripts.soak.workers import Batch, count_batches, counted
 from toolkit.chain.node import Node
 from toolkit.chain.rpc import HttpRpc
 from toolkit.chain.wire import Call
@@ -279,24 +278,13 @@ def run_batch(batch: Batch) -> tuple[Counts, tuple[str, ...]]:
 
 def work(progress: Progress) -> None:
     """Search on every core, and count."""
-    for cases, (counts, failures) in in_batches(progress, run_batch, batch=BATCH):
-        progress.add({name: n for name, n in counts.items() if not isinstance(n, dict)})
-        progress.advance(cases, failures=failures)
-
-
-def figures(run: Run) -> tuple[Figure, ...]:
-    """How near the market came."""
-    return tuple(
-        Figure(name=name, unit="", ours=float(count))
-        for name, count in sorted(run.counts.items())
-        if not isinstance(count, dict)
-    )
+    count_batches(progress, run_batch, batch=BATCH)
 
 
 PART = Part(
     size=SIZE,
     cases="auctions among up to six bundles",
     work=work,
-    figures=figures,
+    figures=counted,
     not_covered=("refunds, and more than six bundles that depend on each other",),
 )

@@ -6,7 +6,9 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from scripts.soak.record import Progress
+from scripts.bench.figures import Figure
+from scripts.soak.record import Progress, Run
+from toolkit.testing.coverage import Counts
 
 T = TypeVar("T")
 
@@ -31,3 +33,24 @@ def in_batches(
             some = batches[index : index + 2 * cores]
             for (_, cases), answer in zip(some, pool.imap(work, some), strict=True):
                 yield cases, answer
+
+
+def count_batches(
+    progress: Progress,
+    work: Callable[[Batch], tuple[Counts, tuple[str, ...]]],
+    *,
+    batch: int,
+) -> None:
+    """Give batches to every core, and add up what each counted and found wrong."""
+    for cases, (counts, failures) in in_batches(progress, work, batch=batch):
+        progress.add({name: n for name, n in counts.items() if not isinstance(n, dict)})
+        progress.advance(cases, failures=failures)
+
+
+def counted(run: Run) -> tuple[Figure, ...]:
+    """Everything that was counted, by name."""
+    return tuple(
+        Figure(name=name, unit="", ours=float(count))
+        for name, count in sorted(run.counts.items())
+        if not isinstance(count, dict)
+    )
