@@ -216,12 +216,13 @@ def test_a_reader_that_has_seen_enough_ends_a_batch_quietly(pools: str) -> None:
 
 def test_an_answer_does_not_wait_for_the_next_question(pools: str) -> None:
     """A program that asks through a pipe has each answer before it asks on."""
+    buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
     with subprocess.Popen(
         [sys.executable, "-m", "toolkit", "route", "quote", pools, "--batch", "-"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**buffered, "PYTHONPATH": str(ROOT)},
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -232,6 +233,31 @@ def test_an_answer_does_not_wait_for_the_next_question(pools: str) -> None:
             assert f'{{"amount": "{GIVEN}"}}\n' == process.stdout.readline()
         process.stdin.close()
         assert 0 == process.wait()
+
+
+def test_what_is_read_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a line without an end no more is at hand than says that it is too long."""
+    monkeypatch.setattr(route_batch, "MAX_LINE", 100)
+    monkeypatch.setattr(route_batch, "CHUNK", 64)
+    (tmp_path / "q").write_bytes(b"x" * 10_000 + b"\nshort\n" + b"y" * 10_000)
+    with (tmp_path / "q").open("rb") as stream:
+        lines = [line for some in route_batch._read(stream) for line in some]
+
+    assert [b"x", b"s", b"y"] == [line[:1] for line in lines]
+    assert max(map(len, lines)) <= 101 + 64
+
+
+def test_unknown_fields_without_end_are_told_so_often(
+    pools: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each once, and no more than twenty of them."""
+    lines = [query(**{f"field{number % 30}": 1}) for number in range(60)]
+    (tmp_path / "q.jsonl").write_text("\n".join(lines))
+
+    assert 0 == quote(pools, "--batch", str(tmp_path / "q.jsonl"))
+    assert [f"'field{number}'" for number in range(20)] == [
+        line.split(": ")[3] for line in capsys.readouterr().err.splitlines()
+    ]
 
 
 def test_a_line_without_an_end_is_not_kept(
@@ -254,7 +280,7 @@ def test_compiled_answers_are_the_same(
     pools: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A batch that is long enough for the kernels has the answers and errors of a short one."""
-    amounts = [0, 1, -1, 10**6, 10**12, 10**30, 2**255, 2**256, "x"]
+    amounts = [0, 1, -1, 10**6, 10**12, 10**30, 2**255, 2**256, 2**256 + 10**6, "x"]
     lines = [
         query(pool=pool, amount=amount, exact=exact, sqrt_price_limit_x96=limit)
         for pool in (POOL, V3)

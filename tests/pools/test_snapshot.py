@@ -50,6 +50,23 @@ def test_quotes_are_the_pools_own() -> None:
     assert taken.mid_price(X, A) == mid_price(pool, A) == 1.0
 
 
+def test_what_no_contract_answers_is_the_least_that_does() -> None:
+    """With a fee on transfers an exact output has not the unit that getAmountIn adds in vain."""
+    pool = ConstantProduct(id=X, token0=A, token1=B, reserve0=1000, reserve1=1000, fee_ppm=0)
+    plain = snapshot(pool)
+    taxed = msgspec.structs.replace(
+        plain,
+        tokens={
+            **plain.tokens,
+            A: Token(address=A, symbol="a", decimals=18, transfer_fee_ppm=10_000),
+        },
+    )
+
+    assert 1001 == plain.quote_out(X, B, 500)
+    assert 1010 == taxed.quote_out(X, B, 500)  # of which 1000 arrive
+    assert (500, 499) == (taxed.quote_in(X, A, 1010), taxed.quote_in(X, A, 1009))
+
+
 def test_a_replaced_pool_makes_a_new_snapshot() -> None:
     """with_pool leaves the snapshot alone, and changed tells exactly what differs."""
     before = snapshot(pair(X, 10**18), pair(Y, 10**18))

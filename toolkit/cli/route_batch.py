@@ -62,7 +62,7 @@ class Batch:
 
         if self._packed is None:
             self._packed = Packed.of(self._snapshot)
-        return answer_all(self._snapshot, self._packed, queries)
+        return answer_all(self._packed, queries)
 
     def _read(self, line: bytes) -> Query | DataError | None:
         self.lines += 1

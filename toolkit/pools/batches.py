@@ -6,38 +6,18 @@ import numpy as np
 
 from toolkit.model.errors import PoolError
 from toolkit.pools.packed import Packed
-from toolkit.pools.queries import Query, alone
-from toolkit.pools.snapshot import Snapshot
-
-_WORD = 2**256
+from toolkit.pools.queries import Query
 
 
-def answer_all(
-    snapshot: Snapshot, packed: Packed, queries: Sequence[Query]
-) -> list[int | PoolError]:
-    """Return the answer to each query, or why the contract would revert.
-
-    `packed` are the same pools; it is not asked for numbers that no contract could be given.
-    """
+def answer_all(packed: Packed, queries: Sequence[Query]) -> list[int | PoolError]:
+    """Return the answer to each query of these pools, or why the contract would revert."""
     answers: dict[int, int | PoolError] = {}
     for exact_out in (False, True):
-        places = [
-            place
-            for place, query in enumerate(queries)
-            if query.exact_out is exact_out
-            and 0 <= query.amount < _WORD
-            and 0 <= query.sqrt_price_limit_x96 < _WORD
-        ]
+        places = [at for at, query in enumerate(queries) if query.exact_out is exact_out]
         if places:
-            answers |= zip(
-                places,
-                _quoted(packed, [queries[place] for place in places], exact_out=exact_out),
-                strict=True,
-            )
-    return [
-        answers[place] if place in answers else alone(snapshot, query)
-        for place, query in enumerate(queries)
-    ]
+            found = _quoted(packed, [queries[at] for at in places], exact_out=exact_out)
+            answers |= zip(places, found, strict=True)
+    return [answers[at] for at in range(len(queries))]
 
 
 def _quoted(packed: Packed, queries: Sequence[Query], *, exact_out: bool) -> list[int | PoolError]:
