@@ -115,6 +115,7 @@ BAD: list[tuple[str, list[Any], int, str]] = [
     ("mev_sendBundle", [{}], -32601, "'mev_sendBundle' is not offered"),
     ("eth_callBundle", [bundle(txs=[])], -32602, "txs is empty"),
     ("eth_callBundle", [bundle(timestamp="now")], -32602, "timestamp 'now'"),
+    ("eth_callBundle", [bundle(stateBlockNumber={})], -32602, "stateBlockNumber {}"),
 ]
 
 

@@ -125,3 +125,16 @@ async def test_a_delegation_spends_its_own_nonce(
 
     assert len(answers[0]["result"]["results"]) == 2
     assert "nonce too low" in answers[1]["error"]["message"]
+
+
+async def test_a_transaction_that_comes_twice_is_too_low(
+    relay: Client, market: Market, wallets: list[Wallet]
+) -> None:
+    """Behind itself its nonce is spent, and that is what is said."""
+    asked = bundle(market, wallets[1])
+    asked["txs"] = [wallets[1].sign(nonce=10).raw] * 2
+
+    answer = await relay.ask("eth_callBundle", asked)
+
+    assert "nonce too low" in answer["error"]["message"]
+    assert "tx: 10 state: 11" in answer["error"]["message"]

@@ -56,10 +56,10 @@ def read_call(
         gas_limit=head.gas_limit,
         fee_recipient=fee_recipient,
     )
-    state = fields.get("stateBlockNumber") or "latest"
-    if state != "latest":
+    state = "latest"
+    if fields.get("stateBlockNumber") not in (None, "", "latest"):
         state = hex(quantity(fields, "stateBlockNumber"))
-    return BundleCall(transactions=transactions, env=env, state=str(state))
+    return BundleCall(transactions=transactions, env=env, state=state)
 
 
 async def price(rpc: Rpc, call: BundleCall, *, head: int) -> Mapping[str, object]:
@@ -96,7 +96,9 @@ async def _check_nonces(rpc: Rpc, call: BundleCall) -> None:
     fault = nonce_fault(call.transactions, nonces)
     if fault is None:
         return
-    before = call.transactions[: call.transactions.index(fault)]
+    # By identity: the same transaction may stand before itself.
+    place = next(index for index, each in enumerate(call.transactions) if each is fault)
+    before = call.transactions[:place]
     nonce, expected = fault.unsigned.nonce, following_nonces(before, nonces)[fault.sender]
     side = "low" if nonce < expected else "high"
     raise OrderError(
