@@ -14,7 +14,13 @@ from toolkit.chain.signer import LocalSigner
 from toolkit.devnet.crowd.rivals import RivalConfig
 from toolkit.devnet.devnet import Devnet, DevnetConfig
 from toolkit.model.bundle import Landed, MissCause, Missed
-from toolkit.model.errors import BundleRefused, ConfigError, FeeLimitReached, RelayRejected
+from toolkit.model.errors import (
+    BundleRefused,
+    ConfigError,
+    FeeLimitReached,
+    RelayRejected,
+    RelayUnavailable,
+)
 from toolkit.model.units import ether, gwei
 from toolkit.session import Session, connect
 
@@ -62,6 +68,21 @@ async def script() -> AsyncIterator[Script]:
         connect(devnet.rpc_url, relays=devnet.relays) as session,
     ):
         yield Script(devnet, session)
+
+
+@pytest.mark.parametrize("rows", [[7], [{}], [{"gasUsed": "21000"}], [{"gasUsed": None}]])
+async def test_a_simulation_without_gas_is_no_simulation(
+    script: Script, monkeypatch: pytest.MonkeyPatch, rows: list[object]
+) -> None:
+    """A relay whose results are not what every relay gives is named as the fault, in one error."""
+
+    async def call_bundle(*_: object) -> dict[str, object]:
+        return {"results": rows}
+
+    monkeypatch.setattr(script.client, "call_bundle", call_bundle)
+
+    with pytest.raises(RelayUnavailable, match="simulated 1 transactions, and not their gas"):
+        await script.client.simulate([script.own()])
 
 
 async def test_bundle_lands_whole_and_in_order(script: Script) -> None:

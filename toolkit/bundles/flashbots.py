@@ -152,12 +152,17 @@ class Flashbots:
         said = await self.call_bundle(raws, number, state, block_timestamp)
         results = said.get("results")
         rows = results if isinstance(results, list) else []
+        used = [row.get("gasUsed") if isinstance(row, dict) else None for row in rows]
+        if not all(isinstance(gas, int) for gas in used):
+            raise RelayUnavailable(
+                f"the relay simulated {len(rows)} transactions, and not their gas"
+            )
         return {
             "bundleHash": said.get("bundleHash"),
             "coinbaseDiff": said.get("coinbaseDiff"),
             "results": rows,
             "signedBundledTransactions": raws,
-            "totalGasUsed": sum(row["gasUsed"] for row in rows),
+            "totalGasUsed": sum(used),
         }
 
     async def call_bundle(
