@@ -59,7 +59,7 @@ PURE = (
     "bundles/tally.py",
     "bundles/uuids.py",
 )
-# pools/sync.py is the one module of pools that asks a node; it still has no clock and no chance.
+# pools/sync.py and what it reads by ask a node; they still have no clock and no chance.
 WORLD = re.compile(
     r"\b(time\.(time|monotonic|perf_counter|sleep)|datetime\.(now|utcnow|today)|random\.\w+"
     r"|np\.random|os\.urandom|secrets\.|uuid\.uuid[14]|asyncio\.sleep)\b"
