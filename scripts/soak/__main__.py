@@ -72,7 +72,7 @@ AREAS: dict[str, tuple[str, ...]] = {
     "all": tuple(PARTS),
 }
 FIRST_SEED = {"run": 2}  # two runs a seed, from seed 1
-FRESH = frozenset({"pools-vectors"})  # each new run has a first seed that none had
+FRESH = frozenset({"pools-histories", "pools-vectors"})  # a new run's first seed is drawn
 DEFAULT_S = 600.0
 
 
