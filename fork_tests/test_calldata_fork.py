@@ -36,15 +36,15 @@ from toolkit.pools.sync import load
 
 SPECS = {pool.name: pool.spec for pool in POOLS}
 USDC, USDT = TOKENS["USDC"].address, TOKENS["USDT"].address
-V2_USDC = SPECS["V2 USDC/WETH"].id
-V2_USDT = SPECS["V2 WETH/USDT"].id
-V3_USDC = SPECS["V3 USDC/WETH 0.05%"].id
-V3_USDC_LENDER = SPECS["V3 USDC/WETH 0.3%"].id
-V3_STABLE = SPECS["V3 USDC/USDT 0.01%"].id
+V2_USDC = Address(SPECS["V2 USDC/WETH"].id)
+V2_USDT = Address(SPECS["V2 WETH/USDT"].id)
+V3_USDC = Address(SPECS["V3 USDC/WETH 0.05%"].id)
+V3_USDC_LENDER = Address(SPECS["V3 USDC/WETH 0.3%"].id)
+V3_STABLE = Address(SPECS["V3 USDC/USDT 0.01%"].id)
 LENDERS = {
     FundingKind.OWN: None,
     FundingKind.BALANCER: BALANCER_VAULT,
-    FundingKind.V2_FLASH: SPECS["V2 DAI/WETH"].id,
+    FundingKind.V2_FLASH: Address(SPECS["V2 DAI/WETH"].id),
     FundingKind.V3_FLASH: V3_USDC_LENDER,
 }
 
