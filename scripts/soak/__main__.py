@@ -57,7 +57,7 @@ PARTS: dict[str, Part] = {
     "bundles-tracker": bundle_tracker.PART,
     "orchestrator-ledger": ledger.PART,
     "orchestrator-kill": orchestrator_kill.PART,
-    "pools-vectors": vectors.PART,
+    **vectors.PARTS,
     **properties.PARTS,
     **pool_histories.PARTS,
 }
@@ -72,7 +72,7 @@ AREAS: dict[str, tuple[str, ...]] = {
     "all": tuple(PARTS),
 }
 FIRST_SEED = {"run": 2}  # two runs a seed, from seed 1
-FRESH = frozenset({"pools-histories", "pools-vectors"})  # a new run's first seed is drawn
+FRESH = frozenset({"pools-histories", *vectors.PARTS})  # a new run's first seed is drawn
 DEFAULT_S = 600.0
 
 

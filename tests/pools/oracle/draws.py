@@ -89,7 +89,8 @@ def draw_ticks(rng: random.Random, spacing: int) -> dict[str, object]:
     price, stored = _price_in(rng, tick)
     liquidity = sum(net for place, net in nets.items() if place <= stored)
     if shape == "broken":
-        liquidity = min(int(2 ** rng.uniform(0, 128)), MAX_LIQUIDITY)
+        some = min(int(2 ** rng.uniform(0, 128)), MAX_LIQUIDITY)
+        liquidity = rng.choice((some, MAX_LIQUIDITY - some))
     return {
         "tick_spacing": spacing,
         "sqrt_price_x96": price,
