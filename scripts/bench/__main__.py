@@ -22,6 +22,7 @@ from scripts.bench import (
     journal,
     merging,
     pauses,
+    quotes,
     relay,
     rpc,
     run,
@@ -44,6 +45,7 @@ AREA_TIMEOUT_S = {
     "journal": journal.TIMEOUT_S,
     "merging": merging.TIMEOUT_S,
     "pauses": pauses.TIMEOUT_S,
+    "quotes": quotes.TIMEOUT_S,
     "relay": relay.TIMEOUT_S,
     "scheduler": scheduler.TIMEOUT_S,
 }
@@ -57,6 +59,7 @@ AREAS: dict[str, Callable[[int], Awaitable[Measured]]] = {
     "journal": journal.measure,
     "merging": merging.measure,
     "pauses": pauses.measure,
+    "quotes": quotes.measure,
     "relay": relay.measure,
     "rpc": rpc.measure,
     "run": run.measure,

@@ -12,6 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FLASHBOTS = Path(__file__).with_name("flashbots.txt")
 ETHERS = Path(__file__).with_name("ethers")
 WEB3_7 = "web3==7.16.*"
+DEGENBOT = "degenbot==0.3.0"
+UNISWAP_SDKS = ("@uniswap/v2-sdk@4.21.4", "@uniswap/v3-sdk@3.31.5", "@uniswap/sdk-core@7.19.4")
 # What web3 7.16 wants older than the newest web3 does; the rest stays as in constraints.txt.
 _HELD_BACK = re.compile(r"^(web3|websockets)==", re.MULTILINE)
 _INSTALL_TIMEOUT_S = 900
@@ -54,6 +56,29 @@ def web3_7() -> Path:
     recipe = held + WEB3_7 + (ROOT / "pyproject.toml").read_text()
     arguments = ["--no-binary", "mev-toolkit", "--editable", ".[dev]", WEB3_7]
     return _made(".venv-web3-7", arguments, recipe, constraints=held)
+
+
+def degenbot() -> Path:
+    """The Python that has the peer of exact quotes in Python."""
+    return _made(".venv-degenbot", [DEGENBOT], DEGENBOT)
+
+
+def uniswap_sdks() -> Path:
+    """The folder that has Uniswap's own SDKs, the peers of exact quotes in JavaScript."""
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        raise EnvironmentFailed("npm not found: install Node.js 18 or newer")
+    place = ROOT / ".npm-uniswap"
+    stamp, wanted = place / ".stamp", " ".join(UNISWAP_SDKS)
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return place
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    flags = ["--prefix", str(place), "--no-save", "--no-package-lock", "--ignore-scripts"]
+    quiet = ["--no-audit", "--no-fund", "--loglevel", "error"]
+    _run([npm, "install", *flags, *quiet, *UNISWAP_SDKS], f"installing into {place.name}")
+    stamp.write_text(wanted)
+    return place
 
 
 def version(python: Path, package: str) -> str:

@@ -110,12 +110,12 @@ class Packed:
     def __init__(self, snapshot: Snapshot, *, workers: int | None = None) -> None:
         self.workers = workers or os.cpu_count() or 1
         self._none = msgspec.structs.replace(snapshot, pools={})
-        self._pools = [pool for _, pool in sorted(snapshot.pools.items())]
-        self._places: dict[str, int] = {pool.id: place for place, pool in enumerate(self._pools)}
-        self._families = np.array([self._family(pool) for pool in self._pools], np.int8)
-        pairs = [pool for pool in self._pools if isinstance(pool, ConstantProduct)]
-        ticked = [pool for pool in self._pools if isinstance(pool, WithTicks)]
-        self._rows = np.zeros(len(self._pools), np.int64)
+        self.pools = [pool for _, pool in sorted(snapshot.pools.items())]
+        self._places: dict[str, int] = {pool.id: place for place, pool in enumerate(self.pools)}
+        self._families = np.array([self._family(pool) for pool in self.pools], np.int8)
+        pairs = [pool for pool in self.pools if isinstance(pool, ConstantProduct)]
+        ticked = [pool for pool in self.pools if isinstance(pool, WithTicks)]
+        self._rows = np.zeros(len(self.pools), np.int64)
         for family in (pairs, ticked):
             self._rows[self.places(pool.id for pool in family)] = np.arange(len(family))
         self.pairs = Pairs(pairs)
@@ -145,7 +145,7 @@ class Packed:
             PoolError: a pool that is not among these.
         """
         (place,) = self.places([pool.id])
-        self._pools[place] = pool
+        self.pools[place] = pool
         if isinstance(pool, ConstantProduct):
             self.pairs.put(int(self._rows[place]), pool)
         elif isinstance(pool, WithTicks):
@@ -201,7 +201,7 @@ class Packed:
         words, filled, status = _joined(parts, len(pools))
         refused = {}
         for query in map(int, np.flatnonzero(status)):
-            pool = self._pools[pools[query]]
+            pool = self.pools[pools[query]]
             asked = Query(
                 alone=msgspec.structs.replace(self._none, pools={pool.id: pool}),
                 zero_for_one=bool(forward[query]),

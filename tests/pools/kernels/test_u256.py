@@ -61,6 +61,15 @@ def both_mul_divs(given: Words, found: Words) -> None:
 
 
 @jit
+def fast_quotients(given: Words, found: Words) -> None:
+    """Columns of `given`: dividend (4 limbs), divisor (2); of `found`: the quotient (2)."""
+    for row in range(given.shape[0]):
+        g = given[row]
+        quotient = u256.divide_to_pair((g[0], g[1], g[2], g[3]), (g[4], g[5]))
+        found[row, 0], found[row, 1] = quotient[0], quotient[1]
+
+
+@jit
 def reciprocal_of(high: np.uint64, low: np.uint64) -> np.uint64:
     """The part on its own."""
     return u256.reciprocal(high, low)
@@ -147,6 +156,22 @@ def test_mul_div_is_pythons(seed: int) -> None:
 
     for (a, b, d), row in zip(cases, numbers(found, 4, 4), strict=True):
         assert (a * b // d, -(-a * b // d)) == row, (seed, a, b, d)
+
+
+def test_quotients_of_two_limbs_are_pythons(seed: int) -> None:
+    """The fast way of dividing four limbs by two, wherever its answer fits two."""
+    rng = random.Random(seed)
+    cases = []
+    for _ in range(COUNT):
+        divisor, quotient = drawn(rng, 2) or 1, drawn(rng, 2)
+        rest = rng.choice([0, 1, divisor - 1, rng.randrange(divisor)]) % divisor
+        cases.append((quotient * divisor + rest, divisor))
+    found = np.zeros((COUNT, 2), dtype=np.uint64)
+
+    fast_quotients(words([[(a, 4), (b, 2)] for a, b in cases]), found)
+
+    for (a, b), (quotient,) in zip(cases, numbers(found, 2), strict=True):
+        assert a // b == quotient, (seed, a, b)
 
 
 @pytest.mark.parametrize("high", [2**63, 2**63 + 1, FULL - 1, FULL, 0xAAAA_AAAA_AAAA_AAAB])

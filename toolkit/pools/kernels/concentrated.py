@@ -29,7 +29,7 @@ from toolkit.pools.kernels.book import (
     V4,
     Book,
 )
-from toolkit.pools.kernels.jit import COMPILED, jit, part
+from toolkit.pools.kernels.jit import COMPILED, inlined, jit, part
 from toolkit.pools.kernels.runs import (
     HIGHEST,
     LOWEST,
@@ -120,7 +120,7 @@ def quote(
                 filled[query, limb] = done[limb]
 
 
-@part
+@inlined
 def _swap(
     book: Book,
     pool: int,
@@ -148,7 +148,7 @@ def _swap(
     return code, taken, given
 
 
-@part
+@inlined
 def _refused_after(kind: int, taken: Limbs, given: Limbs, short: bool) -> int:
     """What the contract and its periphery look at in the end."""
     if kind == V4 and (less(_INT128, taken) or not less(given, _INT128)):
@@ -158,7 +158,7 @@ def _refused_after(kind: int, taken: Limbs, given: Limbs, short: bool) -> int:
     return _TOO_MUCH if short else _OK
 
 
-@part
+@inlined
 def _refused(
     book: Book,
     pool: int,
@@ -190,7 +190,7 @@ def _refused(
     return _OK if fits else _LIMIT
 
 
-@part
+@inlined
 def _needed(book: Book, run: int, amount: Limbs, column: int) -> Limbs:
     """The sum in `column` at which `amount` is used up; of no use if the head takes it all."""
     head = (
@@ -205,7 +205,7 @@ def _needed(book: Book, run: int, amount: Limbs, column: int) -> Limbs:
     return add(subtract(amount, head), amount_at(book, ahead, column))
 
 
-@part
+@inlined
 def _until(book: Book, run: int, row: int, column: int) -> Limbs:
     """What it takes (TAKEN) or gives (GIVEN) from the price to the stop of a row."""
     head = (
@@ -218,7 +218,7 @@ def _until(book: Book, run: int, row: int, column: int) -> Limbs:
     return add(head, subtract(amount_at(book, row, column), amount_at(book, ahead, column)))
 
 
-@part
+@inlined
 def _first(
     book: Book,
     run: int,
@@ -253,7 +253,7 @@ def _first(
     return low
 
 
-@part
+@inlined
 def _meets(book: Book, row: int, down: bool, limit: Limbs) -> bool:
     """Whether the price limit lies at or before a row's stop."""
     price = price_at(book, row)
@@ -294,7 +294,7 @@ def _further(
             row += 1
 
 
-@part
+@inlined
 def _finish(
     book: Book,
     pool: int,

@@ -3,7 +3,8 @@
 Shapes, of n queries and p pools: `pools` (n) int64, rows of the pools' arrays; `forward` (n)
 bool, whether token0 goes in; `amounts` (n, 4) uint64; `reserves` (p, 4) uint64, two limbs of
 reserve0, two of reserve1; `fees` (p, 2) uint64, what is left of the fee's fraction: 997 of 1000.
-Written: `answers` (n, 4) uint64 and `status` (n) int8.
+Written: `answers` (n, 4) uint64, whose
+upper limbs are 0 already, and `status` (n) int8.
 """
 
 import numpy as np
@@ -17,7 +18,7 @@ from toolkit.pools.kernels.u256 import (
     Limbs,
     add,
     divide,
-    divide_by_pair,
+    divide_to_pair,
     is_zero,
     less,
     product,
@@ -71,8 +72,7 @@ def quote_in(
             paid = product(amount, (fees[pool, 0],))
             depth = add(product(reserve_in, (fees[pool, 1],)), paid)
             answer = _quotient(product(paid, reserve_out), depth)
-            for limb in range(4):
-                answers[query, limb] = answer[limb]
+            answers[query, 0], answers[query, 1] = answer[0], answer[1]
             status[query] = 0
 
 
@@ -106,15 +106,14 @@ def quote_out(
             if less(wanted, shift_left((owed[0], owed[1], owed[2], ZERO, ZERO), _RESERVE_BITS)):
                 answer = add(_quotient(wanted, owed), (ONE,))
                 if add(answer, reserve_in)[1] < _TOP:
-                    for limb in range(4):
-                        answers[query, limb] = answer[limb]
+                    answers[query, 0], answers[query, 1] = answer[0], answer[1]
                     status[query] = 0
 
 
 @part
 def _quotient(wide: Limbs, divisor: Limbs) -> Limbs:
-    """floor(wide / divisor) of five limbs, of which four are in use, and three."""
+    """floor(wide / divisor), below 2^112, of five limbs, of which four are in use, and three."""
     if divisor[2] == ZERO:
-        return divide_by_pair(wide[:4], divisor[:2])[0]
+        return divide_to_pair(wide[:4], divisor[:2])
     # A fee of many digits on reserves near the most: the divisor has up to 132 bits.
-    return divide((*wide, ZERO, ZERO, ZERO, ZERO), (*divisor, ZERO, ZERO))[0]
+    return divide((*wide, ZERO, ZERO, ZERO, ZERO), (*divisor, ZERO, ZERO))[0][:2]

@@ -44,6 +44,18 @@ def part(function: Callable[P, R]) -> Callable[P, R]:
     return cast(Callable[P, R], compiled)
 
 
+def inlined(function: Callable[P, R]) -> Callable[P, R]:
+    """A part that LLVM must put in place of each call: for what is small, or called once."""
+    compiled = njit(
+        nogil=True,
+        error_model="numpy",
+        forceinline=True,
+        no_cpython_wrapper=True,
+        no_cfunc_wrapper=True,
+    )(function)
+    return cast(Callable[P, R], compiled)
+
+
 class _Cache(FunctionCache):  # type: ignore[misc] # numba has no types
     """Numba's cache, which looks at a kernel's own file only: here at all it may be made of.
 

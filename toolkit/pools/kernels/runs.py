@@ -35,7 +35,7 @@ from toolkit.pools.kernels.book import (
     WIDTH,
     Book,
 )
-from toolkit.pools.kernels.jit import jit, part
+from toolkit.pools.kernels.jit import inlined, jit, part
 from toolkit.pools.kernels.swap_step import (
     full_step,
     root_of,
@@ -113,26 +113,26 @@ def _cut(book: Book, pool: int, lowest: int, highest: int) -> None:
         book.run[run, COUNT] = kept
 
 
-@part
+@inlined
 def price_of(book: Book, pool: int) -> Limbs:
     """The price of a pool."""
     return (book.state[pool, 0], book.state[pool, 1], book.state[pool, 2])
 
 
-@part
+@inlined
 def liquidity_of(book: Book, pool: int) -> Limbs:
     """The liquidity in range at the price of a pool."""
     return (book.state[pool, 3], book.state[pool, 4])
 
 
-@part
+@inlined
 def amount_at(book: Book, row: int, column: int) -> Limbs:
     """A sum in a row, by its column."""
     rows = book.row
     return (rows[row, column], rows[row, column + 1], rows[row, column + 2], rows[row, column + 3])
 
 
-@part
+@inlined
 def price_at(book: Book, row: int) -> Limbs:
     """The price of a row's stop."""
     return (book.row[row, PRICE], book.row[row, PRICE + 1], book.row[row, PRICE + 2])
@@ -144,7 +144,7 @@ def _root(of: Words, row: int) -> Limbs:
     return (of[row, 0], of[row, 1], of[row, 2], of[row, 3], of[row, 4], of[row, 5], of[row, 6])
 
 
-@part
+@inlined
 def liquidity_at(book: Book, row: int) -> Limbs:
     """The liquidity behind a row's stop."""
     return (book.row[row, LIQUIDITY], book.row[row, LIQUIDITY + 1])

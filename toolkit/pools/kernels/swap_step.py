@@ -167,8 +167,7 @@ def step_between(
 def price_after_in(price: Limbs, liquidity: Limbs, usable: Limbs, down: bool) -> Limbs:
     """SqrtPriceMath.sol `getNextSqrtPriceFromInput`."""
     if not down:
-        shifted = shift_left((ZERO, *usable, ZERO, ZERO, ZERO, ZERO), _Q32)
-        return add(price, divide(shifted, (*liquidity, ZERO, ZERO, ZERO))[0][:3])
+        return add(price, _per_liquidity(usable, liquidity)[0][:3])
     if is_zero(usable):
         return price
     numerator = shift_left((ZERO, *liquidity, ZERO), _Q32)
@@ -185,11 +184,18 @@ def price_after_in(price: Limbs, liquidity: Limbs, usable: Limbs, down: bool) ->
 def price_after_out(price: Limbs, liquidity: Limbs, amount: Limbs, down: bool) -> Limbs:
     """SqrtPriceMath.sol `getNextSqrtPriceFromOutput`."""
     if down:
-        shifted = shift_left((ZERO, *amount, ZERO, ZERO, ZERO, ZERO), _Q32)
-        move = rounded_up(divide(shifted, (*liquidity, ZERO, ZERO, ZERO)))
-        return subtract(price, move[:3])
+        return subtract(price, rounded_up(_per_liquidity(amount, liquidity))[:3])
     numerator = shift_left((ZERO, *liquidity, ZERO), _Q32)
     return _ratio_up(numerator, price, subtract(numerator, product(amount, price)[:4]))
+
+
+@part
+def _per_liquidity(amount: Limbs, liquidity: Limbs) -> tuple[Limbs, bool]:
+    """Divide amount 2^96 by a liquidity; what nearly all amounts are has a faster way."""
+    shifted = shift_left((ZERO, *amount, ZERO, ZERO, ZERO, ZERO), _Q32)
+    if shifted[4] | shifted[5] == ZERO:
+        return divide_by_pair(shifted[:4], liquidity)
+    return divide(shifted, (*liquidity, ZERO, ZERO, ZERO))
 
 
 @part

@@ -31,6 +31,7 @@ FULL = np.uint64(2**64 - 1)
 
 _LIMB = ir.IntType(BITS)
 _PAIR = ir.IntType(2 * BITS)
+_WITHIN = np.uint64(BITS - 1)
 _MAGIC = np.uint64(0x7FD00)  # 2^19 - 3 x 2^8, the start of a reciprocal's Newton steps
 _SHIFTS = tuple(np.uint64(bits) for bits in (55, 24, 11, 40, 13, 60, 47, 31))
 
@@ -173,20 +174,17 @@ def reciprocal(high: Limb, low: Limb) -> Limb:
 
 @part
 def _with_low(inverse: Limb, high: Limb, low: Limb) -> Limb:
+    """Correct by counts and not by branches: which way they go is chance, and costs most of all."""
     rest = high * inverse + low
-    if rest < low:
-        inverse -= ONE
-        if rest >= high:
-            inverse -= ONE
-            rest -= high
-        rest -= high
+    once = np.uint64(rest < low)
+    twice = once & np.uint64(rest >= high)
+    inverse -= once + twice
+    rest -= high * (once + twice)
     wide = product((inverse,), (low,))
     rest += wide[1]
-    if rest < wide[1]:
-        inverse -= ONE
-        if rest > high or (rest == high and wide[0] >= low):
-            inverse -= ONE
-    return inverse
+    once = np.uint64(rest < wide[1])
+    twice = once & np.uint64(not less((wide[0], rest), (low, high)))
+    return inverse - once - twice
 
 
 @part
@@ -200,10 +198,9 @@ def three_by_two(upper: Limbs, last: Limb, divisor: Limbs, inverse: Limb) -> tup
     quotient = estimate[1]
     rest: Limbs = (last, upper[0] - quotient * divisor[1])
     rest = subtract(subtract(rest, product((divisor[0],), (quotient,))), divisor)
-    quotient += ONE
-    if rest[1] >= estimate[0]:
-        quotient -= ONE
-        rest = add(rest, divisor)
+    back = np.uint64(rest[1] >= estimate[0])  # as likely as not, so no branch
+    quotient += ONE - back
+    rest = add(rest, (divisor[0] * back, divisor[1] * back))
     if not less(rest, divisor):
         quotient += ONE
         rest = subtract(rest, divisor)
@@ -261,6 +258,23 @@ def divide_by_pair(dividend: Limbs, divisor: Limbs) -> tuple[Limbs, bool]:
     first, rest = _pair_digit(wide[1], rest, divisor, inverse)
     zeroth, rest = _pair_digit(wide[0], rest, divisor, inverse)
     return (zeroth, first, second, third), not is_zero(rest)
+
+
+@part
+def divide_to_pair(dividend: Limbs, divisor: Limbs) -> Limbs:
+    """floor(a / b) of four limbs and two, where the quotient is known to fit two: the fast way."""
+    low, high = divisor[0], divisor[1]
+    first, second, third, fourth = dividend[0], dividend[1], dividend[2], dividend[3]
+    if high == ZERO:  # then three limbs are enough for the dividend
+        low, high = ZERO, low
+        first, second, third, fourth = ZERO, first, second, third
+    bits = leading_zeros((high,)) & _WITHIN  # which tells LLVM that limbs only shift a little
+    pair = shift_left((low, high), bits)
+    inverse = reciprocal(pair[1], pair[0])
+    wide = shift_left((first, second, third, fourth), bits)
+    upper, rest = _pair_digit(wide[1], wide[2:], pair, inverse)
+    lower, _ = three_by_two(rest, wide[0], pair, inverse)
+    return (lower, upper)
 
 
 @part
