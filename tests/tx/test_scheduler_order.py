@@ -109,7 +109,8 @@ async def test_one_lane_that_cannot_look_does_not_hold_up_the_others(desk: Desk)
         for signer in (OWNER, other)
     ]
     before = scheduler._runners[other.address].state
-    world.pool = {0: scheduler._runners[OWNER.address].state.jobs[mine.request_id].last.signed}
+    first = scheduler._runners[OWNER.address].state.jobs[mine.request_id].last.signed
+    world.pool_of = {OWNER.address: {0: first}}
     head, world.broken = world.mine(), True
     with pytest.raises(NodeTimeout):
         await scheduler.on_head(HeadChange(added=(head,)))
