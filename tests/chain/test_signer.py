@@ -1,6 +1,7 @@
 import pickle
 import random
 import secrets
+import sys
 from typing import Any
 
 import msgspec
@@ -174,6 +175,21 @@ def test_a_changed_byte_never_decodes_to_the_same_sender_and_hash() -> None:
 
         assert signed.hash != decoded.hash
         assert (signed.sender, signed.unsigned) != (decoded.sender, decoded.unsigned)
+
+
+def test_lists_within_lists_are_no_transaction() -> None:
+    """Thousands of them, in a few bytes each: one line, and no exhausted stack."""
+    blob = b"\xc0"
+    while len(blob) < 20_000:
+        blob = rlp.codec.length_prefix(len(blob), 0xC0) + blob
+
+    deepest = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000)  # as Python has it; some libraries raise it
+    try:
+        with pytest.raises(ConfigError, match="RecursionError while decoding"):
+            decode_transaction("0x" + blob.hex())
+    finally:
+        sys.setrecursionlimit(deepest)
 
 
 def test_an_unprotected_legacy_transaction_decodes_with_chain_id_zero() -> None:

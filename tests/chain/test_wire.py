@@ -1,4 +1,5 @@
 import asyncio
+import sys
 
 import pytest
 
@@ -65,6 +66,19 @@ def test_every_shape_of_error_becomes_an_rpc_error(answer: object, message: str)
 
     assert isinstance(error, RpcError)
     assert message in error.message
+
+
+def test_an_error_too_deep_to_be_written_is_one_line() -> None:
+    """Lists within lists, which JSON may have deeper than Python can write."""
+    deepest = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000)  # as Python has it; some libraries raise it
+    try:
+        found = wire.outcome(wire.decode(f'{{"error": {"[" * 1_020}{"]" * 1_020}}}', "a node"))
+    finally:
+        sys.setrecursionlimit(deepest)
+
+    assert isinstance(found, RpcError)
+    assert "too deep to be written" in str(found)
 
 
 def test_batch_answers_are_matched_by_number() -> None:

@@ -169,7 +169,14 @@ def decode_transaction(raw: str) -> SignedTransaction:
         sender = recover(digest, parity=signature.parity, r=signature.r, s=signature.s)
     except ConfigError:
         raise
-    except (ValueError, IndexError, TypeError, rlp.RLPException, SignerError) as error:
+    except (
+        ValueError,
+        IndexError,
+        TypeError,
+        RecursionError,  # lists within lists, thousands deep
+        rlp.RLPException,
+        SignerError,
+    ) as error:
         raise ConfigError(
             f"raw transaction is not a signed transaction: {type(error).__name__} while decoding"
         ) from None

@@ -184,7 +184,10 @@ def rpc_error(error: object) -> RpcError:
 
 def _line(text: object) -> str:
     """A stranger's words in one line of bearable length."""
-    line = str(text)
+    try:
+        line = str(text)
+    except RecursionError:  # lists within lists: JSON may be deeper than Python can write
+        line = "an error too deep to be written"
     if "\n" in line or "\r" in line:
         line = " ".join(line.split())
     return line if len(line) <= _MESSAGE_CHARS else line[:_MESSAGE_CHARS] + "..."
