@@ -13,7 +13,7 @@ from toolkit.orchestrator.mainnet import DAI, WETH
 from toolkit.testing.decide import Decided, GivenBlock, decide
 
 BLOCKS = 4
-PAST = 80
+PAST = 70
 """Recorded prices: enough for a momentum of sixty to score."""
 
 
