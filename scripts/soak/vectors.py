@@ -6,6 +6,7 @@ from scripts.soak.mutations import failing, noticed_by
 from scripts.soak.record import Part, Progress, Run
 from scripts.soak.vector_mutants import MUTANTS
 from scripts.soak.workers import Batch, in_batches
+from tests.pools.oracle.batches import mismatches
 from tests.pools.oracle.counts import counted
 from tests.pools.oracle.vectors import FAMILIES, mismatch, vectors
 from toolkit.testing.coverage import Counts
@@ -36,12 +37,13 @@ print(json.dumps([0, ""]))
 
 
 def check(batch: Batch) -> tuple[Counts, tuple[str, ...]]:
-    """Draw a batch, of the family whose turn its seed is, and compare every vector."""
+    """Draw a batch of the family whose turn its seed is; hold references and kernels against it."""
     seed, count = batch
     family = _NAMES[seed // BATCH % len(_NAMES)]
     drawn = vectors(family, seed, count)
     wrong = (mismatch(vector) for vector in drawn)
-    failures = tuple(f"vectors({family!r}, {seed}, {count}): {line}" for line in wrong if line)
+    lines = [line for line in wrong if line] + mismatches(drawn)
+    failures = tuple(f"vectors({family!r}, {seed}, {count}): {line}" for line in lines)
     counts: Counts = {f"{family}: {name}": n for name, n in counted(drawn).items()}
     return counts, failures
 

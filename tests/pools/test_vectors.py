@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.pools.oracle.batches import mismatches
 from tests.pools.oracle.counts import counted
 from tests.pools.oracle.vectors import FAMILIES, Vector, mismatch, vectors
 
@@ -21,6 +22,12 @@ def drawn(request: pytest.FixtureRequest, seed: int) -> list[Vector]:
 def test_every_answer_is_the_contracts(drawn: list[Vector]) -> None:
     """Amounts, state afterwards and reverts equal those of the contract's own code."""
     assert [] == [wrong for vector in drawn if (wrong := mismatch(vector))]
+
+
+@pytest.mark.timeout(300)  # kernels that no run has compiled yet take a while
+def test_every_answer_of_the_kernels_is_the_contracts(drawn: list[Vector]) -> None:
+    """What is compiled gives the contract's integers and refuses where it reverts."""
+    assert [] == mismatches(drawn)
 
 
 def test_the_vectors_go_where_it_is_difficult(drawn: list[Vector]) -> None:
@@ -53,3 +60,4 @@ def test_a_wrong_unit_is_noticed(drawn: list[Vector]) -> None:
             )
 
             assert "the contract says" in mismatch(other)
+            assert 1 == len(mismatches([other]))
