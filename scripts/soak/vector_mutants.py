@@ -198,13 +198,6 @@ MUTANTS: tuple[Mutant, ...] = (
         "v3",
     ),
     Mutant(
-        "short of the target all the rest is fee",
-        STEP,
-        "    elif after != target:\n",
-        "    elif False:\n",
-        "v3",
-    ),
-    Mutant(
         "V3's periphery moves something or reverts",
         V3,
         "        if not walked.taken:",
