@@ -401,11 +401,18 @@ def _median(work: Callable[[], object], rounds: int) -> float:
 
 
 def _upkeep(deep: Work) -> tuple[Figure, ...]:
-    """An event taken in, and taken back; alone, and with the deep quote that is asked next."""
+    """An event taken in, and taken back: alone, and with the stops that the next deep quote makes.
+
+    The second is what event and quote take together, less what the quote takes without an event.
+    """
     (pool,) = deep.packed.pools
     assert isinstance(pool, Concentrated)
     figures = []
     words = to_words(deep.amounts[:1])
+
+    def quote() -> None:
+        deep.packed.quote_in(deep.places[:1], deep.forward[:1], words)
+
     for what, other in _events(pool):
         states = [pool, other]
 
@@ -415,12 +422,15 @@ def _upkeep(deep: Work) -> tuple[Figure, ...]:
 
         def and_quote(event: Callable[[], None] = event) -> None:
             event()
-            deep.packed.quote_in(deep.places[:1], deep.forward[:1], words)
+            quote()
 
+        alone, both, plain = (_median(work, EVENTS) for work in (event, and_quote, quote))
         name = f"tables of {len(pool.ticks)} ticks after {what}"
-        for title, work in ((name, event), (f"{name}, and the next deep quote", and_quote)):
-            taken = _median(work, EVENTS) * US
-            figures.append(Figure(name=title, unit="µs", target=50, ours=taken))
+        for title, taken in (
+            (name, alone),
+            (f"{name}, with what the next deep quote makes anew", both - plain),
+        ):
+            figures.append(Figure(name=title, unit="µs", target=50, ours=taken * US))
         if deep.packed.pools[0] is not pool:
             event()
     return tuple(figures)

@@ -38,18 +38,20 @@ def jit(function: Callable[P, R]) -> Callable[P, R]:
 
 def part(function: Callable[P, R]) -> Callable[P, R]:
     """Compile into the kernels that call it; it has no entry and no file of its own."""
-    compiled = njit(
-        nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
-    )(function)
-    return cast(Callable[P, R], compiled)
+    return _part(function, inline=False)
 
 
 def inlined(function: Callable[P, R]) -> Callable[P, R]:
     """A part that LLVM must put in place of each call: for what is small, or called once."""
+    return _part(function, inline=True)
+
+
+def _part(function: Callable[P, R], *, inline: bool) -> Callable[P, R]:
+    # Said either way, because a part that says nothing is compiled as its first caller is.
     compiled = njit(
         nogil=True,
         error_model="numpy",
-        forceinline=True,
+        forceinline=inline,
         no_cpython_wrapper=True,
         no_cfunc_wrapper=True,
     )(function)

@@ -42,7 +42,7 @@ from toolkit.pools.kernels.swap_step import (
     sqrt_price_at_tick,
     step_between,
 )
-from toolkit.pools.kernels.u256 import ZERO, Limbs, add, is_zero, less, subtract
+from toolkit.pools.kernels.u256 import ZERO, Limbs, add, apart, is_zero, less, subtract
 from toolkit.pools.tick_walk import WORD
 from toolkit.pools.ticks import MAX_SQRT_PRICE, MAX_TICK, MIN_SQRT_PRICE, MIN_TICK
 
@@ -153,6 +153,7 @@ def liquidity_at(book: Book, row: int) -> Limbs:
 @part
 def settle(book: Book, pool: int, run: int, down: bool) -> bool:
     """Find a run's place again after its pool changed; False if it needs more room."""
+    apart()
     runs, tick = book.run[run], book.facts[pool, TICK]
     start, liquidity = runs[START], liquidity_of(book, pool)
     ahead = _ahead(book, run, tick, down, 0)
@@ -218,6 +219,7 @@ def _anchor(book: Book, pool: int, run: int, down: bool) -> None:
     That is the second edge of a bitmap word, or some initialised ticks if they come before it, or
     the one from which on the liquidity cannot be right.
     """
+    apart()
     facts = book.facts[pool]
     tick, first, count = facts[TICK], facts[FIRST], facts[TICKS]
     spacing, word = facts[SPACING], facts[SPACING] * WORD
@@ -285,6 +287,7 @@ def _crossed(
 @part
 def go_on(book: Book, pool: int, run: int, down: bool) -> None:
     """Add the next stop to an open run that has room, or say how it ends."""
+    apart()
     facts = book.facts[pool]
     fee = np.uint64(facts[FEE_DOWN] if down else facts[FEE_UP])
     last = book.run[run, START] + book.run[run, COUNT] - 1

@@ -14,6 +14,7 @@ from toolkit.pools.kernels.u256 import (
     ZERO,
     Limbs,
     add,
+    apart,
     divide,
     divide_by_pair,
     is_zero,
@@ -33,6 +34,7 @@ _HALVES = np.array([[factor % 2**64, factor >> 64] for factor in FACTORS], np.ui
 @part
 def sqrt_price_at_tick(tick: int) -> Limbs:
     """TickMath.sol `getSqrtRatioAtTick`, for ticks within ±887272."""
+    apart()
     ratio: Limbs = (ZERO, ZERO, ONE)
     steps = abs(tick)
     place = 0
@@ -103,6 +105,7 @@ def less_fee(amount: Limbs, fee: np.uint64) -> Limbs:
 @part
 def full_step(price: Limbs, target: Limbs, liquidity: Limbs, fee: np.uint64) -> tuple[Limbs, Limbs]:
     """What it takes, fee included, and gives to move the price all the way."""
+    apart()
     if is_zero(liquidity):
         return (ZERO, ZERO, ZERO, ZERO), (ZERO, ZERO, ZERO, ZERO)
     if less(target, price):
@@ -146,6 +149,7 @@ def step_between(
     together. So unless the product lies within L of a multiple of 2^160, which chance makes rarer
     than 2^-31, it tells both roundings.
     """
+    apart()
     if is_zero(liquidity):
         return (ZERO, ZERO, ZERO, ZERO), (ZERO, ZERO, ZERO, ZERO)
     down = less(target, price)

@@ -137,6 +137,16 @@ def _is_zero(_context: Any, a: Any) -> Typed:
     return types.boolean(a), write
 
 
+def _apart(_context: Any) -> Typed:
+    def write(context: Any, builder: Any, _signature: Any, _values: Any) -> Any:
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), write
+
+
+apart = cast(Callable[[], None], intrinsic(_apart))
+"""Keep the part that says so out of its callers: copies of what is long take seconds to compile."""
 add = cast(Callable[[Limbs, Limbs], Limbs], intrinsic(_sum))
 """a + b of a's length, modulo 2^(64 len(a)); b is not longer."""
 subtract = cast(Callable[[Limbs, Limbs], Limbs], intrinsic(_difference))
@@ -214,6 +224,7 @@ def divide(dividend: Limbs, divisor: Limbs) -> tuple[Limbs, bool]:
     Returns:
         (quotient rounded down, whether that lost anything).
     """
+    apart()
     bits = leading_zeros(divisor)
     divisor = shift_left(divisor, bits)
     dividend = shift_left(dividend, bits)
@@ -249,6 +260,7 @@ def divide_by_pair(dividend: Limbs, divisor: Limbs) -> tuple[Limbs, bool]:
     Returns:
         (quotient rounded down, whether that lost anything).
     """
+    apart()
     bits = leading_zeros(divisor)
     divisor = shift_left(divisor, bits)
     wide = shift_left((*dividend, ZERO, ZERO), bits)
