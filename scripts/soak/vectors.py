@@ -21,18 +21,18 @@ PROGRAM = f"""
 import json, sys
 from tests.pools.oracle.vectors import mismatch, vectors
 family, seed = sys.argv[1], int(sys.argv[2])
-tried = 0
-for first in range(seed, seed + {MOST}, {BATCH}):
-    for vector in vectors(family, first, {BATCH}):
-        tried += 1
-        try:
-            told = mismatch(vector)
-        except Exception as error:  # safe because the parent is told: any death is a notice
-            told = type(error).__name__
+tried, told = 0, ""
+try:
+    for first in range(seed, seed + {MOST}, {BATCH}):
+        for vector in vectors(family, first, {BATCH}):
+            tried += 1
+            if told := mismatch(vector):
+                break
         if told:
-            print(json.dumps([tried, told[:200]]))
-            sys.exit()
-print(json.dumps([0, ""]))
+            break
+except Exception as error:  # safe because the parent is told: any death is a notice
+    told = type(error).__name__
+print(json.dumps([tried + (tried == 0) if told else 0, told[:200]]))
 """
 
 
