@@ -241,3 +241,47 @@ def test_threads_share_what_pools_they_have(seed: int) -> None:
 
     assert (one.status == two.status).all()
     assert (one.words == two.words).all()
+
+
+def alone(liquidity: int, ticks: tuple[tuple[int, int], ...], tick: int) -> Concentrated:
+    return Concentrated(
+        id=POOL,
+        token0=A,
+        token1=B,
+        fee_ppm=3000,
+        tick_spacing=60,
+        sqrt_price_x96=sqrt_price_at_tick(tick),
+        tick=tick,
+        liquidity=liquidity,
+        ticks=ticks,
+    )
+
+
+@pytest.mark.parametrize("times", [1, 2**20, 2**30])
+def test_a_step_that_comes_out_even_is_not_rounded(times: int) -> None:
+    """Between the prices of ticks 60 and 0 an amount of token0 can be whole, and stays it."""
+    liquidity = sqrt_price_at_tick(60) * times
+    pool = alone(liquidity, ((-600, liquidity), (0, 0), (60, 0), (1200, -liquidity)), 100)
+    packed = Packed.of(snapshot([pool]))
+    limit = sqrt_price_at_tick(0)
+    even = pool.swap(A, 2**250, sqrt_price_limit_x96=limit)
+
+    quotes = packed.quote_in(np.zeros(1, np.int64), np.array([True]), [2**250], [limit])
+
+    assert [even.amount_out] == quotes.amounts()
+    assert [even.amount_in] == quotes.filled_amounts()
+
+
+def test_an_output_that_ends_on_a_broken_tick_is_refused() -> None:
+    """With much liquidity a price rounds onto the stop before all is bought: it is crossed too."""
+    pool = alone(2**120, ((-60, 2**127 - 1), (60, -(2**119))), -30)
+    packed = Packed.of(snapshot([pool]))
+    whole = 2**120 * (sqrt_price_at_tick(-30) - sqrt_price_at_tick(-60)) >> 96
+    amounts = [whole - 2**30, whole - 1, whole, whole + 1]
+
+    quotes = packed.quote_out(np.zeros(4, np.int64), np.ones(4, np.bool_), amounts)
+
+    state = snapshot([pool])
+    expected = [asked(state, pool, amount, forward=True, exact_out=True) for amount in amounts]
+    assert expected == told(quotes, 4)
+    assert [Status.OK] + [Status.BROKEN_TICKS] * 3 == list(quotes.status)
