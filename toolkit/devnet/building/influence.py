@@ -42,7 +42,8 @@ async def find_influences(
         await _add_tried(found, trials, pairs)
     else:
         _add_guessed(found, trials, orders, pairs)
-    _add_hopeful(found, orders, members, sound)
+    whole = [each for each in sound if not trials.known(each).left_out(orders[each])]
+    _add_hopeful(found, orders, members, whole)
     return {each: frozenset(others) for each, others in found.items()}
 
 
@@ -133,10 +134,13 @@ def _add_hopeful(
     found: Mapping[int, set[int]],
     orders: Sequence[Order],
     members: Sequence[int],
-    sound: Sequence[int],
+    whole: Sequence[int],
 ) -> None:
-    """Orders that fail alone may work behind any others, and then change what others do."""
-    hopeful = [each for each in members if each not in sound]
+    """What fails alone, or is left out, may work behind others, and then change what others do.
+
+    It may take several of them together, so that no pair shows it.
+    """
+    hopeful = [each for each in members if each not in whole]
     for one, other in product(hopeful, members):
         if one == other:
             continue
