@@ -95,8 +95,11 @@ def _managed_pools(venue4: VenueV4, rng: random.Random) -> tuple[PoolSpec, ...]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def chain(market: Market) -> AsyncIterator[Chain]:
+    """The node; each block is the market's first, so none finds pools that another drained."""
     async with HttpRpc(market.url) as rpc:
+        saved = await rpc.call("evm_snapshot")
         yield Chain(Node(rpc))
+        await rpc.call("evm_revert", [saved])
 
 
 def v2_swaps(market: Market, rng: random.Random, sender: Sender) -> list[Call]:
