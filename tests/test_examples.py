@@ -33,7 +33,7 @@ PASTED = {
     ("README.md", "BuyTheDip"): r"^dip: 0 defects in \d+ answers, seed \d+\n$",
     ("docs/bundles.md", "session.bundle()"): r"^Landed\(bundle_hash='0x",
     ("docs/pools.md", "tk.read_pools"): r"^996006981039903216\n$",
-    ("docs/pools.md", "Packed.of"): r"^\[1993998011983982051, None\] pool 0xc+: amount_in: 0 is not",
+    ("docs/pools.md", "Packed.of"): r"^\[1993998011983982051, None\] pool 0xc+: amount_in: 0 is",
     ("docs/orchestration.md", "tk.Orchestrator"): r"^(\d+ \d \[.*\]\n){3}$",
     ("docs/orchestration.md", "tk.testing.fuzz"): r"^theirs: 1 defect .*\n  unit error: ",
     ("docs/orchestration.md", "tk.testing.decide"): r"^\[\('100-0', True, 'share 10000 bps",
