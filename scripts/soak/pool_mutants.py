@@ -153,8 +153,15 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "ticks outside a moved window are dropped",
         "pools/windows.py",
-        "if known[0] <= tick <= known[1]]",
-        "if MIN_TICK <= tick <= MAX_TICK]",
+        "            if known[0] <= tick <= known[1] and ",
+        "            if MIN_TICK <= tick <= MAX_TICK and ",
+        OF_WINDOWS,
+    ),
+    Mutant(
+        "a word that was known in part is read anew",
+        "pools/windows.py",
+        "(low < pool.known[0])",
+        "0",
         OF_WINDOWS,
     ),
     Mutant(

@@ -256,6 +256,18 @@ class TestKnownRange:
         with pytest.raises(PoolError, match="ticks: the swap leaves the known ticks"):
             self.part.quote_out(token, 2 * 10**19)
 
+    @pytest.mark.parametrize("known", [(2, 61_380), (-61_440, -1)])
+    @pytest.mark.parametrize("token", [A, B])
+    def test_a_price_beyond_it_refuses_either_way(
+        self, token: Address, known: tuple[int, int]
+    ) -> None:
+        """The way back into the known ticks leads over unknown ones."""
+        ticks = tuple(at for at in self.part.ticks if known[0] <= at[0] <= known[1])
+        beside = msgspec.structs.replace(self.part, ticks=ticks, known=known)
+
+        with pytest.raises(PoolError, match=r"known: .* does not reach the price, whose tick is 0"):
+            beside.quote_in(token, 10**15)
+
 
 @pytest.mark.parametrize(
     ("changes", "field"),

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from toolkit.model.chain import Address, Hash, Head
-from toolkit.model.errors import PoolError
+from toolkit.model.errors import ConfigError, PoolError
 from toolkit.model.market import Token
 from toolkit.pools.constant_product import MAX_RESERVE, ConstantProduct
 from toolkit.pools.kernels.status import Status
-from toolkit.pools.packed import Packed, Quotes
+from toolkit.pools.packed import Amounts, Packed, Quotes
 from toolkit.pools.snapshot import Pool, Snapshot
 from toolkit.pools.words import to_words
 
@@ -27,6 +27,9 @@ HEAD = Head(
     base_fee_per_gas=1,
     gas_used=0,
     gas_limit=30_000_000,
+)
+SMALL = ConstantProduct(
+    id=Address("0x" + "1" * 40), token0=A, token1=B, reserve0=10**9, reserve1=10**9
 )
 EDGES = (-1, 0, 1, 2, 2**64, MAX_RESERVE, 2**112, 2**128, 2**255 - 1, 2**255, 2**256 - 1, 2**256)
 
@@ -148,6 +151,28 @@ def test_unknown_pools_are_refused_by_name() -> None:
 
     with pytest.raises(PoolError, match=f"pool {address(2)}: id: not among the 1 pools"):
         packed.places([address(2)])
+
+
+@pytest.mark.parametrize(
+    ("forward", "amounts", "limits", "why"),
+    [
+        ([True], [5, 6], None, "2 pools, 1 zero_for_one, 2 amounts; give one of each"),
+        ([True, False], [5], None, "2 pools, 2 zero_for_one, 1 amounts; give one of each"),
+        ([True, False], [5, 6], [0], "2 amounts, 1 limits; give one of each"),
+        ([True, False], np.ones((2, 4)), None, r"amounts: an array of float64 and shape \(2, 4\)"),
+        ([True, False], np.ones(2, np.uint64), None, r"amounts: an array of uint64 and shape \(2,"),
+    ],
+)
+def test_a_batch_that_is_not_one_of_each_is_refused(
+    forward: list[bool], amounts: Amounts, limits: Amounts | None, why: str
+) -> None:
+    """Compiled code would read beyond an array's end, and a float would lose its fraction."""
+    packed = Packed.of(snapshot([SMALL]))
+    pools = packed.places([SMALL.id] * 2)
+
+    for quote in (packed.quote_in, packed.quote_out):
+        with pytest.raises(ConfigError, match=why):
+            quote(pools, np.array(forward), amounts, limits)
 
 
 def test_what_has_no_kernel_is_asked_itself() -> None:

@@ -228,6 +228,23 @@ def test_a_table_grows_as_far_as_a_swap_goes() -> None:
     assert min(rows(packed)) > 3400
 
 
+@pytest.mark.parametrize("known", [(60, 61_380), (-61_440, -60)])
+def test_a_price_beyond_the_known_ticks_is_refused_as_one_by_one(known: tuple[int, int]) -> None:
+    """A swap by others may have left the known ticks before they were read anew."""
+    pool = msgspec.structs.replace(wide(60), known=(MIN_TICK, MAX_TICK))
+    ticks = tuple((at, net) for at, net in pool.ticks if known[0] <= at <= known[1])
+    beside = msgspec.structs.replace(pool, known=known, ticks=ticks, gross=())
+    packed = Packed.of(snapshot([pool]))
+    both = packed.places([pool.id] * 2), np.array([True, False]), [1, 1]
+    assert [0, 0] == packed.quote_in(*both).amounts()
+
+    packed.put(beside)
+
+    quotes = packed.quote_in(*both)
+    assert [None, None] == quotes.amounts()
+    assert "does not reach the price" in str(quotes.refusal(1))
+
+
 def test_threads_share_what_pools_they_have(seed: int) -> None:
     """Two workers give what one gives, though each continues tables of its own."""
     rng = random.Random(seed)

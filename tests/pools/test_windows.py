@@ -9,7 +9,7 @@ from toolkit.model.chain import Address, Hash, Head
 from toolkit.model.errors import PoolError
 from toolkit.pools import abi
 from toolkit.pools.concentrated import Concentrated
-from toolkit.pools.ticks import sqrt_price_at_tick
+from toolkit.pools.ticks import MAX_TICK, MIN_TICK, sqrt_price_at_tick
 from toolkit.pools.windows import known_range, with_ticks, with_windows
 
 POOL = Address("0x" + "1" * 40)
@@ -101,3 +101,25 @@ async def test_a_window_that_moves_is_read_where_it_is_new(monkeypatch: pytest.M
     assert ((-256, 255), (0, 511)) == (before.known, after.known)
     assert ((0, -7), (255, 1), (256, -1)) == after.ticks
     assert (7, 1, 1) == after.gross
+
+
+async def test_a_word_that_was_known_in_part_is_read_whole() -> None:
+    """A pools file may say less than whole words are known; the window then moves over them."""
+    held = {-20: (5, 5), -1: (10, 0), 0: (7, -7), 20: (1, -1)}
+    known = {"known": (-10, 10), "ticks": ((-10, 0), (0, -7)), "gross": (10, 7)}
+    pool = msgspec.structs.replace(EMPTY, tick_spacing=10, **known)
+
+    (after,) = await with_windows(Node(OnePool(held, 10)), [pool], head=HEAD)
+
+    assert (MIN_TICK, MAX_TICK) == after.known
+    assert ((-200, 5), (-10, 0), (0, -7), (200, -1)) == after.ticks
+
+
+async def test_ticks_of_a_word_beyond_the_known_range_are_left_out() -> None:
+    """What is compared with the node is what is known, not the whole words around it."""
+    held = {-20: (5, 5), -1: (10, 0), 20: (1, -1)}
+    pool = msgspec.structs.replace(EMPTY, tick_spacing=10, known=(-10, 10))
+
+    (read,) = await with_ticks(Node(OnePool(held, 10)), [pool], head=HEAD)
+
+    assert ((-10, 0),) == read.ticks

@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from toolkit.model.errors import PoolError
+from toolkit.model.errors import ConfigError, PoolError
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.kernels.status import Status
 from toolkit.pools.pairs import Pairs
@@ -161,6 +161,9 @@ class Packed:
             zero_for_one: (n) bool, whether the pool's token0 goes in.
             amounts: what goes in, in smallest units.
             limits: sqrt prices x 2^96; 0: none.
+
+        Raises:
+            ConfigError: not one of each for every query, or an array that is not of limbs.
         """
         return self._quote(pools, zero_for_one, amounts, limits, exact_out=False)
 
@@ -183,8 +186,9 @@ class Packed:
             np.require(pools, np.int64, _LAYOUT),
             np.require(forward, np.bool_, _LAYOUT),
         )
-        given = _words(amounts)
-        bounds = None if limits is None else _words(limits)
+        given = _words("amounts", amounts)
+        bounds = None if limits is None else _words("limits", limits)
+        _check_counts(pools=pools, zero_for_one=forward, amounts=given, limits=bounds)
         parts = []
         for family, among in _parts(self._families[pools]):
             if family != _ASKED:
@@ -253,10 +257,23 @@ def _joined(
     return words, filled, status
 
 
-def _words(amounts: Amounts) -> Words:
-    if isinstance(amounts, np.ndarray):
-        return np.require(amounts, np.uint64, _LAYOUT)
-    return to_words(amounts)
+def _words(name: str, amounts: Amounts) -> Words:
+    if not isinstance(amounts, np.ndarray):
+        return to_words(amounts)
+    if amounts.dtype != np.uint64 or amounts.shape[1:] != (4,):
+        raise ConfigError(
+            f"{name}: an array of {amounts.dtype} and shape {amounts.shape}; "
+            "give a list of integers, or uint64 of shape (n, 4)"
+        )
+    return np.require(amounts, np.uint64, _LAYOUT)
+
+
+def _check_counts(**given: Places | Flags | Words | None) -> None:
+    """Kernels do not look where their arrays end."""
+    counts = {name: len(array) for name, array in given.items() if array is not None}
+    if len(set(counts.values())) > 1:
+        told = ", ".join(f"{count} {name}" for name, count in counts.items())
+        raise ConfigError(f"quotes: {told}; give one of each for every query")
 
 
 def _number(amounts: Amounts, query: int) -> int:

@@ -17,6 +17,7 @@ from toolkit.pools.kernels import book as columns
 from toolkit.pools.kernels.book import Book
 from toolkit.pools.kernels.status import Status
 from toolkit.pools.sharing import share_out
+from toolkit.pools.tick_walk import knows_price
 from toolkit.pools.words import Codes, Flags, Places, Words
 
 Ticked = Concentrated | ConcentratedV4
@@ -204,6 +205,8 @@ def _fees(pool: Ticked) -> tuple[int, int]:
 
 
 def _kind(pool: Ticked) -> int:
+    if not knows_price(pool):
+        return columns.ASK
     if isinstance(pool, Concentrated):
         return columns.V3
     return columns.ASK if pool.is_hooked else columns.V4

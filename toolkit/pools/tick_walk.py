@@ -85,8 +85,11 @@ def walk(pool: Ticked, specified: int, limit: int, fee_ppm: int, *, zero_for_one
     """Swap `specified` (an exact input, or minus an exact output) up to a price limit.
 
     Raises:
-        PoolError: the swap leaves the known ticks, or a tick's net liquidity cannot be right.
+        PoolError: the swap begins beyond the known ticks or leaves them, or a tick's net liquidity
+            cannot be right.
     """
+    if not knows_price(pool):
+        refuse(pool, "known", f"{pool.known} does not reach the price, whose tick is {pool.tick}")
     price, tick, liquidity = pool.sqrt_price_x96, pool.tick, pool.liquidity
     remaining, calculated = specified, 0
     while remaining != 0 and price != limit:
@@ -109,6 +112,14 @@ def walk(pool: Ticked, specified: int, limit: int, fee_ppm: int, *, zero_for_one
     done = abs(specified - remaining)
     taken, given = (done, calculated) if specified > 0 else (calculated, done)
     return Walked(taken, given, price, tick, liquidity)
+
+
+def knows_price(pool: Ticked) -> bool:
+    """Whether the price is where the ticks are known; after a swap by others it may not be.
+
+    A price exactly at the lowest known tick may have the tick below it.
+    """
+    return pool.known[0] - 1 <= pool.tick <= pool.known[1]
 
 
 def check_state(pool: Ticked, *, max_spacing: int) -> None:

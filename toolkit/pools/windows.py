@@ -62,14 +62,18 @@ async def with_windows(node: Node, pools: Sequence[Ranged], *, head: Head) -> li
     wanted = []
     for pool in pools:
         known = known_range(pool.tick, pool.tick_spacing)
-        inside = [at for at, (tick, _) in enumerate(pool.ticks) if known[0] <= tick <= known[1]]
+        had = _whole_words_of(pool)
+        inside = [
+            at
+            for at, (tick, _) in enumerate(pool.ticks)
+            if known[0] <= tick <= known[1] and tick // pool.tick_spacing // WORD in had
+        ]
         kept = msgspec.structs.replace(
             pool,
             known=known,
             ticks=tuple(pool.ticks[at] for at in inside),
             gross=tuple(pool.gross[at] for at in inside),
         )
-        had = _words_of(pool.known, pool)
         wanted.append((kept, [word for word in _words_of(known, pool) if word not in had]))
     return await _with_words(node, wanted, head)
 
@@ -77,12 +81,13 @@ async def with_windows(node: Node, pools: Sequence[Ranged], *, head: Head) -> li
 async def _with_words(
     node: Node, wanted: Sequence[tuple[Ranged, Sequence[int]]], head: Head
 ) -> list[Ranged]:
-    """Add to each pool the ticks of the given words of its bitmap."""
+    """Add to each pool the ticks of given words of its bitmap, as far as they are in `known`."""
     asked = [(pool, word) for pool, words in wanted for word in words]
     ticks = [
-        (pool, (word * WORD + bit) * pool.tick_spacing)
+        (pool, tick)
         for (pool, word), bits in zip(asked, await _read_words(node, asked, head), strict=True)
         for bit in _bits(bits)
+        if pool.known[0] <= (tick := (word * WORD + bit) * pool.tick_spacing) <= pool.known[1]
     ]
     found: dict[PoolId, list[tuple[int, int, int]]] = {pool.id: [] for pool, _ in wanted}
     for (pool, tick), (net, gross) in zip(ticks, await _read_ticks(node, ticks, head), strict=True):
@@ -170,6 +175,14 @@ def expect(pool: PoolId, field: str, answer: str | None, count: int) -> tuple[in
 def _words_of(known: tuple[int, int], pool: Ranged) -> range:
     low, high = (tick // pool.tick_spacing // WORD for tick in known)
     return range(low, high + 1)
+
+
+def _whole_words_of(pool: Ranged) -> range:
+    """The words all of whose ticks are known: a file's `known` may begin and end within one."""
+    words = _words_of(pool.known, pool)
+    low = max(words[0] * WORD * pool.tick_spacing, MIN_TICK)
+    high = min((words[-1] * WORD + WORD - 1) * pool.tick_spacing, MAX_TICK)
+    return range(words[0] + (low < pool.known[0]), words[-1] + 1 - (high > pool.known[1]))
 
 
 def _bits(word: int) -> list[int]:
