@@ -298,6 +298,12 @@ def test_impossible_states_are_refused(changes: dict[str, Any], field: str) -> N
         pool(**changes)
 
 
+def test_an_id_with_capitals_is_refused() -> None:
+    """Logs name a pool in lower case: one of another name would never hear of its own."""
+    with pytest.raises(PoolError, match=r"id: 0xaB.* has capitals; write it in lower case"):
+        pool(id="0x" + "aB" * 20)
+
+
 def test_the_tick_below_a_crossed_boundary_is_a_valid_state() -> None:
     """After crossing a tick downwards exactly, the contract stores the tick below it."""
     assert pool(tick=-1).tick == -1

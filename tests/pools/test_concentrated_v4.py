@@ -193,6 +193,14 @@ def test_impossible_states_are_refused(changes: dict[str, Any], field: str) -> N
         pool(**changes)
 
 
+def test_an_id_with_capitals_is_refused() -> None:
+    """Logs name a pool in lower case: one of another name would never hear of its own."""
+    with pytest.raises(PoolError, match=r"id: 0xaB.* has capitals; write it in lower case"):
+        pool(id="0x" + "aB" * 32)
+    with pytest.raises(PoolError, match=r"manager: 0xaB.* has capitals; write it in lower case"):
+        pool(manager="0x" + "aB" * 20)
+
+
 @pytest.mark.parametrize(
     ("ask", "field"),
     [

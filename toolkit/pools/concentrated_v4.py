@@ -14,7 +14,7 @@ from toolkit.model.chain import ZERO_ADDRESS, Address, Hash
 from toolkit.model.errors import PoolError
 from toolkit.model.market import PoolKind, has_contract
 from toolkit.model.units import PPM
-from toolkit.pools.pair import check_sorted, is_zero_for_one
+from toolkit.pools.pair import check_lower, check_sorted, is_zero_for_one
 from toolkit.pools.tick_walk import (
     Walked,
     check_initialised,
@@ -86,6 +86,7 @@ class ConcentratedV4(
         if has_contract(self.id):
             self._refuse("id", "is an address; a V4 pool's is 32 bytes")
         check_sorted(self.id, self.token0, self.token1)
+        check_lower(self.id, "manager", self.manager)
         if not 0 <= self.fee_ppm <= PPM:
             self._refuse("fee_ppm", f"{self.fee_ppm} is not between 0 and {PPM}")
         if not all(0 <= fee <= MAX_PROTOCOL_FEE_PPM for fee in self.protocol_fee_ppm):

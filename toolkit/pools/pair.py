@@ -20,11 +20,26 @@ def check_pair(pool: PoolId, token0: Address, token1: Address, fee_ppm: int) -> 
 def check_sorted(pool: PoolId, token0: Address, token1: Address) -> None:
     """Refuse unsorted or equal tokens: lower-case hex of one length sorts like its numbers.
 
+    With capitals in its id no log would ever be found to be the pool's.
+
     Raises:
         PoolError: names the pool and the field.
     """
+    if not (pool.islower() and token0.islower() and token1.islower()):
+        for field, name in (("id", pool), ("token0", token0), ("token1", token1)):
+            check_lower(pool, field, name)
     if token0 >= token1:
         raise PoolError(f"pool {pool}: token0: {token0} does not sort below token1 {token1}")
+
+
+def check_lower(pool: PoolId, field: str, name: str) -> None:
+    """Refuse an address or id with capitals, which would never equal a log's.
+
+    Raises:
+        PoolError: names the pool and the field.
+    """
+    if not name.islower():
+        raise PoolError(f"pool {pool}: {field}: {name} has capitals; write it in lower case")
 
 
 def is_zero_for_one(
