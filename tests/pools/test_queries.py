@@ -112,6 +112,8 @@ def test_a_line_is_a_query() -> None:
         (line(amount=1.5), "amount: is 1.5, a float; give a decimal string or an integer"),
         (line(amount="1e3"), "amount: is '1e3'; give"),
         (line(amount="9" * 79), "amount: is '9+'; give a decimal string or an integer of up to 78"),
+        (line(amount=10**78), "amount: is 10+; give a decimal string or an integer of up to 78 d"),
+        (line(amount=-(10**78)), "amount: is -10+; give a decimal string or an integer of up to"),
         (line(exact="both"), 'exact: is \'both\'; give "in" or "out"'),
         (line(pool="0x1"), "pool: '0x1' is not the id of one of the 4 pools"),
         (line(pool=A), f"pool: {A} is not the id"),

@@ -172,11 +172,10 @@ class Fields:
             self.refuse(name + place, f"is {_written(raw, place)}; give {wanted}")
 
     def _exact(self, field: str, value: _Number) -> int:
-        if isinstance(value, str):
-            if _INTEGER.fullmatch(value) is None:
-                self.refuse(field, f"is {shown(value)}; give {NUMBER} of up to {MAX_DIGITS} digits")
-            return int(value)
-        return value
+        fits = _INTEGER.fullmatch(value) if isinstance(value, str) else abs(value) < 10**MAX_DIGITS
+        if not fits:
+            self.refuse(field, f"is {shown(value)}; give {NUMBER} of up to {MAX_DIGITS} digits")
+        return int(value)
 
     def _named(self, field: str, value: str, read: Callable[[str], _T]) -> _T:
         try:
