@@ -54,6 +54,11 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
         joined = b"".join(bytes.fromhex(each[2:]) for each in self.hashes)
         return Hash("0x" + keccak(joined).hex())
 
+    def goes_with(self, one: SignedTransaction, dropped: SignedTransaction) -> bool:
+        """Whether it is left out with another that is: itself, or droppable behind its nonce."""
+        behind = one.sender == dropped.sender and one.unsigned.nonce > dropped.unsigned.nonce
+        return one is dropped or (behind and one.hash in self.dropping)
+
     def request(self) -> dict[str, object]:
         """The parameters of `eth_sendBundle`, or of `eth_sendPrivateTransaction`."""
         if self.is_private:

@@ -159,7 +159,7 @@ class Search:
             first = next(each for each in kept if each.hash in failed)
             if first.hash not in offer.dropping:
                 return (), 0
-            kept = tuple(each for each in kept if each is not first)
+            kept = tuple(each for each in kept if not offer.goes_with(each, first))
         return (), 0
 
 

@@ -118,6 +118,7 @@ class Stage:
         self.follower = HeadFollower(self.node)
         self.open: list[Sent] = []
         self.told: list[Sent] = []
+        self.first = devnet.head.number
         self.wrong: list[str] = []
         self.seed = 0
         self.own, self.rivals = devnet.accounts[:OWN], devnet.accounts[OWN:]
@@ -193,9 +194,10 @@ class Stage:
         """Take blocks back; what was in them is public then, and mined again or not."""
         while self.open:
             await self._seal()  # what a slot's record says of it is true of that slot
-        while self.open:
-            await self._seal()  # what a slot's record says of it is true of that slot
         newest = self.devnet.head.number
+        depth = min(depth, newest - self.first - 1)  # Anvil does not go back to a fork's own block
+        if not depth:
+            return
         await self.rpc.call("anvil_reorg", (depth, []))
         await self._follow()
         for _ in range(2 + RECEIPTS_LATE_BLOCKS):
