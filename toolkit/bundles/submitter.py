@@ -308,23 +308,25 @@ class Submitter:
 
         Raises:
             JournalCorrupt: an entry cannot be read.
-            NodeError: the chain could not be read.
+            NodeError: the chain could not be read; nothing was taken up, it may be called again.
         """
         head = await self._node.head()
         live, told = recovered(self._journal, self._lanes, own=self._own, newest=head.number)
+        gone = [await self._is_gone(one.result, newest=head.number) for one in told]
+        oldest = min((one.block_number for one in told), default=head.number)
+        unread = [await self._node.head(n) for n in range(oldest + 1, head.number + 1)]
         self._live += live
-        for one in told:
+        for one, stale in zip(told, gone, strict=True):
             self._tracker.watch(
                 self._paid_to(one.submission),
                 one.result,
                 journal_seq=one.journal_seq,
                 landed=one.landed,
-                stale=await self._is_gone(one.result, newest=head.number),
+                stale=stale,
             )
             self._count(one.result, 1)
-        oldest = min((one.block_number for one in told), default=head.number)
-        for number in range(oldest + 1, head.number + 1):
-            self._tracker.read_later(await self._node.head(number))
+        for each in unread:
+            self._tracker.read_later(each)
         return self.handles()
 
     async def _is_gone(self, result: BundleResult, *, newest: int) -> bool:
