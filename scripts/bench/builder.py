@@ -10,7 +10,6 @@ from scripts.bench.timing import medians
 from toolkit.chain.node import Node
 from toolkit.chain.rpc import HttpRpc
 from toolkit.devnet.accounts import DevAccount
-from toolkit.devnet.anvil import start_sealer
 from toolkit.devnet.builders import Builder
 from toolkit.devnet.building.sealing import Market
 from toolkit.devnet.building.simulation import SlotEnv, simulate
@@ -20,7 +19,7 @@ from toolkit.devnet.participants import user_accounts
 from toolkit.devnet.pools import POOLS
 from toolkit.devnet.protocols import V2_ROUTER, V3_ROUTER, WETH
 from toolkit.devnet.public_pool import open_pool, rules_of
-from toolkit.devnet.twin import BLOCK_SECONDS, CHAIN_ID, Funding, TwinConfig, build_twin
+from toolkit.devnet.twin import BLOCK_SECONDS, CHAIN_ID, Funding, TwinConfig, build_twin, fork_twin
 from toolkit.model.chain import Address, Mode
 from toolkit.model.tx import SignedTransaction, UnsignedTransaction
 from toolkit.model.units import WEI_PER_ETHER, WEI_PER_GWEI
@@ -195,8 +194,7 @@ async def opened(seed: int) -> AsyncIterator[Bench]:
     funded = tuple(Funding(account=each.address, amounts=amounts) for each in accounts)
     twin = await build_twin(TwinConfig(seed=seed, funded=funded))
     try:
-        fork = ("--fork-url", twin.anvil.url, "--no-storage-caching", "--hardfork", "prague")
-        async with await start_sealer(fork) as anvil, HttpRpc(anvil.url) as rpc:
+        async with await fork_twin(twin) as anvil, HttpRpc(anvil.url) as rpc:
             await rpc.call("anvil_setBlockTimestampInterval", (BLOCK_SECONDS,))
             bench = Bench(rpc, accounts)
             await bench.allow()

@@ -23,14 +23,21 @@ from toolkit.chain.node import Node
 from toolkit.chain.rpc import HttpRpc
 from toolkit.chain.wire import Call
 from toolkit.devnet.accounts import DevAccount, derive_account
-from toolkit.devnet.anvil import start_sealer
 from toolkit.devnet.builders import Builder
 from toolkit.devnet.building.pipeline import in_order
 from toolkit.devnet.building.sealing import Market
 from toolkit.devnet.participants import user_accounts, user_funding
 from toolkit.devnet.protocols import V2_ROUTER
 from toolkit.devnet.public_pool import open_pool, rules_of
-from toolkit.devnet.twin import BLOCK_SECONDS, CHAIN_ID, Funding, TwinConfig, build_twin
+from toolkit.devnet.twin import (
+    BLOCK_SECONDS,
+    CHAIN_ID,
+    Funding,
+    Twin,
+    TwinConfig,
+    build_twin,
+    fork_twin,
+)
 from toolkit.model.chain import Address, Mode
 from toolkit.model.tx import SignedTransaction
 from toolkit.testing.coverage import Counts
@@ -229,7 +236,7 @@ async def opened() -> AsyncIterator[Bout]:
     )
     twin = await build_twin(TwinConfig(seed=_WORLD, funded=funded))
     try:
-        async with _forked(twin.anvil.url) as ours, _forked(twin.anvil.url) as theirs:
+        async with _forked(twin) as ours, _forked(twin) as theirs:
             head = await Node(ours.rpc).head()
             builder = Builder(
                 name="flashbots", fee_recipient=_FEE_RECIPIENT, rpc=ours.rpc, head=head
@@ -249,9 +256,8 @@ async def opened() -> AsyncIterator[Bout]:
 
 
 @asynccontextmanager
-async def _forked(url: str) -> AsyncIterator[Chain]:
-    options = ("--fork-url", url, "--no-storage-caching", "--hardfork", "prague")
-    async with await start_sealer(options) as anvil, HttpRpc(anvil.url) as rpc:
+async def _forked(twin: Twin) -> AsyncIterator[Chain]:
+    async with await fork_twin(twin) as anvil, HttpRpc(anvil.url) as rpc:
         await rpc.call("anvil_setBlockTimestampInterval", (BLOCK_SECONDS,))
         await rpc.call("anvil_setCode", (COUNTER, COUNTER_CODE))
         await rpc.call("anvil_setCoinbase", (_FEE_RECIPIENT,))

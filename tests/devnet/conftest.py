@@ -9,21 +9,20 @@ from msgspec.structs import replace
 from toolkit.chain.node import Node
 from toolkit.chain.rpc import HttpRpc, Rpc, WsRpc
 from toolkit.devnet.accounts import DevAccount
-from toolkit.devnet.anvil import Anvil, start_sealer
+from toolkit.devnet.anvil import Anvil
 from toolkit.devnet.builders import Builder
 from toolkit.devnet.building.sealing import Market
 from toolkit.devnet.participants import user_accounts, user_funding
 from toolkit.devnet.protocols import V2_ROUTER, V3_ROUTER
 from toolkit.devnet.public_pool import open_pool, rules_of
 from toolkit.devnet.strict_node import StrictNode, open_strict_node
-from toolkit.devnet.twin import Funding, Twin, TwinConfig, build_twin
+from toolkit.devnet.twin import Funding, Twin, TwinConfig, build_twin, fork_twin
 from toolkit.model.chain import Address, Mode
 from toolkit.model.tx import SignedTransaction, UnsignedTransaction
 
 SEED = 7
 ACCOUNTS = user_accounts(SEED, 6)
 OWNER = ACCOUNTS[0].address
-FORK = ("--no-storage-caching", "--hardfork", "prague")
 GWEI = 10**9
 
 
@@ -49,7 +48,7 @@ def twin() -> Iterator[Twin]:
 @pytest.fixture
 async def fork(twin: Twin) -> AsyncIterator[Anvil]:
     """A fresh fork of the twin."""
-    async with await start_sealer(("--fork-url", twin.anvil.url, *FORK)) as anvil:
+    async with await fork_twin(twin) as anvil:
         yield anvil
 
 

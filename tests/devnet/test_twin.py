@@ -16,7 +16,7 @@ from toolkit.devnet.calldata import encode_call
 from toolkit.devnet.pools import POOLS
 from toolkit.devnet.protocols import BALANCER_VAULT, DEPLOYMENTS, V3_FACTORY
 from toolkit.devnet.tokens import TOKENS, TokenLevel
-from toolkit.devnet.twin import Twin, TwinConfig, build_twin
+from toolkit.devnet.twin import Twin, TwinConfig, build_twin, fork_twin
 from toolkit.model.errors import CallReverted, DataError, DevnetError
 from toolkit.model.market import PoolKind
 from toolkit.pools.sync import load
@@ -61,6 +61,34 @@ async def test_recorded_code_makes_another_twin(
     )
     assert built.head.hash == again
     assert built.head.hash != other
+
+
+async def test_a_fork_has_the_state_of_its_twin() -> None:
+    """What happens to the twin's codes and slots later is not seen: the fork has its own of each.
+
+    What it has to ask its upstream for, it asks for at every simulation.
+    """
+    twin = await build_twin(TwinConfig(seed=SEED))
+    async with (
+        twin.anvil,
+        await fork_twin(twin) as fork,
+        HttpRpc(twin.anvil.url) as upstream,
+        HttpRpc(fork.url) as rpc,
+    ):
+        state = await upstream.call("anvil_dumpState")
+        fee = (await Node(upstream).block("pending"))["baseFeePerGas"]
+        accounts = json.loads(gzip.decompress(bytes.fromhex(state[2:])))["accounts"]
+        slots = [(a, s, word) for a in accounts for s, word in accounts[a]["storage"].items()]
+        other = f"0x{1:064x}"
+        await upstream.batch([("anvil_setCode", (account, "0xfe")) for account in accounts])
+        await upstream.batch([("anvil_setStorageAt", (a, s, other)) for a, s, _ in slots])
+        codes = await rpc.batch([("eth_getCode", (a, "latest")) for a in accounts])
+        words = await rpc.batch([("eth_getStorageAt", (a, s, "latest")) for a, s, _ in slots])
+
+        assert [each["code"] for each in accounts.values()] == codes
+        assert [word for _, _, word in slots] == words
+        assert twin.head.hash == (await Node(rpc).head()).hash
+        assert fee == (await Node(rpc).block("pending"))["baseFeePerGas"]
 
 
 async def test_every_contract_and_pool_is_where_mainnet_has_it(node: Node, twin: Twin) -> None:

@@ -38,7 +38,7 @@ from toolkit.devnet.pools import POOLS
 from toolkit.devnet.public_pool import PublicPool, open_pool, rules_of
 from toolkit.devnet.reorgs import seal_and_reorg
 from toolkit.devnet.tokens import TOKENS, TokenLevel
-from toolkit.devnet.twin import BLOCK_SECONDS, Twin, TwinConfig, build_twin, fund
+from toolkit.devnet.twin import BLOCK_SECONDS, Twin, TwinConfig, build_twin, fork_twin, fund
 from toolkit.devnet.web import listen, serve
 from toolkit.model.chain import Address, Head, Mode
 from toolkit.model.checks import shown
@@ -278,11 +278,12 @@ class Devnet:
     async def _open(self) -> None:
         config = self.config
         listener = self._stack.enter_context(listen(port=config.port, what="devnet's rpc"))
-        upstream = config.fork_url
-        if upstream is None:
+        if config.fork_url is None:
             self._scenario = load_scenario(config.seed, config.scenario)
-            upstream = (await self._build_twin(self._scenario)).anvil.url
-        self._anvil = await self._start_fork(upstream)
+            self._anvil = await fork_twin(await self._build_twin(self._scenario))
+        else:
+            self._anvil = await self._start_fork(config.fork_url)
+        self._stack.push_async_callback(self._anvil.stop)
         self.anvil_url = self._anvil.url
         rpc = await self._stack.enter_async_context(HttpRpc(self.anvil_url))
         self.node = Node(rpc)
@@ -320,13 +321,8 @@ class Devnet:
         return twin
 
     async def _start_fork(self, url: str) -> Anvil:
-        # Without storage caching: the cache is keyed by chain id and block number alone, so it
-        # would hand this fork another twin's state.
-        anvil = await start_sealer(
-            ("--fork-url", url, "--no-storage-caching", "--hardfork", self.config.hardfork)
-        )
-        self._stack.push_async_callback(anvil.stop)
-        return anvil
+        options = ("--fork-url", url, "--no-storage-caching", "--hardfork", self.config.hardfork)
+        return await start_sealer(options)
 
     def _open_flow(self, rpc: HttpRpc) -> None:
         config = self.config

@@ -12,7 +12,7 @@ from toolkit.chain.hashing import keccak
 from toolkit.chain.node import Node
 from toolkit.chain.rpc import HttpRpc
 from toolkit.chain.wire import Call
-from toolkit.devnet.anvil import Anvil, start_anvil
+from toolkit.devnet.anvil import Anvil, start_anvil, start_sealer
 from toolkit.devnet.calldata import MAX_UINT256, decode_values, encode_call
 from toolkit.devnet.crowd.demand import GAS_BURNER, GAS_BURNER_CODE, crowd_demand
 from toolkit.devnet.editor import ChainEditor, Sending
@@ -85,6 +85,7 @@ class Twin:
     anvil: Anvil
     head: Head
     level: TokenLevel
+    hardfork: str
 
 
 async def build_twin(config: TwinConfig) -> Twin:
@@ -109,7 +110,8 @@ async def build_twin(config: TwinConfig) -> Twin:
             await fund(editor, config.funded)
             await _check(editor)
             await _make_history(editor, config.seed)
-            return Twin(anvil=anvil, head=await Node(rpc).head(), level=level)
+            head = await Node(rpc).head()
+            return Twin(anvil=anvil, head=head, level=level, hardfork=config.hardfork)
     except NodeError:
         try:
             await anvil.check_soon()
@@ -119,6 +121,30 @@ async def build_twin(config: TwinConfig) -> Twin:
     except BaseException:
         await anvil.stop()
         raise
+
+
+async def fork_twin(twin: Twin) -> Anvil:
+    """Start a sealer on a fork of the twin that has all of the twin's state.
+
+    A fork asks its upstream for what no block of its own has touched, at every simulation anew,
+    though the answer is in its memory: two swaps take three times as long. What it was given it
+    does not ask for. History stays upstream: a loaded chain without one forgets its base fees.
+
+    Raises:
+        DevnetError: Anvil did not start, or an Anvil does not hand its state on.
+    """
+    # Without storage caching: the cache is keyed by chain id and block number alone, so it
+    # would hand this fork another twin's state.
+    fork = ("--fork-url", twin.anvil.url, "--no-storage-caching", "--hardfork", twin.hardfork)
+    anvil = await start_sealer(fork)
+    try:
+        async with HttpRpc(twin.anvil.url) as upstream, HttpRpc(anvil.url) as rpc:
+            (state,) = await ChainEditor(upstream).apply([("anvil_dumpState", ())])
+            await ChainEditor(rpc).apply([("anvil_loadState", (state,))])
+    except BaseException:
+        await anvil.stop()
+        raise
+    return anvil
 
 
 def _anvil_args(config: TwinConfig, number: int) -> tuple[str, ...]:
