@@ -129,6 +129,7 @@ class Session:
             own=frozenset(signer.address for signer in signers),
             simulator=self.simulator,
         )
+        self.scheduler.delegations.bundled = self.submitter.spending
         self._like = like
         self._w3: AsyncWeb3[Any] | None = None
         self._intake = Intake(

@@ -97,6 +97,15 @@ class NoLanes:
         """No account has a lane."""
         return None
 
+    @property
+    def delegations(self) -> "NoLanes":
+        """Nothing is kept apart."""
+        return self
+
+    def under_way(self, account: Address, nonce: int) -> int:  # noqa: ARG002 - the seam
+        """Nothing is."""
+        return 0
+
 
 class Sent(NamedTuple):
     """A bundle on its way; `late` are the builders that read it when the block is there."""

@@ -21,6 +21,7 @@ class Settled:
     def __init__(self) -> None:
         self.results: list[tuple[BundleLease, BundleResult]] = []
         self.leases: dict[str, BundleLease] = {}
+        self.own_under_way: dict[tuple[Address, int], int] = {}
         self.signed: dict[tuple[Address, int], frozenset[Hash]] = {}
 
     async def settle_bundle(self, lease: BundleLease, result: BundleResult) -> None:
@@ -28,6 +29,13 @@ class Settled:
 
     def live_lease(self, lease_id: str) -> BundleLease | None:
         return self.leases.get(lease_id)
+
+    @property
+    def delegations(self) -> "Settled":
+        return self
+
+    def under_way(self, account: Address, nonce: int) -> int:
+        return self.own_under_way.get((account, nonce), 0)
 
     def spenders(self, sender: Address, nonce: int) -> frozenset[Hash] | None:
         return self.signed.get((sender, nonce))

@@ -4,7 +4,9 @@ from collections.abc import Callable
 import pytest
 
 from toolkit.bundles.guards import (
+    Grant,
     refuse_contradiction,
+    refuse_delegated,
     refuse_loose_replacement,
     refuse_own_foreign_own,
     refuse_unguarded,
@@ -142,6 +144,46 @@ def test_a_delegation_contradicts_what_has_its_nonce(
                 refuse_contradiction([one], [other])
     refuse_contradiction([granting(5)], [transfer(signer, nonce=4)])
     refuse_contradiction([granting(1)], [transfer(signer, nonce=5), granting(1)])
+
+
+def test_of_what_has_no_bytes_is_known_what_it_delegates(
+    signer: LocalSigner, other_signer: LocalSigner, transfer: Sign
+) -> None:
+    """A bundle of an earlier process is hashes; what its authorizations spend is held all the
+    same, and they make its transaction ours."""
+    foreign, bare = transfer(LocalSigner("0x" + "44" * 32)), transfer(other_signer)
+    grants = {bare.hash: (Grant(signer.address, 4),)}
+    own = frozenset({signer.address})
+
+    refuse_contradiction([transfer(signer, nonce=4)], [bare])
+    refuse_own_foreign_own([foreign, transfer(signer)], own=own, beside=[[bare, foreign]])
+
+    with pytest.raises(BundleRefused, match=f"nonce 4 of {signer.address}"):
+        refuse_contradiction([transfer(signer, nonce=4)], [bare], grants=grants)
+    with pytest.raises(BundleRefused, match=foreign.hash):
+        refuse_own_foreign_own(
+            [foreign, transfer(signer)], own=own, beside=[[bare, foreign]], grants=grants
+        )
+
+
+def test_no_authorization_takes_a_nonce_that_its_lane_may_give_away(
+    signer: LocalSigner, other_signer: LocalSigner, transfer: Sign
+) -> None:
+    """Only an account that sends nothing itself is delegated by somebody else's transaction."""
+    grant = signer.sign_authorization(chain_id=1, address=EXECUTOR, nonce=4)
+    sponsored = transfer(other_signer, type=4, authorization_list=(grant,))
+    busy = {(signer.address, 4): 2}
+
+    def under_way(account: Address, nonce: int) -> int:
+        return busy.get((account, nonce), 0)
+
+    refuse_delegated([transfer(signer, nonce=4)], leased=frozenset(), under_way=under_way)
+    refuse_delegated([sponsored], leased=frozenset({sponsored.hash}), under_way=under_way)
+
+    with pytest.raises(BundleRefused, match="its nonce 4 while 2 of its own are under way"):
+        refuse_delegated([sponsored], leased=frozenset(), under_way=under_way)
+    busy.clear()
+    refuse_delegated([sponsored], leased=frozenset(), under_way=under_way)
 
 
 def test_nonces_of_ours_belong_to_their_lane(

@@ -7,10 +7,10 @@ import pytest
 
 from tests.tx.bench import FRIEND, ME, OWNER, STRANGER, Bench
 from toolkit.chain.signer import LocalSigner
-from toolkit.model.chain import Address
+from toolkit.model.chain import Address, Hash
 from toolkit.model.errors import AlreadyReserved, ConfigError
 from toolkit.model.tx import Authorization, Confirmed, TransactionRequest
-from toolkit.tx.delegation import Delegations
+from toolkit.tx.delegation import Delegations, Spending
 from toolkit.tx.events import LaneOpened
 from toolkit.tx.lane import open_lane
 from toolkit.tx.lane_state import LaneState
@@ -206,6 +206,43 @@ def test_bundles_delegate_nobody_else_and_wait_for_delegations() -> None:
     accounts.apart.entered("d", OTHER.address, delegation(grant_of()))
     with pytest.raises(AlreadyReserved, match="wait until d has ended"):
         accounts.apart.require_bundle_apart(ME, [PLAIN])
+
+
+def test_what_live_bundles_may_spend_is_left_to_them() -> None:
+    """Neither a request nor a bundle goes out at a nonce that somebody else's transaction has by
+    an authorization, until that nonce is spent or the bundle has ended."""
+    accounts = Accounts()
+    held = {ME: [Spending(Hash("0xb"), Hash("0xc"), 3)]}
+    accounts.apart.bundled = lambda account: held.get(account, [])
+    refusal = pytest.raises(AlreadyReserved, match=f"bundle 0xb may spend nonce 3 of {ME} by 0xc")
+    with refusal:
+        accounts.apart.require_apart(ME, PLAIN)
+    with refusal:
+        accounts.apart.require_bundle_apart(ME, [PLAIN])
+    accounts.apart.require_apart(OTHER.address, PLAIN)
+
+    accounts.me.observe(11, nonce=4)
+    accounts.apart.require_apart(ME, PLAIN)
+    held[ME] = [Spending(Hash("0xb"), Hash("0xc"), 4)]
+    with pytest.raises(AlreadyReserved):
+        accounts.apart.require_apart(ME, PLAIN)
+    held.clear()
+    accounts.apart.require_apart(ME, PLAIN)
+
+
+def test_what_an_account_has_under_way_is_counted() -> None:
+    """Whatever may yet get the nonce or stand behind it; nothing where it is spent, and nothing
+    of an account without a lane."""
+    accounts = Accounts()
+    accounts.me.accept("a")
+    accounts.me.accept("w", after="z")
+
+    assert 2 == accounts.apart.under_way(ME, 0)
+    assert 2 == accounts.apart.under_way(ME, 9)
+    assert 0 == accounts.apart.under_way(OTHER.address, 0)
+    assert 0 == accounts.apart.under_way(FRIEND, 0)
+    accounts.me.observe(11, nonce=1)
+    assert (0, 2) == (accounts.apart.under_way(ME, 0), accounts.apart.under_way(ME, 1))
 
 
 def test_no_replacement_delegates_an_account_of_the_session() -> None:

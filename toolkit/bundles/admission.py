@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 
 from toolkit.bundles.guards import (
     refuse_contradiction,
+    refuse_delegated,
     refuse_loose_replacement,
     refuse_malformed,
     refuse_own_foreign_own,
@@ -58,14 +59,20 @@ def admitted(
         if one.target_block <= last_block and target <= one.last_block
     ]
     refuse_unguarded(bundle, waived=guards_waived)
-    refuse_own_foreign_own(transactions, own=own, beside=beside)
-    refuse_unheld(transactions, leased=leased_by(lease), spenders=lanes.spenders)
+    ours = own.union(*(one.submission.own for one in live))
+    grants = {name: each for one in live for name, each in one.submission.grants.items()}
+    refuse_own_foreign_own(transactions, own=ours, beside=beside, grants=grants)
+    leased = leased_by(lease)
+    refuse_unheld(transactions, leased=leased, spenders=lanes.spenders)
+    refuse_delegated(transactions, leased=leased, under_way=lanes.delegations.under_way)
     refuse_loose_replacement(
         _never_left_out(bundle, transactions),
         [_never_left_out(one.submission.bundle, one.submission.transactions) for one in replaced],
     )
     refuse_contradiction(
-        transactions, [one for other in others for one in other.submission.transactions]
+        transactions,
+        [one for other in others for one in other.submission.transactions],
+        grants=grants,
     )
     return transactions
 

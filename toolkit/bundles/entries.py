@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 import msgspec
 
 from toolkit.bundles.evidence import RelayAnswer, Submission
+from toolkit.bundles.guards import Grant, grants_of
 from toolkit.model.bundle import Bundle, BundleResult, GuardKind, Refund
 from toolkit.model.chain import Address, Hash
 from toolkit.model.tx import SignedTransaction, UnsignedTransaction
@@ -16,7 +17,10 @@ NEWEST = "bundle:newest"
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """A nonce that a live bundle stands for, without the bytes that would spend it."""
+    """A nonce that a live bundle stands for, without the bytes that would spend it.
+
+    `grants` are those that its authorizations may spend (EIP-7702), without their signatures.
+    """
 
     hash: Hash
     sender: Address
@@ -24,6 +28,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     fee_cap: int
     to: Address | None
     leased: bool  # signed for this bundle
+    own: bool = False  # its sender is ours
+    grants: tuple[Grant, ...] = ()
 
 
 class BundleSubmitted(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +102,8 @@ def submitted(
                 fee_cap=one.unsigned.fee_cap,
                 to=one.unsigned.to,
                 leased=one.hash in submission.leased,
+                own=one.sender in submission.own,
+                grants=grants_of(one, submission.grants),
             )
             for one in submission.transactions
         ),
@@ -141,8 +149,9 @@ def restored(
         ),
         bundle_hash=entry.bundle_hash,
         transactions=transactions,
-        own=own | {one.sender for one in entry.claims if one.leased},
+        own=own | {one.sender for one in entry.claims if one.leased or one.own},
         leased=frozenset(one.hash for one in entry.claims if one.leased),
+        grants={one.hash: one.grants for one in entry.claims if one.grants},
         touches=frozenset(entry.touches),
         bid_wei=entry.bid_wei,
         cancelled=cancelled,

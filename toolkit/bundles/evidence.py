@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from toolkit.bundles.guards import Grant
 from toolkit.bundles.reenactment import BlockFacts, Reenactment, placed, reenact
 from toolkit.chain.node import Node
 from toolkit.evm.simulator import BlockEnv, Simulator
@@ -40,7 +41,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     what the builder would have earned from it, zero when unknown. `fee_recipients` are the
     coinbases behind each relay, by its name, as far as they are known. `withdrawn` are the relays
     that confirmed in time that they have it no more, because we cancelled it or sent another one
-    with its uuid, whose transactions are `superseded_by`.
+    with its uuid, whose transactions are `superseded_by`. `grants` has what transactions without
+    bytes spend by their authorizations.
     """
 
     bundle: Bundle
@@ -55,6 +57,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     fee_recipients: Mapping[str, frozenset[Address]] = {}
     withdrawn: frozenset[str] = frozenset()
     superseded_by: frozenset[Hash] = frozenset()
+    grants: Mapping[Hash, tuple[Grant, ...]] = {}
 
     @property
     def mine(self) -> tuple[SignedTransaction, ...]:

@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from toolkit.bundles.evidence import Evidence, RelayAnswer, Submission
+from toolkit.bundles.guards import grants_of
 from toolkit.bundles.reenactment import BlockFacts, placed
-from toolkit.chain.signer import authority_of
 from toolkit.model.bundle import BundleResult, Landed, MissCause, Missed
 from toolkit.model.chain import Address, Hash, Receipt
 from toolkit.model.tx import SignedTransaction
@@ -232,12 +232,9 @@ def _expected(submission: Submission, evidence: Evidence) -> list[int | None]:
     for one in submission.transactions:
         found.append(following.get(one.sender))
         following[one.sender] = one.unsigned.nonce + 1
-        for grant in one.unsigned.authorization_list:
-            account = authority_of(grant)
-            if account is None or grant.chain_id not in {0, one.unsigned.chain_id}:
-                continue
-            if following.get(account, evidence.nonces.get(account)) == grant.nonce:
-                following[account] = grant.nonce + 1
+        for account, nonce in grants_of(one, submission.grants):
+            if following.get(account, evidence.nonces.get(account)) == nonce:
+                following[account] = nonce + 1
     return found
 
 

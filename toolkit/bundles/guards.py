@@ -1,9 +1,11 @@
 """What we refuse to send, whatever the profit; pure."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
 
 from toolkit.chain.hashing import contract_address
-from toolkit.chain.signer import authorities, authority_of
+from toolkit.chain.signer import authority_of
 from toolkit.model.bundle import Bundle, GuardKind, Refund
 from toolkit.model.chain import Address, Hash
 from toolkit.model.checks import require_integer, shown
@@ -12,6 +14,36 @@ from toolkit.model.tx import SignedTransaction
 
 _MOST_CHARACTERS = 256  # of a replacement uuid, or of a builder's name
 _UINT64 = 2**64 - 1
+
+
+class Grant(NamedTuple):
+    """A nonce that an authorization may spend (EIP-7702), and the account that signed it."""
+
+    account: Address
+    nonce: int
+
+
+Grants = Mapping[Hash, tuple[Grant, ...]]
+"""By transaction, of those that are known without their bytes."""
+
+NO_GRANTS: Grants = MappingProxyType({})
+
+
+def grants_of(one: SignedTransaction, known: Grants = NO_GRANTS) -> tuple[Grant, ...]:
+    """What a transaction's authorizations may spend on its chain, in order."""
+    if one.hash in known:
+        return known[one.hash]
+    return tuple(
+        Grant(account, grant.nonce)
+        for grant in one.unsigned.authorization_list
+        if grant.chain_id in {0, one.unsigned.chain_id}
+        and (account := authority_of(grant)) is not None
+    )
+
+
+def spent_by(one: SignedTransaction, grants: Grants = NO_GRANTS) -> tuple[tuple[Address, int], ...]:
+    """Which nonces of whom a transaction spends, or may spend."""
+    return (one.sender, one.unsigned.nonce), *grants_of(one, grants)
 
 
 def refuse_malformed(bundle: Bundle) -> None:
@@ -58,6 +90,7 @@ def refuse_own_foreign_own(
     *,
     own: frozenset[Address],
     beside: Iterable[Sequence[SignedTransaction]] = (),
+    grants: Grants = NO_GRANTS,
 ) -> None:
     """Refuse own transactions on both sides of a foreign one: no sandwiches.
 
@@ -65,7 +98,7 @@ def refuse_own_foreign_own(
     signer and executor, so that two own keys cannot split the pattern; or if it carries a
     delegation of an own account, or calls what an own transaction of these creates. Nor can two
     bundles split it: `beside` are the live ones for the same block, which a builder may merge with
-    this one.
+    this one. `grants` has what those without bytes delegate.
 
     Raises:
         BundleRefused: naming the foreign transaction by its hash.
@@ -80,10 +113,10 @@ def refuse_own_foreign_own(
         if one.sender in own and one.unsigned.to is None
     }
     for each in beside:
-        for one, ahead, behind in _surrounded(each, own):
+        for one, ahead, behind in _surrounded(each, own, grants):
             before |= {one.hash} if ahead else set()
             after |= {one.hash} if behind else set()
-    for one, ahead, behind in _surrounded(transactions, own):
+    for one, ahead, behind in _surrounded(transactions, own, grants):
         if (ahead or one.hash in before) and (behind or one.hash in after):
             raise BundleRefused(
                 f"bundle puts own transactions on both sides of {one.hash}, which is not ours:"
@@ -118,6 +151,33 @@ def refuse_unheld(
             )
 
 
+def refuse_delegated(
+    transactions: Sequence[SignedTransaction],
+    *,
+    leased: frozenset[Hash],
+    under_way: Callable[[Address, int], int],
+) -> None:
+    """Refuse somebody's authorization by an account of ours that sends something itself.
+
+    Which is mined first nobody knows, and the authorization would take the nonce of the other.
+
+    Args:
+        transactions: of the bundle.
+        leased: those that lanes signed for it.
+        under_way: how much an account has under way that a nonce of it could be meant for.
+
+    Raises:
+        BundleRefused: naming account, nonce and hash.
+    """
+    for one in transactions:
+        for account, nonce in () if one.hash in leased else grants_of(one):
+            if busy := under_way(account, nonce):
+                raise BundleRefused(
+                    f"an authorization by {account} in {one.hash} would spend its nonce {nonce}"
+                    f" while {busy} of its own are under way: wait until those have ended"
+                )
+
+
 def refuse_loose_replacement(
     transactions: Sequence[SignedTransaction], replaced: Iterable[Sequence[SignedTransaction]]
 ) -> None:
@@ -139,7 +199,10 @@ def refuse_loose_replacement(
 
 
 def refuse_contradiction(
-    transactions: Sequence[SignedTransaction], live: Sequence[SignedTransaction]
+    transactions: Sequence[SignedTransaction],
+    live: Sequence[SignedTransaction],
+    *,
+    grants: Grants = NO_GRANTS,
 ) -> None:
     """Refuse to spend a nonce for which another live bundle holds a different transaction.
 
@@ -148,9 +211,9 @@ def refuse_contradiction(
     Raises:
         BundleRefused: naming account, nonce and both hashes.
     """
-    held = {spent: one.hash for one in live for spent in _spent(one)}
+    held = {spent: one.hash for one in live for spent in spent_by(one, grants)}
     for one in transactions:
-        for account, nonce in _spent(one):
+        for account, nonce in spent_by(one, grants):
             other = held.get((account, nonce), one.hash)
             if other != one.hash:
                 raise BundleRefused(
@@ -182,27 +245,17 @@ def _require_name(what: str, value: object) -> None:
         raise ConfigError(f"{what} is {shown(value)}; give one that can be printed")
 
 
-def _spent(one: SignedTransaction) -> Iterator[tuple[Address, int]]:
-    """Which nonces of whom a transaction spends, or may spend."""
-    yield one.sender, one.unsigned.nonce
-    for grant in one.unsigned.authorization_list:
-        account = authority_of(grant)
-        if account is not None and grant.chain_id in {0, one.unsigned.chain_id}:
-            yield account, grant.nonce
-
-
-def _is_own(transaction: SignedTransaction, own: frozenset[Address]) -> bool:
-    unsigned = transaction.unsigned
-    if transaction.sender in own or unsigned.to in own:
+def _is_own(transaction: SignedTransaction, own: frozenset[Address], grants: Grants) -> bool:
+    if transaction.sender in own or transaction.unsigned.to in own:
         return True
-    return not own.isdisjoint(authorities(unsigned))
+    return any(grant.account in own for grant in grants_of(transaction, grants))
 
 
 def _surrounded(
-    transactions: Sequence[SignedTransaction], own: frozenset[Address]
+    transactions: Sequence[SignedTransaction], own: frozenset[Address], grants: Grants
 ) -> Iterator[tuple[SignedTransaction, bool, bool]]:
     """Each foreign transaction, and whether own ones stand before and behind it."""
-    mine = [_is_own(one, own) for one in transactions]
+    mine = [_is_own(one, own, grants) for one in transactions]
     for index, one in enumerate(transactions):
         if not mine[index]:
             yield one, any(mine[:index]), any(mine[index + 1 :])

@@ -28,6 +28,14 @@ WATCHED_BLOCKS = 64
 """What was meant for an older block is not followed by the next process: no reorg reaches it."""
 
 
+class Apart(Protocol):
+    """What keeps lanes apart from what others may spend of their nonces."""
+
+    def under_way(self, account: Address, nonce: int) -> int:
+        """How much of its own an account has under way that this nonce could be meant for."""
+        ...
+
+
 class Lanes(Protocol):
     """The part of the transaction scheduler that owns the nonces of bundles."""
 
@@ -41,6 +49,11 @@ class Lanes(Protocol):
 
     def spenders(self, sender: Address, nonce: int) -> frozenset[Hash] | None:
         """What was signed for a nonce that is held; None of an account that has no lane here."""
+        ...
+
+    @property
+    def delegations(self) -> Apart:
+        """What others may spend of their nonces."""
         ...
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -23,6 +23,7 @@ from toolkit.bundles.fanout import (
     fan_out,
     first_acceptance,
 )
+from toolkit.bundles.guards import spent_by
 from toolkit.bundles.hashes import bundle_hash
 from toolkit.bundles.live import Lanes, Live, recovered
 from toolkit.bundles.reenactment import BlockFacts
@@ -44,6 +45,7 @@ from toolkit.model.errors import (
     RelayRejected,
 )
 from toolkit.model.tx import SignedTransaction
+from toolkit.tx.delegation import Spending
 from toolkit.tx.handle import BundleLease
 
 # After any other cause the same bytes can never land.
@@ -206,6 +208,18 @@ class Submitter:
         """Whether every relay knows uuids: one that does not would refuse a bundle for its own."""
         dialects = [relay.profile.dialect for relay in self.relays]
         return all(one.uuid_field and one.cancel_method for one in dialects)
+
+    def spending(self, account: Address) -> Iterator[Spending]:
+        """Which nonces of an account live bundles may spend by what its lane has not signed."""
+        for live in self._live:
+            sent = live.submission
+            for one in sent.transactions:
+                if one.hash in sent.leased:
+                    continue
+                for spender, nonce in spent_by(one, sent.grants):
+                    held = self._lanes.spenders(account, nonce) or ()
+                    if spender == account and one.hash not in held:
+                        yield Spending(sent.bundle_hash, one.hash, nonce)
 
     def add_own(self, accounts: Collection[Address]) -> None:
         """Count further accounts as ours, such as an executor deployed after the start."""

@@ -4,10 +4,11 @@ The chain counts an authorization that it takes like a transaction of the accoun
 what stands at that nonce is passed over without anybody having spent it.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
+from typing import NamedTuple
 
 from toolkit.chain.signer import authority_of
-from toolkit.model.chain import Address
+from toolkit.model.chain import Address, Hash
 from toolkit.model.errors import AlreadyReserved, ConfigError
 from toolkit.model.tx import TransactionRequest, UnsignedTransaction
 from toolkit.tx.job import Job
@@ -35,11 +36,25 @@ def _grants(job: Job, lane: Address) -> bool:
     return any(granted(one.signed.unsigned, lane) for one in job.tries)
 
 
+class Spending(NamedTuple):
+    """A nonce of an account of ours that a live bundle may spend by what its lane has not signed.
+
+    By an authorization in somebody's transaction, or by one that the account's key signed
+    elsewhere.
+    """
+
+    bundle_hash: Hash
+    tx_hash: Hash
+    nonce: int
+
+
 class Delegations:
-    """Keeps an account's own requests apart from authorizations of it that other lanes send.
+    """Keeps an account's own requests apart from authorizations of it that others send.
 
     Which of the two is mined first nobody knows, and the authorization would take the nonce of
-    what stands there. So while one is under way the other is refused.
+    what stands there. So while one is under way the other is refused. Others are the other lanes,
+    and whoever signed what live bundles include: `bundled` tells that, of this process and of an
+    earlier one.
     """
 
     def __init__(
@@ -52,6 +67,7 @@ class Delegations:
         self._accounts = frozenset(accounts)
         self._chain_id = chain_id
         self._lane = lane
+        self.bundled: Callable[[Address], Iterable[Spending]] = lambda _: ()
         # By request: who sends it, and the nonces of which other accounts it may spend.
         self._under_way: dict[str, tuple[Address, dict[Address, int]]] | None = None
 
@@ -63,14 +79,23 @@ class Delegations:
                 sender is being delegated by another lane.
         """
         for account, nonce in self._others(sender, request).items():
-            state = self._lane(account)
-            busy = len(state.slots) + len(state.queue) + len(state.parked) + len(state.leases)
-            if busy and nonce >= state.nonce:
+            if busy := self.under_way(account, nonce):
                 raise AlreadyReserved(
                     f"an authorization by {account} would spend its nonce {nonce} while {busy} of "
                     f"its own are under way: send it from {account}, or once those have ended"
                 )
         self._require_undelegated(sender)
+
+    def under_way(self, account: Address, nonce: int) -> int:
+        """How much of its own an account has under way that this nonce could be meant for.
+
+        None for an account without a lane here, and where the nonce is spent.
+        """
+        if account not in self._accounts:
+            return 0
+        state = self._lane(account)
+        busy = len(state.slots) + len(state.queue) + len(state.parked) + len(state.leases)
+        return busy if nonce >= state.nonce else 0
 
     def require_bundle_apart(
         self, sender: Address, requests: Collection[TransactionRequest]
@@ -114,6 +139,12 @@ class Delegations:
                 raise AlreadyReserved(
                     f"{name} of {by} delegates {sender} and may spend its nonce {nonce}: wait until"
                     f" {name} has ended"
+                )
+        for bundle_hash, tx_hash, nonce in self.bundled(sender):
+            if nonce >= self._lane(sender).nonce:
+                raise AlreadyReserved(
+                    f"bundle {bundle_hash} may spend nonce {nonce} of {sender} by {tx_hash}: wait"
+                    " until it has ended"
                 )
 
     def _may_spend(self, name: str, by: Address, state: LaneState, nonce: int) -> bool:

@@ -29,6 +29,7 @@ from toolkit.tx.bundle_leases import (
     spenders,
 )
 from toolkit.tx.config import KEEP_BLOCKS, SchedulerConfig
+from toolkit.tx.delegation import Delegations
 from toolkit.tx.destination import Destination, PublicNode, register
 from toolkit.tx.events import CancelAsked, LaneOpened, Leased, LeaseSettled, Resumed
 from toolkit.tx.followers import Followers, Releases
@@ -378,6 +379,11 @@ class TransactionScheduler:
         """What was signed for a nonce that is held; None of an account without a signer here."""
         runner = self._runners.get(sender)
         return None if runner is None else spenders(runner.state, nonce)
+
+    @property
+    def delegations(self) -> Delegations:
+        """What keeps accounts here apart from authorizations of them that others send."""
+        return self._acceptance.delegations
 
     def next_nonce(self, sender: Address) -> int:
         """What a request accepted now would get, as far as this process knows."""
