@@ -1,3 +1,4 @@
+import itertools
 import random
 from collections.abc import Iterator
 
@@ -13,6 +14,7 @@ Words = npt.NDArray[np.uint64]
 FULL = 2**64 - 1
 SPECIAL = (0, 1, 2, 2**32, 2**63 - 1, 2**63, 2**63 + 1, FULL - 1, FULL)
 COUNT = 4000
+MOST = 2**112
 pytestmark = pytest.mark.skipif(
     bool(numba.config.DISABLE_JIT), reason="intrinsics exist in compiled code only"
 )
@@ -48,25 +50,28 @@ def every_operation(given: Words, found: Words) -> None:
 
 
 @jit
-def both_mul_divs(given: Words, found: Words) -> None:
-    """Columns of `given`: a, b, divisor; of `found`: rounded down, rounded up."""
-    for row in range(given.shape[0]):
-        g = given[row]
-        a = (g[0], g[1], g[2], g[3])
-        b = (g[4], g[5], g[6], g[7])
-        divisor = (g[8], g[9], g[10], g[11])
-        wide = (*u256.mul_div_down(a, b, divisor), *u256.mul_div_up(a, b, divisor))
-        for place in range(8):
-            found[row, place] = wide[place]
-
-
-@jit
 def fast_quotients(given: Words, found: Words) -> None:
     """Columns of `given`: dividend (4 limbs), divisor (2); of `found`: the quotient (2)."""
     for row in range(given.shape[0]):
         g = given[row]
-        quotient = u256.divide_to_pair((g[0], g[1], g[2], g[3]), (g[4], g[5]))
+        quotient = u256.divide_to_reserve((g[0], g[1], g[2], g[3]), (g[4], g[5]))
         found[row, 0], found[row, 1] = quotient[0], quotient[1]
+
+
+@jit
+def fast_shares(given: Words, found: Words) -> None:
+    """Columns of `given`: share, factor, whole of two limbs each; of `found`: the quotient (2)."""
+    for row in range(given.shape[0]):
+        g = given[row]
+        quotient = u256.mul_div_down((g[0], g[1]), (g[2], g[3]), (g[4], g[5]))
+        found[row, 0], found[row, 1] = quotient[0], quotient[1]
+
+
+@jit
+def inverses(given: Words, found: Words) -> None:
+    """A high limb in each row; of `found`: its inverse."""
+    for row in range(given.shape[0]):
+        found[row, 0] = u256.inverse(given[row, 0])
 
 
 @jit
@@ -142,36 +147,59 @@ def test_every_operation_is_pythons(seed: int) -> None:
         assert expected == row, (seed, a, b, n, d)
 
 
-def test_mul_div_is_pythons(seed: int) -> None:
-    """Both roundings of a b / d wherever they fit 256 bits."""
-    rng = random.Random(seed)
-    cases: list[tuple[int, int, int]] = []
-    while len(cases) < COUNT:
-        a, b, d = drawn(rng, 4), drawn(rng, 4), drawn(rng, 4)
-        if d and -(-a * b // d) < 2**256:
-            cases.append((a, b, d))
-    found = np.zeros((COUNT, 8), dtype=np.uint64)
-
-    both_mul_divs(words([[(value, 4) for value in case] for case in cases]), found)
-
-    for (a, b, d), row in zip(cases, numbers(found, 4, 4), strict=True):
-        assert (a * b // d, -(-a * b // d)) == row, (seed, a, b, d)
-
-
-def test_quotients_of_two_limbs_are_pythons(seed: int) -> None:
-    """The fast way of dividing four limbs by two, wherever its answer fits two."""
+def test_quotients_below_a_reserve_are_pythons(seed: int) -> None:
+    """The fast way of dividing four limbs by two, wherever its answer is below 2^112."""
     rng = random.Random(seed)
     cases = []
     for _ in range(COUNT):
-        divisor, quotient = drawn(rng, 2) or 1, drawn(rng, 2)
+        divisor, quotient = drawn(rng, 2) or 1, drawn(rng, 2) % MOST
         rest = rng.choice([0, 1, divisor - 1, rng.randrange(divisor)]) % divisor
         cases.append((quotient * divisor + rest, divisor))
-    found = np.zeros((COUNT, 2), dtype=np.uint64)
+    cases += [((MOST - 1) * divisor + divisor - 1, divisor) for divisor in SPECIAL if divisor]
+    found = np.zeros((len(cases), 2), dtype=np.uint64)
 
     fast_quotients(words([[(a, 4), (b, 2)] for a, b in cases]), found)
 
     for (a, b), (quotient,) in zip(cases, numbers(found, 2), strict=True):
         assert a // b == quotient, (seed, a, b)
+
+
+def shares(rng: random.Random) -> Iterator[tuple[int, int, int]]:
+    """(share, factor, whole), products just below a multiple of the whole and just at it."""
+    while True:
+        whole, factor = drawn(rng, 2) or 1, drawn(rng, 2) % MOST or 1
+        quotient = rng.choice([1, drawn(rng, 2), factor - 1, rng.randrange(factor)]) % factor
+        share = -(-quotient * whole // factor)
+        yield share % whole, factor, whole
+        yield (share - 1) % whole, factor, whole
+        yield drawn(rng, 2) % whole, factor, whole
+
+
+def test_mul_div_is_pythons(seed: int) -> None:
+    """A share of the whole times a factor below 2^112, rounded down."""
+    rng = random.Random(seed)
+    cases = list(itertools.islice(shares(rng), 3 * COUNT))
+    cases += [(2**k - 1, MOST - 1, 2**k) for k in range(1, 128)]
+    found = np.zeros((len(cases), 2), dtype=np.uint64)
+
+    fast_shares(words([[(value, 2) for value in case] for case in cases]), found)
+
+    for (share, factor, whole), (quotient,) in zip(cases, numbers(found, 2), strict=True):
+        assert share * factor // whole == quotient, (seed, share, factor, whole)
+
+
+def test_inverses_lack_no_more_than_quotients_allow(seed: int) -> None:
+    """Never too large, and less than 2^-60 too small, worst where a half has just been passed."""
+    rng = random.Random(seed)
+    halves = [rng.randrange(2**31, 2**32) for _ in range(COUNT)] + [2**31, 2**31 + 1, 2**32 - 1]
+    cases = [half << 32 | low for half in halves for low in (0, 1, rng.getrandbits(32), 2**32 - 1)]
+    found = np.zeros((len(cases), 1), dtype=np.uint64)
+
+    inverses(words([[(case, 1)] for case in cases]), found)
+
+    for high, (inverse,) in zip(cases, numbers(found, 1), strict=True):
+        lacks = 2**127 - inverse * (high + 1)
+        assert 0 <= lacks < 2**67, (seed, high)
 
 
 @pytest.mark.parametrize("high", [2**63, 2**63 + 1, FULL - 1, FULL, 0xAAAA_AAAA_AAAA_AAAB])

@@ -10,7 +10,7 @@ upper limbs are 0 already, and `status` (n) int8.
 import numpy as np
 import numpy.typing as npt
 
-from toolkit.pools.kernels.jit import COMPILED, jit, part
+from toolkit.pools.kernels.jit import COMPILED, inlined, jit, part
 from toolkit.pools.kernels.status import Status
 from toolkit.pools.kernels.u256 import (
     ONE,
@@ -18,9 +18,10 @@ from toolkit.pools.kernels.u256 import (
     Limbs,
     add,
     divide,
-    divide_to_pair,
+    divide_to_reserve,
     is_zero,
     less,
+    mul_div_down,
     product,
     shift_left,
     subtract,
@@ -71,7 +72,10 @@ def quote_in(
         else:
             paid = product(amount, (fees[pool, 0],))
             depth = add(product(reserve_in, (fees[pool, 1],)), paid)
-            answer = _quotient(product(paid, reserve_out), depth)
+            if depth[2] == ZERO:
+                answer = mul_div_down(paid[:2], reserve_out, depth[:2])
+            else:
+                answer = _long_quotient(product(paid, reserve_out), depth)
             answers[query, 0], answers[query, 1] = answer[0], answer[1]
             status[query] = 0
 
@@ -114,6 +118,11 @@ def quote_out(
 def _quotient(wide: Limbs, divisor: Limbs) -> Limbs:
     """floor(wide / divisor), below 2^112, of five limbs, of which four are in use, and three."""
     if divisor[2] == ZERO:
-        return divide_to_pair(wide[:4], divisor[:2])
-    # A fee of many digits on reserves near the most: the divisor has up to 132 bits.
+        return divide_to_reserve(wide[:4], divisor[:2])
+    return _long_quotient(wide, divisor)
+
+
+@inlined
+def _long_quotient(wide: Limbs, divisor: Limbs) -> Limbs:
+    """The same where a fee of many digits on great reserves makes a divisor of up to 133 bits."""
     return divide((*wide, ZERO, ZERO, ZERO, ZERO), (*divisor, ZERO, ZERO))[0][:2]

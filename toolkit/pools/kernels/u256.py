@@ -5,7 +5,7 @@ and shifts are one wide operation of LLVM; products are the school's, limb by li
 Knuth's algorithm D with a reciprocal instead of a divide instruction (Möller and Granlund,
 "Improved division by invariant integers", IEEE Transactions on Computers 60 (2011): algorithm 4
 divides three limbs by two, algorithm 6 makes its reciprocal). LLVM's own wide division is right
-as well, and some thirty times slower.
+as well, and some thirty times slower. What is known to be below 2^112 has a faster way.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from toolkit.pools.kernels.jit import part
+from toolkit.pools.kernels.jit import inlined, part
 
 Limb = np.uint64
 Limbs = tuple[np.uint64, ...]
@@ -33,6 +33,9 @@ _LIMB = ir.IntType(BITS)
 _PAIR = ir.IntType(2 * BITS)
 _WITHIN = np.uint64(BITS - 1)
 _MAGIC = np.uint64(0x7FD00)  # 2^19 - 3 x 2^8, the start of a reciprocal's Newton steps
+_DIGIT = np.uint64(56)
+_TO_TOP = np.uint64(256 - 112 - 128)
+_HALF = np.uint64(BITS // 2)
 _SHIFTS = tuple(np.uint64(bits) for bits in (55, 24, 11, 40, 13, 60, 47, 31))
 
 
@@ -273,39 +276,60 @@ def divide_by_pair(dividend: Limbs, divisor: Limbs) -> tuple[Limbs, bool]:
 
 
 @part
-def divide_to_pair(dividend: Limbs, divisor: Limbs) -> Limbs:
-    """floor(a / b) of four limbs and two, where the quotient is known to fit two: the fast way."""
-    low, high = divisor[0], divisor[1]
-    first, second, third, fourth = dividend[0], dividend[1], dividend[2], dividend[3]
-    if high == ZERO:  # then three limbs are enough for the dividend
-        low, high = ZERO, low
-        first, second, third, fourth = ZERO, first, second, third
-    bits = leading_zeros((high,)) & _WITHIN  # which tells LLVM that limbs only shift a little
-    pair = shift_left((low, high), bits)
-    inverse = reciprocal(pair[1], pair[0])
-    wide = shift_left((first, second, third, fourth), bits)
-    upper, rest = _pair_digit(wide[1], wide[2:], pair, inverse)
-    lower, _ = three_by_two(rest, wide[0], pair, inverse)
-    return (lower, upper)
-
-
-@part
 def _pair_digit(last: Limb, rest: Limbs, divisor: Limbs, inverse: Limb) -> tuple[Limb, Limbs]:
     if rest[1] == ZERO and rest[0] < divisor[1]:
         return ZERO, (last, rest[0])
     return three_by_two(rest, last, divisor, inverse)
 
 
-@part
-def mul_div_down(a: Limbs, b: Limbs, divisor: Limbs) -> Limbs:
-    """floor(a b / divisor) of four limbs each, where it fits four: FullMath.sol `mulDiv`."""
-    return divide((*product(a, b), ZERO), (*divisor, ZERO))[0]
+@inlined
+def divide_to_reserve(dividend: Limbs, divisor: Limbs) -> Limbs:
+    """floor(a / b) of four limbs and two, where the quotient is known to be below 2^112."""
+    low, high = divisor[0], divisor[1]
+    first, second, third, fourth = dividend[0], dividend[1], dividend[2], dividend[3]
+    if high == ZERO:  # then three limbs are enough for the dividend
+        low, high = ZERO, low
+        first, second, third, fourth = ZERO, first, second, third
+    bits = leading_zeros((high,)) & _WITHIN  # which tells LLVM that limbs only shift a little
+    wide = shift_left((first, second, third, fourth), bits)
+    return _normal_quotient(wide, shift_left((low, high), bits))
 
 
-@part
-def mul_div_up(a: Limbs, b: Limbs, divisor: Limbs) -> Limbs:
-    """The same rounded up, FullMath.sol `mulDivRoundingUp`; 2^256 itself wraps to 0."""
-    return rounded_up(divide((*product(a, b), ZERO), (*divisor, ZERO)))
+@inlined
+def mul_div_down(share: Limbs, factor: Limbs, whole: Limbs) -> Limbs:
+    """floor(share factor / whole) of two limbs each, where share < whole and factor < 2^112."""
+    bits = leading_zeros(whole)
+    wide = product(shift_left(share, bits), factor)
+    return _normal_quotient(wide, shift_left(whole, bits))
+
+
+@inlined
+def _normal_quotient(wide: Limbs, divisor: Limbs) -> Limbs:
+    """Divide four limbs by two whose highest bit is set, where the quotient is below 2^112.
+
+    Digits of 56 bits leave room for estimates that are a little too small, so that only the end
+    needs a correction. With what `inverse` lacks and what the shifts drop, the upper one lacks
+    less than 1 + 2^-3, which the lower one makes good; and this less than 1.
+    """
+    scale = inverse(divisor[1])
+    upper = product((shift_left(wide, _TO_TOP)[3],), (scale,))[1] >> np.uint64(7)
+    rest = subtract(wide[:3], shift_left(product((upper,), divisor), _DIGIT))
+    lower = product((shift_left(rest, np.uint64(7))[2],), (scale,))[1] >> np.uint64(6)
+    rest = subtract(rest, product((lower,), divisor))
+    lower += np.uint64(not less(rest, divisor))
+    return add(shift_left((upper, ZERO), _DIGIT), (lower,))
+
+
+@inlined
+def inverse(high: Limb) -> Limb:
+    """2^127 / (high + 1), too small by less than 2^-60 of it; the highest bit of `high` is set.
+
+    Half of it by a divide instruction, the rest by one of Newton's steps.
+    """
+    half = FULL // ((high >> _HALF) + ONE)
+    lacks = subtract(subtract((ZERO, ONE << _HALF), product((half,), (high,))), (half,))
+    more = product((half,), (lacks[0],))[1] + half * lacks[1]
+    return (half << np.uint64(31)) + (more >> ONE)
 
 
 @part
