@@ -106,7 +106,7 @@ async def test_a_run_is_told_with_its_mode_and_fields_and_without_secrets(
 def as_documented(events: Iterable[dict[str, Any]]) -> None:
     """Check that each event is in the module's table: its fields and, if it has one, the mode."""
     for event in events:
-        mode = set() if event["event"].startswith("kernel_") else {"mode"}
+        mode = set() if event["event"].startswith(("kernel_", "pool_")) else {"mode"}
         assert {"event"} | mode | DOCUMENTED[event["event"]] == set(event)
 
 

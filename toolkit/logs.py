@@ -14,13 +14,15 @@ the event with its fields as a dict, which structlog's `ProcessorFormatter` rend
              slot_sealed         block, builder, bundles
              kernel_compiling    kernel
              kernel_compiled     kernel
+             pool_regained       pool, block
     WARNING  bundle_end_revised  bundle, result, cause
              agent_quarantined   agent, why
              breaker_changed     breaker, phase, state, why
+             pool_set_aside      pool, why
     ERROR    lane_halted         lane, why
              journal_lost        why
 
-Kernels belong to no session: their two events have no mode.
+Kernels and pools belong to no session: their events have no mode.
 
 What names a private transaction here is its hash; its bytes, keys and addresses of nodes and
 relays never are. Texts are `printable`: whatever a name or reason repeats of others, it is one line

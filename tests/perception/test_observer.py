@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.pools.test_apart import REVERT, SYNC, logging_code
 from tests.pools.test_sync import Counted
 from tests.pools.venue import ME, AnvilMachine, Venue, calldata
 from toolkit.chain.node import Node
@@ -162,6 +163,33 @@ async def test_pools_cost_one_request_a_look(place: Place) -> None:
     assert counted.methods.count("eth_getLogs") == len(added)
     assert "eth_getBlockByHash" not in counted.methods
     assert [] == [asked for asked in counted.batches if place.pair in asked]
+
+
+async def test_a_pool_that_cannot_be_read_is_told_once_and_has_no_price(place: Place) -> None:
+    """The look goes on without it: no state, no price, the reason once; and again when mended."""
+    observer, machine = place.observer(), place.venue.machine
+    assert isinstance(machine, AnvilMachine)
+    first = await observer.observe(HeadChange(added=(await place.node.head(),)))
+    code = machine.rpc("eth_getCode", place.pair, "latest")
+    machine.rpc("anvil_setCode", place.pair, logging_code(SYNC, REVERT))
+    machine.send(place.pair, b"")
+    broken = await observer.observe(HeadChange(added=(await place.node.head(),)))
+    machine.send(place.pair, b"")
+    still = await observer.observe(HeadChange(added=(await place.node.head(),)))
+    machine.rpc("anvil_setCode", place.pair, code)
+    machine.rpc("evm_mine")
+    mended = await observer.observe(HeadChange(added=(await place.node.head(),)))
+
+    assert [place.pair] == [one.spec.id for one in broken.set_aside]
+    assert () == first.set_aside == still.set_aside == mended.set_aside
+    assert [1, 0, 0, 1] == [len(one.pools) for one in (first, broken, still, mended)]
+    told = [KEY in {r.key for r in one.readings} for one in (first, broken, still, mended)]
+    assert [True, False, False, True] == told
+    known = rebuilt(still, since=rebuilt(broken, since=rebuilt(first, since=None)))
+    assert {} == known.pools
+    assert [place.pair] == list(known.aside)
+    assert {} == rebuilt(mended, since=known).aside
+    assert place.venue.read_pair(place.pair) == rebuilt(mended, since=known).pools[place.pair]
 
 
 async def test_what_cannot_be_observed_is_refused(place: Place) -> None:

@@ -279,6 +279,9 @@ def test_what_events_cannot_tell_is_known_beforehand() -> None:
     [
         (POOL, initialize(2**96, 0), "sqrt_price_x96: the pool is initialised a second time"),
         (EMPTY, swap(2**96, 1, 0), "sqrt_price_x96: is 0, the pool is not initialised"),
+        (POOL, swap(0, 10, 0), "sqrt_price_x96: 0 is told, which is no price"),
+        (V4, swap_v4(0, 10, 0), "sqrt_price_x96: 0 is told, which is no price"),
+        (EMPTY, initialize(0, 0), "sqrt_price_x96: 0 is told, which is no price"),
         (EMPTY, mint(-60, 60, 1), "sqrt_price_x96: is 0, the pool is not initialised"),
         (EMPTY, initialize(2**96, 5), "tick: 5 does not belong to the price"),
         (EMPTY, initialize(5, 0), "sqrt_price_x96: "),
@@ -301,7 +304,7 @@ def test_what_cannot_happen_in_a_state_is_refused(
     pool: Concentrated, log: LogEntry, field: str
 ) -> None:
     """A log that the contract would not have written names the pool and the field."""
-    with pytest.raises(PoolError, match=f"pool {ID}: {field}"):
+    with pytest.raises(PoolError, match=f"pool {pool.id}: {field}"):
         apply(pool, log)
 
 

@@ -68,7 +68,7 @@ class Core:
         self._expected = records.expected_keys(setup)
         self._appraisal = Appraisal(setup.market, setup.limits)
         priced = [source.key for source in setup.market.prices]
-        self._doubts = DoubtWatch(with_defaults(setup.facts, priced))
+        self._doubts = DoubtWatch(with_defaults(setup.facts, priced), setup.market.prices)
         self._snapshot: Snapshot | None = None
         self._canonical: dict[int, Hash] = {}
         self._decided: dict[int, int] = {}
@@ -324,7 +324,7 @@ class Core:
         for command in inputs.commands:
             self._noted(self._obey(command, block), now)
         self._elsewhere.update((one.chain, one) for one in inputs.elsewhere)
-        if changed := self._doubts.judge(now.readings, block):
+        if changed := self._doubts.judge(now.readings, block, aside=now.snapshot.aside):
             now.note(records.DOUBT, changed)
         facts = facts_of(
             now,

@@ -8,6 +8,7 @@ import msgspec
 from toolkit.execution.planner import FlashSource, PlanLimits, TipPolicy
 from toolkit.model.chain import Address, Head
 from toolkit.model.decision import Fill, Plan, Reservation, TradingState, Verdict
+from toolkit.model.market import PoolId
 from toolkit.model.tx import FeeQuote
 from toolkit.orchestrator.board.doubts import FactRule
 from toolkit.orchestrator.breaking.breakers import Tripped
@@ -204,6 +205,7 @@ class BlockReport(msgspec.Struct, frozen=True, kw_only=True):
     state: TradingState = TradingState.ACTIVE
     breakers: tuple[Tripped, ...] = ()  # those that are not closed
     stopped: dict[str, str] = {}  # agents that a person paused, and why
+    aside: dict[PoolId, str] = {}  # pools that are not followed just now, and why
 
     @property
     def vetoes(self) -> tuple[Verdict, ...]:

@@ -50,4 +50,5 @@ def block_report(
         state=breakers.state,
         breakers=breakers.tripped,
         stopped=dict(stopped),
+        aside={name: one.why for name, one in sorted(now.snapshot.aside.items())},
     )

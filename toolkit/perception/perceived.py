@@ -11,14 +11,15 @@ from toolkit.model.tx import FeeQuote
 from toolkit.pools.concentrated import Concentrated
 from toolkit.pools.concentrated_v4 import ConcentratedV4
 from toolkit.pools.constant_product import ConstantProduct
-from toolkit.pools.snapshot import Pool, Snapshot
+from toolkit.pools.snapshot import Pool, SetAside, Snapshot
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """One block as decisions read it, but for its pools. Tokens are those new or changed.
 
     `balances` are of our accounts together, in smallest units, the native token under
-    ZERO_ADDRESS. `reverted` names blocks that are no longer canonical.
+    ZERO_ADDRESS. `reverted` names blocks that are no longer canonical. Pools newly `set_aside`
+    have no state from here on, until one is told again.
     """
 
     head: Head
@@ -27,6 +28,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     readings: tuple[Reading, ...]
     reverted: tuple[Hash, ...] = ()
     tokens: tuple[Token, ...] = ()
+    set_aside: tuple[SetAside, ...] = ()
 
 
 class Perceived(Seen, frozen=True, kw_only=True):
@@ -81,6 +83,7 @@ class Glimpse(Seen, frozen=True, kw_only=True):
             readings=self.readings,
             reverted=self.reverted,
             tokens=self.tokens,
+            set_aside=self.set_aside,
         )
 
 
@@ -96,6 +99,7 @@ def perceived(  # the one way from a full snapshot to what is new in it
     """Describe a block by its difference from the snapshot before (all of it for the first)."""
     changed = tuple(snapshot.pools.values()) if since is None else snapshot.changed(since)
     known = {} if since is None else since.tokens
+    aside = {} if since is None else since.aside
     return Perceived(
         head=snapshot.block,
         fee=fee,
@@ -103,6 +107,7 @@ def perceived(  # the one way from a full snapshot to what is new in it
         readings=readings,
         reverted=reverted,
         tokens=tuple(t for a, t in sorted(snapshot.tokens.items()) if known.get(a) != t),
+        set_aside=tuple(one for a, one in sorted(snapshot.aside.items()) if aside.get(a) != one),
         constant_product=tuple(p for p in changed if isinstance(p, ConstantProduct)),
         concentrated=tuple(p for p in changed if isinstance(p, Concentrated)),
         concentrated_v4=tuple(p for p in changed if isinstance(p, ConcentratedV4)),
@@ -115,12 +120,18 @@ def rebuilt(seen: Perceived, *, since: Snapshot | None) -> Snapshot:
     pools = dict(since.pools) if since else {}
     if seen.tokens:
         tokens = tokens | {token.address: token for token in seen.tokens}
+    aside = since.aside if since else {}
+    if seen.set_aside:
+        aside = aside | {one.spec.id: one for one in seen.set_aside}
+        pools = {name: pool for name, pool in pools.items() if name not in aside}
     for pool in seen.pools:
         pools[pool.id] = pool
-    return Snapshot(block=seen.head, tokens=tokens, pools=pools)
+    if aside:
+        aside = {name: one for name, one in aside.items() if name not in pools}
+    return Snapshot(block=seen.head, tokens=tokens, pools=pools, aside=aside)
 
 
 def corrected(snapshot: Snapshot, pools: Mapping[PoolId, Pool]) -> Snapshot:
     """Put true states of pools in place of those that a glimpse left as they were."""
     known = {**snapshot.pools, **pools}
-    return Snapshot(block=snapshot.block, tokens=snapshot.tokens, pools=known)
+    return msgspec.structs.replace(snapshot, pools=known)

@@ -10,6 +10,7 @@ SELECTORS = {
     "token0()": "0x0dfe1681",
     "token1()": "0xd21220a7",
     "getReserves()": "0x0902f1ac",
+    "stable()": "0x22be3de1",
     "fee()": "0xddca3f43",
     "tickSpacing()": "0xd0c93a7c",
     "slot0()": "0x3850c7bd",
@@ -21,10 +22,17 @@ SELECTORS = {
     "decimals()": "0x313ce567",
 }
 
-# Events after which a pool's state may differ (IUniswapV2Pair.sol, IUniswapV3PoolEvents.sol).
+# Events after which a pool's state may differ (IUniswapV2Pair.sol, IUniswapV3PoolEvents.sol), or
+# that tell whether it is what its spec says: a V2 pair's Swap, and the Sync of Solidly's pairs.
 TOPICS = {
     "Sync(uint112,uint112)": Hash(
         "0x1c411e9a96e071241c2f21f7726b17ae89e3cab4c78be50e062b03a9fffbbad1"
+    ),
+    "Sync(uint256,uint256)": Hash(
+        "0xcf2aa50876cdfbb541206f89af0ee78d44a2abf8d328e37fa4917f982149848a"
+    ),
+    "Swap(address,uint256,uint256,uint256,uint256,address)": Hash(
+        "0xd78ad95fa46c994b6551d0da85fc275fe613ce37657fb8d5e3d130840159d822"
     ),
     "Initialize(uint160,int24)": Hash(
         "0x98636036cb66a9c19a37435efc1e90142190214e8abeb821bdba3f2990dd4c95"
@@ -66,6 +74,8 @@ CONSTANTS = {
     PoolKind.CONSTANT_PRODUCT: ("token0()", "token1()"),
     PoolKind.CONCENTRATED: ("token0()", "token1()", "fee()", "tickSpacing()"),
 }
+# What a contract of another kind answers, and one of this kind does not.
+FOREIGN = {PoolKind.CONSTANT_PRODUCT: "stable()"}
 STATE = {
     PoolKind.CONSTANT_PRODUCT: ("getReserves()",),
     PoolKind.CONCENTRATED: ("slot0()", "liquidity()"),

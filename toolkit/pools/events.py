@@ -130,6 +130,8 @@ def _swapped_v4(pool: ConcentratedV4, log: LogEntry) -> ConcentratedV4:
 
 
 def _priced(pool: Ranged, told: dict[str, int]) -> Ranged:
+    if not told["sqrt_price_x96"]:  # which is a state, but none that a swap leaves
+        refuse(pool, "sqrt_price_x96", "0 is told, which is no price")
     return moved(pool, told["sqrt_price_x96"], told["tick"], told["liquidity"])
 
 

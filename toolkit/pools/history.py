@@ -4,7 +4,8 @@ States are immutable, so what undoes a block is the states that it replaced: exa
 and a reorg costs as much as the blocks touched.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from typing import TypeVar
 
 import msgspec
 
@@ -12,7 +13,9 @@ from toolkit.model.chain import Hash, Head, LogEntry
 from toolkit.model.errors import PoolError
 from toolkit.model.market import PoolId
 from toolkit.pools import events
-from toolkit.pools.snapshot import Pool, Snapshot
+from toolkit.pools.snapshot import Pool, SetAside, Snapshot
+
+T = TypeVar("T")
 
 KEPT_BLOCKS = 64  # two epochs: what is older is final
 
@@ -27,12 +30,14 @@ class Undo(msgspec.Struct, frozen=True, kw_only=True):
 class Followed(msgspec.Struct, frozen=True, kw_only=True):
     """A snapshot that goes forward block by block, and back over the last `depth` of them.
 
-    `undos` are oldest first, the last one undoes the snapshot's own block.
+    `undos` are oldest first, the last one undoes the snapshot's own block. `again` is the block
+    from which a pool set aside is read once more; the next one unless named.
     """
 
     snapshot: Snapshot
     undos: tuple[Undo, ...] = ()
     depth: int = KEPT_BLOCKS
+    again: dict[PoolId, int] = {}
 
     def __post_init__(self) -> None:
         """Check the one number."""
@@ -109,6 +114,40 @@ class Followed(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(
             self, snapshot=msgspec.structs.replace(self.snapshot, pools=states), undos=merged
         )
+
+    def without(self, aside: Iterable[SetAside]) -> "Followed":
+        """Return this with pools set aside: at the head, and wherever `back` goes to."""
+        gone = {one.spec.id: one for one in aside}
+        if not gone:
+            return self
+        undos = tuple(
+            msgspec.structs.replace(undo, pools=_less(undo.pools, gone)) for undo in self.undos
+        )
+        states = msgspec.structs.replace(
+            self.snapshot,
+            pools=_less(self.snapshot.pools, gone),
+            aside=self.snapshot.aside | gone,
+        )
+        return msgspec.structs.replace(self, snapshot=states, undos=undos)
+
+    def regained(self, pools: Mapping[PoolId, Pool]) -> "Followed":
+        """Return this with pools that were set aside and could be read at the head.
+
+        Nothing is known of them before it, so nothing before it can be gone back to.
+        """
+        if not pools:
+            return self
+        states = msgspec.structs.replace(
+            self.snapshot,
+            pools=self.snapshot.pools | dict(pools),
+            aside=_less(self.snapshot.aside, pools),
+        )
+        again = _less(self.again, pools)
+        return msgspec.structs.replace(self, snapshot=states, undos=(), again=again)
+
+
+def _less(held: Mapping[PoolId, T], gone: Collection[PoolId]) -> dict[PoolId, T]:
+    return {name: one for name, one in held.items() if name not in gone}
 
 
 def _ordered(logs: Iterable[LogEntry], block: Head) -> list[LogEntry]:

@@ -36,21 +36,39 @@ class PoolSpec(msgspec.Struct, frozen=True, kw_only=True):
     manager: Address = POOL_MANAGER
 
 
+class SetAside(msgspec.Struct, frozen=True, kw_only=True):
+    """A pool whose state cannot be told since a block, and why; nothing is quoted from it.
+
+    `lasting` is what no reading mends: the pool is not what its spec says.
+    """
+
+    spec: PoolSpec
+    why: str
+    block_number: int
+    lasting: bool = False
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """Pools and their tokens as of `block`. A changed pool makes a new snapshot."""
+    """Pools and their tokens as of `block`. A changed pool makes a new snapshot.
+
+    Those `aside` were followed until something was wrong with them: no state of theirs is here.
+    """
 
     block: Head
     tokens: dict[Address, Token]
     pools: dict[PoolId, Pool]
+    aside: dict[PoolId, SetAside] = {}
 
     def pool(self, pool: PoolId) -> Pool:
         """Return a pool's state.
 
         Raises:
-            PoolError: the pool is not in this snapshot.
+            PoolError: the pool is not in this snapshot, or set aside, with the reason.
         """
         found = self.pools.get(pool)
         if found is None:
+            if (aside := self.aside.get(pool)) is not None:
+                raise PoolError(f"{aside.why} (set aside since block {aside.block_number})")
             raise PoolError(
                 f"pool {pool}: id: not among the {len(self.pools)} pools of block "
                 f"{self.block.number}"

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import assert_never
 
+import msgspec
+
 from toolkit.chain.multicall import aggregate
 from toolkit.chain.node import Node
 from toolkit.model.chain import Hash, Head
@@ -12,12 +14,30 @@ from toolkit.pools import abi, manager
 from toolkit.pools.concentrated import Concentrated
 from toolkit.pools.concentrated_v4 import ConcentratedV4
 from toolkit.pools.constant_product import ConstantProduct
+from toolkit.pools.misfits import SOLIDLY
 from toolkit.pools.snapshot import Pool, PoolSpec, WithTicks
 from toolkit.pools.tick_walk import refuse
 from toolkit.pools.windows import expect, known_range, with_ticks
 
 _SLOT0_WORDS = 7
 _RESERVE_WORDS = 3
+
+
+def spec_of(pool: Pool) -> PoolSpec:
+    """Return what never changes about a pool; a dynamic fee is the one in force."""
+    spec = PoolSpec(
+        id=pool.id,
+        kind=pool.kind,
+        token0=pool.token0,
+        token1=pool.token1,
+        fee_ppm=pool.fee_ppm,
+        tick_spacing=pool.tick_spacing if isinstance(pool, WithTicks) else 0,
+    )
+    if not isinstance(pool, ConcentratedV4):
+        return spec
+    return msgspec.structs.replace(
+        spec, hooks=pool.hooks, dynamic_fee=pool.dynamic_fee, manager=pool.manager
+    )
 
 
 async def read_states(node: Node, specs: Sequence[PoolSpec], *, head: Head) -> dict[PoolId, Pool]:
@@ -43,7 +63,7 @@ async def read_bare(node: Node, specs: Sequence[PoolSpec], *, head: Head) -> dic
         (spec.id, abi.SELECTORS[name])
         for spec in specs
         if has_contract(spec.id)
-        for name in abi.CONSTANTS[spec.kind] + abi.STATE[spec.kind]
+        for name in (*abi.CONSTANTS[spec.kind], *abi.STATE[spec.kind], *_foreign(spec))
     ]
     slots = [
         (spec.manager, place(Hash(spec.id)))
@@ -60,7 +80,16 @@ async def read_bare(node: Node, specs: Sequence[PoolSpec], *, head: Head) -> dic
             continue
         _check_constants(spec, [next(answers) for _ in abi.CONSTANTS[spec.kind]])
         states[spec.id] = _build(spec, [next(answers) for _ in abi.STATE[spec.kind]])
+        for name in _foreign(spec):
+            if abi.words(next(answers)):
+                raise PoolError(f"pool {spec.id}: kind: it answers {name}, {SOLIDLY}")
     return states
+
+
+def _foreign(spec: PoolSpec) -> tuple[str, ...]:
+    """What is asked of a pool only to see that it is no other kind's."""
+    name = abi.FOREIGN.get(spec.kind)
+    return () if name is None else (name,)
 
 
 def _build(spec: PoolSpec, replies: Sequence[str | None]) -> Pool:

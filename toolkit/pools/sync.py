@@ -11,15 +11,18 @@ import msgspec
 
 from toolkit.chain.multicall import aggregate
 from toolkit.chain.node import Node
+from toolkit.logs import log_of
 from toolkit.model.chain import ZERO_ADDRESS, Address, Hash, Head, LogEntry
-from toolkit.model.errors import PoolError
+from toolkit.model.errors import NodeError, PoolError
 from toolkit.model.market import PoolId, Token
-from toolkit.pools import abi, events, manager
+from toolkit.pools import abi, events
+from toolkit.pools.apart import read_apart, read_untold
 from toolkit.pools.concentrated_v4 import ConcentratedV4
 from toolkit.pools.history import Followed
-from toolkit.pools.snapshot import Pool, PoolSpec, Snapshot, WithTicks
-from toolkit.pools.states import read_bare, read_states
-from toolkit.pools.windows import Ranged, has_moved, with_ticks, with_windows
+from toolkit.pools.misfits import misfit
+from toolkit.pools.snapshot import Pool, PoolSpec, SetAside, Snapshot, WithTicks
+from toolkit.pools.states import read_bare, read_states, spec_of
+from toolkit.pools.windows import Ranged, with_ticks
 
 # Beyond this gap a fresh load is cheaper than following the blocks one by one.
 MAX_GAP_BLOCKS = 64
@@ -28,6 +31,7 @@ _MAX_DECIMALS = 255
 _TICKED_FIELDS = frozenset({"known", "ticks", "gross"})  # compared tick by tick, where ours are
 NATIVE = Token(address=ZERO_ADDRESS, symbol="ETH", decimals=18)
 """What V4 pools trade besides tokens, unless the caller names the chain's own."""
+_log = log_of(__name__)
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,22 +91,85 @@ async def follow(
     that come into a moved known range, pools whose `gross` was unknown, dynamic fees, and pools
     whose logs cannot have happened in the state at hand.
 
+    A pool that cannot be read then, or whose logs show that it is not what its spec says, is set
+    aside, with the reason (`Snapshot.aside`, and the log event `pool_set_aside`), and the others
+    are followed. It is read again at the next block, then after 1, 2, 4 and up to 64 more; one of
+    the second sort never is.
+
     Raises:
-        PoolError, NodeError: as `load`.
+        NodeError: as `load`, or the node puts logs where they do not belong.
     """
     if head.hash == followed.snapshot.block.hash:
         return followed
     path = await _path(node, followed.reach, head, {block.hash: block for block in between})
     start = None if path is None else followed.back(path[0].parent_hash if path else head.hash)
     if path is None or start is None:
-        specs, tokens = specs_of(followed.snapshot), followed.snapshot.tokens.values()
-        loaded = await load(node, specs, tokens, head=head)
-        return Followed(snapshot=loaded, depth=followed.depth)
-    after, untold = await _forward(node, start, path)
-    before = followed.snapshot.pools
+        after = await _loaded(node, followed, head)
+    else:
+        after = await _followed(node, start, path)
+    _tell_changes(followed.snapshot, after.snapshot)
+    return after
+
+
+async def _followed(node: Node, start: Followed, path: Sequence[Head]) -> Followed:
+    """Go forward by the logs of some blocks, then read what they do not tell."""
+    after, untold, odd = await _forward(node, start, path)
+    after = after.without(odd)
+    head, before = after.snapshot.block, start.snapshot.pools
     touched = [pool for pool in after.snapshot.pools.values() if pool is not before[pool.id]]
-    read = await _read_untold(node, after, touched, untold)
-    return after.corrected(read, since=start.snapshot.block.hash)
+    read, failed = await read_untold(node, after.snapshot, touched, untold)
+    after = after.corrected(read, since=start.snapshot.block.hash)
+    after = after.without(_aside(after.snapshot, failed, head))
+    due = {
+        one.spec.id: one.spec
+        for one in start.snapshot.aside.values()
+        if not one.lasting and start.again.get(one.spec.id, 0) <= head.number
+    }
+    regained, failed = await read_apart(
+        node, due, lambda specs: read_states(node, specs, head=head), head=head
+    )
+    return _waiting(after.regained(regained), failed)
+
+
+async def _loaded(node: Node, followed: Followed, head: Head) -> Followed:
+    """Read everything anew, but what has shown that it is not what its spec says."""
+    old = followed.snapshot
+    again = {one.spec.id: one.spec for one in old.aside.values() if not one.lasting}
+    specs = again | {spec.id: spec for spec in specs_of(old)}
+    ordered = {name: specs[name] for name in sorted(specs)}
+    pools, failed = await read_apart(
+        node, ordered, lambda some: read_states(node, some, head=head), head=head
+    )
+    fresh = _aside(old, {name: why for name, why in failed.items() if name not in again}, head)
+    aside = {name: one for name, one in old.aside.items() if one.lasting or name in failed}
+    snapshot = msgspec.structs.replace(old, block=head, pools=pools, aside=aside)
+    after = Followed(snapshot=snapshot, depth=followed.depth, again=followed.again).without(fresh)
+    return _waiting(after, {name: why for name, why in failed.items() if name in again})
+
+
+def _aside(snapshot: Snapshot, failed: Mapping[PoolId, str], head: Head) -> list[SetAside]:
+    return [
+        SetAside(spec=spec_of(snapshot.pools[name]), why=why, block_number=head.number)
+        for name, why in failed.items()
+    ]
+
+
+def _waiting(followed: Followed, failed: Iterable[PoolId]) -> Followed:
+    """Say when pools that still cannot be read are read again: after as long as it has been."""
+    head, aside = followed.snapshot.block.number, followed.snapshot.aside
+    again = {name: one for name, one in followed.again.items() if name in aside}
+    for name in failed:
+        since = head - aside[name].block_number
+        again[name] = head + min(max(since, 1), MAX_GAP_BLOCKS)
+    return msgspec.structs.replace(followed, again=again)
+
+
+def _tell_changes(before: Snapshot, after: Snapshot) -> None:
+    """Log each pool that is set aside, once, and each that is followed again."""
+    for name in sorted(after.aside.keys() - before.aside.keys()):
+        _log.warning("pool_set_aside", pool=name, why=after.aside[name].why)
+    for name in sorted(before.aside.keys() & after.pools.keys()):
+        _log.info("pool_regained", pool=name, block=after.block.number)
 
 
 async def check(node: Node, snapshot: Snapshot) -> tuple[Difference, ...]:
@@ -132,7 +199,7 @@ async def check(node: Node, snapshot: Snapshot) -> tuple[Difference, ...]:
 
 def specs_of(snapshot: Snapshot) -> tuple[PoolSpec, ...]:
     """Return what never changes about a snapshot's pools, by address."""
-    return tuple(_spec_of(pool) for _, pool in sorted(snapshot.pools.items()))
+    return tuple(spec_of(pool) for _, pool in sorted(snapshot.pools.items()))
 
 
 async def read_tokens(node: Node, addresses: Sequence[Address], *, head: Head) -> tuple[Token, ...]:
@@ -175,64 +242,51 @@ async def _path(
 
 async def _forward(
     node: Node, followed: Followed, path: Sequence[Head]
-) -> tuple[Followed, frozenset[PoolId]]:
-    """Follow blocks by their logs; return also the pools that the events do not tell."""
+) -> tuple[Followed, frozenset[PoolId], list[SetAside]]:
+    """Follow blocks by their logs; name also what they do not tell, and what they disprove."""
     untold: set[PoolId] = set()
+    odd: dict[PoolId, SetAside] = {}
     contracts = sorted({_contract_of(pool) for pool in followed.snapshot.pools.values()})
     named = contracts if len(contracts) <= MAX_FILTER else ()
     for block in path:
         logs = await node.logs(block_hash=block.hash, addresses=named, topics=(abi.STATE_TOPICS,))
         by_pool: dict[PoolId, list[LogEntry]] = {}
-        for log in logs:
+        for log in sorted(logs, key=lambda log: log.log_index):
             pool = events.pool_of(followed.snapshot.pools, log)
-            if pool is not None:
+            if pool is not None and pool.id not in odd:
                 by_pool.setdefault(pool.id, []).append(log)
-        untold |= {pool for pool, own in by_pool.items() if not _tell(followed, pool, own)}
-        told = [log for pool, own in by_pool.items() if pool not in untold for log in own]
-        followed = followed.forward(block, told)
-    return followed, frozenset(untold)
+        for name, own in by_pool.items():
+            state = followed.snapshot.pools[name]
+            if name not in untold and (why := misfit(state, own)):
+                odd[name] = SetAside(
+                    spec=spec_of(state), why=why, block_number=block.number, lasting=True
+                )
+            elif not _tell(state, own):
+                untold.add(name)
+        left = untold | odd.keys()
+        told = [log for name, own in by_pool.items() if name not in left for log in own]
+        try:
+            followed = followed.forward(block, told)
+        except PoolError as error:  # not by the pools: each of their logs has been tried
+            raise NodeError(f"the node's logs of block {block.number}: {error}") from error
+    return followed, frozenset(untold - odd.keys()), list(odd.values())
 
 
-def _tell(followed: Followed, pool: PoolId, logs: Sequence[LogEntry]) -> bool:
-    """Whether a pool's logs in a block tell its state after it.
+def _tell(state: Pool, logs: Sequence[LogEntry]) -> bool:
+    """Whether a pool's logs in a block, in order, tell its state after it.
 
     They do not where they cannot have happened in the state that we hold (it came from a file that
     is wrong, say), nor where the contract does not write what its kind writes: only the node knows
     then, and reading the pool either mends our state or says what is wrong with the pool.
     """
-    state = followed.snapshot.pools[pool]
     try:
-        for log in sorted(logs, key=lambda log: log.log_index):
+        for log in logs:
             if not events.tells(state, log):
                 return False
             state = events.apply(state, log)
     except PoolError:
         return False
     return True
-
-
-async def _read_untold(
-    node: Node, followed: Followed, touched: Sequence[Pool], untold: frozenset[PoolId]
-) -> dict[PoolId, Pool]:
-    """Read what the events did not tell: whole pools, moved known ranges, dynamic fees."""
-    head, pools = followed.snapshot.block, followed.snapshot.pools
-    moved = [pool for pool in touched if isinstance(pool, WithTicks) and has_moved(pool)]
-    whole = untold | {pool.id for pool in moved if pool.ticks and not pool.gross}
-    specs = [_spec_of(pools[pool]) for pool in sorted(whole)]
-    shifted = [pool for pool in moved if pool.id not in whole]
-    read = await read_states(node, specs, head=head) if specs else {}
-    read |= {pool.id: pool for pool in await with_windows(node, shifted, head=head)}
-    dynamic = [
-        pool
-        for pool in (pools | read).values()
-        if isinstance(pool, ConcentratedV4) and pool.dynamic_fee
-    ]
-    slots = [(pool.manager, manager.slot0_of(pool.id)) for pool in dynamic]
-    for pool, word in zip(dynamic, await manager.read_slots(node, slots, head=head), strict=True):
-        fee = manager.slot0(word).lp_fee_ppm
-        if fee != pool.fee_ppm:
-            read[pool.id] = msgspec.structs.replace(pool, fee_ppm=fee)
-    return read
 
 
 def _compared(ours: Pool, nodes: Pool) -> Iterator[tuple[str, str, str]]:
@@ -257,19 +311,3 @@ def _ticks_of(pool: Ranged, *, gross: bool) -> dict[int, str]:
 
 def _contract_of(pool: Pool) -> Address:
     return pool.manager if isinstance(pool, ConcentratedV4) else pool.id
-
-
-def _spec_of(pool: Pool) -> PoolSpec:
-    spec = PoolSpec(
-        id=pool.id,
-        kind=pool.kind,
-        token0=pool.token0,
-        token1=pool.token1,
-        fee_ppm=pool.fee_ppm,
-        tick_spacing=pool.tick_spacing if isinstance(pool, WithTicks) else 0,
-    )
-    if not isinstance(pool, ConcentratedV4):
-        return spec
-    return msgspec.structs.replace(
-        spec, hooks=pool.hooks, dynamic_fee=pool.dynamic_fee, manager=pool.manager
-    )

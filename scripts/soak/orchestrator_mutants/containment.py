@@ -55,8 +55,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "every agent has a view of its own",
         "orchestrator/hosting/asking.py",
-        "tokens=dict(snapshot.tokens), pools=dict(snapshot.pools)",
-        "tokens=snapshot.tokens, pools=snapshot.pools",
+        "        tokens=dict(snapshot.tokens),\n        pools=dict(snapshot.pools),\n",
+        "        tokens=snapshot.tokens,\n        pools=snapshot.pools,\n",
         F04,
     ),
     Mutant(

@@ -19,6 +19,7 @@ from toolkit.journal.log import Journal
 from toolkit.journal.memory import MemoryBackend
 from toolkit.journal.sqlite import SqliteBackend
 from toolkit.model.chain import Address, Hash
+from toolkit.model.market import PoolKind
 from toolkit.orchestrator import records
 from toolkit.orchestrator.audit import memory
 from toolkit.orchestrator.audit.audit import Cause, why
@@ -29,6 +30,7 @@ from toolkit.orchestrator.mainnet import USDC, WETH
 from toolkit.orchestrator.pausing.pauses import Pause
 from toolkit.pools.concentrated import Concentrated
 from toolkit.pools.concentrated_v4 import ConcentratedV4
+from toolkit.pools.snapshot import PoolSpec, SetAside
 from toolkit.testing.decide import Decided, GivenBlock, decide, given, main_pool
 
 EVERY = 7
@@ -104,7 +106,16 @@ def test_a_market_is_written_down_with_pools_of_every_kind() -> None:
     )
     shared = {name: getattr(v3, name) for name in v3.__struct_fields__ if name != "id"}
     v4 = ConcentratedV4(id=Hash("0x" + "44" * 32), **shared)
-    snapshot = given(1000, pools=[main_pool("2000"), v3, v4]).snapshot
+    spec = PoolSpec(
+        id=Address("0x" + "55" * 20),
+        kind=PoolKind.CONSTANT_PRODUCT,
+        token0=USDC.address,
+        token1=WETH.address,
+    )
+    snapshot = structs.replace(
+        given(1000, pools=[main_pool("2000"), v3, v4]).snapshot,
+        aside={spec.id: SetAside(spec=spec, why="it is gone", block_number=7, lasting=True)},
+    )
     stored = json.encode(memory.Market.of(snapshot))
 
     assert snapshot == json.decode(stored, type=memory.Market).snapshot()

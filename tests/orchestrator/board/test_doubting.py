@@ -2,13 +2,19 @@
 
 from pathlib import Path
 
+from msgspec import structs
+
 from tests.orchestrator.properties.feeds import CAPITAL, PRICE, Buyer, told
 from toolkit.journal.sqlite import read_entries
 from toolkit.model.decision import VetoCause
+from toolkit.model.market import PoolKind
 from toolkit.orchestrator import records
+from toolkit.orchestrator.audit.recovery import KINDS, recovered
 from toolkit.orchestrator.audit.replay import decoded, replay
 from toolkit.orchestrator.board.doubts import Doubted, FactRule
-from toolkit.testing.decide import Decided, decide, given, main_pool
+from toolkit.orchestrator.mainnet import USDC, WETH
+from toolkit.pools.snapshot import PoolSpec, SetAside
+from toolkit.testing.decide import MAIN_POOL, Decided, decide, given, main_pool
 from toolkit.testing.paper import GivenBlock
 
 FLASH = ["2000"] * 6 + ["2600"] * 2 + ["2001"] * 4
@@ -58,6 +64,63 @@ def test_a_restart_amid_a_doubt_tells_it_no_second_time(tmp_path: Path) -> None:
     assert [[PRICE], []] == doubted(decided)
     buyer = Buyer(name="buyer", look=lambda view: view.reading(PRICE))
     assert replay(read_entries(place), agents=[buyer]).identical
+
+
+def without_pool(block: GivenBlock) -> GivenBlock:
+    """The block after its only pool was set aside."""
+    spec = PoolSpec(
+        id=MAIN_POOL,
+        kind=PoolKind.CONSTANT_PRODUCT,
+        token0=USDC.address,
+        token1=WETH.address,
+    )
+    aside = SetAside(spec=spec, why=f"pool {MAIN_POOL}: token0: no answer", block_number=1003)
+    snapshot = structs.replace(block.snapshot, pools={}, aside={MAIN_POOL: aside})
+    return structs.replace(block, snapshot=snapshot)
+
+
+def test_nothing_rests_on_a_pool_that_is_set_aside(tmp_path: Path) -> None:
+    """It and its price are in doubt, told once with the reason, until it is followed again."""
+    every = blocks(["2000"] * 10)
+    every[3:7] = [without_pool(block) for block in every[3:7]]
+    place = tmp_path / "journal.db"
+    first = run(every[:5], journal=place)
+    decided = run(every[5:], journal=place)
+    reports = [*first.reports, *decided.reports]
+
+    causes = {one.block_number: one.cause for one in (*first.verdicts, *decided.verdicts)}
+    # Its last price, a block old, would still be acted on.
+    assert [VetoCause.DOUBTFUL] + [VetoCause.STALE] * 3 == [causes[1003 + n] for n in range(4)]
+    others = {causes[number] for number in causes if number not in range(1003, 1007)}
+    assert others.isdisjoint({VetoCause.DOUBTFUL, VetoCause.STALE})
+    assert [[f"pool/{MAIN_POOL}", PRICE], []] == doubted(decided)
+    assert [{MAIN_POOL: f"pool {MAIN_POOL}: token0: no answer"}] * 4 == [
+        one.aside for one in reports if one.head.number in range(1003, 1007)
+    ]
+    assert {} == reports[-1].aside
+    buyer = Buyer(name="buyer", look=lambda view: view.reading(PRICE))
+    assert replay(read_entries(place), agents=[buyer]).identical
+
+
+def test_a_fold_knows_a_pool_that_came_back() -> None:
+    """Of what was set aside and is followed again a new run knows the newest state."""
+    every = blocks(["2000", "2001", "2002", "2003"])
+    every[2] = without_pool(every[2])
+    buyer = Buyer(name="buyer", look=lambda view: view.reading(PRICE))
+    known = []
+    for last in (3, 4):
+        decided = run(every[:last])
+        setup = decoded(next(e for e in decided.journal if e.kind == records.SETUP), records.Setup)
+        entries = (one for one in decided.journal if one.kind in KINDS)
+        memory = recovered(entries, setup, [buyer])
+        assert memory is not None
+        assert memory.market is not None
+        known.append(memory.market.snapshot())
+
+    assert {} == known[0].pools
+    assert [MAIN_POOL] == list(known[0].aside)
+    assert every[3].snapshot.pools == known[1].pools
+    assert {} == known[1].aside
 
 
 def test_a_crash_that_witnesses_confirm_is_acted_on() -> None:

@@ -27,7 +27,8 @@ from toolkit.orchestrator.hosting.wire import (
 )
 from toolkit.orchestrator.mainnet import DAI, USDC, WETH
 from toolkit.pools.concentrated_v4 import ConcentratedV4
-from toolkit.pools.snapshot import Pool, Snapshot
+from toolkit.pools.snapshot import Pool, SetAside, Snapshot
+from toolkit.pools.states import spec_of
 from toolkit.reasoning.agent import View
 from toolkit.testing.decide import OFFLINE_MARKET, given, main_pool
 
@@ -71,6 +72,12 @@ class History:
             pool.id: pool for pool in [dai_pair(Address("0x" + "33" * 20), 2000.0, 10)]
         }
         self.tokens = {token.address: token for token in (DAI, WETH)}
+        self.aside = [
+            SetAside(spec=spec_of(pool), why=f"{number}", block_number=number)
+            for number, pool in enumerate(
+                managed_pool(Hash("0x" + digit * 64), fee_ppm=0) for digit in "89"
+            )
+        ]
 
     def view(self) -> View:
         """Move on by some blocks or back by one, and look."""
@@ -95,7 +102,12 @@ class History:
         block = given(self.block, pools=[]).head
         return fresh_view(
             block=block,
-            snapshot=Snapshot(block=block, tokens=self.tokens, pools={**self.pools}),
+            snapshot=Snapshot(
+                block=block,
+                tokens=self.tokens,
+                pools={**self.pools},
+                aside={one.spec.id: one for one in self.aside[: rng.randrange(3)]},
+            ),
             readings=dict(self.series),
             balances={WETH.address: rng.randrange(2**200)},
             positions={DAI.address: -rng.randrange(2**100)},
@@ -112,6 +124,7 @@ def told(view: View) -> str:
 
 def test_a_view_arrives_as_it_was_sent() -> None:
     """Whatever grew, aged or was reverted in between: values, types and orders are the same."""
+    aside = set()
     for seed in fresh_seeds(200):
         history, sent, got = History(seed), Differences(), Views()
         for _ in range(8):
@@ -121,6 +134,9 @@ def test_a_view_arrives_as_it_was_sent() -> None:
             there = got.view(msgspec.json.decode(msgspec.json.encode(asked), type=Asked))
 
             assert told(view) == told(there), seed
+            assert view.snapshot == there.snapshot, seed
+            aside.add(len(there.snapshot.aside))
+    assert {0, 1, 2} == aside
 
 
 def test_every_field_of_a_view_travels() -> None:

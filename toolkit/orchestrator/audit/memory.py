@@ -20,7 +20,7 @@ from toolkit.orchestrator.records import Command, Planned, Setup
 from toolkit.pools.concentrated import Concentrated
 from toolkit.pools.concentrated_v4 import ConcentratedV4
 from toolkit.pools.constant_product import ConstantProduct
-from toolkit.pools.snapshot import Pool, Snapshot
+from toolkit.pools.snapshot import Pool, SetAside, Snapshot
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -61,6 +61,7 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
     constant_product: tuple[ConstantProduct, ...]
     concentrated: tuple[Concentrated, ...]
     concentrated_v4: tuple[ConcentratedV4, ...] = ()
+    aside: tuple[SetAside, ...] = ()
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> "Market":
@@ -72,6 +73,7 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
             constant_product=tuple(one for one in pools if isinstance(one, ConstantProduct)),
             concentrated=tuple(one for one in pools if isinstance(one, Concentrated)),
             concentrated_v4=tuple(one for one in pools if isinstance(one, ConcentratedV4)),
+            aside=tuple(one for _, one in sorted(snapshot.aside.items())),
         )
 
     @property
@@ -89,6 +91,7 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
             block=self.block,
             tokens={token.address: token for token in self.tokens},
             pools={pool.id: pool for pool in self.pools},
+            aside={one.spec.id: one for one in self.aside},
         )
 
 

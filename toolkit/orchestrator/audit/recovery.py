@@ -165,6 +165,9 @@ class Fold:
         """Decode a block, without its pools if all of them are known by their fees."""
         glimpse = decoded(entry, Glimpse)
         pools = glimpse.pools
+        for one in glimpse.set_aside:  # what is told of it later is not only another state
+            self._fees.pop(one.spec.id, None)
+            self._unread.pop(one.spec.id, None)
         if all(self._fees.get(pool.id) == pool.fee_ppm for pool in pools):
             self._unread.update((pool.id, entry) for pool in pools)
             return glimpse.without_pools()

@@ -8,6 +8,7 @@ them.
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from types import MappingProxyType
 
 import msgspec
 
@@ -15,8 +16,11 @@ from toolkit.model.chain import ZERO_HASH
 from toolkit.model.checks import require_integer, require_text, shown
 from toolkit.model.decision import Reading
 from toolkit.model.errors import ConfigError
+from toolkit.model.market import PoolId
 from toolkit.model.units import BPS
 from toolkit.orchestrator.board.blackboard import last
+from toolkit.perception.prices import PriceSource
+from toolkit.pools.snapshot import SetAside
 
 SIGMAS = 3.0
 """Standard deviations of one step by which two others must have moved for a feed to be frozen."""
@@ -94,11 +98,12 @@ class DoubtWatch:
         ConfigError: a fact with two rules.
     """
 
-    def __init__(self, rules: Sequence[FactRule]) -> None:
+    def __init__(self, rules: Sequence[FactRule], sources: Sequence[PriceSource] = ()) -> None:
         self._rules = tuple(sorted(rules, key=lambda rule: rule.key))
         keys = [rule.key for rule in self._rules]
         if len(set(keys)) != len(keys):
             raise ConfigError(f"a fact has two rules; the rules are for {', '.join(keys)}")
+        self._sources = tuple(sources)
         self._doubted: tuple[str, ...] = ()
         self.doubts: Mapping[str, str] = {}
 
@@ -110,9 +115,18 @@ class DoubtWatch:
         """Go on from an earlier run."""
         self._doubted = memory.doubted
 
-    def judge(self, readings: Mapping[str, Sequence[Reading]], block: int) -> Doubted | None:
-        """Look at all facts as of a block; None when the same keys are in doubt as before."""
-        found: dict[str, str] = {}
+    def judge(
+        self,
+        readings: Mapping[str, Sequence[Reading]],
+        block: int,
+        *,
+        aside: Mapping[PoolId, SetAside] = MappingProxyType({}),
+    ) -> Doubted | None:
+        """Look at all facts as of a block; None when the same keys are in doubt as before.
+
+        Pools that are set `aside` are in doubt, as "pool/…", and whatever is read from them.
+        """
+        found = _of_pools(aside, self._sources) if aside else {}
         for rule in self._rules:
             for key, why in doubts(rule, readings, block).items():
                 found.setdefault(key, why)
@@ -153,6 +167,16 @@ def doubts(rule: FactRule, readings: Mapping[str, Sequence[Reading]], block: int
     for key, why in _frozen(rule, series).items():
         found.setdefault(key, why)
     return dict(sorted(found.items()))
+
+
+def _of_pools(aside: Mapping[PoolId, SetAside], sources: Sequence[PriceSource]) -> dict[str, str]:
+    """Say of each pool that is set aside, and of each price that is read from one, why."""
+    found = {f"pool/{name}": one.why for name, one in sorted(aside.items())}
+    for source in sources:
+        one = aside.get(source.pool)
+        if one is not None:
+            found[source.key] = f"{source.key} is read from {source.pool}, set aside: {one.why}"
+    return found
 
 
 def _is_of_a_block(reading: Reading) -> bool:

@@ -90,7 +90,12 @@ def fresh_view(
     wrapped: Address,
 ) -> View:
     """Make a view of its own for an agent: what it does to it, it does to itself."""
-    own = Snapshot(block=snapshot.block, tokens=dict(snapshot.tokens), pools=dict(snapshot.pools))
+    own = Snapshot(
+        block=snapshot.block,
+        tokens=dict(snapshot.tokens),
+        pools=dict(snapshot.pools),
+        aside=dict(snapshot.aside),
+    )
     return View(
         block=block,
         snapshot=own,

@@ -20,7 +20,7 @@ from toolkit.orchestrator.market import Market
 from toolkit.pools.concentrated import Concentrated
 from toolkit.pools.concentrated_v4 import ConcentratedV4
 from toolkit.pools.constant_product import ConstantProduct
-from toolkit.pools.snapshot import Pool, Snapshot
+from toolkit.pools.snapshot import Pool, SetAside, Snapshot
 from toolkit.reasoning.agent import View
 
 Order = tuple[tuple[Address, ...], tuple[PoolId, ...], tuple[str, ...]]
@@ -72,6 +72,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     constant_product: tuple[ConstantProduct, ...]
     concentrated: tuple[Concentrated, ...]
     concentrated_v4: tuple[ConcentratedV4, ...]
+    aside: tuple[SetAside, ...]
     order: Order | None  # of tokens, pools and readings, where it changed
     series: dict[str, Tail]
 
@@ -139,6 +140,7 @@ class Differences:
             constant_product=tuple(p for p in pools if isinstance(p, ConstantProduct)),
             concentrated=tuple(p for p in pools if isinstance(p, Concentrated)),
             concentrated_v4=tuple(p for p in pools if isinstance(p, ConcentratedV4)),
+            aside=tuple(view.snapshot.aside.values()),
             order=None if now.order == before.order else now.order,
             series=_tails(before.readings, now.readings),
         )
@@ -172,7 +174,10 @@ class Views:
         return fresh_view(
             block=asked.block,
             snapshot=Snapshot(
-                block=asked.block, tokens=dict(facts.tokens), pools=dict(facts.pools)
+                block=asked.block,
+                tokens=dict(facts.tokens),
+                pools=dict(facts.pools),
+                aside={one.spec.id: one for one in asked.aside},
             ),
             readings=facts.readings,
             balances=asked.balances,
