@@ -436,13 +436,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "            open_ends.pop(event.request_id, None)\n",
         "",
     ),
-    # An end and what led to it leave in one write: only a journal cut by hand shows it.
     Mutant(
         "an end that a dying process had decided is told",
         RECOVERY,
         "found.unreported = list(open_ends.values())",
         "found.unreported = []",
-        "tests/tx/test_recovery.py",
+        worlds=("crowded",),
     ),
     Mutant(
         "an end that was taken back is open",

@@ -4,7 +4,7 @@ A second process, a disk, several keys or nodes, refusals for good, second lives
 `toolkit.testing.worlds`.
 """
 
-from scripts.soak.mutants import JOB, LANE, SIGNING, SPENT, Mutant
+from scripts.soak.mutants import JOB, LANE, OBSERVER, RUNNER, SIGNING, SPENT, Mutant
 
 LOG = "journal/log.py"
 CHAIN = "journal/chain.py"
@@ -14,6 +14,9 @@ OPENING = "tx/opening.py"
 ACCEPTANCE = "tx/acceptance.py"
 PREFLIGHT = "tx/preflight.py"
 POOL = "tx/key_pool.py"
+FOLLOWERS = "tx/followers.py"
+HANDLE = "tx/handle.py"
+SCHEDULER = "tx/scheduler.py"
 QUORUM = "chain/quorum.py"
 POLL = "chain/quorum_poll.py"
 
@@ -423,5 +426,75 @@ WORLDLY: tuple[Mutant, ...] = (
         "    if end_of(job)[0] != job.final:\n",
         "    if False:\n",
         worlds=("lives",),
+    ),
+    Mutant(
+        "a write is on the disk before it counts",
+        SQLITE,
+        '        database.execute("PRAGMA synchronous=FULL")\n',
+        '        database.execute("PRAGMA synchronous=OFF")\n',
+        worlds=("power",),
+    ),
+    Mutant(
+        "silence takes no end back",
+        SPENT,
+        "        if told and job.lost:\n",
+        "        if False:\n",
+        worlds=("silent",),
+    ),
+    Mutant(
+        "a stranger who is final stays so in a newer block",
+        SPENT,
+        "_marked(draft, job, seen_block) if again else job, spender)",
+        "job, spender)",
+        worlds=("moved",),
+    ),
+    Mutant(
+        "what is named again after a silence is still final",
+        SPENT,
+        '        return draft.put(job, final="", final_block=0)\n    return job\n',
+        '    return draft.put(job, final="", final_block=0)\n',
+        worlds=("moved",),
+    ),
+    Mutant(
+        "a count that stays low is looked at again before it is believed",
+        OBSERVER,
+        "matters = reorged or state.fallen + 1 >= FALLEN_PATIENCE_HEADS",
+        "matters = reorged",
+        worlds=("hung",),
+    ),
+    Mutant(
+        "followers are let go one call at a time",
+        FOLLOWERS,
+        "            async with self._releasing:\n                sent",
+        "            if True:\n                sent",
+        worlds=("followed",),
+    ),
+    Mutant(
+        "a state is told when its end is durable",
+        HANDLE,
+        "        if self._journal.is_durable(self._seq):\n            self._before = None\n",
+        "        if True:\n            self._before = None\n",
+        worlds=("told",),
+    ),
+    Mutant(
+        "an end is logged when it is durable",
+        RUNNER,
+        "        self._journal.when_durable(seq, tell)\n",
+        "        tell()\n",
+        worlds=("told",),
+    ),
+    Mutant(
+        "an end is counted when it is durable",
+        SCHEDULER,
+        "        self._journal.when_durable(seq, partial(self._counts.update, told))\n",
+        "        self._counts.update(told)\n",
+        worlds=("told",),
+    ),
+    Mutant(
+        "who waits is told when the end is durable",
+        HANDLE,
+        "                if self._journal.is_durable(self._seq):\n                    return",
+        "                if True:\n                    return",
+        worlds=("told",),
     ),
 )

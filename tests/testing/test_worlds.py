@@ -6,7 +6,7 @@ import pytest
 
 from toolkit.testing.worlds import WORLDS
 
-FRESH_SEEDS = {"chaotic": 20, "file": 10, "rivals": 30}
+FRESH_SEEDS = {"chaotic": 20, "file": 10, "power": 20, "rivals": 30}
 """How many lives of a world are lived here; the others are quick, or have a test of their own."""
 
 FAILED_BEFORE = (

@@ -279,25 +279,29 @@ class FileLife:
         raise AssertionError("an overtaken holder was told that its entries are durable")
 
     def _next(self) -> list[Entry]:
-        bounds = self._holders[-1].bounds()
-        previous, entries = bounds.head, list[Entry]()
-        for _ in range(self.rng.randint(1, 3)):
-            data = msgspec.json.encode({"value": self.rng.getrandbits(32)})
-            entry = chained(
-                seq=previous.seq + 1,
-                kind="fact",
-                version=1,
-                cause=None,
-                data=data,
-                previous=previous.hash,
-            )
-            entries.append(entry)
-            previous = Point(seq=entry.seq, hash=entry.hash)
-        return entries
+        return following(self.rng, self._holders[-1].bounds().head)
 
     def _check(self) -> None:
         found = [entry.hash for entry in read_entries(self._path)]
         assert self._written == found, "the file has other entries than its holders were told of"
+
+
+def following(rng: random.Random, head: Point) -> list[Entry]:
+    """A few entries that go on where a chain ends."""
+    previous, entries = head, list[Entry]()
+    for _ in range(rng.randint(1, 3)):
+        data = msgspec.json.encode({"value": rng.getrandbits(32)})
+        entry = chained(
+            seq=previous.seq + 1,
+            kind="fact",
+            version=1,
+            cause=None,
+            data=data,
+            previous=previous.hash,
+        )
+        entries.append(entry)
+        previous = Point(seq=entry.seq, hash=entry.hash)
+    return entries
 
 
 def live_on_a_disk(seed: int) -> Coverage:

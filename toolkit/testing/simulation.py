@@ -207,8 +207,12 @@ class Schedule:
             self._resume: 1,
         }
 
+    def open_journal(self) -> InlineJournal:
+        """The journal of its next process."""
+        return InlineJournal(self.backend)
+
     async def _boot(self) -> None:
-        self.journal = InlineJournal(self.backend)
+        self.journal = self.open_journal()
         self.scheduler = TransactionScheduler(
             self.world,
             signers=self.signers(),

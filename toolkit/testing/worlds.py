@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 
-from toolkit.testing import desks, lives, second_lives
+from toolkit.testing import desks, leaders, lives, second_lives, silences, tellings
 from toolkit.testing.coverage import Coverage
 from toolkit.testing.disks import live_on_a_disk, live_on_a_file
 from toolkit.testing.keys import live_with_keys
 from toolkit.testing.nodes import live_with_nodes
+from toolkit.testing.power import live_with_power_cuts
 from toolkit.testing.rivals import live_among_rivals
 from toolkit.testing.simulation import chaotic_world, run_one
 
@@ -25,8 +26,15 @@ WORLDS: Mapping[str, Callable[[int], Coverage]] = MappingProxyType(
         "lagging": partial(run_one, lives.lagging_world, schedule=lives.Lagging),
         "desk": partial(run_one, desks.desk_world, schedule=desks.Desk),
         "operator": partial(run_one, lives.calm_world, schedule=desks.Operator),
+        "silent": partial(run_one, second_lives.lives_world, schedule=silences.Silent),
+        "moved": partial(run_one, silences.moving_world, schedule=silences.Moved),
+        "hung": partial(run_one, silences.hanging_world, schedule=silences.InStep),
+        "followed": partial(run_one, lives.calm_world, schedule=leaders.Followed),
+        "told": partial(run_one, lives.calm_world, schedule=tellings.Listened),
+        "crowded": partial(run_one, lives.calm_world, schedule=tellings.Crowded),
         "disk": live_on_a_disk,
         "file": live_on_a_file,
+        "power": live_with_power_cuts,
         "rivals": live_among_rivals,
         "keys": live_with_keys,
         "nodes": live_with_nodes,

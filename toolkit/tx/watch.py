@@ -1,7 +1,8 @@
 """Shows every head to every lane that has something under way."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 import msgspec
 
@@ -71,8 +72,8 @@ class Watch:
                 runner.reorg_unseen |= reorged
             busy = [runner for runner in self._runners.values() if not runner.idle]
             # Fees and lanes are asked about at the same time; each lane then takes the fees.
-            fees = [self._prefetch(head)] if busy else []
-            looks = [self._observe(runner, head, sent) for runner in busy]
+            fees = [partial(self._prefetch, head)] if busy else []
+            looks = [partial(self._observe, runner, head, sent) for runner in busy]
             failures = await together(_failure_of(one) for one in (*fees, *looks))
             sent += await after()
         failure = next((one for one in failures if one is not None), None)
@@ -129,10 +130,10 @@ class Watch:
             runner.reorg_unseen = False
 
 
-async def _failure_of(look: Coroutine[object, object, None]) -> NodeError | None:
+async def _failure_of(look: Callable[[], Awaitable[None]]) -> NodeError | None:
     """Let one lane's node fail without cutting off what other lanes are just sending."""
     try:
-        await look
+        await look()
     except NodeError as error:
         return error
     return None
