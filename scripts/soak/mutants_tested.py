@@ -55,8 +55,8 @@ TESTED: tuple[Mutant, ...] = (
     Mutant(
         "an account of ours that is busy is not delegated by another",
         DELEGATION,
-        "            if busy and nonce >= state.nonce:\n",
-        "            if False:\n",
+        "        return busy if nonce >= state.nonce else 0\n",
+        "        return 0\n",
         "tests/tx/test_delegation.py",
     ),
     Mutant(
