@@ -166,7 +166,7 @@ def test_what_is_no_blob_transaction_is_one_clear_line(changes: dict[int, Any], 
 
 @pytest.mark.parametrize("raw", ["", "0x", "0x03", "0x0380", "0x03zz", "0x03c0", "0x03c1c0", 5])
 def test_bytes_that_are_nothing_are_one_clear_line(raw: Any) -> None:
-    """Not hex, not RLP, an empty list: ConfigError."""
+    """Not hex, not RLP, an empty list, lists within lists: ConfigError."""
     with pytest.raises(ConfigError):
         decode_blob(raw)
 

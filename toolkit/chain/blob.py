@@ -82,7 +82,7 @@ def decode_blob(raw: str) -> BlobTransaction:
     if not isinstance(raw, str) or not is_blob(raw):
         raise ConfigError("raw transaction is no blob transaction: give 0x hex that begins 0x03")
     try:
-        outer = rlp.decode(bytes.fromhex(raw[4:]), strict=True)
+        outer = encoding.read_lists(bytes.fromhex(raw[4:]))
         fields, sidecar = (outer[0], outer[1:]) if isinstance(outer[0], list) else (outer, None)
         found = _read(fields, with_sidecar=sidecar is not None)
         if sidecar is not None:

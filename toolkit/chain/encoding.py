@@ -30,6 +30,8 @@ MAX_UINT256 = 2**256 - 1
 _ADDRESS_BYTES, _WORD_BYTES = 20, 32
 _BYTES_OFFSET, _LIST_OFFSET = 0x80, 0xC0
 _MOST_SHORT = 55  # bytes whose length fits into the prefix itself
+# Lists within each other: the storage keys of an access list beside a transaction's blobs.
+_DEEPEST = 5
 # EIP-155: v = parity + 35 + 2 * chain id; before it v was 27 or 28.
 _EIP_155, _UNPROTECTED = 35, 27
 
@@ -124,7 +126,7 @@ def parse(raw: str) -> tuple[bytes, UnsignedTransaction, Signature]:
     kind = kind_of(blob)
     if kind not in _FIELDS:
         raise ConfigError(f"raw transaction has type {kind}; types 0, 1, 2 and 4 are known")
-    fields = rlp.decode(blob if kind == LEGACY else blob[1:], strict=True)
+    fields = read_lists(blob if kind == LEGACY else blob[1:])
     count = _FIELDS[kind]
     if not isinstance(fields, list | tuple) or len(fields) != count + _SIGNATURE_FIELDS:
         raise ConfigError(f"raw transaction of type {kind} has the wrong number of fields")
@@ -134,6 +136,42 @@ def parse(raw: str) -> tuple[bytes, UnsignedTransaction, Signature]:
         chain_id, parity = divmod(v - _EIP_155, 2) if protected else (0, v - _UNPROTECTED)
         return blob, _legacy(fields, chain_id), Signature(parity=parity, r=r, s=s)
     return blob, _typed(kind, fields), Signature(parity=v, r=r, s=s)
+
+
+def read_lists(blob: bytes) -> Item:
+    """Decode what must be a transaction's lists by RLP.
+
+    Thousands of lists within each other are refused unread: pyrlp needs seconds and a stack for
+    them, which libraries that lift Python's recursion limit do not bound.
+
+    Raises:
+        ValueError, rlp.RLPException: not a canonical encoding, or not of a transaction.
+    """
+    at, ends = 0, list[int]()
+    while at < len(blob):
+        while ends and at >= ends[-1]:
+            ends.pop()
+        is_list, begin, end = _span(blob, at)
+        at = begin if is_list else end
+        if is_list:
+            ends.append(end)
+        if len(ends) > _DEEPEST:
+            raise ValueError("lists within lists")
+    found: Item = rlp.decode(blob, strict=True)
+    return found
+
+
+def _span(blob: bytes, at: int) -> tuple[bool, int, int]:
+    """Whether the item at a place is a list, and where its content begins and ends."""
+    first, begin = blob[at], at + 1
+    if first < _BYTES_OFFSET:
+        return False, at, begin
+    is_list = first >= _LIST_OFFSET
+    size = first - (_LIST_OFFSET if is_list else _BYTES_OFFSET)
+    if size > _MOST_SHORT:
+        begin += size - _MOST_SHORT
+        size = int.from_bytes(blob[at + 1 : begin], "big")
+    return is_list, begin, begin + size
 
 
 def type_prefix(kind: int) -> bytes:

@@ -173,7 +173,6 @@ def decode_transaction(raw: str) -> SignedTransaction:
         ValueError,
         IndexError,
         TypeError,
-        RecursionError,  # lists within lists, thousands deep
         rlp.RLPException,
         SignerError,
     ) as error:

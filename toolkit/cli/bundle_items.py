@@ -81,13 +81,14 @@ def _lines(name: str) -> list[str]:
 
 def _call(place: int, word: str) -> "TransactionRequest":
     from toolkit.model.chain import address
+    from toolkit.model.checks import is_deep
     from toolkit.model.errors import ConfigError
     from toolkit.model.tx import TransactionRequest
     from toolkit.model.units import ether
 
     try:
-        given = json.loads(word)
-    except (ValueError, RecursionError):
+        given = None if is_deep(word) else json.loads(word)
+    except ValueError:
         given = None
     if not isinstance(given, dict):
         raise ConfigError(

@@ -42,19 +42,22 @@ def _parts(signature: str) -> "tuple[str, tuple[ABIType, ...]]":
     from eth_abi.exceptions import ABITypeError, ParseError
     from eth_abi.grammar import TupleType, parse
 
+    from toolkit.model.checks import DEEPEST, shown
     from toolkit.model.errors import ConfigError
 
     name, bracket, rest = signature.replace(" ", "").partition("(")
     if _NAME.fullmatch(name) and rest == ")":  # the grammar knows no empty tuple
         return name, ()
+    parsed = None
     try:
-        parsed = parse(_BARE.sub(r"\g<0>256", bracket + rest))
-        parsed.validate()
-    except (ParseError, ABITypeError, ValueError):
+        if rest.count("(") <= DEEPEST:
+            parsed = parse(_BARE.sub(r"\g<0>256", bracket + rest))
+            parsed.validate()
+    except (ParseError, ABITypeError, ValueError, RecursionError):
         parsed = None
     if not _NAME.fullmatch(name) or not isinstance(parsed, TupleType) or parsed.arrlist:
         raise ConfigError(
-            f'--sig {signature!r} is no signature: write it as "transfer(address,uint256)"'
+            f'--sig {shown(signature)} is no signature: write it as "transfer(address,uint256)"'
         )
     return name, tuple(parsed.components)
 
@@ -70,8 +73,13 @@ def _canonical(one: "ABIType") -> str:
 
 
 def _value(one: "ABIType", word: str) -> object:
+    from toolkit.model.checks import DEEPEST, is_deep
     from toolkit.model.errors import ConfigError
 
+    if _is_list(one) and is_deep(word):
+        raise ConfigError(
+            f"argument of {len(word)} characters has more than {DEEPEST} lists within each other"
+        )
     try:
         given = json.loads(word) if _is_list(one) else word
         return _converted(one, given)

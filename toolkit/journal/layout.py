@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from toolkit.journal.chain import GENESIS, Bounds, Entry, Point
+from toolkit.model.checks import DEEPEST, is_deep
 from toolkit.model.errors import ConfigError, JournalCorrupt, JournalUnavailable
 
 APPLICATION_ID = 0x6D65766A  # "mevj" in the file's header: tells a journal from any other database
@@ -117,11 +118,14 @@ def entry_of(row: Row) -> Entry:
     """Build an entry of a row; SQLite stores any type, so a damaged row may hold anything.
 
     Raises:
-        msgspec.ValidationError: a column has another type.
+        msgspec.ValidationError: a column has another type, or data that cannot be read safely.
     """
     if tuple(map(type, row)) not in _WHOLE:  # of format 1, without a key, or it says what is wrong
-        return msgspec.convert(dict(zip(Entry.__struct_fields__, row, strict=False)), Entry)
+        entry = msgspec.convert(dict(zip(Entry.__struct_fields__, row, strict=False)), Entry)
+        _require_shallow(entry.data)
+        return entry
     seq, kind, version, cause, data, hash_, previous, key = row
+    _require_shallow(data)
     return Entry(
         seq=seq,
         kind=kind,
@@ -132,6 +136,11 @@ def entry_of(row: Row) -> Entry:
         previous=previous,
         key=key,
     )
+
+
+def _require_shallow(data: bytes) -> None:
+    if is_deep(data):
+        raise msgspec.ValidationError(f"it has more than {DEEPEST} lists within each other")
 
 
 def private_file(path: Path) -> None:

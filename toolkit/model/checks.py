@@ -1,5 +1,6 @@
 """Arguments as authors give them: checked where they come in, refused with one bearable line."""
 
+import re
 from math import isfinite
 from os import PathLike
 from pathlib import Path
@@ -10,6 +11,16 @@ from toolkit.model.errors import ConfigError
 _SHOWN = 100
 _LONGEST_S = 1e9
 _UINT64 = 2**64
+
+DEEPEST = 500
+"""Lists and objects that are read within each other. Python's own 1,000 hold as long as nobody
+lifts them: some libraries do at import (py-ecc, with web3, to 100,000), beyond what a stack holds.
+"""
+
+_ESCAPED = re.compile(rb"\\.", re.DOTALL)
+_STRING = re.compile(rb'"[^"]*"')
+_ALIKE = bytes.maketrans(b"{}", b"[]")
+_WITHOUT_DEPTH = bytes(byte for byte in range(256) if byte not in b'[]{}"')
 
 
 def shown(value: object) -> str:
@@ -28,6 +39,24 @@ def shown_address(value: object) -> str:
     """Write an address as it is, and anything else as `shown` does."""
     is_address = isinstance(value, str) and len(value) == len(ZERO_ADDRESS)
     return str(value) if is_address else shown(value)
+
+
+def is_deep(json: bytes | str) -> bool:
+    """Whether JSON, sound or not, has more than `DEEPEST` lists and objects within each other."""
+    text = json.encode(errors="replace") if isinstance(json, str) else json
+    if text.count(b"[") + text.count(b"{") <= DEEPEST:
+        return False
+    if b"\\" in text:
+        text = _ESCAPED.sub(b"", text)
+    # Two quotes side by side change for nothing behind them whether it is in a string.
+    left = text.translate(_ALIKE, _WITHOUT_DEPTH).replace(b'""', b"")
+    if b'"' in left:
+        left = _STRING.sub(b"", left)
+    depth = 0
+    while depth <= DEEPEST and b"[]" in left:
+        left = left.replace(b"[]", b"")  # what is innermost
+        depth += 1
+    return depth + left.count(b"[") > DEEPEST
 
 
 def require_integer(name: str, value: object, *, least: int = 0, most: int = _UINT64) -> None:

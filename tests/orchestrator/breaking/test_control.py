@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import stat
+import sys
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,6 +139,21 @@ async def test_what_is_no_question_is_told_so(tmp_path: Path, line: bytes) -> No
 
     assert answer.error.startswith("not understood")
     assert [] == desk.told
+
+
+@pytest.mark.parametrize("limit", [1_000, 100_000])
+async def test_lists_within_lists_are_no_question(tmp_path: Path, limit: int) -> None:
+    """Whatever Python's own limit is, which some libraries lift."""
+    desk, path, usual = Desk(), tmp_path / "c.ctl", sys.getrecursionlimit()
+    line = b'{"verb":"status","odd":' + b"[" * 7_000 + b"]" * 7_000 + b"}\n"
+    async with listening(path, desk):
+        sys.setrecursionlimit(limit)
+        try:
+            answer = msgspec.json.decode(await said_to(path, line), type=Answer)
+        finally:
+            sys.setrecursionlimit(usual)
+
+    assert "not understood: more than 500 lists within each other" == answer.error
 
 
 async def test_a_line_without_end_is_cut_off(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
+from toolkit.model.checks import DEEPEST, is_deep
 from toolkit.model.decision import TradingState
 from toolkit.model.errors import ConfigError, ToolkitError
 from toolkit.orchestrator.breaking.breakers import Tripped
@@ -202,6 +203,8 @@ async def _question(line: socket.socket) -> bytes | None:
 
 async def _answered(controlled: Controlled | Mapping[str, Controlled], line: bytes) -> Answer:
     try:
+        if is_deep(line):
+            return Answer(error=f"not understood: more than {DEEPEST} lists within each other")
         asked = msgspec.json.decode(line, type=Asked)
         if isinstance(controlled, Mapping):
             return await _of_several(controlled, asked)

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import msgspec
 
+from toolkit.model.checks import DEEPEST, is_deep
 from toolkit.model.errors import ConfigError
 from toolkit.orchestrator.hosting.asking import Question, Thought
 from toolkit.orchestrator.hosting.inside import refuse_inside
@@ -203,7 +204,10 @@ class ProcessHost:
 
 async def _received(line: socket.socket, kind: type[M]) -> M:
     header = await _exactly(line, HEADER_BYTES)
-    return msgspec.json.decode(await _exactly(line, answer_length(header)), type=kind)
+    answer = await _exactly(line, answer_length(header))
+    if is_deep(answer):
+        raise msgspec.DecodeError(f"more than {DEEPEST} lists within each other")
+    return msgspec.json.decode(answer, type=kind)
 
 
 async def _exactly(line: socket.socket, count: int) -> bytes:
