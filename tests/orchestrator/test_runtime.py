@@ -1,5 +1,6 @@
 """The orchestrator's shell: order of effects, failures of the parts it depends on."""
 
+import gc
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -77,11 +78,13 @@ class Carrier:
         self.error = error
         self.sent: list[tuple[Plan, list[str]]] = []
         self.asked = 0
+        self.searched: list[bool] = []  # whether Python looked for garbage meanwhile
 
     async def submit(self, plan: Plan, *, fee: FeeQuote | None = None) -> Plan | Fill:
         """Take a plan."""
         if self.error is not None or fee is None:
             raise self.error or AssertionError("the fee that was decided with")
+        self.searched.append(gc.isenabled())
         self.sent.append((plan, [entry.kind for entry in self.backend.rows]))
         return plan
 
@@ -181,6 +184,18 @@ async def test_everything_is_durable_before_anything_is_sent() -> None:
     for _, durable in carrier.sent:
         assert {records.SETUP, records.PERCEIVED, records.INTENT, records.RULING} <= set(durable)
         assert records.PLAN == durable[-1] or records.PLAN in durable
+
+
+async def test_no_search_for_garbage_comes_between_a_block_and_its_plans() -> None:
+    """Until what was decided is sent they are put off; then they are on again."""
+    orchestrator, world, carrier, desk = assembled(MemoryBackend())
+
+    async with orchestrator:
+        await orchestrator.step(HeadChange(added=(world.blocks[0].head,)))
+    await desk.journal.close()
+
+    assert {False} == set(carrier.searched)
+    assert gc.isenabled()
 
 
 async def test_a_full_disk_sends_nothing() -> None:

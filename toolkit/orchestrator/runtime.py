@@ -43,6 +43,7 @@ from toolkit.orchestrator.breaking.orders import Orders
 from toolkit.orchestrator.capital.elsewhere import Elsewhere
 from toolkit.orchestrator.capital.ledger import LedgerState
 from toolkit.orchestrator.capital.position import Position
+from toolkit.orchestrator.collecting import uncollected
 from toolkit.orchestrator.core import Core
 from toolkit.orchestrator.deciding.limits import Limits
 from toolkit.orchestrator.deciding.policy import Policy
@@ -384,6 +385,11 @@ class Orchestrator:
         if change is not None:
             self.hear(change)
         seen = await self._look()
+        with uncollected():
+            return await self._act(seen)
+
+    async def _act(self, seen: Perceived) -> BlockReport:
+        """Decide on what was seen, make it durable, send."""
         try:
             decision = await self._decide(seen)
         except BaseException:
