@@ -1,5 +1,6 @@
 """Decisions: from what was perceived to a signed transaction, and a run's journal folded again."""
 
+import asyncio
 import gc
 import math
 import random
@@ -27,12 +28,14 @@ from toolkit.orchestrator import records
 from toolkit.orchestrator.arguments import agent_setup
 from toolkit.orchestrator.audit.recovery import KINDS, recovered
 from toolkit.orchestrator.audit.replay import decoded, remade, replay
+from toolkit.orchestrator.collecting import uncollected
 from toolkit.orchestrator.core import Core
 from toolkit.orchestrator.deciding.limits import Limits
 from toolkit.orchestrator.hosting.asking import ask
 from toolkit.orchestrator.mainnet import DAI, WETH
 from toolkit.orchestrator.market import Market
 from toolkit.orchestrator.records import Inputs, Setup
+from toolkit.orchestrator.understudy import Understudy
 from toolkit.orchestrator.writing import BlockWriter
 from toolkit.perception.prices import PriceSource
 from toolkit.pools.constant_product import ConstantProduct
@@ -45,6 +48,7 @@ BLOCKS = 2_000
 WARM = 300
 ROUNDS = 9
 SLOT_S = 12
+NODE_S = 0.002  # in which a node on the same machine tells of a block
 TARGET_US = 250.0
 EVENTS_PER_S = 100_000
 REAL_TIME = 20
@@ -127,9 +131,12 @@ async def perceived_blocks(seed: int, count: int) -> list[Inputs]:
 
 
 class _Path:
-    """One core with its journal and signer; each block timed piece by piece."""
+    """One core with its journal and signer, as the runtime has them; timed piece by piece.
 
-    def __init__(self, journal: Journal) -> None:
+    With an understudy, where the runtime has one: beside a chain.
+    """
+
+    def __init__(self, journal: Journal, *, rehearsed: bool = False) -> None:
         agent = Cycle()
         setup = Setup(
             agents=(agent_setup(agent),),
@@ -139,6 +146,7 @@ class _Path:
             lenders=(VAULT_LENDS,),
         )
         self._core, self._journal = Core(setup, [agent]), journal
+        self._understudy = Understudy(Core(setup, [agent])) if rehearsed else None
         self._writer = BlockWriter(journal)
         self._signer = LocalSigner("0x" + "11" * 32)
         self.times: dict[str, list[float]] = {piece: [] for piece in (*PIECES, DURABLE)}
@@ -148,11 +156,20 @@ class _Path:
         """Seconds of each block up to its signed transactions, without the agent's own."""
         return [sum(parts) for parts in zip(*(self.times[one] for one in PIECES), strict=True)]
 
+    async def look(self) -> None:
+        """Wait for the node as the runtime does: what it would tell is given."""
+        looking = asyncio.sleep(NODE_S)
+        await (looking if self._understudy is None else self._understudy.beside(looking))
+
     async def block(self, inputs: Inputs, *, durable: bool = True) -> None:
         """Decide a block, journal it, sign what is to be sent; then make it durable, unless told.
 
         That wait for the disk is what empties the processor's caches, as the wait for a head does.
         """
+        with uncollected():
+            await self._block(inputs, durable=durable)
+
+    async def _block(self, inputs: Inputs, *, durable: bool) -> None:
         began = time.perf_counter()
         questions = self._core.begin(inputs)
         asked = time.perf_counter()
@@ -169,6 +186,8 @@ class _Path:
             await self._journal.commit()
         ended = time.perf_counter()
         decision.report  # noqa: B018 - a run tells of its blocks too, once all is sent
+        if self._understudy is not None:
+            self._understudy.watch(inputs, thoughts)
         if not decision.plans:
             raise ConfigError(f"block {inputs.seen.head.number} led to no plan: nothing to measure")
         took = (asked - began, decided - answered, written - decided, ready - written)
@@ -190,21 +209,22 @@ def _unsigned(plan: Plan, fee: FeeQuote) -> UnsignedTransaction:
     )
 
 
-async def _path(seed: int) -> tuple[Figure, ...]:
-    blocks = await perceived_blocks(seed, WARM + BLOCKS)
+async def _waiting(blocks: Sequence[Inputs], *, rehearsed: bool) -> _Path:
+    """Decide block after block as beside a chain: each waits for the disk and for the node."""
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal(SqliteBackend(Path(folder) / "journal.db"))
-        path = _Path(journal)
-        for inputs in blocks[:WARM]:
+        path = _Path(journal, rehearsed=rehearsed)
+        for inputs in blocks:
+            await path.look()
             await path.block(inputs)
-        gc.collect()
-        gc.freeze()  # what was there before is not what a decision costs
-        try:
-            for inputs in blocks[WARM:]:
-                await path.block(inputs)
-        finally:
-            gc.unfreeze()
-            await journal.close()
+        await journal.close()
+    return path
+
+
+async def _path(seed: int) -> tuple[Figure, ...]:
+    blocks = await perceived_blocks(seed, WARM + BLOCKS)
+    path = await _waiting(blocks, rehearsed=True)
+    unrehearsed = await _waiting(blocks, rehearsed=False)
     return (
         *_told("decision path, reading to signed transaction, journal on", path.decided[WARM:]),
         *(
@@ -215,7 +235,12 @@ async def _path(seed: int) -> tuple[Figure, ...]:
         ),
         *_told(DURABLE, path.times[DURABLE][WARM:], target=None),
         *_told(
-            "the same path without that wait, so that all it needs stays in the caches",
+            "the same path without rehearsals: with a policy of one's own, or without a chain",
+            unrehearsed.decided[WARM:],
+            target=None,
+        ),
+        *_told(
+            "the same path without any wait, so that all it needs stays in the caches",
             await _without_waits(blocks),
             target=None,
         ),
@@ -226,14 +251,9 @@ async def _without_waits(blocks: Sequence[Inputs]) -> list[float]:
     """Decide block after block with nothing in between: what the path costs by itself."""
     journal = Journal(MemoryBackend())
     path = _Path(journal)
-    gc.collect()
-    gc.freeze()
-    try:
-        for inputs in blocks:
-            await path.block(inputs, durable=False)
-    finally:
-        gc.unfreeze()
-        await journal.close()
+    for inputs in blocks:
+        await path.block(inputs, durable=False)
+    await journal.close()
     return path.decided[WARM:]
 
 
@@ -283,7 +303,7 @@ async def _journal(seed: int) -> tuple[Figure, ...]:
         if not replay(entries).identical:
             raise ConfigError("the demo's journal does not replay: there is nothing to measure")
         gc.collect()
-        gc.freeze()  # as above
+        gc.freeze()  # what was there before is not what a fold costs
         try:
             checked = _fastest(lambda: verify(read_entries(path)))
             folded = _fastest(fold)

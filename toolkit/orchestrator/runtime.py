@@ -57,6 +57,7 @@ from toolkit.orchestrator.pausing.pauses import Pause
 from toolkit.orchestrator.records import BlockReport, Command, Inputs, Lost, Setup, Vitals
 from toolkit.orchestrator.sending.outbox import Gateway, GatewayOutbox, NoOutbox, Outbox
 from toolkit.orchestrator.sending.planning import flash_lenders
+from toolkit.orchestrator.understudy import Understudy
 from toolkit.orchestrator.writing import BlockWriter
 from toolkit.perception.observer import Observer
 from toolkit.perception.perceived import Perceived
@@ -204,6 +205,10 @@ class Orchestrator:
             self._outbox = GatewayOutbox(carrier)
         self._agents = tuple(agents)
         self._core = Core(self.setup, agents, policy=policy)
+        # On a chain it is the node that is waited for: time enough to go over the last block.
+        # A policy is somebody's code: who gives one has it asked once a block, and no rehearsals.
+        waits = isinstance(session, ChainSession) and policy is None
+        self._understudy = Understudy(Core(self.setup, agents)) if waits else None
         self._writer = BlockWriter(session.journal)
         self._blocks = 0
         self._intake = Intake()
@@ -253,6 +258,8 @@ class Orchestrator:
         earlier = resumed(self._session.journal, self.setup, self._agents)
         if earlier is not None:
             self._core.resume(earlier)
+            if self._understudy is not None:
+                self._understudy.resume(earlier)
             self._goes_on = True
             self._orders.again(earlier.ordered)
         await self._host.start()
@@ -434,6 +441,8 @@ class Orchestrator:
         decision = self._core.decide(thoughts)
         self._writer.write(msgspec.structs.replace(inputs, lost=lost), decision)
         self._is_torn = False
+        if self._understudy is not None:
+            self._understudy.watch(inputs, thoughts)
         return decision
 
     def _kept_back(self, plan: Plan) -> Fill | None:
@@ -464,7 +473,8 @@ class Orchestrator:
                 await self._go_on(change.added[-1])
             # Queued until they are journalled: an outcome is told once, if the look fails too.
             self._learn(await self._outbox.settle(change))
-            seen = await self._perception.observe(change)
+            looking = self._perception.observe(change)
+            seen = await (looking if self._understudy is None else self._understudy.beside(looking))
             await self._turn.acquire()
         except BaseException:
             self._intake.again(change)
