@@ -353,6 +353,30 @@ def test_what_is_wrong_outside_of_pools_is_named(
         (b"9" * 100_000, "pools.json: is .*; give a JSON object"),
         (b'{"version": ' + b"9" * 100_000 + b"}", "pools.json: version: is .*; give a decimal"),
         (b'{"version": NaN}', "pools.json: is no JSON at column 13: unexpected character"),
+        (b'{"version": ' + b"9" * 4301 + b"}", "pools.json: version: is an integer of 4301 digits"),
+        (
+            b'{"a":"' + b"9" * 5000 + b'","version": -' + b"9" * 4999 + b"}",
+            "pools.json: version: is an integer of 4999 digits",
+        ),
+        (
+            b'{"version": 1, "block": {"number": 1}, "version": 1}',
+            "pools.json: 'version': is given twice, which says two",
+        ),
+        (
+            b'{"version": 1, "block": {"number": 1, "number" :2}}',
+            "pools.json: block: 'number': is given twice",
+        ),
+        (
+            b'{"version": 1, "block": {"number": 1, "n\\u0075mber": 2}}',
+            "pools.json: block: 'number': is given twice",
+        ),
+        (b'{"version": 1, "a:": 1, "a:": 2}', "pools.json: 'a:': is given twice"),
+        (b'{"version": 1, "a": {"b": 1}, "a": {"b": 2}}', "pools.json: 'a': is given twice"),
+        (b'{"version": 1, "a\\u003a": 1, "b": 1, "b": 2}', "pools.json: 'b': is given twice"),
+        (
+            b'{"a:": ' + b"[" * 1022 + b"]" * 1022 + b"}",
+            "pools.json: (is nested too deeply|version: is missing)",
+        ),
         (b'{"version": 1e999}', "pools.json: is no JSON at column 13: number is infinity"),
     ],
 )
@@ -365,6 +389,48 @@ def test_what_is_no_json_is_named_with_its_line(data: bytes, said: str) -> None:
             read(data)
     finally:
         sys.setrecursionlimit(before)
+
+
+def test_no_depth_is_more_than_one_line() -> None:
+    """Wherever the interpreter's own limit is met, while fields are counted too."""
+    before = sys.getrecursionlimit()
+    said = set()
+    try:
+        sys.setrecursionlimit(1000)
+        for depth in range(880, 1023):
+            with pytest.raises(DataError) as caught:
+                read(b'{"a:": ' + b"[" * depth + b"]" * depth + b"}")
+            said.add(str(caught.value))
+    finally:
+        sys.setrecursionlimit(before)
+
+    assert "pools.json: version: is missing; give a decimal string or an integer" in said
+    assert all(one.startswith("pools.json: ") for one in said)
+
+
+def test_fields_of_inner_objects_and_texts_are_their_own() -> None:
+    """What several objects have is not given twice, nor what only looks like a field."""
+    made = document()
+    made["version:"] = {"a": {"a": "a:"}, "b": [{"a": 1}, {"a": 2}]}
+    made["tokens"][0]["symbol"] = '"symbol": "B"'
+    made["pools"][0]["kind:"] = "kind"
+
+    file = read(json.dumps(made, indent=1).replace('":', '" :').encode())
+
+    assert '"symbol" : "B"' == file.snapshot.tokens[A].symbol
+    assert 2 == len(file.warnings)
+
+
+@pytest.mark.parametrize("field", ["id", "fee_ppm", "reserves", "gas"])
+def test_a_field_of_a_pool_given_twice_is_named(field: str) -> None:
+    """Two values of one field may mean either, so neither is taken."""
+    made = document()
+    made["pools"][0]["gas"] = 1
+    pool = json.dumps(made["pools"][0])
+    twice = pool[:-1] + f', "{field}": 5}}'
+
+    with pytest.raises(DataError, match=rf"^pools.json: pools\[0\]: '{field}': is given twice"):
+        read(json.dumps(made).replace(pool, twice).encode())
 
 
 def test_no_damage_is_more_than_one_line(seed: int) -> None:

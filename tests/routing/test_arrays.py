@@ -7,11 +7,14 @@ import pytest
 
 from tests.routing.graphs import TOKENS, concentrated, market, pair, snapshot
 from toolkit.model.chain import Address, Hash
+from toolkit.model.errors import NoRoute
 from toolkit.pools.concentrated import Concentrated
 from toolkit.pools.concentrated_v4 import ConcentratedV4
 from toolkit.pools.snapshot import Pool
-from toolkit.routing.arrays import Arrays, build_arrays, routable
+from toolkit.pools.ticks import sqrt_price_at_tick
+from toolkit.routing.arrays import Arrays, build_arrays, routable, unroutable
 from toolkit.routing.kernels import walk
+from toolkit.routing.router import Router
 
 A, B, C, *_ = TOKENS
 
@@ -34,6 +37,36 @@ def test_pools_without_an_address_are_no_edges(seed: int) -> None:
 
     assert [v3] == routable(snapshot(v4, v3))
     assert (v3,) == build_arrays(snapshot(v4, v3)).pools
+    assert unroutable(snapshot(v4, v3))[v4.id].startswith(f"pool {v4.id}: kind: it has no address")
+
+
+def test_a_price_beyond_what_is_known_is_no_edge(seed: int) -> None:
+    """It would be a stretch of negative width; the pool is left out, and the reason says so."""
+    v3 = concentrated(random.Random(seed), (A, B), 1e18, 0.1)
+    low = (v3.tick + 1) // v3.tick_spacing * v3.tick_spacing + v3.tick_spacing
+    beyond = [
+        msgspec.structs.replace(v3, ticks=(), gross=(), known=known)
+        for known in ((low, low + 1000), (low - 5000, low - 2 * v3.tick_spacing - 1))
+    ]
+    edge = msgspec.structs.replace(
+        v3,
+        ticks=(),
+        gross=(),
+        known=(low, 887272),
+        tick=low,
+        sqrt_price_x96=sqrt_price_at_tick(low),
+    )
+
+    for pool in beyond:
+        taken = snapshot(pool)
+        assert [] == routable(taken)
+        assert build_arrays(taken).pools == ()
+        why = f"pool {pool.id}: known: its price, at tick {pool.tick}, is beyond"
+        assert unroutable(taken)[pool.id].startswith(why)
+        with pytest.raises(NoRoute, match=f"has token {A}; left out: {why}"):
+            Router(taken).arbitrage(A)
+    assert [edge] == routable(snapshot(edge))
+    assert {} == unroutable(snapshot(edge))
 
 
 @pytest.mark.parametrize("make", [pair, concentrated])

@@ -3,8 +3,10 @@
 Every field is taken once, by its name and with what it must be; what nobody took is unknown.
 """
 
+import json
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import NoReturn, TypeVar
 
 import msgspec
@@ -19,6 +21,7 @@ MAX_COUNT = 2**63 - 1
 _INTEGER = re.compile(rf"-?[0-9]{{1,{MAX_DIGITS}}}")
 _PLACE = re.compile(r" - at `\$(.*)`$")
 _LONG_NUMBER = re.compile(rb"[0-9]{300,}")
+_TOO_LONG = re.compile(rb'(?<![0-9"-])-?([0-9]{4301,})')  # for the interpreter, bare
 _INDEX = re.compile(r"\[([0-9]+)\]")
 _T = TypeVar("_T")
 _Number = int | str
@@ -75,6 +78,12 @@ class Fields:
             self._left = _object.decode(raw)
         except (msgspec.DecodeError, RecursionError):
             raise DataError(f"{where}: is {_written(raw)}; give a JSON object") from None
+        try:
+            twice = _given_twice(raw, self._left)
+        except RecursionError:
+            raise DataError(f"{where}: is nested too deeply; give a JSON object") from None
+        if twice is not None:
+            self.refuse(shown(twice), "is given twice, which says two things; give it once")
 
     def has(self, name: str) -> bool:
         """Tell whether a field is there and was not taken yet."""
@@ -188,6 +197,30 @@ class Fields:
             self.refuse(name, f"has {count} items; give {wanted}")
 
 
+def _given_twice(raw: bytes | msgspec.Raw, fields: Mapping[str, msgspec.Raw]) -> str | None:
+    """Name a field that an object has more than once, of which decoding keeps the last.
+
+    Every pair has a colon, and those of the values that were kept are known: where there are no
+    more of them, nothing was dropped. Only otherwise are all names looked at.
+    """
+    text = bytes(raw)
+    colons = text.count(b":")
+    if colons == len(fields):
+        return None
+    kept = b"".join(map(bytes, fields.values())).count(b":") + len(fields)
+    return None if colons == kept else _first_twice(text)
+
+
+def _first_twice(text: bytes) -> str | None:
+    names: list[str] = []
+
+    def note(pairs: list[tuple[str, object]]) -> None:
+        names[:] = [name for name, _ in pairs]  # the outermost object comes last
+
+    json.loads(text, object_pairs_hook=note, parse_int=len, parse_float=len)
+    return next((name for name, times in Counter(names).items() if times > 1), None)
+
+
 def _written(raw: bytes | msgspec.Raw, place: str = "") -> str:
     """What stands there, as an error shows it."""
     try:
@@ -195,7 +228,8 @@ def _written(raw: bytes | msgspec.Raw, place: str = "") -> str:
     except RecursionError:
         return "nested too deeply"
     except msgspec.DecodeError:
-        return "no JSON"
+        number = _TOO_LONG.search(raw)
+        return f"an integer of {len(number[1])} digits" if number else "no JSON"
     for index in _INDEX.findall(place):
         if not isinstance(value, list):
             break

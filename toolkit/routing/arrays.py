@@ -7,10 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from toolkit.model.chain import Address
+from toolkit.model.market import PoolId
 from toolkit.model.units import PPM
 from toolkit.pools.concentrated import Concentrated
 from toolkit.pools.constant_product import ConstantProduct
-from toolkit.pools.snapshot import Snapshot
+from toolkit.pools.snapshot import Pool, Snapshot
 from toolkit.pools.ticks import MAX_SQRT_PRICE, MIN_SQRT_PRICE, sqrt_price_at_tick
 
 Floats = npt.NDArray[np.float64]
@@ -86,13 +87,32 @@ def build_arrays(snapshot: Snapshot) -> Arrays:
 
 
 def routable(snapshot: Snapshot) -> list[Routable]:
-    """Return the pools that a route may go through, by address.
+    """Return the pools that a route may go through, by address; `unroutable` tells of the others.
 
-    Those of V4's PoolManager are not among them: the executor that runs routes calls a pool by
-    its address, and they have none. Of any other family an edge and its pieces are needed first.
+    Of a further family an edge and its pieces are needed first.
     """
     found = (pool for _, pool in sorted(snapshot.pools.items()))
-    return [pool for pool in found if isinstance(pool, Routable)]
+    return [pool for pool in found if isinstance(pool, Routable) and not _obstacle(pool)]
+
+
+def unroutable(snapshot: Snapshot) -> dict[PoolId, str]:
+    """Say of each pool that no route goes through, by address, why not."""
+    found = ((name, _obstacle(pool)) for name, pool in sorted(snapshot.pools.items()))
+    return {name: f"pool {name}: {why}" for name, why in found if why}
+
+
+def _obstacle(pool: Pool) -> str:
+    """Why no route may go through a pool; "" where one may."""
+    if isinstance(pool, ConstantProduct):
+        return ""
+    if not isinstance(pool, Concentrated):
+        return "kind: it has no address of its own, by which the executor calls a pool"
+    low, high = (sqrt_price_at_tick(tick) for tick in pool.known)
+    if pool.sqrt_price_x96 and not low <= pool.sqrt_price_x96 <= high:
+        return (
+            f"known: its price, at tick {pool.tick}, is beyond the ticks {pool.known} known of it"
+        )
+    return ""
 
 
 def _is_liquid(pool: Routable) -> bool:

@@ -14,7 +14,7 @@ from toolkit.model.chain import MAINNET_WETH, Address
 from toolkit.model.errors import NoRoute
 from toolkit.model.market import Hop, PoolKind, Route
 from toolkit.pools.snapshot import Snapshot
-from toolkit.routing.arrays import Arrays, Floats, Routable, build_arrays, routable
+from toolkit.routing.arrays import Arrays, Floats, Routable, build_arrays, routable, unroutable
 from toolkit.routing.optimizer import Path, path_of, size
 from toolkit.routing.search import find_cycles
 
@@ -153,6 +153,7 @@ class Router:
         if chosen is None:
             raise NoRoute(
                 f"no path of up to {max_hops} hops takes {amount_in} of {token_in} to {token_out}"
+                f"{self._left_out(token_in, token_out)}"
             )
         return self._route(*chosen)
 
@@ -194,6 +195,21 @@ class Router:
                 found.setdefault(token, []).append(pool)
         return found
 
+    def _left_out(self, *tokens: Address) -> str:
+        """Name the pools of tokens that routes leave out, and why; the first of many."""
+        snapshot = self._routed
+        found = [
+            why
+            for name, why in unroutable(snapshot).items()
+            if {snapshot.pools[name].token0, snapshot.pools[name].token1}.intersection(tokens)
+        ] + [
+            one.why
+            for one in snapshot.aside.values()
+            if {one.spec.token0, one.spec.token1}.intersection(tokens)
+        ]
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        return f"; left out: {found[0]}{more}" if found else ""
+
     def _graph(self) -> Arrays:
         if self._arrays is None:
             self._arrays = build_arrays(self._routed)
@@ -207,7 +223,10 @@ class Router:
                 "no route goes through it, quote its pools one by one"
             )
         if token not in self._pools_of:
-            raise NoRoute(f"no pool of block {self.snapshot.block.number} has token {token}")
+            raise NoRoute(
+                f"no pool of block {self.snapshot.block.number} has token {token}"
+                f"{self._left_out(token)}"
+            )
 
     def _costs(self, arrays: Arrays, token: Address, gas_price_wei: int) -> Floats:
         """Estimate what each edge, and last any cycle, costs in gas, in the token's raw units."""
