@@ -15,7 +15,7 @@ from toolkit.pools.constant_product import MAX_RESERVE, ConstantProduct
 from toolkit.pools.kernels.status import Status
 from toolkit.pools.packed import Amounts, Packed, Quotes
 from toolkit.pools.snapshot import Pool, Snapshot
-from toolkit.pools.words import to_words
+from toolkit.pools.words import to_ints, to_words
 
 A, B = (Address("0x" + digit * 40) for digit in "ab")
 ROOT = Path(__file__).resolve().parents[2]
@@ -173,6 +173,26 @@ def test_a_batch_that_is_not_one_of_each_is_refused(
     for quote in (packed.quote_in, packed.quote_out):
         with pytest.raises(ConfigError, match=why):
             quote(pools, np.array(forward), amounts, limits)
+
+
+@pytest.mark.parametrize("place", [-1, 1, 2**40])
+def test_a_place_where_no_pool_is_is_refused(place: int) -> None:
+    """Compiled code would read beyond the pools, and a negative one would be another pool's."""
+    packed = Packed.of(snapshot([SMALL]))
+
+    with pytest.raises(ConfigError, match=f"{place} is not the place of one of the 1 pools"):
+        packed.quote_in(np.array([0, place]), np.array([True, True]), [5, 5])
+
+
+def test_an_answer_leaves_what_was_given_alone() -> None:
+    """The caller's own amounts are not written to, whoever answers."""
+    taxed = Token(address=A, symbol="TAX", decimals=18, transfer_fee_ppm=20_000)
+    for state in (snapshot([SMALL]), snapshot([SMALL], taxed)):
+        amounts = to_words([1000, 0])
+
+        quotes = Packed.of(state).quote_out(np.zeros(2, np.int64), np.array([True, False]), amounts)
+
+        assert [1000, 0] == to_ints(amounts) == to_ints(quotes.filled)
 
 
 def test_what_has_no_kernel_is_asked_itself() -> None:

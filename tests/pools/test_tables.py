@@ -14,6 +14,7 @@ from toolkit.pools.kernels.book import COUNT, INVERSE
 from toolkit.pools.kernels.status import Status
 from toolkit.pools.packed import Packed
 from toolkit.pools.ticks import MAX_TICK, MIN_TICK, sqrt_price_at_tick
+from toolkit.pools.words import to_ints
 
 # Whoever is first may have to compile.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -94,7 +95,7 @@ def test_what_is_filled_is_told(seed: int) -> None:
             done = filled(pool, amount, limit, forward=way, exact_out=exact_out)
             short += done < amount
 
-            assert [done] == quotes.filled_amounts(), (seed, pool)
+            assert [done] == to_ints(quotes.filled), (seed, pool)
     assert short > 5
 
 
@@ -286,7 +287,7 @@ def test_a_step_that_comes_out_even_is_not_rounded(times: int) -> None:
     quotes = packed.quote_in(np.zeros(1, np.int64), np.array([True]), [2**250], [limit])
 
     assert [even.amount_out] == quotes.amounts()
-    assert [even.amount_in] == quotes.filled_amounts()
+    assert [even.amount_in] == to_ints(quotes.filled)
 
 
 def test_an_output_that_ends_on_a_broken_tick_is_refused() -> None:

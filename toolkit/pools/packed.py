@@ -6,7 +6,7 @@ arrays; every other pool, also one with a token that keeps a part of transfers, 
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,17 +19,18 @@ from toolkit.pools.kernels.status import Status
 from toolkit.pools.pairs import Pairs
 from toolkit.pools.snapshot import Pool, Snapshot, WithTicks
 from toolkit.pools.tables import Tables
-from toolkit.pools.words import Codes, Flags, Places, Words, to_ints, to_words
+from toolkit.pools.words import Batch, Codes, Flags, Places, Words, to_ints, to_words
 
 _ASKED, _PAIR, _TICKED = range(3)
 _LAYOUT: tuple[Literal["C"], Literal["W"]] = ("C", "W")  # the one that kernels are compiled for
+_UNLIMITED = np.zeros((0, 4), np.uint64)
 
 Amounts = Sequence[int] | Words
 """n integers, or (n, 4) uint64 limbs, the least first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Query:
+class BoundQuery:
     """One question, bound to the state that its pool had: a pool, its tokens, an amount."""
 
     alone: Snapshot
@@ -66,7 +67,8 @@ class Quotes:
         words: (n, 4) uint64, the amount that was asked for: what comes out of an exact input, what
             goes in for an exact output; 0 where `status` is not OK.
         filled: (n, 4) uint64, how much of the given amount the pool takes or gives: all of it,
-            unless its liquidity ends or a price limit is met first.
+            unless its liquidity ends or a price limit is met first. What was given, where `status`
+            is not OK.
         status: (n) int8, a `Status` each.
         refused: the queries that have no answer, by their places in the batch.
     """
@@ -74,7 +76,7 @@ class Quotes:
     words: Words
     filled: Words
     status: Codes
-    refused: dict[int, Query]
+    refused: dict[int, BoundQuery]
 
     def amounts(self) -> list[int | None]:
         """Return the answers as integers, None where the contract would revert."""
@@ -82,10 +84,6 @@ class Quotes:
         for place in self.refused:
             answers[place] = None
         return answers
-
-    def filled_amounts(self) -> list[int]:
-        """Return `filled` as integers."""
-        return to_ints(self.filled)
 
     def refusal(self, place: int) -> PoolError | None:
         """Return why a query has no answer, in the words of the pool itself; None if it has one."""
@@ -113,6 +111,7 @@ class Packed:
         self.pools = [pool for _, pool in sorted(snapshot.pools.items())]
         self._places: dict[str, int] = {pool.id: place for place, pool in enumerate(self.pools)}
         self._families = np.array([self._family(pool) for pool in self.pools], np.int8)
+        self._known = [int(family) for family in np.unique(self._families)]
         pairs = [pool for pool in self.pools if isinstance(pool, ConstantProduct)]
         ticked = [pool for pool in self.pools if isinstance(pool, WithTicks)]
         self._rows = np.zeros(len(self.pools), np.int64)
@@ -163,7 +162,8 @@ class Packed:
             limits: sqrt prices x 2^96; 0: none.
 
         Raises:
-            ConfigError: not one of each for every query, or an array that is not of limbs.
+            ConfigError: not one of each for every query, a place where no pool is, or an array
+                that is not of limbs.
         """
         return self._quote(pools, zero_for_one, amounts, limits, exact_out=False)
 
@@ -182,48 +182,79 @@ class Packed:
         *,
         exact_out: bool,
     ) -> Quotes:
-        pools, forward = (
-            np.require(pools, np.int64, _LAYOUT),
-            np.require(forward, np.bool_, _LAYOUT),
-        )
         given = _words("amounts", amounts)
         bounds = None if limits is None else _words("limits", limits)
-        _check_counts(pools=pools, zero_for_one=forward, amounts=given, limits=bounds)
-        parts = []
-        for family, among in _parts(self._families[pools]):
-            if family != _ASKED:
-                of = self.pairs if family == _PAIR else self.tables
-                answers = of.quote(
-                    self._rows[pools[among]],
-                    forward[among],
-                    given[among],
-                    None if bounds is None else bounds[among],
-                    exact_out=exact_out,
-                    workers=self.workers,
-                )
-                parts.append((among, answers))
-        words, filled, status = _joined(parts, len(pools))
-        refused = {}
+        pools = np.require(pools, np.int64, _LAYOUT)
+        forward = np.require(forward, np.bool_, _LAYOUT)
+        self._check(pools, zero_for_one=forward, amounts=given, limits=bounds)
+        parts = self._parts(pools)
+        batch = Batch(
+            pools=pools,
+            forward=forward,
+            amounts=given,
+            limits=_UNLIMITED if bounds is None else bounds,
+            exact_out=exact_out,
+            rows=self._rows,
+            answers=np.zeros((len(pools), 4), np.uint64),
+            filled=given if _TICKED not in parts else given.copy(),
+            status=np.full(len(pools), Status.ASK, np.int8),
+        )
+        for family, which in parts.items():
+            of = self.pairs if family == _PAIR else self.tables
+            of.quote(which, batch, workers=self.workers)
+        return self._settled(batch, amounts, limits)
+
+    def _settled(self, batch: Batch, amounts: Amounts, limits: Amounts | None) -> Quotes:
+        """Ask the pools that no kernel has answered for, and keep what was refused."""
+        status, filled = batch.status, batch.filled
+        refused: dict[int, BoundQuery] = {}
+        told: dict[int, tuple[int, int]] = {}
         for query in map(int, np.flatnonzero(status)):
-            pool = self.pools[pools[query]]
-            asked = Query(
+            pool = self.pools[batch.pools[query]]
+            asked = BoundQuery(
                 alone=msgspec.structs.replace(self._none, pools={pool.id: pool}),
-                zero_for_one=bool(forward[query]),
+                zero_for_one=bool(batch.forward[query]),
                 amount=_number(amounts, query),
                 limit=0 if limits is None else _number(limits, query),
-                exact_out=exact_out,
+                exact_out=batch.exact_out,
             )
-            if status[query] == Status.ASK:
-                try:
-                    answer = asked.ask()
-                except PoolError:
-                    status[query] = Status.REFUSED
-                else:
-                    words[query], filled[query] = to_words(answer)
-                    status[query] = Status.OK
-                    continue
-            refused[query] = asked
-        return Quotes(words=words, filled=filled, status=status, refused=refused)
+            if status[query] != Status.ASK:
+                refused[query] = asked
+                continue
+            try:
+                told[query] = asked.ask()
+            except PoolError:
+                status[query], refused[query] = Status.REFUSED, asked
+        if told:
+            filled = filled.copy()  # it may be the caller's own
+            where = list(told)
+            batch.answers[where] = to_words([answer for answer, _ in told.values()])
+            filled[where] = to_words([done for _, done in told.values()])
+            status[where] = Status.OK
+        return Quotes(words=batch.answers, filled=filled, status=status, refused=refused)
+
+    def _parts(self, pools: Places) -> dict[int, Places]:
+        """The queries of each family that has kernels."""
+        if len(self._known) == 1:
+            parts = {family: np.arange(len(pools)) for family in self._known}
+        else:
+            families = self._families[pools]
+            parts = {family: np.flatnonzero(families == family) for family in self._known}
+        return {family: which for family, which in parts.items() if family != _ASKED and len(which)}
+
+    def _check(self, pools: Places, **given: Flags | Words | None) -> None:
+        """Kernels do not look where their arrays end."""
+        counts = {"pools": len(pools)}
+        counts |= {name: len(array) for name, array in given.items() if array is not None}
+        if len(set(counts.values())) > 1:
+            told = ", ".join(f"{count} {name}" for name, count in counts.items())
+            raise ConfigError(f"quotes: {told}; give one of each for every query")
+        if len(pools) and pools.view(np.uint64).max() >= len(self.pools):
+            wrong = next(place for place in pools if not 0 <= place < len(self.pools))
+            raise ConfigError(
+                f"quotes: {wrong} is not the place of one of the {len(self.pools)} pools; "
+                "ask `places`"
+            )
 
     def _family(self, pool: Pool) -> int:
         taxed = any(
@@ -235,28 +266,6 @@ class Packed:
         return _TICKED if not taxed and isinstance(pool, WithTicks) else _ASKED
 
 
-def _parts(families: Codes) -> Iterator[tuple[int, slice | Places]]:
-    """(family, its queries) for each; one slice of all where there is but one."""
-    if len(families) and (families == families[0]).all():
-        yield int(families[0]), slice(None)
-        return
-    for family in np.unique(families):
-        yield int(family), np.flatnonzero(families == family)
-
-
-def _joined(
-    parts: Sequence[tuple[slice | Places, tuple[Words, Words, Codes]]], count: int
-) -> tuple[Words, Words, Codes]:
-    """The parts' answers in the batch's order; what no part answers is to be asked."""
-    if len(parts) == 1 and isinstance(parts[0][0], slice):
-        return parts[0][1]
-    words, filled = np.zeros((2, count, 4), np.uint64)
-    status = np.full(count, Status.ASK, np.int8)
-    for among, answers in parts:
-        words[among], filled[among], status[among] = answers
-    return words, filled, status
-
-
 def _words(name: str, amounts: Amounts) -> Words:
     if not isinstance(amounts, np.ndarray):
         return to_words(amounts)
@@ -266,14 +275,6 @@ def _words(name: str, amounts: Amounts) -> Words:
             "give a list of integers, or uint64 of shape (n, 4)"
         )
     return np.require(amounts, np.uint64, _LAYOUT)
-
-
-def _check_counts(**given: Places | Flags | Words | None) -> None:
-    """Kernels do not look where their arrays end."""
-    counts = {name: len(array) for name, array in given.items() if array is not None}
-    if len(set(counts.values())) > 1:
-        told = ", ".join(f"{count} {name}" for name, count in counts.items())
-        raise ConfigError(f"quotes: {told}; give one of each for every query")
 
 
 def _number(amounts: Amounts, query: int) -> int:

@@ -18,7 +18,7 @@ from toolkit.pools.kernels.book import Book
 from toolkit.pools.kernels.status import Status
 from toolkit.pools.sharing import share_out
 from toolkit.pools.tick_walk import knows_price
-from toolkit.pools.words import Codes, Flags, Places, Words
+from toolkit.pools.words import Batch, Places
 
 Ticked = Concentrated | ConcentratedV4
 Ticks = tuple[tuple[int, int], ...]
@@ -72,53 +72,41 @@ class Tables:
             self.book.run[2 * row : 2 * row + 2, columns.COUNT] = 0
         self._set_state(row, pool)
 
-    def quote(
-        self,
-        rows: Places,
-        forward: Flags,
-        amounts: Words,
-        limits: Words | None,
-        *,
-        exact_out: bool,
-        workers: int,
-    ) -> tuple[Words, Words, Codes]:
-        """Return (answers, what was filled of `amounts`, status), in the order of `rows`."""
+    def quote(self, which: Places, batch: Batch, *, workers: int) -> None:
+        """Answer the queries of a batch that `which` names."""
         from toolkit.pools.kernels import concentrated as kernels  # noqa: PLC0415
 
-        answers, filled = np.zeros((2, len(rows), 4), np.uint64)
-        status = np.full(len(rows), Status.ASK, np.int8)
         if not kernels.COMPILED:
-            return answers, filled, status
+            return
         if not self._is_filled:
             self._fill()
-        bounds = np.zeros((0, 4), np.uint64) if limits is None else limits
+        rows, forward, status = batch.rows[batch.pools], batch.forward, batch.status
 
-        def work(which: Places) -> None:
+        def work(part: Places) -> None:
             kernels.quote(
-                which,
+                part,
                 rows,
                 forward,
-                amounts,
-                bounds,
-                not exact_out,
+                batch.amounts,
+                batch.limits,
+                not batch.exact_out,
                 self.book,
-                answers,
-                filled,
+                batch.answers,
+                batch.filled,
                 status,
             )
 
         # A run is continued by whoever reads it, so a thread has all the queries of its runs.
-        shares = max(1, min(workers, len(rows) // _SHARE))
-        owner = (rows + forward) % shares
-        which = [np.flatnonzero(owner == share) for share in range(shares)]
-        while which:
-            share_out(work, which)
-            which = [
-                few for few in (part[status[part] == Status.ROOM] for part in which) if len(few)
+        shares = max(1, min(workers, len(which) // _SHARE))
+        owner = (rows + forward)[which] % shares
+        parts = [which[owner == share] for share in range(shares)]
+        while parts:
+            share_out(work, parts)
+            parts = [
+                few for few in (part[status[part] == Status.ROOM] for part in parts) if len(few)
             ]
-            for part in which:
+            for part in parts:
                 self._lengthen(np.unique(2 * rows[part] + ~forward[part]))
-        return answers, filled, status
 
     def _set_state(self, row: int, pool: Ticked) -> None:
         book = self.book

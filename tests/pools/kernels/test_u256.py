@@ -4,13 +4,12 @@ from collections.abc import Iterator
 
 import numba
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from toolkit.pools.kernels import u256
 from toolkit.pools.kernels.jit import jit
+from toolkit.pools.words import Words
 
-Words = npt.NDArray[np.uint64]
 FULL = 2**64 - 1
 SPECIAL = (0, 1, 2, 2**32, 2**63 - 1, 2**63, 2**63 + 1, FULL - 1, FULL)
 COUNT = 4000

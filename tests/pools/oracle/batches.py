@@ -10,6 +10,7 @@ from toolkit.model.chain import ZERO_HASH, Head
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.packed import Packed
 from toolkit.pools.snapshot import Snapshot
+from toolkit.pools.words import to_ints
 
 HEAD = Head(
     number=1,
@@ -50,7 +51,7 @@ def _of_batch(vectors: Sequence[Vector], *, exact_in: bool) -> list[str]:
         limits,
     )
     wrong = []
-    answers = zip(vectors, quotes.amounts(), quotes.filled_amounts(), strict=True)
+    answers = zip(vectors, quotes.amounts(), to_ints(quotes.filled), strict=True)
     for place, (vector, amount, filled) in enumerate(answers):
         told = None
         if amount is not None:

@@ -11,11 +11,7 @@ comes or goes cuts it at the tick that changed.
 
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
-Words = npt.NDArray[np.uint64]
-Places = npt.NDArray[np.int64]
+from toolkit.pools.words import Places, Words
 
 
 class Book(NamedTuple):

@@ -5,7 +5,6 @@ a kernel continues the runs that it reads, so only one thread may work on a run 
 """
 
 import numpy as np
-import numpy.typing as npt
 
 from toolkit.model.units import PPM
 from toolkit.pools.kernels.book import (
@@ -56,13 +55,10 @@ from toolkit.pools.kernels.swap_step import (
 )
 from toolkit.pools.kernels.u256 import ZERO, Limbs, add, is_zero, less, subtract
 from toolkit.pools.ticks import MAX_SQRT_PRICE, MIN_SQRT_PRICE
+from toolkit.pools.words import Codes, Flags, Places, Words
 
 __all__ = ["COMPILED", "edit", "quote"]
 
-Words = npt.NDArray[np.uint64]
-Places = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
-Codes = npt.NDArray[np.int8]
 
 _LIMB = 2**64
 _NOTHING: Limbs = (ZERO, ZERO, ZERO, ZERO)

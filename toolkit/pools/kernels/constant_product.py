@@ -1,20 +1,20 @@
 """Constant product quotes by the batch, in the contract's integers; see pools/constant_product.py.
 
-Shapes, of n queries and p pools: `pools` (n) int64, rows of the pools' arrays; `forward` (n)
-bool, whether token0 goes in; `amounts` (n, 4) uint64; `reserves` (p, 4) uint64, two limbs of
-reserve0, two of reserve1; `fees` (p, 2) uint64, what is left of the fee's fraction: 997 of 1000.
-Written: `answers` (n, 4) uint64, whose
-upper limbs are 0 already, and `status` (n) int8.
+Shapes, of n queries, q places and p pools: `which` (k) int64, the queries to answer; `pools` (n)
+int64, their pools' places; `forward` (n) bool, whether token0 goes in; `amounts` (n, 4) uint64;
+`limits` (n, 4) uint64 or (0, 4); `rows` (q) int64, the row of each place's pool in `pairs` (p, 6)
+uint64: two limbs of reserve0, two of reserve1, and what is left of the fee's fraction: 997, 1000.
+Written: `answers` (n, 4) uint64, whose upper limbs are 0 already, and `status` (n) int8.
 """
 
 import numpy as np
-import numpy.typing as npt
 
-from toolkit.pools.kernels.jit import COMPILED, inlined, jit, part
+from toolkit.pools.kernels.jit import COMPILED, inlined, jit
 from toolkit.pools.kernels.status import Status
 from toolkit.pools.kernels.u256 import (
     ONE,
     ZERO,
+    Limb,
     Limbs,
     add,
     divide,
@@ -26,103 +26,94 @@ from toolkit.pools.kernels.u256 import (
     shift_left,
     subtract,
 )
+from toolkit.pools.words import Codes, Flags, Places, Words
 
-__all__ = ["COMPILED", "quote_in", "quote_out"]
-
-Words = npt.NDArray[np.uint64]
-Places = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
-Codes = npt.NDArray[np.int8]
+__all__ = ["COMPILED", "quote"]
 
 _RESERVE_BITS = np.uint64(112)
 _TOP = np.uint64(1 << 48)  # in the second limb: 2^112
+_MOST: Limbs = (ZERO, _TOP)
+_NOTHING: Limbs = (ZERO, ZERO)
+_OK = int(Status.OK)
 _ZERO_RESERVE = int(Status.ZERO_RESERVE)
 _AMOUNT = int(Status.AMOUNT)
 _OVERFLOW = int(Status.OVERFLOW)
 _TOO_MUCH = int(Status.TOO_MUCH)
+_HAS_NO_LIMIT = int(Status.HAS_NO_LIMIT)
 
 
 @jit
-def quote_in(
+def quote(
+    which: Places,
     pools: Places,
     forward: Flags,
     amounts: Words,
-    reserves: Words,
-    fees: Words,
+    limits: Words,
+    exact_in: bool,
+    rows: Places,
+    pairs: Words,
     answers: Words,
     status: Codes,
 ) -> None:
-    """UniswapV2Library.sol `getAmountOut`, and the pair's own limit on its balance."""
-    for query in range(pools.shape[0]):
-        pool = pools[query]
-        first = 0 if forward[query] else 2
-        reserve_in = (reserves[pool, first], reserves[pool, first + 1])
-        reserve_out = (reserves[pool, 2 - first], reserves[pool, 3 - first])
-        amount = (amounts[query, 0], amounts[query, 1])
-        if is_zero(reserve_in) or is_zero(reserve_out):
-            status[query] = _ZERO_RESERVE
-        elif is_zero(amount) and amounts[query, 2] | amounts[query, 3] == ZERO:
-            status[query] = _AMOUNT
-        elif (
-            amounts[query, 2] | amounts[query, 3] != ZERO
-            or amount[1] >= _TOP
-            or add(reserve_in, amount)[1] >= _TOP
+    """Answer the queries that `which` names."""
+    for place in range(which.shape[0]):
+        query = np.uint64(which[place])  # without a sign nothing counts from the end
+        row = np.uint64(rows[np.uint64(pools[query])])
+        reserve0, reserve1 = (pairs[row, 0], pairs[row, 1]), (pairs[row, 2], pairs[row, 3])
+        into, out = (reserve0, reserve1) if forward[query] else (reserve1, reserve0)
+        kept, whole = pairs[row, 4], pairs[row, 5]
+        amount = (amounts[query, 0], amounts[query, 1], amounts[query, 2], amounts[query, 3])
+        answer = _NOTHING
+        if limits.shape[0] and (
+            limits[query, 0] | limits[query, 1] | limits[query, 2] | limits[query, 3] != ZERO
         ):
-            status[query] = _OVERFLOW
+            code = _HAS_NO_LIMIT
+        elif is_zero(into) or is_zero(out):
+            code = _ZERO_RESERVE
+        elif is_zero(amount):
+            code = _AMOUNT
+        elif exact_in:
+            code, answer = _amount_out(amount, into, out, kept, whole)
         else:
-            paid = product(amount, (fees[pool, 0],))
-            depth = add(product(reserve_in, (fees[pool, 1],)), paid)
-            if depth[2] == ZERO:
-                answer = mul_div_down(paid[:2], reserve_out, depth[:2])
-            else:
-                answer = _long_quotient(product(paid, reserve_out), depth)
-            answers[query, 0], answers[query, 1] = answer[0], answer[1]
-            status[query] = 0
+            code, answer = _amount_in(amount, into, out, kept, whole)
+        answers[query, 0], answers[query, 1] = answer[0], answer[1]
+        status[query] = code
 
 
-@jit
-def quote_out(
-    pools: Places,
-    forward: Flags,
-    amounts: Words,
-    reserves: Words,
-    fees: Words,
-    answers: Words,
-    status: Codes,
-) -> None:
-    """UniswapV2Library.sol `getAmountIn`; `forward` still says whether token0 goes in."""
-    for query in range(pools.shape[0]):
-        pool = pools[query]
-        first = 0 if forward[query] else 2
-        reserve_in = (reserves[pool, first], reserves[pool, first + 1])
-        reserve_out = (reserves[pool, 2 - first], reserves[pool, 3 - first])
-        amount = (amounts[query, 0], amounts[query, 1])
-        if is_zero(reserve_in) or is_zero(reserve_out):
-            status[query] = _ZERO_RESERVE
-        elif is_zero(amount) and amounts[query, 2] | amounts[query, 3] == ZERO:
-            status[query] = _AMOUNT
-        elif amounts[query, 2] | amounts[query, 3] != ZERO or not less(amount, reserve_out):
-            status[query] = _TOO_MUCH
-        else:
-            owed = product(subtract(reserve_out, amount), (fees[pool, 0],))
-            wanted = product(product(reserve_in, amount), (fees[pool, 1],))
-            status[query] = _OVERFLOW
-            if less(wanted, shift_left((owed[0], owed[1], owed[2], ZERO, ZERO), _RESERVE_BITS)):
-                answer = add(_quotient(wanted, owed), (ONE,))
-                if add(answer, reserve_in)[1] < _TOP:
-                    answers[query, 0], answers[query, 1] = answer[0], answer[1]
-                    status[query] = 0
+@inlined
+def _amount_out(
+    amount: Limbs, into: Limbs, out: Limbs, kept: Limb, whole: Limb
+) -> tuple[int, Limbs]:
+    """UniswapV2Library.sol `getAmountOut`, and the pair's own limit on its balance."""
+    if not less(amount, _MOST) or add(into, amount[:2])[1] >= _TOP:
+        return _OVERFLOW, _NOTHING
+    paid = product(amount[:2], (kept,))
+    depth = add(product(into, (whole,)), paid)
+    if depth[2] == ZERO:
+        return _OK, mul_div_down(paid[:2], out, depth[:2])
+    return _OK, _long_quotient(product(paid, out), depth)
 
 
-@part
-def _quotient(wide: Limbs, divisor: Limbs) -> Limbs:
-    """floor(wide / divisor), below 2^112, of five limbs, of which four are in use, and three."""
-    if divisor[2] == ZERO:
-        return divide_to_reserve(wide[:4], divisor[:2])
-    return _long_quotient(wide, divisor)
+@inlined
+def _amount_in(
+    amount: Limbs, into: Limbs, out: Limbs, kept: Limb, whole: Limb
+) -> tuple[int, Limbs]:
+    """UniswapV2Library.sol `getAmountIn`, and the pair's own limit on its balance."""
+    if not less(amount, out):
+        return _TOO_MUCH, _NOTHING
+    owed = product(subtract(out, amount[:2]), (kept,))
+    wanted = product(product(into, amount[:2]), (whole,))
+    if not less(wanted, shift_left((owed[0], owed[1], owed[2], ZERO, ZERO), _RESERVE_BITS)):
+        return _OVERFLOW, _NOTHING
+    if owed[2] == ZERO:
+        answer = divide_to_reserve(wanted[:4], owed[:2])
+    else:
+        answer = _long_quotient(wanted, owed)
+    answer = add(answer, (ONE,))
+    return (_OK, answer) if add(answer, into)[1] < _TOP else (_OVERFLOW, _NOTHING)
 
 
 @inlined
 def _long_quotient(wide: Limbs, divisor: Limbs) -> Limbs:
-    """The same where a fee of many digits on great reserves makes a divisor of up to 133 bits."""
+    """Divide where a fee of many digits on great reserves makes a divisor of up to 133 bits."""
     return divide((*wide, ZERO, ZERO, ZERO, ZERO), (*divisor, ZERO, ZERO))[0][:2]

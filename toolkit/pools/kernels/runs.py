@@ -4,7 +4,6 @@ Stops and liquidity are those of pools/tick_walk.py, so are the ends of what is 
 """
 
 import numpy as np
-import numpy.typing as npt
 
 from toolkit.pools.kernels.book import (
     AHEAD,
@@ -45,9 +44,7 @@ from toolkit.pools.kernels.swap_step import (
 from toolkit.pools.kernels.u256 import ZERO, Limbs, add, apart, is_zero, less, subtract
 from toolkit.pools.tick_walk import WORD
 from toolkit.pools.ticks import MAX_SQRT_PRICE, MAX_TICK, MIN_SQRT_PRICE, MIN_TICK
-
-Words = npt.NDArray[np.uint64]
-Places = npt.NDArray[np.int64]
+from toolkit.pools.words import Places, Words
 
 _LIMB = 2**64
 _BEHIND = 16  # initialised ticks behind the price with which a run begins
