@@ -147,7 +147,7 @@ async def test_a_look_that_fails_fails_as_without_an_understudy() -> None:
 
 
 async def test_who_is_cancelled_leaves_no_look_behind() -> None:
-    """A step that is cancelled while it waits cancels the look too."""
+    """A step that is cancelled while it waits ends no sooner than its look."""
     ended = asyncio.Event()
 
     async def look() -> None:
@@ -163,4 +163,4 @@ async def test_who_is_cancelled_leaves_no_look_behind() -> None:
     with pytest.raises(asyncio.CancelledError):
         await waiting
 
-    await asyncio.wait_for(ended.wait(), timeout=5)
+    assert ended.is_set()

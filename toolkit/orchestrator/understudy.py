@@ -77,7 +77,8 @@ class Understudy:
                 self.rehearse()
             return await task
         finally:
-            task.cancel()  # where this is cancelled; else it has ended
+            if task.cancel():  # this was cancelled; else it has ended
+                await asyncio.gather(task, return_exceptions=True)
 
     def _sign(self, plan: Plan, fee: FeeQuote) -> None:
         """Go through a plan's calldata and signature."""
