@@ -30,6 +30,7 @@ MAX_UINT256 = 2**256 - 1
 _ADDRESS_BYTES, _WORD_BYTES = 20, 32
 _BYTES_OFFSET, _LIST_OFFSET = 0x80, 0xC0
 _MOST_SHORT = 55  # bytes whose length fits into the prefix itself
+_EMPTY_LIST = bytes((_LIST_OFFSET,))
 # Lists within each other: the storage keys of an access list beside a transaction's blobs.
 _DEEPEST = 5
 # EIP-155: v = parity + 35 + 2 * chain id; before it v was 27 or 28.
@@ -265,6 +266,8 @@ def _fields(tx: UnsignedTransaction) -> list[bytes]:
 
 
 def _access(items: tuple[AccessListItem, ...]) -> bytes:
+    if not items:
+        return _EMPTY_LIST
     return encoded(
         [
             [account_bytes(item.address), [bytes.fromhex(key[2:]) for key in item.storage_keys]]

@@ -122,10 +122,10 @@ def encode_plan(plan: Plan, executor: Address) -> str:
     _check(plan, executor)
     route, funding = plan.route, plan.funding
     static = (
-        f"{number(plan.target_block)}{bytes32(plan.parent_hash)}{_FUNDING[funding.kind]}"
+        f"{plan.target_block:064x}{bytes32(plan.parent_hash)}{_FUNDING[funding.kind]}"
         f"{account(funding.lender or ZERO_ADDRESS)}"
-        f"{account(route.token_in)}{number(route.amount_in)}{account(route.token_out)}"
-        f"{number(plan.minimum_profit)}{number(plan.tip_wei)}"
+        f"{account(route.token_in)}{route.amount_in:064x}{account(route.token_out)}"
+        f"{plan.minimum_profit:064x}{plan.tip_wei:064x}"
     )
     return EXECUTE + of_arrays(static, (len(route.hops), hop_words(plan)))
 

@@ -53,8 +53,12 @@ class Router:
     def __init__(self, snapshot: Snapshot, *, native: Address = MAINNET_WETH) -> None:
         self.snapshot = snapshot
         self._native = native
-        self._routed = snapshot.without_transfer_fees()
         self._arrays: Arrays | None = None
+
+    @cached_property
+    def _routed(self) -> Snapshot:
+        """The pools that routes may go through."""
+        return self.snapshot.without_transfer_fees()
 
     def arbitrage(
         self,

@@ -51,8 +51,10 @@ def facts_of(
 
 def confirmed(
     balances: Mapping[Address, int], expected: Mapping[Address, int]
-) -> dict[Address, int]:
+) -> Mapping[Address, int]:
     """Return what the chain shows of what is expected; all of it where nothing is."""
+    if balances == expected:
+        return balances  # the usual case
     return {token: min(held, expected.get(token, held)) for token, held in balances.items()}
 
 
@@ -119,14 +121,18 @@ def _gap_bps(prices: Sequence[Ratio]) -> int:
 def settled(fills: Iterable[tuple[Fill, Planned | None]]) -> tuple[Settled, ...]:
     """Hold fills against their plans, where those are known."""
     return tuple(
-        Settled(
-            verdict_id=fill.verdict_id,
-            landed=fill.landed,
-            mined=fill.landed or bool(fill.tx_hashes),
-            shortfall_bps=shortfall_bps(predicted=fill.predicted_out, realised=fill.realised_out),
-            gas_over_wei=_gas_over_wei(fill, planned),
-        )
-        for fill, planned in fills
+        [
+            Settled(
+                verdict_id=fill.verdict_id,
+                landed=fill.landed,
+                mined=fill.landed or bool(fill.tx_hashes),
+                shortfall_bps=shortfall_bps(
+                    predicted=fill.predicted_out, realised=fill.realised_out
+                ),
+                gas_over_wei=_gas_over_wei(fill, planned),
+            )
+            for fill, planned in fills
+        ]
     )
 
 

@@ -121,6 +121,7 @@ class Ledger:
         self._free = self._accounts.sums(Bucket.FREE)
         self._reserved = self._accounts.sums(Bucket.RESERVED)
         self._in_flight = self._accounts.sums(Bucket.IN_FLIGHT)
+        self._expected: dict[Address, int] | None = None  # None where it has to be added up anew
         self._opened = False
         self._held: dict[str, Held] = {}
         self._recent: deque[Posted] = deque()
@@ -349,10 +350,12 @@ class Ledger:
         return tuple(entry.verdict_id for entry in undone)
 
     def expected(self) -> dict[Address, int]:
-        """Return the balance the chain must show for every token ever held."""
-        capital, posted = self._accounts.capital, self._accounts.sums(Bucket.POSTED)
-        tokens = {*capital, *posted, *self._accounts.tokens(Bucket.POSTED)}
-        return {token: capital.get(token, 0) - posted.get(token, 0) for token in sorted(tokens)}
+        """Return the balance the chain must show for every token ever held: read-only."""
+        if self._expected is None:
+            capital, posted = self._accounts.capital, self._accounts.sums(Bucket.POSTED)
+            tokens = sorted({*capital, *posted, *self._accounts.tokens(Bucket.POSTED)})
+            self._expected = {one: capital.get(one, 0) - posted.get(one, 0) for one in tokens}
+        return self._expected
 
     def state(self) -> LedgerState:
         """Return an immutable copy of all of it."""
@@ -402,12 +405,13 @@ class Ledger:
         self._turns = memory.turns
 
     def _endow(self, amounts: Mapping[Address, int]) -> None:
-        self._opened = True
+        self._opened, self._expected = True, None
         for token, amount in sorted(amounts.items()):
             self._accounts.endow(token, amount)
 
     def _gain(self, agent: str, token: Address, change: int) -> None:
         self._accounts.move(token, -change, out_of=FREE, into=(Bucket.POSTED, agent))
+        self._expected = None
 
     def _keep(self, held: Held) -> None:
         bucket = held.bucket
