@@ -15,7 +15,7 @@ from toolkit.chain.signer import LocalSigner
 from toolkit.journal.memory import MemoryBackend
 from toolkit.model.bundle import Bundle, BundleResult, Landed, MissCause, Missed
 from toolkit.model.chain import HeadChange
-from toolkit.model.errors import BundleRefused, JournalUnavailable, RelayRejected
+from toolkit.model.errors import BundleRefused, JournalUnavailable, LaneHalted, RelayRejected
 from toolkit.model.tx import SignedTransaction
 
 Build = Callable[..., Any]
@@ -44,6 +44,24 @@ async def test_a_live_bundle_outlives_its_process(
     assert ["bundle_submitted", "bundle_result"] == [entry.kind for entry in entries]
     assert entries[0].seq == entries[1].cause
     assert () == await here.restart()
+
+
+async def test_a_process_that_ends_tells_no_end(
+    rig: Build, signer: LocalSigner, transfer: Sign, bundle_of: Make
+) -> None:
+    """Whoever waits, or comes later, hears that the session is closed, not that it was cancelled
+    itself; the end is not known."""
+    here: Rig = await rig(relays=1)
+    handle = await here.submitter.submit(bundle_of(transfer(signer)))
+    waiting = asyncio.create_task(handle.wait(confirmations=1))
+    await asyncio.sleep(0)
+
+    await here.submitter.close()
+
+    for wait in (waiting, handle.wait()):
+        with pytest.raises(LaneHalted, match="the session is closed"):
+            await wait
+    assert (False, None) == (handle.done, handle.result)
 
 
 async def test_nobody_knows_what_relays_had_answered(
@@ -117,7 +135,8 @@ async def test_what_others_signed_ends_with_its_block(
     result = await found.wait()
 
     assert isinstance(result, Missed)
-    assert MissCause.REVERTED_SIM is not result.cause
+    assert MissCause.UNKNOWN is result.cause
+    assert "no relay is known to have taken it" in result.evidence
     assert [(lease, result)] == here.lanes.results
     assert 1 == len(here.servers[0].bundles)
     assert not [e for e in here.journal.entries() if foreign.raw[4:40].encode() in e.data]

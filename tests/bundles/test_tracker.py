@@ -1,4 +1,3 @@
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ from toolkit.journal.log import Journal
 from toolkit.journal.memory import MemoryBackend
 from toolkit.model.bundle import Bundle, BundleResult, Landed, MissCause, Missed
 from toolkit.model.chain import Head, HeadChange
+from toolkit.model.errors import LaneHalted
 from toolkit.model.tx import SignedTransaction
 
 Sign = Callable[..., SignedTransaction]
@@ -178,12 +178,12 @@ async def test_ends_settle_under_three_blocks(desk: Desk) -> None:
 
 
 async def test_who_waits_is_told_that_nobody_follows(desk: Desk) -> None:
-    """After the close a confirmation is cancelled, as every other wait of a bundle is."""
+    """After the close a confirmation fails, as every other wait of a bundle does."""
     ended = await desk.first(*desk.pair)
 
     desk.tracker.close()
 
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(LaneHalted, match="the session is closed"):
         await ended.confirmed[0]
 
 

@@ -37,11 +37,13 @@ def explain(submission: Submission, evidence: Evidence) -> BundleResult:
         missed = question(submission, evidence)
         if missed is not None:
             return missed
+    took = any(answer.accepted for answer in submission.answers)
     return _missed(
         submission,
         MissCause.UNKNOWN,
         f"block {evidence.block.head.number} has none of it: nonces are free, the fee caps suffice,"
-        f" a relay took it in time, and no transaction touched the same contracts",
+        f" {'a relay took it in time' if took else 'no relay is known to have taken it'}, and no"
+        f" transaction touched the same contracts",
     )
 
 

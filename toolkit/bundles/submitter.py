@@ -28,7 +28,7 @@ from toolkit.bundles.hashes import bundle_hash
 from toolkit.bundles.live import Lanes, Live, recovered
 from toolkit.bundles.reenactment import BlockFacts
 from toolkit.bundles.relay import Relay
-from toolkit.bundles.tracker import REORG_BLOCKS, Tracker
+from toolkit.bundles.tracker import REORG_BLOCKS, Tracker, abandon
 from toolkit.chain.node import Node
 from toolkit.evm.simulator import Simulator
 from toolkit.journal.log import Journal
@@ -113,14 +113,12 @@ class BundleHandle:
     @property
     def done(self) -> bool:
         """Whether the end is known."""
-        return self._live.result.done()
+        return self._live.ended is not None
 
     @property
     def result(self) -> BundleResult | None:
         """How it ended as far as is known; a reorg may change that for three blocks."""
-        if self._live.ended is not None:
-            return self._live.ended.result
-        return self._live.result.result() if self.done else None
+        return None if self._live.ended is None else self._live.ended.result
 
     async def wait(self, *, confirmations: int = 0) -> BundleResult:
         """Wait until the end is known: somebody must feed the heads to the submitter.
@@ -131,6 +129,7 @@ class BundleHandle:
 
         Raises:
             ConfigError: more confirmations than an end is followed.
+            LaneHalted: the session was closed before; the next one with its journal tells it.
         """
         require_integer("confirmations", confirmations, most=REORG_BLOCKS)
         told = await asyncio.shield(self._live.result)
@@ -443,7 +442,7 @@ class Submitter:
         for live in self._live:
             if live.tasks:
                 await answers_of(live.tasks, relays=self.relays, newest_head=self._newest)
-            live.result.cancel()
+            abandon(live.result)
         self._live.clear()
         self._tracker.close()
         for relay in self.relays:

@@ -14,6 +14,7 @@ from toolkit.evm.simulator import Simulator
 from toolkit.journal.log import Journal
 from toolkit.model.bundle import BundleResult, Landed, MissCause, Missed
 from toolkit.model.chain import Hash, Head, HeadChange
+from toolkit.model.errors import LaneHalted
 
 REORG_BLOCKS = 3
 """How deep a reorg may be for what it does to a bundle to be told."""
@@ -22,6 +23,15 @@ RECEIPTS_LATE_BLOCKS = 2
 """How far a node's receipts may be behind its heads."""
 
 Revised = Callable[[BundleResult, BundleResult], None]
+
+
+def abandon(awaited: asyncio.Future[BundleResult]) -> None:
+    """Tell who waits for an end that this process does not follow it any longer."""
+    if not awaited.done():
+        awaited.set_exception(
+            LaneHalted("the session is closed; the next one with its journal tells this end")
+        )
+        awaited.exception()  # seen: mostly nobody waits
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -165,7 +175,7 @@ class Tracker:
         """Nobody follows them any longer."""
         for one in self._watched:
             for each in one.confirmed:
-                each.cancel()
+                abandon(each)
         self._watched.clear()
 
     async def _look(self, one: Ended, blocks: Mapping[int, BlockFacts], *, tip: int) -> None:
