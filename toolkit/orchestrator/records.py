@@ -41,6 +41,7 @@ QUARANTINE = "orchestrator.quarantine"
 RULING = "orchestrator.ruling"
 PLAN = "orchestrator.plan"
 MERGED = "orchestrator.merged"
+MILESTONE = "orchestrator.milestone"
 
 
 class AgentSetup(msgspec.Struct, frozen=True, kw_only=True):

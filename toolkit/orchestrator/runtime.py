@@ -32,7 +32,8 @@ from toolkit.orchestrator.arguments import (
     listed,
 )
 from toolkit.orchestrator.audit import memory
-from toolkit.orchestrator.audit.recovery import checkpoint, resumed
+from toolkit.orchestrator.audit.milestones import Milestones
+from toolkit.orchestrator.audit.recovery import resumed
 from toolkit.orchestrator.block import Decision
 from toolkit.orchestrator.board.doubts import FactRule
 from toolkit.orchestrator.board.intake import Intake
@@ -210,6 +211,7 @@ class Orchestrator:
         waits = isinstance(session, ChainSession) and policy is None
         self._understudy = Understudy(Core(self.setup, agents)) if waits else None
         self._writer = BlockWriter(session.journal)
+        self._milestones = Milestones(session.journal)
         self._blocks = 0
         self._intake = Intake()
         self._orders = Orders(self._core, session.journal.append, self._intake.commands)
@@ -255,7 +257,8 @@ class Orchestrator:
         """
         if self._started:
             raise ConfigError("the orchestrator has been started already")
-        earlier = resumed(self._session.journal, self.setup, self._agents)
+        found = resumed(self._session.journal, self.setup, self._agents)
+        earlier, self._milestones = found.memory, found.milestones
         if earlier is not None:
             self._core.resume(earlier)
             if self._understudy is not None:
@@ -406,7 +409,7 @@ class Orchestrator:
             self._turn.release()
         self._blocks += 1
         if self._blocks % memory.CHECKPOINT_BLOCKS == 0:
-            checkpoint(self._session.journal, self._core.memory())
+            self._milestones.checkpoint(self._core.memory())
         self._orders.reopen()
         await self._session.journal.commit()
         try:
@@ -414,6 +417,8 @@ class Orchestrator:
         finally:
             self._last = decision.report
             self._tell(decision)
+        if not self._is_torn:  # nothing waits for it any more, and no next block is begun
+            self._milestones.passed(self._core, self._orders.waiting)
         return decision.report
 
     async def _send(self, decision: Decision, fee: FeeQuote) -> None:

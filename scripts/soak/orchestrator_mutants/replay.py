@@ -4,6 +4,7 @@ from scripts.soak.mutants import Mutant
 
 F10 = "property:f10_crash"
 F13 = "property:f13_replay"
+MILESTONES = "tests/orchestrator/audit/test_milestones.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
@@ -75,6 +76,34 @@ MUTANTS: tuple[Mutant, ...] = (
         "return None if encoded(known.data) == entry.data else ",
         "return None if known else ",
         "tests/orchestrator/audit/test_checkpoints.py",
+    ),
+    Mutant(
+        "a milestone is held against what was folded, and tells of orders that wait",
+        "orchestrator/audit/milestones.py",
+        "        memory = _replace(core.memory(), ordered=waiting)\n",
+        "        memory = core.memory()\n",
+        MILESTONES,
+    ),
+    Mutant(
+        "a milestone goes on from the one before",
+        "orchestrator/audit/milestones.py",
+        "        if moved.since != seq:\n",
+        "        if moved.since > number:\n",
+        MILESTONES,
+    ),
+    Mutant(
+        "what is behind a milestone is folded",
+        "orchestrator/audit/recovery.py",
+        "        journal.entries(*KINDS, after=0 if start is None else start.seq)\n",
+        "        journal.entries(*KINDS) if start is None else ()\n",
+        MILESTONES,
+    ),
+    Mutant(
+        "a window loses at its front what is gone",
+        "orchestrator/audit/splices.py",
+        "        return [*window[self.start : self.stop], *self.added]\n",
+        "        return [*window[: self.stop], *self.added]\n",
+        MILESTONES,
     ),
     Mutant(
         "a plan is found by its own calldata only",

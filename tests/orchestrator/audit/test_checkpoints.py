@@ -66,7 +66,7 @@ async def test_a_restart_from_a_checkpoint_knows_what_one_from_the_start_knows(s
     decided = run(random_market(seed, blocks=3 * EVERY + 2, gap=8e-3), journal)
     setup = decoded(next(e for e in decided.journal if e.kind == records.SETUP), records.Setup)
 
-    shortly = resumed(journal, setup, shipped())
+    shortly = resumed(journal, setup, shipped()).memory
     whole = recovered((e for e in decided.journal if e.kind in KINDS), setup, shipped())
     await journal.close()
 

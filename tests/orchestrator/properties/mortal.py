@@ -155,8 +155,9 @@ async def life(
     *,
     checkpoint_blocks: int,
 ) -> None:
-    """Decide every block that is left, with a checkpoint now and then."""
+    """Decide every block that is left, with a checkpoint now and then, and milestones between."""
     memory.CHECKPOINT_BLOCKS = checkpoint_blocks
+    memory.MILESTONE_BLOCKS = max(checkpoint_blocks // 3, 1)
     orchestrator = Orchestrator(
         PaperSession(journal, chain),
         agents=agents,

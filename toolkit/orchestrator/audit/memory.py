@@ -99,21 +99,18 @@ CHECKPOINT = "orchestrator"
 """What the journal calls a memory that stands for every orchestrator's entry before it."""
 CHECKPOINT_BLOCKS = 1_000
 """Blocks between two checkpoints."""
+MILESTONE_BLOCKS = 8
+"""Blocks between two milestones: what a restart has to fold again at most."""
 
 
-class Memory(msgspec.Struct, frozen=True, kw_only=True):
-    """What outlives a block. A new run begins from it; a checkpoint is it, journalled."""
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of this and that after a block."""
 
-    setup: Setup
     ledger: LedgerMemory
     board: BoardMemory
-    market: Market | None
     watch: WatchMemory
     claims: ClaimsMemory
-    canonical: tuple[tuple[int, Hash], ...]
-    decided: tuple[tuple[int, int], ...]  # how often each recent block was
     underway: tuple[tuple[str, Underway], ...]  # by verdict, oldest first
-    ended: tuple[tuple[str, Underway], ...]  # as long as a reorg may change what became of them
     quarantined: Mapping[str, str]
     stopped: Mapping[str, str]
     breakers: BreakerMemory
@@ -122,3 +119,13 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     elsewhere: Mapping[str, Elsewhere]
     unwatched_until: int  # the last block in which an earlier run's plan may land
     ordered: tuple[Command, ...] = ()  # journalled, but no block was decided with them
+
+
+class Memory(Parts, frozen=True, kw_only=True):
+    """What outlives a block. A new run begins from it; a checkpoint is it, journalled."""
+
+    setup: Setup
+    market: Market | None
+    canonical: tuple[tuple[int, Hash], ...]
+    decided: tuple[tuple[int, int], ...]  # how often each recent block was
+    ended: tuple[tuple[str, Underway], ...]  # as long as a reorg may change what became of them

@@ -1,6 +1,7 @@
 """Where an earlier orchestrator ended, folded from its journal without deciding anything again."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Self
 
 import msgspec
 
@@ -9,6 +10,7 @@ from toolkit.model.errors import ConfigError, JournalCorrupt
 from toolkit.model.market import PoolId
 from toolkit.orchestrator import records
 from toolkit.orchestrator.audit.memory import CHECKPOINT, Memory
+from toolkit.orchestrator.audit.milestones import Milestone, Milestones, Moved, Standing, reached
 from toolkit.orchestrator.audit.replay import RecordedAgent, decoded, remade
 from toolkit.orchestrator.core import Core
 from toolkit.orchestrator.deciding.arbitration import Ruling
@@ -27,33 +29,51 @@ KINDS = (
 """Entries that a state rests on."""
 
 
-def checkpoint(journal: Journal, memory: Memory) -> None:
-    """Journal what the entries up to here add up to, so that nobody need fold them again.
+class Resumed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run goes on with: what is known, if anything is, and the journal's milestones."""
 
-    Raises:
-        JournalUnavailable, LeaseLost: the journal takes nothing more.
-    """
-    journal.checkpoint(CHECKPOINT, memory)
+    memory: Memory | None
+    milestones: Milestones
 
 
-def resumed(journal: Journal, setup: Setup, agents: Sequence[Agent]) -> Memory | None:
-    """Fold what orchestrators wrote into a journal since their last checkpoint; see `recovered`.
+def resumed(journal: Journal, setup: Setup, agents: Sequence[Agent]) -> Resumed:
+    """Fold what orchestrators wrote into a journal since their last milestone; see `recovered`.
 
     Raises:
         JournalCorrupt, ConfigError: as `recovered` does.
         ConfigError: it is of a chain with another native token: its books and plans are not ours.
     """
-    last = journal.last_checkpoint(CHECKPOINT)
-    start = None if last is None else decoded(last, Memory)
-    entries = journal.entries(*KINDS, after=0 if last is None else last.seq)
-    found = recovered(entries, setup, agents, start=start)
-    wrapped = setup.market.wrapped
+    start = newest(journal)
+    fold = Fold(_at_hand(setup, agents), start=None if start is None else start.memory).over(
+        journal.entries(*KINDS, after=0 if start is None else start.seq)
+    )
+    found, wrapped = fold.known(), setup.market.wrapped
     if found is not None and (theirs := found.setup.market.wrapped) != wrapped:
         raise ConfigError(
             f"the journal is of another chain: its wrapped native token is {theirs}, this one's "
             f"{wrapped}; give each chain a journal of its own"
         )
-    return found
+    return Resumed(memory=found, milestones=Milestones(journal, start, passed=fold.blocks))
+
+
+def newest(journal: Journal) -> Standing | None:
+    """Return what the entries up to the newest checkpoint or milestone add up to.
+
+    Raises:
+        JournalCorrupt: one cannot be read, or does not go on from the one before.
+    """
+    last = journal.last_checkpoint(CHECKPOINT)
+    start = None if last is None else Standing(seq=last.seq, memory=decoded(last, Memory))
+    later = tuple(journal.entries(records.MILESTONE, after=0 if last is None else last.seq))
+    # Of those before the last only the windows are of use.
+    moves = ((one.seq, decoded(one, Milestone if one is later[-1] else Moved)) for one in later)
+    try:
+        return reached(start, moves)
+    except (msgspec.MsgspecError, LookupError) as error:
+        raise JournalCorrupt(
+            f"journal entry {later[-1].seq} ({records.MILESTONE}) and those before it say of no "
+            f"state what it is: {error}"
+        ) from None
 
 
 def recovered(
@@ -75,13 +95,12 @@ def recovered(
         JournalCorrupt: an entry cannot be read, or does not follow from those before it.
         ConfigError: an earlier run paused an agent whose code is not at hand.
     """
+    return Fold(_at_hand(setup, agents), start=start).over(entries).known()
+
+
+def _at_hand(setup: Setup, agents: Sequence[Agent]) -> dict[str, tuple[AgentSetup, Agent]]:
     by_name = {agent.name: agent for agent in agents}
-    at_hand = {one.name: (one, by_name[one.name]) for one in setup.agents}
-    fold = Fold(at_hand, start=start)
-    for entry in entries:
-        fold.take(entry)
-    memory = fold.memory()
-    return None if memory is None else msgspec.structs.replace(memory, ordered=fold.ordered)
+    return {one.name: (one, by_name[one.name]) for one in setup.agents}
 
 
 class Fold:
@@ -105,10 +124,17 @@ class Fold:
             known = () if start.market is None else start.market.pools
             self._fees = {pool.id: pool.fee_ppm for pool in known}
         self._inputs: records.Inputs | None = None  # of the block that is being read
-        self._news: list[msgspec.Struct] = []  # of the next one
+        self._news: list[msgspec.Struct] = list(() if start is None else start.ordered)
         self._quarantined: list[Quarantined] = []
         self._rulings: list[Ruling] = []
         self._plans: list[Planned] = []
+        self.blocks = 0  # that were taken
+
+    def over(self, entries: Iterable[Entry]) -> Self:
+        """Fold entries in, oldest first, of `KINDS`."""
+        for entry in entries:
+            self.take(entry)
+        return self
 
     def take(self, entry: Entry) -> None:
         """Fold one entry in, of `KINDS`."""
@@ -118,6 +144,7 @@ class Fold:
             self._news.append(self._seen(entry))
             self._finish_block()
             self._inputs, self._news = records.gathered(self._news), []
+            self.blocks += 1
         elif entry.kind in records.INPUT_TYPES:
             self._news.append(decoded(entry, records.INPUT_TYPES[entry.kind]))
         elif entry.kind == records.QUARANTINE:
@@ -135,10 +162,11 @@ class Fold:
         self._read_pools(self._core)
         return self._core.memory()
 
-    @property
-    def ordered(self) -> tuple[Command, ...]:
-        """Commands that no block was decided with yet; they stand for the next run's first."""
-        return tuple(one for one in self._news if isinstance(one, Command))
+    def known(self) -> Memory | None:
+        """Return the same with the commands that no block was decided with yet."""
+        memory = self.memory()
+        ordered = tuple(one for one in self._news if isinstance(one, Command))
+        return None if memory is None else msgspec.structs.replace(memory, ordered=ordered)
 
     def before(self, perceived: Entry) -> tuple[Core, records.Inputs]:
         """Return the state a block was decided in, and all that entered its decision.

@@ -11,6 +11,7 @@ from toolkit.journal.log import Entry
 from toolkit.model.errors import ConfigError, JournalCorrupt
 from toolkit.orchestrator import records
 from toolkit.orchestrator.audit.memory import CHECKPOINT, Memory
+from toolkit.orchestrator.audit.milestones import Standing, milestone
 from toolkit.orchestrator.block import Record
 from toolkit.orchestrator.core import Core
 from toolkit.orchestrator.deciding.arbitration import Candidate
@@ -105,7 +106,7 @@ def replay(
         JournalCorrupt: an entry cannot be read.
         ConfigError: the journal holds no orchestrator.
     """
-    kinds = {records.SETUP, CHECKPOINT_KIND, *records.INPUTS, *OUTPUTS}
+    kinds = {records.SETUP, CHECKPOINT_KIND, records.MILESTONE, *records.INPUTS, *OUTPUTS}
     run = [entry for entry in entries if entry.kind in kinds]
     # What a compacted journal has left begins anywhere; its first checkpoint stands for the rest.
     begins = (records.SETUP, CHECKPOINT_KIND)
@@ -126,6 +127,7 @@ class _Replayer:
         self._given = {agent.name: agent for agent in agents}
         self._policy = policy
         self._core: Core | None = None
+        self._standing: Standing | None = None  # the checkpoint or milestone before
         self._inputs: list[msgspec.Struct] = []
         self._expected: deque[Record] = deque()
         self._recorded: set[str] = set()
@@ -154,7 +156,7 @@ class _Replayer:
             return self._compare(entry)
         if self._expected:
             return self._differs(None, self._expected[0])  # decided then, missing here
-        if entry.kind == CHECKPOINT_KIND:
+        if entry.kind in {CHECKPOINT_KIND, records.MILESTONE}:
             return self._remember(entry)
         if entry.kind == records.SETUP:
             self._begin(decoded(entry, Setup))
@@ -171,8 +173,15 @@ class _Replayer:
             memory = decoded(entry, Memory)
             self._begin(memory.setup)
             self._ready().restore(memory)
+            self._standing = Standing(seq=entry.seq, memory=memory)
             return None
-        known = Record(kind=entry.kind, data=self._core.memory())
+        memory, before = self._core.memory(), self._standing
+        known = Record(kind=entry.kind, data=memory)
+        if entry.kind == records.MILESTONE:
+            ordered = tuple(one for one in self._inputs if isinstance(one, Command))
+            memory = msgspec.structs.replace(memory, ordered=ordered)
+            known = Record(kind=entry.kind, data=milestone(memory, before))
+        self._standing = Standing(seq=entry.seq, memory=memory)
         return None if encoded(known.data) == entry.data else self._differs(entry, known)
 
     def _begin(self, setup: Setup) -> None:
@@ -287,7 +296,7 @@ def decoded(entry: Entry, type: type[T]) -> T:  # noqa: A002 - reads as msgspec'
 
 def _author(kind: str, data: bytes) -> tuple[int, str]:
     """Return where in a block's work a record stands, and whose it is."""
-    if kind == CHECKPOINT_KIND:
+    if kind in {CHECKPOINT_KIND, records.MILESTONE}:
         return len(OUTPUTS), ""
     return OUTPUTS.index(kind), _agent_in(msgspec.json.decode(data))
 
