@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from toolkit.journal.chain import GENESIS, Bounds, Entry, Point
-from toolkit.model.checks import DEEPEST, is_deep
+from toolkit.journal.chain import GENESIS, TOO_DEEP, Bounds, Entry, Point
+from toolkit.model.checks import is_deep
 from toolkit.model.errors import ConfigError, JournalCorrupt, JournalUnavailable
 
 APPLICATION_ID = 0x6D65766A  # "mevj" in the file's header: tells a journal from any other database
@@ -15,14 +15,8 @@ SCHEMA_VERSION = 2
 
 COLUMNS = "seq, kind, version, cause, data, hash, previous, key"
 
-Row = tuple[int, str, int, int | None, bytes, str, str, str | None]
-"""What is in these columns, if nobody has damaged it."""
-_NOTHING = type(None)
-_WHOLE = frozenset(
-    (int, str, int, cause, bytes, str, str, key)
-    for cause in (int, _NOTHING)
-    for key in (str, _NOTHING)
-)
+Row = tuple[object, ...]
+"""What is in these columns."""
 
 _ENTRY = """
 CREATE TABLE entry (
@@ -120,27 +114,19 @@ def entry_of(row: Row) -> Entry:
     Raises:
         msgspec.ValidationError: a column has another type, or data that cannot be read safely.
     """
-    if tuple(map(type, row)) not in _WHOLE:  # of format 1, without a key, or it says what is wrong
-        entry = msgspec.convert(dict(zip(Entry.__struct_fields__, row, strict=False)), Entry)
-        _require_shallow(entry.data)
-        return entry
-    seq, kind, version, cause, data, hash_, previous, key = row
-    _require_shallow(data)
-    return Entry(
-        seq=seq,
-        kind=kind,
-        version=version,
-        cause=cause,
-        data=data,
-        hash=hash_,
-        previous=previous,
-        key=key,
-    )
+    entry = unread_entry_of(row)
+    if is_deep(entry.data):
+        raise msgspec.ValidationError(f"it has {TOO_DEEP}")
+    return entry
 
 
-def _require_shallow(data: bytes) -> None:
-    if is_deep(data):
-        raise msgspec.ValidationError(f"it has more than {DEEPEST} lists within each other")
+def unread_entry_of(row: Row) -> Entry:
+    """Do the same where nobody reads the data yet.
+
+    Raises:
+        msgspec.ValidationError: a column has another type.
+    """
+    return msgspec.convert(row, Entry)  # of format 1 too, whose rows end before the key
 
 
 def private_file(path: Path) -> None:

@@ -15,6 +15,7 @@ from toolkit.journal.chain import (
     Entry,
     Point,
     chained,
+    readable,
     require_head,
     sound,
     verified,
@@ -217,7 +218,7 @@ class Journal:
         for entry in self._backend.load(*kinds, after=after) if after < durable else ():
             if entry.seq > durable:
                 break  # written since we began; it is in `tail`
-            yield entry if entry.seq >= self._first_verified else sound(entry)
+            yield readable(entry if entry.seq >= self._first_verified else sound(entry))
         for entry in tail:
             if entry.seq > after and (not kinds or entry.kind in kinds):
                 yield entry

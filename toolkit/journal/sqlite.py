@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import cache
 from pathlib import Path
@@ -15,12 +15,14 @@ from toolkit.journal.layout import (
     APPLICATION_ID,
     COLUMNS,
     SCHEMA_VERSION,
+    Row,
     create,
     entry_of,
     holder_of,
     private_file,
     require_journal,
     sync_directory,
+    unread_entry_of,
     unreadable,
     unwritable,
     upgrade,
@@ -52,12 +54,16 @@ def read_entries(path: Path, *kinds: str, after: int = 0) -> Iterator[Entry]:
         ConfigError: no such file, or it is no journal.
         JournalCorrupt: names the first entry that cannot be read or was cut off.
     """
+    return _entries(path, *kinds, after=after, made=entry_of)
+
+
+def _entries(path: Path, *kinds: str, after: int, made: Callable[[Row], Entry]) -> Iterator[Entry]:
     with closing(open_to_read(path)) as database:
         try:
             version = require_journal(database, path)
         except sqlite3.DatabaseError as error:
             raise unreadable(path, after + 1, error) from None
-        yield from rows_of(database, path, *kinds, after=after, version=version)
+        yield from rows_of(database, path, *kinds, after=after, version=version, made=made)
 
 
 def open_to_read(path: Path) -> sqlite3.Connection:
@@ -86,6 +92,7 @@ def rows_of(
     after: int = 0,
     version: int = SCHEMA_VERSION,
     is_begun: bool = False,
+    made: Callable[[Row], Entry] = entry_of,
 ) -> Iterator[Entry]:
     """Yield the chain's entries of one moment, and check that they end where the last write did.
 
@@ -96,6 +103,7 @@ def rows_of(
         after: only entries with a higher number.
         version: the file's format.
         is_begun: whether the caller has begun the transaction whose moment counts.
+        made: how an entry is built of a row.
 
     Raises:
         JournalCorrupt: names the first entry that cannot be read or was cut off.
@@ -110,7 +118,7 @@ def rows_of(
         bounds = Bounds() if version < SCHEMA_VERSION else holder_of(database, path).bounds
         begin = max(after, bounds.base.seq)
         for row in database.execute(query, (begin, *kinds)):
-            entry = entry_of(row)
+            entry = made(row)
             yield entry
             last = entry
         if not kinds and bounds.head.seq > begin:
@@ -180,7 +188,7 @@ class SqliteBackend:
 
     def load(self, *kinds: str, after: int = 0) -> Iterator[Entry]:
         """Yield the durable entries in order, on a connection of their own."""
-        return read_entries(self.path, *kinds, after=after)
+        return _entries(self.path, *kinds, after=after, made=unread_entry_of)
 
     def find(self, key: str) -> Entry | None:
         """Return the newest durable entry with this key, without waiting for a write under way.

@@ -44,7 +44,7 @@ def shown_address(value: object) -> str:
 def is_deep(json: bytes | str) -> bool:
     """Whether JSON, sound or not, has more than `DEEPEST` lists and objects within each other."""
     text = json.encode(errors="replace") if isinstance(json, str) else json
-    if text.count(b"[") + text.count(b"{") <= DEEPEST:
+    if len(text) <= DEEPEST or text.count(b"[") + text.count(b"{") <= DEEPEST:
         return False
     if b"\\" in text:
         text = _ESCAPED.sub(b"", text)
