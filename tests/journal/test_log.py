@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from toolkit.journal import log
-from toolkit.journal.chain import Bounds
+from toolkit.journal.chain import Bounds, chained
 from toolkit.journal.log import GENESIS, Entry, Journal, verify
 from toolkit.journal.memory import MemoryBackend
 from toolkit.model.errors import (
@@ -329,3 +329,17 @@ def test_a_backend_is_read_lazily() -> None:
     next(passing)
 
     assert [1] == read
+
+
+async def test_data_too_deep_to_decode_is_refused_where_it_is_read() -> None:
+    """A stranger's journal opens by its hashes; what would exhaust the stack is not handed on."""
+    deep = b'{"a":' + b"[" * 500 + b"]" * 500 + b"}"
+    entry = chained(1, "note", 1, None, deep, GENESIS, "name")
+    journal = Journal(MemoryBackend([entry]))
+
+    with pytest.raises(JournalCorrupt, match=r"entry 1 .* more than 500 lists within each other"):
+        next(journal.entries())
+    with pytest.raises(JournalCorrupt, match=r"entry 1 .* more than 500 lists within each other"):
+        journal.find("name")
+
+    await journal.close()

@@ -233,7 +233,7 @@ class Journal:
         if waiting is not None:
             return waiting
         entry = self._backend.find(key)
-        return None if entry is None else sound(entry)
+        return None if entry is None else readable(sound(entry))
 
     def last_checkpoint(self, name: str) -> Entry | None:
         """Return the newest checkpoint of this name.

@@ -31,7 +31,6 @@ from toolkit.orchestrator.arguments import (
     known_priority,
     listed,
 )
-from toolkit.orchestrator.audit import memory
 from toolkit.orchestrator.audit.milestones import Milestones
 from toolkit.orchestrator.audit.recovery import resumed
 from toolkit.orchestrator.block import Decision
@@ -212,7 +211,6 @@ class Orchestrator:
         self._understudy = Understudy(Core(self.setup, agents)) if waits else None
         self._writer = BlockWriter(session.journal)
         self._milestones = Milestones(session.journal)
-        self._blocks = 0
         self._intake = Intake()
         self._orders = Orders(self._core, session.journal.append, self._intake.commands)
         self._clock = clock or _chain_clock(session)
@@ -407,9 +405,7 @@ class Orchestrator:
             raise
         finally:
             self._turn.release()
-        self._blocks += 1
-        if self._blocks % memory.CHECKPOINT_BLOCKS == 0:
-            self._milestones.checkpoint(self._core.memory())
+        self._milestones.decided(self._core)
         self._orders.reopen()
         await self._session.journal.commit()
         try:
@@ -418,7 +414,7 @@ class Orchestrator:
             self._last = decision.report
             self._tell(decision)
         if not self._is_torn:  # nothing waits for it any more, and no next block is begun
-            self._milestones.passed(self._core, self._orders.waiting)
+            self._milestones.sent(self._core, self._orders.waiting)
         return decision.report
 
     async def _send(self, decision: Decision, fee: FeeQuote) -> None:

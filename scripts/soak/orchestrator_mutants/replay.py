@@ -80,8 +80,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a milestone is held against what was folded, and tells of orders that wait",
         "orchestrator/audit/milestones.py",
-        "        memory = _replace(core.memory(), ordered=waiting)\n",
-        "        memory = core.memory()\n",
+        "            memory = _replace(core.memory(), ordered=waiting)\n",
+        "            memory = core.memory()\n",
         MILESTONES,
     ),
     Mutant(

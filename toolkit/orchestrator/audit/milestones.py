@@ -92,18 +92,24 @@ class Milestones:
         self._journal = journal
         self._newest = newest
         self._passed = passed
+        self._blocks = 0  # of this run
 
-    def checkpoint(self, memory: Memory) -> None:
-        """Journal all that the entries up to here add up to, so that those may be dropped.
+    def decided(self, core: Core) -> None:
+        """Count a block that is in the journal, and journal a checkpoint if one is due.
+
+        That is durable with its block: what it covers may be dropped from there on.
 
         Raises:
             JournalUnavailable, LeaseLost: the journal takes nothing more.
         """
-        seq = self._journal.checkpoint(CHECKPOINT, memory)
-        self._newest, self._passed = Standing(seq=seq, memory=memory), 0
+        self._blocks += 1
+        self._passed += 1
+        if self._blocks % memories.CHECKPOINT_BLOCKS == 0:
+            memory = core.memory()
+            self._goes_on_from(self._journal.checkpoint(CHECKPOINT, memory), memory)
 
-    def passed(self, core: Core, waiting: tuple[Command, ...]) -> None:
-        """Count a block, and journal a milestone if enough have passed since the last.
+    def sent(self, core: Core, waiting: tuple[Command, ...]) -> None:
+        """Journal a milestone if one is due, once nothing waits for the block any more.
 
         Args:
             core: as it is between two blocks.
@@ -112,11 +118,12 @@ class Milestones:
         Raises:
             JournalUnavailable, LeaseLost: the journal takes nothing more.
         """
-        self._passed += 1
-        if self._passed < memories.MILESTONE_BLOCKS:
-            return
-        memory = _replace(core.memory(), ordered=waiting)
-        seq = self._journal.append(records.MILESTONE, milestone(memory, self._newest))
+        if self._passed >= memories.MILESTONE_BLOCKS:
+            memory = _replace(core.memory(), ordered=waiting)
+            said = milestone(memory, self._newest)
+            self._goes_on_from(self._journal.append(records.MILESTONE, said), memory)
+
+    def _goes_on_from(self, seq: int, memory: Memory) -> None:
         self._newest, self._passed = Standing(seq=seq, memory=memory), 0
 
 
