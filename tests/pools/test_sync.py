@@ -12,11 +12,12 @@ from toolkit.chain.wire import Call
 from toolkit.model.chain import Address
 from toolkit.model.errors import PoolError
 from toolkit.model.market import PoolKind, Token
+from toolkit.pools.checking import check
 from toolkit.pools.concentrated import Concentrated
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.history import Followed
 from toolkit.pools.snapshot import PoolSpec
-from toolkit.pools.sync import check, follow, load, read_tokens, refresh, specs_of
+from toolkit.pools.sync import follow, load, read_tokens, refresh, specs_of
 from toolkit.pools.ticks import MAX_TICK, MIN_TICK
 from toolkit.pools.windows import MAX_WORDS, known_range
 

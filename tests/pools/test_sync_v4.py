@@ -11,10 +11,11 @@ from tests.pools.venue_v4 import FEE_SETTER, VenueV4
 from toolkit.chain.node import Node
 from toolkit.model.chain import ZERO_ADDRESS, Address, Hash
 from toolkit.model.errors import PoolError
+from toolkit.pools.checking import Difference, check
 from toolkit.pools.concentrated_v4 import DYNAMIC_FEE, ConcentratedV4, pool_id
 from toolkit.pools.history import Followed
 from toolkit.pools.snapshot import PoolSpec, Snapshot
-from toolkit.pools.sync import Difference, check, follow, load, refresh, specs_of
+from toolkit.pools.sync import follow, load, refresh, specs_of
 
 STATIC, NARROW, DYNAMIC = (3000, 60), (100, 1), (DYNAMIC_FEE, 10)
 

@@ -1,4 +1,4 @@
-"""`toolkit route quote`: exact quotes from a pools file, offline; one, or a stream of them."""
+"""`toolkit route quote|check`: a pools file quoted exactly, offline, or held against a node."""
 
 import argparse
 import json
@@ -6,6 +6,8 @@ import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from toolkit.cli import route_check
 
 if TYPE_CHECKING:
     from toolkit.pools.queries import Query
@@ -18,7 +20,7 @@ _ASKED = {"pool": "--pool", "token_in": "--in", "token_out": "--out", "amount": 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Describe the command group; nothing else is imported until it runs."""
-    parser = subparsers.add_parser("route", help="quote pools of a file, offline")
+    parser = subparsers.add_parser("route", help="quote pools of a file, or check them")
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     quote = actions.add_parser("quote", help="what a pool gives or takes, to the last unit")
     quote.add_argument("pools", type=Path, metavar="POOLS", help="a pools file (JSON)")
@@ -44,12 +46,15 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     quote.add_argument("--json", action="store_true", help="one JSON document on stdout")
     quote.set_defaults(handler=run)
+    check = actions.add_parser("check", help="whether a file's pools are as a node has them")
+    check.add_argument("pools", type=Path, metavar="POOLS", help="a pools file (JSON)")
+    route_check.add_options(check)
+    check.set_defaults(handler=run_check)
 
 
 def run(args: argparse.Namespace) -> int:
     """Quote once, or every line of a batch; 2 where a line was no query."""
     from toolkit.model.errors import ConfigError
-    from toolkit.pools.file import read_pools
 
     given = [word for name, word in _ASKED.items() if getattr(args, name) is not None]
     missing = [word for word in _ASKED.values() if word not in given]
@@ -57,14 +62,27 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--batch has pool, tokens and amount in its lines; leave the options out")
     if args.batch is None and missing:
         raise ConfigError(f"{', '.join(missing)} missing; give them, or --batch QUERIES")
-    file = read_pools(args.pools)
-    for warning in file.warnings:
-        print(f"toolkit: warning: {warning}", file=sys.stderr)
+    snapshot = _read(args.pools)
     if args.batch is not None:
         from toolkit.cli.route_batch import run_batch
 
-        return run_batch(file.snapshot, args.batch)
-    return _quote(args, file.snapshot)
+        return run_batch(snapshot, args.batch)
+    return _quote(args, snapshot)
+
+
+def run_check(args: argparse.Namespace) -> int:
+    """Name all in which the file's pools differ from a node's; 1 where anything does."""
+    return route_check.check_file(args, _read(args.pools))
+
+
+def _read(path: Path) -> "Snapshot":
+    """Read a pools file, and tell what in it nothing knows."""
+    from toolkit.pools.file import read_pools
+
+    file = read_pools(path)
+    for warning in file.warnings:
+        print(f"toolkit: warning: {warning}", file=sys.stderr)
+    return file.snapshot
 
 
 def _quote(args: argparse.Namespace, snapshot: "Snapshot") -> int:

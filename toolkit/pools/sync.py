@@ -5,7 +5,7 @@ mixes two blocks, and a reorg between two requests is an error instead of a mixt
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -20,27 +20,16 @@ from toolkit.pools.apart import read_apart, read_untold
 from toolkit.pools.concentrated_v4 import ConcentratedV4
 from toolkit.pools.history import Followed
 from toolkit.pools.misfits import misfit
-from toolkit.pools.snapshot import Pool, PoolSpec, SetAside, Snapshot, WithTicks
-from toolkit.pools.states import read_bare, read_states, spec_of
-from toolkit.pools.windows import Ranged, with_ticks
+from toolkit.pools.snapshot import Pool, PoolSpec, SetAside, Snapshot
+from toolkit.pools.states import read_states, spec_of
 
 # Beyond this gap a fresh load is cheaper than following the blocks one by one.
 MAX_GAP_BLOCKS = 64
 MAX_FILTER = 1000  # addresses in a request for logs; with more pools all logs are asked for
 _MAX_DECIMALS = 255
-_TICKED_FIELDS = frozenset({"known", "ticks", "gross"})  # compared tick by tick, where ours are
 NATIVE = Token(address=ZERO_ADDRESS, symbol="ETH", decimals=18)
 """What V4 pools trade besides tokens, unless the caller names the chain's own."""
 _log = log_of(__name__)
-
-
-class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """A field of a pool in which a snapshot and the node differ; a tick's is `ticks[TICK]`."""
-
-    pool: PoolId
-    field: str
-    ours: str
-    nodes: str
 
 
 async def load(
@@ -172,31 +161,6 @@ def _tell_changes(before: Snapshot, after: Snapshot) -> None:
         _log.info("pool_regained", pool=name, block=after.block.number)
 
 
-async def check(node: Node, snapshot: Snapshot) -> tuple[Difference, ...]:
-    """Read every pool at the snapshot's block and name all in which it differs from ours.
-
-    Ticks are compared as far as ours are known, and their gross where it is.
-
-    Raises:
-        PoolError: a contract that is no such pool at all; names pool and field.
-        NodeError: as `load`.
-    """
-    head = snapshot.block
-    bare = await read_bare(node, specs_of(snapshot), head=head)
-    ranged: list[Ranged] = []
-    for pool in bare.values():
-        ours = snapshot.pools[pool.id]
-        if isinstance(pool, WithTicks) and isinstance(ours, WithTicks):
-            ranged.append(msgspec.structs.replace(pool, known=ours.known))
-    whole = bare | {pool.id: pool for pool in await with_ticks(node, ranged, head=head)}
-    return tuple(
-        Difference(pool=pool.id, field=field, ours=mine, nodes=nodes)
-        for _, pool in sorted(snapshot.pools.items())
-        for field, mine, nodes in _compared(pool, whole[pool.id])
-        if mine != nodes
-    )
-
-
 def specs_of(snapshot: Snapshot) -> tuple[PoolSpec, ...]:
     """Return what never changes about a snapshot's pools, by address."""
     return tuple(spec_of(pool) for _, pool in sorted(snapshot.pools.items()))
@@ -287,26 +251,6 @@ def _tell(state: Pool, logs: Sequence[LogEntry]) -> bool:
     except PoolError:
         return False
     return True
-
-
-def _compared(ours: Pool, nodes: Pool) -> Iterator[tuple[str, str, str]]:
-    """Pair up the fields of one pool that can differ: (field, ours, the node's)."""
-    for field in ours.__struct_fields__:
-        if field not in _TICKED_FIELDS:
-            yield field, str(getattr(ours, field)), str(getattr(nodes, field))
-    if isinstance(ours, WithTicks) and isinstance(nodes, WithTicks):
-        known = bool(ours.gross)
-        mine, told = _ticks_of(ours, gross=known), _ticks_of(nodes, gross=known)
-        for tick in sorted(mine.keys() | told.keys()):
-            none = "not initialised"
-            yield f"ticks[{tick}]", mine.get(tick, none), told.get(tick, none)
-
-
-def _ticks_of(pool: Ranged, *, gross: bool) -> dict[int, str]:
-    if not gross:
-        return {tick: f"net {net}" for tick, net in pool.ticks}
-    held = zip(pool.ticks, pool.gross, strict=True)
-    return {tick: f"net {net} gross {much}" for (tick, net), much in held}
 
 
 def _contract_of(pool: Pool) -> Address:
