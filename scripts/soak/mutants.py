@@ -380,6 +380,7 @@ MUTANTS: tuple[Mutant, ...] = (
         RUNNER,
         "        async with self.lock:\n            sends",
         "        if True:\n            sends",
+        worlds=("followed",),
     ),
     Mutant(
         "a signer's answer is checked",

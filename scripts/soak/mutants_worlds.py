@@ -397,7 +397,7 @@ WORLDLY: tuple[Mutant, ...] = (
         SPENT,
         "elif by in job.hashes() or (job.foreign is not None and by != job.foreign.by):",
         "elif job.foreign is not None and by not in job.hashes() and by != job.foreign.by:",
-        worlds=("lives",),
+        worlds=("moved",),
     ),
     Mutant(
         "another stranger at a nonce that was given up halts the lane",

@@ -140,6 +140,7 @@ class Moved(Lives):
         told = self._alarms() > alarms
         assert told or not gone, f"final, and taken back in silence: {', '.join(gone)}"
         self.coverage.ends["moved, and taken back" if gone else "moved"] += 1
+        await self.scheduler.resume(OWNER.address)
 
     async def _rest(self, heads: int) -> None:
         """Blocks without anything of ours, each heard of."""
