@@ -225,16 +225,22 @@ def worst_gas_wei(plan: Plan, fee: FeeQuote) -> int:
 
 def pair_sources(snapshot: Snapshot, token: Address) -> tuple[FlashSource, ...]:
     """Flash sources that a snapshot alone can tell: V2 pairs, whose reserves it holds."""
-    return tuple(
+    lending = [
+        (key, pool)
+        for key, pool in snapshot.pools.items()
+        if isinstance(pool, ConstantProduct) and token in (pool.token0, pool.token1)
+    ]
+    lending.sort()  # by key, of which there are no two alike
+    found = [
         FlashSource(
             kind=FundingKind.V2_FLASH,
             lender=pool.id,
             token=token,
             available=pool.reserve0 if token == pool.token0 else pool.reserve1,
         )
-        for _, pool in sorted(snapshot.pools.items())
-        if isinstance(pool, ConstantProduct) and token in {pool.token0, pool.token1}
-    )
+        for _, pool in lending
+    ]
+    return tuple(found)
 
 
 class _Terms(NamedTuple):

@@ -100,7 +100,7 @@ class Breakers:
     @property
     def why(self) -> str:
         """Name every breaker that is not closed, with its evidence; "" if all are."""
-        return "; ".join(told(one) for one in self.tripped)
+        return "; ".join([told(one) for one in self.tripped]) if self._tripped else ""
 
     @property
     def tripped(self) -> tuple[Tripped, ...]:

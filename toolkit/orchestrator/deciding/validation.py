@@ -141,7 +141,7 @@ def is_plain(intent: Intent) -> bool:
     That survives for certain, so that most intents need not be written and read to find out. What
     the other checks have looked at is not looked at again.
     """
-    texts: list[object] = [intent.reason, *intent.inputs]
+    texts = [intent.reason, *intent.inputs]
     for leg in intent.legs:
         if leg.route is None:
             continue
@@ -153,16 +153,16 @@ def is_plain(intent: Intent) -> bool:
             numbers.append(hop.fee_ppm)
             if type(hop.kind) is not PoolKind:
                 return False
-        if type(route.amount_in) is not int or not all(
-            type(one) is int and 0 <= one < MAX_PLAIN_NUMBER for one in numbers
-        ):
+        if type(route.amount_in) is not int:
             return False
-    size = 0
+        for one in numbers:
+            if type(one) is not int or not 0 <= one < MAX_PLAIN_NUMBER:
+                return False
     for text in texts:
-        if type(text) is not str or not text.isascii():
+        if type(text) is not str:
             return False
-        size += len(text)
-    return size <= MAX_PLAIN_TEXT
+    whole = "".join(texts)
+    return whole.isascii() and len(whole) <= MAX_PLAIN_TEXT
 
 
 def _size_defect(
