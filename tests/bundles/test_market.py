@@ -81,6 +81,7 @@ async def test_builder_understands_the_whole_bundle(name: str) -> None:
     assert bundle.max_timestamp == order.max_timestamp
     assert bundle.replacement_uuid == order.replacement_uuid
     assert bundle.replacement_nonce == order.replacement_nonce
+    assert bundle.builders == order.builders
     assert (bundle.refund is None) is (order.refund is None)
     assert order.uuid in {str(uuid_v1(bundle)), str(uuid_v2(bundle))}
     if bundle.refund is not None and order.refund is not None:

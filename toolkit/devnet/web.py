@@ -1,16 +1,29 @@
 """Loopback HTTP servers of the devnet, on a system-chosen port unless one is asked for."""
 
 import errno
+import logging
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from toolkit.model.errors import DevnetError
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_CLIENTS = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether a line is about more than a client that speaks no HTTP, packs badly or went away.
+
+    That client was answered with HTTP 400, if it is still there; a traceback would blame us.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, _CLIENTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +88,9 @@ async def serve(handler: Handler, listener: socket.socket) -> WebServer:
     """Serve `handler` for every method and path; the server owns the listener from here on."""
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app.router.add_route("*", "/{path:.*}", handler)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    logger = logging.getLogger("aiohttp.server.devnet")
+    logger.addFilter(_is_ours)  # the same one again is kept once
+    runner = web.AppRunner(app, access_log=None, logger=logger, shutdown_timeout=0.1)
     await runner.setup()
     await web.SockSite(runner, listener).start()
     return WebServer(port=listener.getsockname()[1], runner=runner)

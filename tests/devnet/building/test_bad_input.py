@@ -61,7 +61,7 @@ BAD: list[tuple[str, list[Any], int, str]] = [
     ("eth_sendBundle", [bundle(txs={})], -32602, "not a list of raw transactions"),
     ("eth_sendBundle", [bundle(txs=[])], -32602, "txs is empty"),
     ("eth_sendPrivateTransaction", [{"tx": "0x00"}], -32602, "unable to decode"),
-    ("eth_sendPrivateTransaction", [{}], -32602, "unable to decode"),
+    ("eth_sendPrivateTransaction", [{}], -32602, "tx is no raw transaction"),
     ("eth_sendPrivateRawTransaction", ["0x00"], -32602, "unable to decode"),
     ("eth_sendPrivateRawTransaction", [7], -32602, "one object"),
     # another chain
@@ -87,6 +87,10 @@ BAD: list[tuple[str, list[Any], int, str]] = [
     ("eth_sendPrivateTransaction", [{"tx": signed().raw, "maxBlockNumber": 100}], -32000, "sealed"),
     ("eth_sendPrivateTransaction", [{"tx": signed().raw, "maxBlockNumber": 201}], -32000, "ahead"),
     # other fields
+    ("eth_sendBundle", [bundle(revertingTxHash=[])], -32602, "'revertingTxHash' is no field of a"),
+    ("eth_sendBundle", [bundle(replacementUuid="x" * 257)], -32602, "at most 256 characters"),
+    ("eth_sendBundle", [{"txs": [RAW]}], -32602, "blockNumber is missing"),
+    ("eth_sendBundle", [bundle(builders={"titan": ""})], -32602, "builders is not a list of names"),
     ("eth_sendBundle", [bundle(minTimestamp="soon")], -32602, "minTimestamp 'soon'"),
     ("eth_sendBundle", [bundle(minTimestamp=2, maxTimestamp=1)], -32602, "no block fits"),
     ("eth_sendBundle", [bundle(revertingTxHashes="0x1")], -32602, "revertingTxHashes"),
@@ -329,7 +333,7 @@ def any_fields(dice: random.Random, depth: int = 0) -> dict[str, object]:
     )
     fields = {name: any_value(dice, depth) for name in dice.sample(names, dice.randrange(6))}
     if depth == 0 and dice.random() < 0.7:
-        fields |= {"txs": [RAW], "blockNumber": NEXT, "tx": RAW}
+        fields |= dice.choice([{"txs": [RAW], "blockNumber": NEXT}, {"tx": RAW}])
     if depth == 0 and dice.random() < 0.1:
         fields = {"transaction": [RAW[2:]], "block_number": NEXT}
     return fields

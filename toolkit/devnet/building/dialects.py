@@ -117,6 +117,7 @@ class BuilderProfile(msgspec.Struct, frozen=True, kw_only=True):
         hex_prefix: whether raw transactions start with 0x, or never do.
         target_hash: whether `txs[0]` may be the hash of a public transaction.
         bare_params: whether `params` is an object instead of a list of one.
+        maps_builders: whether builders are named by the keys of an object, not in a list.
         refund: its rule; None where a refund cannot be asked for.
         empty_cancels: whether a uuid with no transactions withdraws its bundle.
         cancel_is_final: whether a withdrawn uuid stays withdrawn, also for what arrives later.
@@ -139,6 +140,7 @@ class BuilderProfile(msgspec.Struct, frozen=True, kw_only=True):
     hex_prefix: bool = True
     target_hash: bool = False
     bare_params: bool = False
+    maps_builders: bool = False
     signature: SignatureRule = SignatureRule.REQUIRED
     uuid_form: UuidForm = UuidForm.TEXT
     refund: RefundRule | None = None
@@ -225,7 +227,7 @@ PROFILES: Mapping[str, BuilderProfile] = {
         BuilderProfile(
             name="bloxroute",
             methods={"blxr_submit_bundle": Operation.SEND_BUNDLE},
-            fields=(*_BASIC, "droppingTxHashes"),
+            fields=(*_BASIC, "droppingTxHashes", "builders"),
             renamed={
                 "transaction": "txs",
                 "block_number": "blockNumber",
@@ -234,9 +236,11 @@ PROFILES: Mapping[str, BuilderProfile] = {
                 "reverting_hashes": "revertingTxHashes",
                 "dropping_hashes": "droppingTxHashes",
                 "uuid": "replacementUuid",
+                "mev_builders": "builders",
             },
             hex_prefix=False,
             bare_params=True,
+            maps_builders=True,
             signature=SignatureRule.AUTHORIZATION,
             uuid_form=UuidForm.UUID,
             answer=Answer.OBJECT_OR_NULL,

@@ -26,6 +26,7 @@ from toolkit.model.tx import SignedTransaction
 MAX_UUID_CHARACTERS = 256
 VERSIONS = ("v1", "v2")
 UUID_V4 = 4
+_ALWAYS = ("txs", "blockNumber")
 # Fields that some builders lack.
 _SOMETIMES = (
     *("minTimestamp", "maxTimestamp", "revertingTxHashes", "droppingTxHashes"),
@@ -102,7 +103,7 @@ def read_fields(
         refund_recipient=optional_address(fields, "refundRecipient"),
         refund_hashes=hash_list(fields, "refundTxHashes"),
         signing_address=optional_address(fields, "signingAddress"),
-        builders=_builders(fields),
+        builders=_builders(fields, profile),
         version=_version(fields),
     )
     _check(found, profile)
@@ -147,7 +148,8 @@ def read_uuid(fields: Mapping[str, object], profile: BuilderProfile) -> str | No
     uuid = given[0]
     if not isinstance(uuid, str) or len(uuid) > MAX_UUID_CHARACTERS:
         raise OrderError(
-            INVALID_PARAMS, f"replacementUuid is not text of {MAX_UUID_CHARACTERS} characters"
+            INVALID_PARAMS,
+            f"replacementUuid is no text of at most {MAX_UUID_CHARACTERS} characters",
         )
     if profile.uuid_form is UuidForm.TEXT:
         return uuid
@@ -180,6 +182,9 @@ def _offered(params: object, profile: BuilderProfile) -> dict[str, object]:
             fields.pop(name, None)
         elif name not in profile.fields:
             raise OrderError(INVALID_PARAMS, f"{name} is not offered by {profile.name}")
+    for name, value in fields.items():
+        if value is not None and name not in {*_ALWAYS, *_SOMETIMES}:
+            raise OrderError(INVALID_PARAMS, f"{shown(name)} is no field of a bundle")
     if fields.get("delayedRefund") is not None:
         raise OrderError(INVALID_PARAMS, "delayedRefund is not offered: refunds are in the block")
     return fields
@@ -206,11 +211,15 @@ def _version(fields: Mapping[str, object]) -> str | None:
     raise OrderError(CUSTOM, f"unsupported bundle version {shown(version)}: give v1 or v2")
 
 
-def _builders(fields: Mapping[str, object]) -> tuple[str, ...]:
-    builders = fields.get("builders") or []
-    if not isinstance(builders, list) or not all(isinstance(each, str) for each in builders):
+def _builders(fields: Mapping[str, object], profile: BuilderProfile) -> tuple[str, ...]:
+    given = fields.get("builders") or []
+    if profile.maps_builders and isinstance(given, dict):
+        given = list(given)
+    elif profile.maps_builders and given:
+        raise OrderError(INVALID_PARAMS, "builders is not an object whose keys are names")
+    if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
         raise OrderError(INVALID_PARAMS, "builders is not a list of names")
-    return tuple(each.lower() for each in builders)
+    return tuple(each.lower() for each in given)
 
 
 def _check(found: BundleFields, profile: BuilderProfile) -> None:

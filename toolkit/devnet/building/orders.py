@@ -115,8 +115,10 @@ def read_private_transaction(
         raw, preferences = params[0], params[1] if len(params) > 1 else None
     else:
         fields = one_object(params)
-        raw, preferences = str(fields.get("tx")), fields.get("preferences")
-        last = optional_quantity(fields, "maxBlockNumber")
+        given, preferences = fields.get("tx"), fields.get("preferences")
+        if not isinstance(given, str):
+            raise OrderError(INVALID_PARAMS, "unable to decode: tx is no raw transaction")
+        raw, last = given, optional_quantity(fields, "maxBlockNumber")
     last = head + PRIVATE_BLOCKS if last is None else last
     if last <= head:
         raise OrderError(CUSTOM, f"block {last} is sealed already, the head is {head}")

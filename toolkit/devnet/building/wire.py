@@ -50,7 +50,8 @@ def quantity(fields: Mapping[str, object], name: str) -> int:
         return int(value, 16)
     if type(value) is int and 0 <= value < _UINT64:
         return value
-    raise OrderError(INVALID_PARAMS, f"{name} {shown(value)} is not a 0x hex number of 64 bits")
+    said = "is missing" if value is None else f"{shown(value)} is no number of 64 bits"
+    raise OrderError(INVALID_PARAMS, f"{name} {said}: give 0x hex, or a JSON integer")
 
 
 def optional_quantity(fields: Mapping[str, object], name: str) -> int | None:
