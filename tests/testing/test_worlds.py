@@ -6,7 +6,17 @@ import pytest
 
 from toolkit.testing.worlds import WORLDS
 
-FRESH_SEEDS = {"chaotic": 20, "file": 10, "power": 20, "rivals": 30}
+FRESH_SEEDS = {
+    "chaotic": 20,
+    "crowded": 30,
+    "file": 10,
+    "hung": 30,
+    "moved": 20,
+    "power": 20,
+    "rivals": 30,
+    "silent": 30,
+    "told": 30,
+}
 """How many lives of a world are lived here; the others are quick, or have a test of their own."""
 
 FAILED_BEFORE = (
