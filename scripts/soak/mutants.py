@@ -42,6 +42,7 @@ MUTANTS: tuple[Mutant, ...] = (
         LANE,
         "name: Exposure.UNKNOWN if exposure is Exposure.JOURNALLED else exposure",
         "name: Exposure.NONE if exposure is Exposure.JOURNALLED else exposure",
+        worlds=("crowded",),
     ),
     Mutant(
         "what a dead process was about to send is sent again",
@@ -207,6 +208,7 @@ MUTANTS: tuple[Mutant, ...] = (
         SIGNING,
         "{name: max(known, Exposure.JOURNALLED) for name, known in last.exposures.items()}",
         "dict(last.exposures)",
+        worlds=("followed",),
     ),
     Mutant(
         "gaps are filled",

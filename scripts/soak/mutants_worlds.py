@@ -376,7 +376,7 @@ WORLDLY: tuple[Mutant, ...] = (
         SPENT,
         "if job.undecided and final and not job.exposed:",
         "if job.undecided and not job.exposed:",
-        worlds=("lives",),
+        worlds=("silent",),
     ),
     Mutant(
         "who waits for a name still expires",
