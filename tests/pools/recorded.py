@@ -6,21 +6,19 @@ from typing import Any
 
 from eth_utils.crypto import keccak
 
-from tests.pools.replay import SWAP_TOPICS, Asked, Replay, Storage, entry_of
+from tests.pools.replay import SWAP_TOPICS, Asked, Replay
 from toolkit.model.chain import Address, Hash, LogEntry
-from toolkit.model.market import PoolId
+from toolkit.model.market import PoolId, PoolKind
 from toolkit.model.units import PPM
 from toolkit.pools.abi import signed, to_address, words
 from toolkit.pools.concentrated import Concentrated
 from toolkit.pools.concentrated_v4 import DYNAMIC_FEE, ConcentratedV4
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.events import apply, pool_of
-from toolkit.pools.snapshot import Pool
+from toolkit.pools.recorded import Recording, load
+from toolkit.pools.snapshot import Pool, PoolSpec, WithTicks
 
-# Where the contracts keep what.
-PAIR = {"token0": 6, "token1": 7, "reserves": 8}
-V3 = {"slot0": 0, "liquidity": 4, "ticks": 5, "bitmap": 6}
-V4_POOLS, V4 = 6, {"slot0": 0, "liquidity": 3, "ticks": 4, "bitmap": 5}
+PAIR = (6, 7, 8)  # where a pair keeps token0, token1 and its reserves
 # Who deploys pairs, the hash of their creation code, and their fee: by them a pair's address is
 # what its tokens make it, so that the fee is known of each.
 FACTORIES = {
@@ -123,7 +121,7 @@ class Pools:
     def _follow(self, log: LogEntry) -> None:
         pool = pool_of(self.states, log)
         if pool is None and log.address not in self.replay.constants:
-            pool = _pair_of(self.replay.storage, log.address)
+            pool = _pair_of(self.replay.recording, log.address)
         elif pool is None:
             pool = self._met(log, None)
         if pool is not None:
@@ -134,33 +132,41 @@ class Pools:
         """Build a pool from the recording the first time that it logs."""
         constants = self.replay.constants.get(log.address)
         if constants is not None:
-            found: Concentrated | ConcentratedV4 = _v3_of(
-                self.replay.storage, log.address, constants
+            token0, token1, fee, spacing = constants
+            spec = PoolSpec(
+                id=log.address,
+                kind=PoolKind.CONCENTRATED,
+                token0=token0,
+                token1=token1,
+                fee_ppm=fee,
+                tick_spacing=spacing,
             )
         else:
             assert asked is not None
-            found = _v4_of(self.replay.storage, log.address, Hash(log.topics[1]), asked)
+            spec = _v4_spec(log.address, Hash(log.topics[1]), asked)
+        found = _recorded(self.replay.recording, spec)
+        assert isinstance(found, WithTicks)
         self.states[found.id] = found
         return found
 
 
-def _pair_of(storage: Storage, address: Address) -> ConstantProduct | None:
+def _pair_of(recording: Recording, pair: Address) -> Pool | None:
     """A pair as recorded; None where the address is no pair of a known factory."""
-    token0, token1, reserves = (storage.word(address, slot) for slot in PAIR.values())
+    token0, token1, reserves = (recording.word(pair, slot) for slot in PAIR)
     if token0 is None or token1 is None or reserves is None:
         return None
-    tokens = [f"{token % 2**160:040x}" for token in (token0, token1)]
-    fee_ppm = _fee_of(address, keccak(bytes.fromhex("".join(tokens))))
+    tokens = [to_address(token) for token in (token0, token1)]
+    fee_ppm = _fee_of(pair, keccak(bytes.fromhex("".join(token[2:] for token in tokens))))
     if fee_ppm is None:
         return None
-    return ConstantProduct(
-        id=address,
-        token0=Address("0x" + tokens[0]),
-        token1=Address("0x" + tokens[1]),
-        reserve0=reserves % 2**112,
-        reserve1=(reserves >> 112) % 2**112,
+    spec = PoolSpec(
+        id=pair,
+        kind=PoolKind.CONSTANT_PRODUCT,
+        token0=tokens[0],
+        token1=tokens[1],
         fee_ppm=fee_ppm,
     )
+    return load(recording, [spec]).pools[pair]
 
 
 def _fee_of(address: Address, salt: bytes) -> int | None:
@@ -195,75 +201,24 @@ def _pair_wrong(pair: ConstantProduct, log: LogEntry, *, exact: bool) -> str:
     return "" if quoted >= given else f"{taken} for {given}, more than {quoted}"
 
 
-def _v3_of(
-    storage: Storage, pool: Address, constants: tuple[Address, Address, int, int]
-) -> Concentrated:
-    token0, token1, fee, spacing = constants
-    first = storage.word(pool, V3["slot0"]) or 0
-    tick = _signed(first >> 160 & 0xFFFFFF, 24)
-    ticks = _ticks_of(storage, pool, (V3["bitmap"], V3["ticks"]), spacing)
-    return Concentrated(
-        id=pool,
-        token0=token0,
-        token1=token1,
-        fee_ppm=fee,
-        tick_spacing=spacing,
-        sqrt_price_x96=first % 2**160,
-        tick=tick,
-        liquidity=(storage.word(pool, V3["liquidity"]) or 0) % 2**128,
-        ticks=tuple((tick, net) for tick, net, _ in ticks),
-        gross=tuple(gross for *_, gross in ticks),
-    )
+def _recorded(recording: Recording, spec: PoolSpec) -> Pool:
+    """A pool as the block found it; what is not recorded its swaps did not look at either."""
+    return load(recording, [spec], replayed=True).pools[spec.id]
 
 
-def _v4_of(storage: Storage, manager: Address, number: Hash, asked: Asked) -> ConcentratedV4:
+def _v4_spec(manager: Address, number: Hash, asked: Asked) -> PoolSpec:
     currency0, currency1, fee, spacing, hooks = asked.words[:5]
-    base = entry_of(int(number, 16), V4_POOLS)
-    first = storage.word(manager, base + V4["slot0"]) or 0
-    tick, protocol = _signed(first >> 160 & 0xFFFFFF, 24), first >> 184 & 0xFFFFFF
-    places = (base + V4["bitmap"], base + V4["ticks"])
-    ticks = _ticks_of(storage, manager, places, spacing)
-    pool = ConcentratedV4(
+    return PoolSpec(
         id=number,
+        kind=PoolKind.CONCENTRATED,
         token0=to_address(currency0),
         token1=to_address(currency1),
-        fee_ppm=first >> 208 & 0xFFFFFF,
+        fee_ppm=fee,
         tick_spacing=spacing,
-        sqrt_price_x96=first % 2**160,
-        tick=tick,
-        liquidity=(storage.word(manager, base + V4["liquidity"]) or 0) % 2**128,
-        ticks=tuple((tick, net) for tick, net, _ in ticks),
-        gross=tuple(gross for *_, gross in ticks),
         hooks=to_address(hooks),
-        protocol_fee_ppm=(protocol % 2**12, protocol >> 12),
         dynamic_fee=fee == DYNAMIC_FEE,
         manager=manager,
     )
-    pool.check_id()
-    return pool
-
-
-def _ticks_of(
-    storage: Storage, contract: Address, places: tuple[int, int], spacing: int
-) -> list[tuple[int, int, int]]:
-    """The ticks of all recorded words of the bitmap: (tick, net, gross).
-
-    Words that the block did not touch, and with some sources words of 0, are not recorded: the
-    replay ran on just that state, so 0 is what its swaps saw too. A tick that none of them crosses
-    has no recorded liquidity: it is a stop all the same, and stands with a gross of 1.
-    """
-    bitmap, held = places
-    bound = 887272 // spacing >> 8
-    ticks = []
-    for number in range(-bound - 1, bound + 1):
-        word = storage.entry(contract, number, bitmap) or 0
-        for bit in range(256) if word else ():
-            if word >> bit & 1:
-                tick = (number * 256 + bit) * spacing
-                packed = storage.entry(contract, tick, held)
-                net = 0 if packed is None else _signed(packed >> 128, 128)
-                ticks.append((tick, net, 1 if packed is None else packed % 2**128))
-    return ticks
 
 
 def _ranged_wrong(before: Pool, after: Pool, log: LogEntry, asked: Asked) -> str:
@@ -289,7 +244,3 @@ def _terms(asked: Asked) -> tuple[bool, int, int]:
     first, sign = (1, 1) if asked.family == "V3" else (5, -1)
     forward, specified, limit = asked.words[first : first + 3]
     return bool(forward), sign * signed(specified), limit % 2**160
-
-
-def _signed(value: int, bits: int) -> int:
-    return value - (1 << bits) if value >> (bits - 1) else value

@@ -14,6 +14,7 @@ from toolkit.chain.rpc import HttpRpc
 from toolkit.devnet.anvil import start_anvil
 from toolkit.model.chain import Address, Hash, LogEntry
 from toolkit.pools.abi import words
+from toolkit.pools.recorded import Recording, read_recording
 
 # The first block of each fork of which blocks are recorded.
 FORKS = ((15537394, "paris"), (17034870, "shanghai"), (19426587, "cancun"), (22431084, "prague"))
@@ -41,21 +42,6 @@ class Asked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Storage:
-    """What the recording has of the state before the block."""
-
-    words: dict[tuple[Address, int], int]
-
-    def word(self, contract: Address, slot: int) -> int | None:
-        """A word; None where the block never touched it, so that it is not known."""
-        return self.words.get((contract, slot))
-
-    def entry(self, contract: Address, key: int, slot: int) -> int | None:
-        """A word of a mapping."""
-        return self.word(contract, entry_of(key, slot))
-
-
-@dataclass(frozen=True, kw_only=True)
 class Replay:
     """A block as it ran again: `same` says with the header's gas used and logs bloom.
 
@@ -65,25 +51,20 @@ class Replay:
 
     number: int
     same: bool
-    storage: Storage
+    recording: Recording
     logs: tuple[LogEntry, ...]
     asked: dict[int, Asked]
     constants: dict[Address, tuple[Address, Address, int, int]]
 
 
-def entry_of(key: int, slot: int) -> int:
-    """The slot of a mapping's entry."""
-    packed = (key % 2**256).to_bytes(32, "big") + slot.to_bytes(32, "big")
-    return int.from_bytes(keccak(packed), "big")
-
-
 async def replay(folder: Path, number: int) -> Replay:
     """Run a recorded block again, and trace its swaps."""
-    data = json.loads(gzip.decompress((folder / f"block_{number}.json.gz").read_bytes()))
+    path = folder / f"block_{number}.json.gz"
+    data = json.loads(gzip.decompress(path.read_bytes()))
     anvil = await start_anvil(_arguments(data))
     try:
         async with HttpRpc(anvil.url, timeout_s=120) as rpc:
-            return await _replayed(Node(rpc), data)
+            return await _replayed(Node(rpc), data, read_recording(path))
     finally:
         await anvil.stop()
 
@@ -101,7 +82,7 @@ def _arguments(data: dict[str, Any]) -> list[str]:
     return [*FLAGS, *(part for pair in fields.items() for part in pair)]
 
 
-async def _replayed(node: Node, data: dict[str, Any]) -> Replay:
+async def _replayed(node: Node, data: dict[str, Any], recording: Recording) -> Replay:
     header, number = data["header"], data["number"]
     await _all(node, list(_state(data)))
     await _all(
@@ -122,7 +103,7 @@ async def _replayed(node: Node, data: dict[str, Any]) -> Replay:
     return Replay(
         number=number,
         same=same,
-        storage=_storage(data),
+        recording=recording,
         logs=logs,
         asked=await _asked(node, logs),
         constants=await _constants(node, logs),
@@ -139,16 +120,6 @@ def _state(data: dict[str, Any]) -> Iterator[tuple[str, tuple[object, ...]]]:
         for slot, value in held.get("storage", {}).items():
             padded = (f"0x{int(word, 16):064x}" for word in (slot, value))
             yield "anvil_setStorageAt", (account, *padded)
-
-
-def _storage(data: dict[str, Any]) -> Storage:
-    return Storage(
-        words={
-            (Address(account.lower()), int(slot, 16)): int(value, 16)
-            for account, held in data["pre"].items()
-            for slot, value in held.get("storage", {}).items()
-        }
-    )
 
 
 async def _all(node: Node, calls: Sequence[tuple[str, tuple[object, ...]]]) -> None:

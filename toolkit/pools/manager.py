@@ -42,12 +42,12 @@ def liquidity_of(pool: Hash) -> int:
 
 def tick_of(pool: Hash, tick: int) -> int:
     """The slot of a tick's gross and net liquidity."""
-    return _entry(tick, _state(pool) + _TICKS)
+    return entry(tick, _state(pool) + _TICKS)
 
 
 def word_of(pool: Hash, word: int) -> int:
     """The slot of a word of the bitmap."""
-    return _entry(word, _state(pool) + _BITMAP)
+    return entry(word, _state(pool) + _BITMAP)
 
 
 def slot0(word: int) -> Slot0:
@@ -104,11 +104,11 @@ def _extsload(slots: Sequence[int]) -> str:
 
 
 def _state(pool: Hash) -> int:
-    return _entry(int(pool, 16), _POOLS)
+    return entry(int(pool, 16), _POOLS)
 
 
-def _entry(key: int, slot: int) -> int:
-    """The slot of a mapping's entry."""
+def entry(key: int, slot: int) -> int:
+    """The slot of a mapping's entry, Solidity's layout of storage."""
     return int.from_bytes(
         keccak((key % _WORD).to_bytes(32, "big") + (slot % _WORD).to_bytes(32, "big")), "big"
     )

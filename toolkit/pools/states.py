@@ -76,7 +76,7 @@ async def read_bare(node: Node, specs: Sequence[PoolSpec], *, head: Head) -> dic
     states: dict[PoolId, Pool] = {}
     for spec in specs:
         if not has_contract(spec.id):
-            states[spec.id] = _build_v4(spec, next(told), next(told))
+            states[spec.id] = build_v4(spec, next(told), next(told))
             continue
         _check_constants(spec, [next(answers) for _ in abi.CONSTANTS[spec.kind]])
         states[spec.id] = _build(spec, [next(answers) for _ in abi.STATE[spec.kind]])
@@ -123,7 +123,7 @@ def _build(spec: PoolSpec, replies: Sequence[str | None]) -> Pool:
     )
 
 
-def _build_v4(spec: PoolSpec, first: int, liquidity: int) -> ConcentratedV4:
+def build_v4(spec: PoolSpec, first: int, liquidity: int) -> ConcentratedV4:
     """Build a pool from its words in the PoolManager, without ticks; its id binds its spec."""
     state = manager.slot0(first)
     pool = ConcentratedV4(

@@ -86,7 +86,7 @@ async def _with_words(
     ticks = [
         (pool, tick)
         for (pool, word), bits in zip(asked, await _read_words(node, asked, head), strict=True)
-        for bit in _bits(bits)
+        for bit in bits_of(bits)
         if pool.known[0] <= (tick := (word * WORD + bit) * pool.tick_spacing) <= pool.known[1]
     ]
     found: dict[PoolId, list[tuple[int, int, int]]] = {pool.id: [] for pool, _ in wanted}
@@ -185,5 +185,6 @@ def _whole_words_of(pool: Ranged) -> range:
     return range(words[0] + (low < pool.known[0]), words[-1] + 1 - (high > pool.known[1]))
 
 
-def _bits(word: int) -> list[int]:
+def bits_of(word: int) -> list[int]:
+    """Name the bits of a bitmap's word that are set, lowest first."""
     return [bit for bit in range(WORD) if word >> bit & 1] if word else []
