@@ -17,7 +17,7 @@ from toolkit.model.chain import Address
 from toolkit.model.errors import DataError, PoolError
 from toolkit.model.market import PoolKind, Token
 from toolkit.pools.concentrated import Concentrated
-from toolkit.pools.concentrated_v4 import pool_id
+from toolkit.pools.concentrated_v4 import ConcentratedV4, pool_id
 from toolkit.pools.file import read_pools, write_pools
 from toolkit.pools.recorded import Recording, load, read_recording
 from toolkit.pools.snapshot import PoolSpec
@@ -224,8 +224,9 @@ def test_a_pool_of_v4_is_its_managers() -> None:
     spec = msgspec.structs.replace(SPEC, id=number, fee_ppm=3000)
     pool = load(recording_of(words, spec.manager), [spec]).pools[number]
 
-    assert (2**96, 7, ((60, 5),)) == (pool.sqrt_price_x96, pool.liquidity, pool.ticks)  # type: ignore[union-attr]
-    assert (500, 0) == pool.protocol_fee_ppm  # type: ignore[union-attr]
+    assert isinstance(pool, ConcentratedV4)
+    assert (2**96, 7, ((60, 5),)) == (pool.sqrt_price_x96, pool.liquidity, pool.ticks)
+    assert (500, 0) == pool.protocol_fee_ppm
     words[base] = 2**96 | 2999 << 208
     with pytest.raises(PoolError, match=f"pool {number}: fee_ppm: the contract says 2999"):
         load(recording_of(words, spec.manager), [spec])
