@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -166,6 +167,42 @@ def test_a_bundle_is_taken_back_by_the_key_that_sent_it(
     assert sent["replacement_uuid"] == at_once["replacement_uuid"]
     assert by_hash
     assert ["bundle_cancelled"] == kinds
+
+
+def test_a_relay_that_cannot_be_asked_is_named_by_its_address(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two of them on one machine are told apart."""
+    key = ("--reputation", str(tmp_path / "key.json"))
+    relays = ("--relay", "http://127.0.0.1:1", "--relay", "http://127.0.0.1:2")
+
+    found = told(capsys, "cancel", "11111111-1111-4111-8111-111111111111", *relays, *key, code=1)
+
+    assert {
+        f"relay 127.0.0.1:{port}": f"127.0.0.1:{port} cannot be reached: ClientConnectorError"
+        for port in (1, 2)
+    } == found["answers"]
+
+
+def test_who_waits_no_longer_hears_what_may_become_of_it(
+    devnet: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where to look for what a relay took, or whose silence leaves that open; and that nobody has
+    what all of them refused, as a node does."""
+    key, waiting = ("--private-key", devnet["accounts"][3]["key"]), ("--wait-s", "0.2")
+    node, journal = ("--rpc-url", devnet["rpc"]), str(tmp_path / "j.db")
+    relay, nobody = devnet["relays"][0]["url"], "http://127.0.0.1:1"
+
+    def heard(where: str, *more: str) -> str:
+        send = ("bundle", "send", PAY, "--relay", where, *more, *node, *key, *waiting)
+        assert 1 == main(list(send))
+        return capsys.readouterr().err
+
+    status = f"ask `toolkit bundle status 0x[0-9a-f]{{64}} --journal {journal}"
+    assert "no relay has the bundle: it can be sent again" in heard(devnet["rpc"])
+    assert re.search("may still land: look for 0x[0-9a-f]{64} before", heard(nobody))
+    assert re.search("may still land: look for 0x[0-9a-f]{64} before", heard(relay))
+    assert re.search(f"may still land: {status}", heard(relay, "--journal", journal))
 
 
 def test_a_real_node_is_rehearsed_on(url: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -140,12 +140,25 @@ async def _followed(
             result = await handle.wait()
     except TimeoutError:
         raise NodeTimeout(
-            f"block {handle.target_block} is not there after {args.wait_s:g} s; the bundle may "
-            f"still land: look for {handle.bundle_hash} before sending again"
+            f"block {handle.target_block} is not there after {args.wait_s:g} s; "
+            f"{_outlook(args, handle)}"
         ) from None
     await session.journal.commit()
     show(args, {**known, **_facts(result)} if args.json else _facts(result))
     return isinstance(result, Landed)
+
+
+def _outlook(args: argparse.Namespace, handle: "BundleHandle | DryBundle") -> str:
+    """What may become of a bundle that nobody waits for any longer, and what to do."""
+    from toolkit.bundles.draft import DryBundle
+
+    assert not isinstance(handle, DryBundle), "a rehearsal ends at once"
+    if not any(answer.accepted or answer.unsure for answer in handle.answers):
+        return "no relay has the bundle: it can be sent again"
+    if args.journal is not None:
+        status = f"toolkit bundle status {handle.bundle_hash} --journal {args.journal}"
+        return f"the bundle may still land: ask `{status} --rpc-url URL` before sending again"
+    return f"the bundle may still land: look for {handle.hashes[-1]} before sending again"
 
 
 def _about(session: "Session", handle: "BundleHandle | DryBundle") -> dict[str, object]:

@@ -80,6 +80,10 @@ async def _at_relays(args: argparse.Namespace) -> int:
 
     auth = kept_reputation(args.reputation or user_directory() / FILE_NAME)
     relays = [Relay(url, auth=auth) for url in args.relay]
+    places = [urlsplit(url).netloc.rpartition("@")[2] for url in args.relay]
+    for relay, place in zip(relays, places, strict=True):
+        if relay.is_loopback:
+            relay.name = place  # they all speak the devnet's dialect
     try:
         answers = await asyncio.gather(
             *(relay.cancel_bundle(args.id) for relay in relays), return_exceptions=True
@@ -88,10 +92,10 @@ async def _at_relays(args: argparse.Namespace) -> int:
         for relay in relays:
             await relay.close()
     said: dict[str, object] = {}
-    for url, answer in zip(args.relay, answers, strict=True):
+    for place, answer in zip(places, answers, strict=True):
         if isinstance(answer, BaseException) and not isinstance(answer, RelayError):
             raise answer
-        said[f"relay {urlsplit(url).netloc.rpartition('@')[2]}"] = _words(answer)
+        said[f"relay {place}"] = _words(answer)
     show(args, {"replacement_uuid": args.id, "answers": said})
     sure = [answer is None or (isinstance(answer, tuple) and answer != ()) for answer in answers]
     return 0 if all(sure) else 1
