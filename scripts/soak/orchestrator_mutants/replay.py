@@ -5,6 +5,8 @@ from scripts.soak.mutants import Mutant
 F10 = "property:f10_crash"
 F13 = "property:f13_replay"
 MILESTONES = "tests/orchestrator/audit/test_milestones.py"
+UNDERSTUDY = "orchestrator/understudy.py"
+OF_UNDERSTUDY = "tests/orchestrator/test_understudy.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
@@ -111,5 +113,47 @@ MUTANTS: tuple[Mutant, ...] = (
         'carried = _carried(str(tx["input"]).lower(), plans, executor)',
         "carried = tuple(plans[:1])",
         "tests/execution/test_lookup.py",
+    ),
+    Mutant(
+        "a look that is answered at once waits for no rehearsal",
+        UNDERSTUDY,
+        "            if not task.done() or len(self._due) >= MOST_DUE:\n",
+        "            if True:\n",
+        OF_UNDERSTUDY,
+    ),
+    Mutant(
+        "what waits to be rehearsed is bounded",
+        UNDERSTUDY,
+        "            if not task.done() or len(self._due) >= MOST_DUE:\n",
+        "            if not task.done():\n",
+        OF_UNDERSTUDY,
+    ),
+    Mutant(
+        "a block is rehearsed once",
+        UNDERSTUDY,
+        "        due, self._due = self._due, []\n",
+        "        due = list(self._due)\n",
+        OF_UNDERSTUDY,
+    ),
+    Mutant(
+        "no look goes on behind who asked for it",
+        UNDERSTUDY,
+        "            if task.cancel():  # this was cancelled; else it has ended\n",
+        "            if False:\n",
+        OF_UNDERSTUDY,
+    ),
+    Mutant(
+        "no search for garbage comes between a block and its plans",
+        "orchestrator/runtime.py",
+        "        with uncollected():\n            return await self._act(seen)\n",
+        "        return await self._act(seen)\n",
+        "tests/orchestrator/test_runtime.py",
+    ),
+    Mutant(
+        "who wants no search for garbage gets none",
+        "orchestrator/collecting.py",
+        "        if was_on:\n            gc.enable()\n",
+        "        gc.enable()\n",
+        "tests/orchestrator/test_collecting.py",
     ),
 )
