@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
 from toolkit.bundles.auth import RelayAuth
@@ -232,7 +233,8 @@ def route_through(snapshot: Snapshot, amount: int, *steps: tuple[Address, Addres
                 fee_ppm=state.fee_ppm,
             )
         )
-        snapshot, held = snapshot.with_pool(after), out
+        snapshot = msgspec.structs.replace(snapshot, pools=snapshot.pools | {after.id: after})
+        held = out
     return Route(
         token_in=steps[0][1],
         token_out=token,

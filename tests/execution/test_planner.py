@@ -79,7 +79,8 @@ def route_through(snapshot: Snapshot, amount: int, *steps: tuple[Address, Addres
                 fee_ppm=3000,
             )
         )
-        snapshot, held = snapshot.with_pool(after), out
+        snapshot = msgspec.structs.replace(snapshot, pools=snapshot.pools | {after.id: after})
+        held = out
     return Route(
         token_in=steps[0][1],
         token_out=token,
@@ -289,7 +290,8 @@ def test_stale_inputs_are_declined() -> None:
     snapshot = market()
     leg = leg_of(cycle(snapshot))
     elsewhere = verdict_on(leg, block_hash=Hash("0x" + "ff" * 32))
-    moved = snapshot.with_pool(pair(CHEAP, 3_000_000 * 10**6, 1001 * ETHER))
+    cheaper = pair(CHEAP, 3_000_000 * 10**6, 1001 * ETHER)
+    moved = msgspec.structs.replace(snapshot, pools=snapshot.pools | {CHEAP: cheaper})
     gone = msgspec.structs.replace(snapshot, pools={DEAR: snapshot.pools[DEAR]})
 
     assert VetoCause.STALE == vetoed(planned(elsewhere, snapshot))

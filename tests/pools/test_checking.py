@@ -25,7 +25,8 @@ async def test_a_pool_that_is_none_there_is_named_beside_what_differs(
     taken = await load(node, place.specs, head=await node.head())
     pool = taken.pools[place.pools[500]]
     assert isinstance(pool, Concentrated)
-    wrong = taken.with_pool(msgspec.structs.replace(pool, liquidity=pool.liquidity + 1))
+    off = msgspec.structs.replace(pool, liquidity=pool.liquidity + 1)
+    wrong = msgspec.structs.replace(taken, pools=taken.pools | {pool.id: off})
     beside = "0x" + "5a" * 20
     place.machine.rpc("anvil_setCode", beside, place.code)
     put = answering(SELECTORS[code], beside) if code in SELECTORS else code

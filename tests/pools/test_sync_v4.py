@@ -142,7 +142,8 @@ async def test_the_check_names_what_differs(market: Market, node: Node) -> None:
         ticks=pool.ticks[1:],
         gross=pool.gross[1:],
     )
-    fields = {found.field: found for found in await check(node, taken.with_pool(wrong))}
+    changed = msgspec.structs.replace(taken, pools=taken.pools | {wrong.id: wrong})
+    fields = {found.field: found for found in await check(node, changed)}
 
     assert await check(node, taken) == ()
     assert set(fields) <= {"liquidity", "protocol_fee_ppm", f"ticks[{tick}]"}

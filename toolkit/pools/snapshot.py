@@ -145,11 +145,6 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
             return False
         return all(exact) and len({hop.pool for hop in hops}) == len(hops)
 
-    def with_pool(self, pool: Pool) -> "Snapshot":
-        """Return this snapshot with one pool's state replaced: a hypothesis, not a block."""
-        self.pool(pool.id)
-        return msgspec.structs.replace(self, pools={**self.pools, pool.id: pool})
-
     def without_transfer_fees(self) -> "Snapshot":
         """Return this snapshot less the pools of tokens that keep a part of transfers."""
         taxed = {token for token, of in self.tokens.items() if of.transfer_fee_ppm}
