@@ -10,6 +10,7 @@ V4 = "pools/concentrated_v4.py"
 V3 = "pools/concentrated.py"
 V2 = "pools/constant_product.py"
 WALK = "pools/tick_walk.py"
+SWAPS = "pools/swaps.py"
 STEP = "pools/swap_step.py"
 OF_V4 = "tests/pools/test_concentrated_v4.py"
 OF_V3 = "tests/pools/test_concentrated.py"
@@ -32,8 +33,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a whole fee of 100 % buys no output, whatever the lp fee is",
         V4,
-        "if fee_ppm == PPM and not exact_in:",
-        "if self.fee_ppm == PPM and not exact_in:",
+        "if fee_ppm == PPM and not is_input:",
+        "if self.fee_ppm == PPM and not is_input:",
         "v4",
     ),
     Mutant(
@@ -81,21 +82,21 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "2^255 is an input of V4",
         V4,
-        "(_MAX_IN if exact_in else _MAX_OUT)",
+        "(_MAX_IN if is_input else _MAX_OUT)",
         "_MAX_OUT",
         "v4",
     ),
     Mutant(
         "a limit may leave an output short",
-        V4,
-        "if not sqrt_price_limit_x96 and walked.given != amount_out:",
+        SWAPS,
+        "if not limit and walked.given != amount_out:",
         "if walked.given != amount_out:",
         "v4",
     ),
     Mutant(
         "an output without a limit is whole",
-        V4,
-        "if not sqrt_price_limit_x96 and walked.given != amount_out:",
+        SWAPS,
+        "if not limit and walked.given != amount_out:",
         "if walked.given > amount_out:",
         "v4",
     ),

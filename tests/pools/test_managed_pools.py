@@ -5,8 +5,9 @@ import random
 from tests.pools.venue import AnvilMachine, Refused, Venue
 from tests.pools.venue_v4 import FEE_SETTER, VenueV4
 from toolkit.model.errors import PoolError
-from toolkit.pools.concentrated_v4 import DYNAMIC_FEE, ConcentratedV4, SwappedV4
+from toolkit.pools.concentrated_v4 import DYNAMIC_FEE, ConcentratedV4
 from toolkit.pools.snapshot import PoolSpec
+from toolkit.pools.swaps import Swapped
 
 SWAPS = 8
 
@@ -26,7 +27,9 @@ def filled(
     return spec, used
 
 
-def predicted(state: ConcentratedV4, specified: int, *, zero_for_one: bool) -> SwappedV4 | None:
+def predicted(
+    state: ConcentratedV4, specified: int, *, zero_for_one: bool
+) -> Swapped[ConcentratedV4] | None:
     """What the reference says of a swapper's question; None where it is refused."""
     into, out = (state.token0, state.token1)[:: 1 if zero_for_one else -1]
     try:

@@ -11,12 +11,12 @@ import msgspec
 from toolkit.model.chain import Address
 from toolkit.model.market import PoolKind
 from toolkit.pools.pair import check_pair, is_zero_for_one
+from toolkit.pools.swaps import Swapped, after, exact_in, exact_out, whole_in
 from toolkit.pools.tick_walk import (
     Walked,
     check_initialised,
     check_state,
     mid_price,
-    moved,
     refuse,
     walk,
 )
@@ -24,14 +24,6 @@ from toolkit.pools.ticks import MAX_SQRT_PRICE, MAX_TICK, MIN_SQRT_PRICE, MIN_TI
 
 MAX_SPACING = 2**14 - 1  # UniswapV3Factory.sol enableFeeAmount
 _MAX_AMOUNT = 2**255 - 1
-
-
-class Swapped(msgspec.Struct, frozen=True, kw_only=True):
-    """What a pool took and gave, and its state afterwards."""
-
-    amount_in: int
-    amount_out: int
-    pool: "Concentrated"
 
 
 class Concentrated(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="concentrated"):
@@ -80,9 +72,7 @@ class Concentrated(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
         Raises:
             PoolError: unknown token, not initialised, beyond `known`, or the contract reverts.
         """
-        forward = is_zero_for_one(self.id, self.token0, self.token1, token_in, "token_in")
-        self._check_amount("amount_in", amount_in)
-        return self._swap(amount_in, sqrt_price_limit_x96, zero_for_one=forward).given
+        return exact_in(self, token_in, amount_in, sqrt_price_limit_x96).given
 
     def quote_out(
         self, token_out: Address, amount_out: int, *, sqrt_price_limit_x96: int = 0
@@ -94,15 +84,11 @@ class Concentrated(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
         Raises:
             PoolError: as `quote_in`, and more output than the pool has.
         """
-        return self.swap_out(
-            token_out, amount_out, sqrt_price_limit_x96=sqrt_price_limit_x96
-        ).amount_in
+        return exact_out(self, token_out, amount_out, sqrt_price_limit_x96).taken
 
     def fill_in(self, token_in: Address, amount_in: int) -> tuple[int, int]:
         """Return what the pool takes of `amount_in` and what it gives; errors as `quote_in`."""
-        forward = is_zero_for_one(self.id, self.token0, self.token1, token_in, "token_in")
-        self._check_amount("amount_in", amount_in)
-        walked = self._swap(amount_in, 0, zero_for_one=forward)
+        walked = exact_in(self, token_in, amount_in)
         return walked.taken, walked.given
 
     def swap_in(self, token_in: Address, amount_in: int) -> tuple[int, "Concentrated"]:
@@ -111,31 +97,24 @@ class Concentrated(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
         Raises:
             PoolError: as `quote_in`, and where the liquidity ends before `amount_in` is taken.
         """
-        swapped = self.swap(token_in, amount_in)
-        if swapped.amount_in != amount_in:
-            self._refuse("amount_in", f"liquidity ends after {swapped.amount_in} of {amount_in}")
+        swapped = whole_in(self, token_in, amount_in)
         return swapped.amount_out, swapped.pool
 
-    def swap(self, token_in: Address, amount_in: int, *, sqrt_price_limit_x96: int = 0) -> Swapped:
+    def swap(
+        self, token_in: Address, amount_in: int, *, sqrt_price_limit_x96: int = 0
+    ) -> Swapped["Concentrated"]:
         """Swap an exact input up to a price limit (0: none), UniswapV3Pool.sol `swap`.
 
         Raises:
             PoolError: as `quote_in`.
         """
-        forward = is_zero_for_one(self.id, self.token0, self.token1, token_in, "token_in")
-        self._check_amount("amount_in", amount_in)
-        return self._swapped(amount_in, sqrt_price_limit_x96, zero_for_one=forward)
+        return after(self, exact_in(self, token_in, amount_in, sqrt_price_limit_x96))
 
     def swap_out(
         self, token_out: Address, amount_out: int, *, sqrt_price_limit_x96: int = 0
-    ) -> Swapped:
+    ) -> Swapped["Concentrated"]:
         """Swap for an exact output up to a price limit (0: none); errors as `quote_out`."""
-        backward = is_zero_for_one(self.id, self.token0, self.token1, token_out, "token_out")
-        self._check_amount("amount_out", amount_out)
-        swapped = self._swapped(-amount_out, sqrt_price_limit_x96, zero_for_one=not backward)
-        if not sqrt_price_limit_x96 and swapped.amount_out != amount_out:
-            self._refuse("amount_out", f"only {swapped.amount_out} of {amount_out} can be bought")
-        return swapped
+        return after(self, exact_out(self, token_out, amount_out, sqrt_price_limit_x96))
 
     def mid_price(self, token_in: Address) -> float:
         """Marginal price before fees, raw units out per raw unit in; for scores and signals only.
@@ -146,16 +125,16 @@ class Concentrated(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
         forward = is_zero_for_one(self.id, self.token0, self.token1, token_in, "token_in")
         return mid_price(self, zero_for_one=forward)
 
-    def _swapped(self, specified: int, limit: int, *, zero_for_one: bool) -> Swapped:
-        taken, given, price, tick, liquidity = self._swap(
-            specified, limit, zero_for_one=zero_for_one
-        )
-        after = moved(self, price, tick, liquidity)
-        return Swapped(amount_in=taken, amount_out=given, pool=after)
+    def walked(self, field: str, amount: int, limit: int, *, zero_for_one: bool) -> Walked:
+        """Run UniswapV3Pool.sol `swap`; `field` says if `amount` is an exact input or output.
 
-    def _swap(self, specified: int, limit: int, *, zero_for_one: bool) -> Walked:
-        """Run UniswapV3Pool.sol `swap`; `specified` > 0 is an exact input."""
+        Raises:
+            PoolError: the periphery or the pool reverts, or the swap leaves what is known.
+        """
+        if not 0 < amount <= _MAX_AMOUNT:
+            self._refuse(field, f"{amount} is not between 1 and 2^255 - 1")
         limit = self._price_limit(limit, zero_for_one=zero_for_one)
+        specified = amount if field == "amount_in" else -amount
         walked = walk(self, specified, limit, self.fee_ppm, zero_for_one=zero_for_one)
         if not walked.taken:  # the periphery's callbacks refuse a swap that moves no tokens
             self._refuse("liquidity", "there is none between the price and its limit")
@@ -173,10 +152,6 @@ class Concentrated(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
         if not low < limit < high:
             self._refuse("sqrt_price_limit_x96", f"{limit} is not between {low} and {high} (SPL)")
         return limit
-
-    def _check_amount(self, field: str, amount: int) -> None:
-        if not 0 < amount <= _MAX_AMOUNT:
-            self._refuse(field, f"{amount} is not between 1 and 2^255 - 1")
 
     def _refuse(self, field: str, why: str) -> NoReturn:
         refuse(self, field, why)

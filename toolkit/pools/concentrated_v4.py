@@ -15,12 +15,12 @@ from toolkit.model.errors import PoolError
 from toolkit.model.market import PoolKind, has_contract
 from toolkit.model.units import PPM
 from toolkit.pools.pair import check_lower, check_sorted, is_zero_for_one
+from toolkit.pools.swaps import Swapped, after, exact_in, exact_out, whole_in
 from toolkit.pools.tick_walk import (
     Walked,
     check_initialised,
     check_state,
     mid_price,
-    moved,
     refuse,
     walk,
 )
@@ -40,14 +40,6 @@ _INT128 = 2**127
 _HOOK_BITS = 2**14 - 1
 _SWAP_HOOK_BITS = 1 << 7 | 1 << 6  # before and after a swap
 _NEEDS = ((1 << 3, 1 << 7), (1 << 2, 1 << 6), (1 << 1, 1 << 10), (1 << 0, 1 << 8))
-
-
-class SwappedV4(msgspec.Struct, frozen=True, kw_only=True):
-    """What a pool took and gave, and its state afterwards."""
-
-    amount_in: int
-    amount_out: int
-    pool: "ConcentratedV4"
 
 
 class ConcentratedV4(
@@ -124,7 +116,7 @@ class ConcentratedV4(
             PoolError: unknown token, not initialised, beyond `known`, a hook that would be
                 called, or the contract reverts.
         """
-        return self.swap(token_in, amount_in, sqrt_price_limit_x96=sqrt_price_limit_x96).amount_out
+        return exact_in(self, token_in, amount_in, sqrt_price_limit_x96).given
 
     def quote_out(
         self, token_out: Address, amount_out: int, *, sqrt_price_limit_x96: int = 0
@@ -137,14 +129,11 @@ class ConcentratedV4(
         Raises:
             PoolError: as `quote_in`, more output than the pool has, or a fee of 100 %.
         """
-        return self.swap_out(
-            token_out, amount_out, sqrt_price_limit_x96=sqrt_price_limit_x96
-        ).amount_in
+        return exact_out(self, token_out, amount_out, sqrt_price_limit_x96).taken
 
     def fill_in(self, token_in: Address, amount_in: int) -> tuple[int, int]:
         """Return what the pool takes of `amount_in` and what it gives; errors as `quote_in`."""
-        forward = self._is_zero(token_in, "token_in")
-        walked = self._swap("amount_in", amount_in, 0, zero_for_one=forward)
+        walked = exact_in(self, token_in, amount_in)
         return walked.taken, walked.given
 
     def swap_in(self, token_in: Address, amount_in: int) -> tuple[int, "ConcentratedV4"]:
@@ -153,32 +142,24 @@ class ConcentratedV4(
         Raises:
             PoolError: as `quote_in`, and where the liquidity ends before `amount_in` is taken.
         """
-        swapped = self.swap(token_in, amount_in)
-        if swapped.amount_in != amount_in:
-            self._refuse("amount_in", f"liquidity ends after {swapped.amount_in} of {amount_in}")
+        swapped = whole_in(self, token_in, amount_in)
         return swapped.amount_out, swapped.pool
 
     def swap(
         self, token_in: Address, amount_in: int, *, sqrt_price_limit_x96: int = 0
-    ) -> SwappedV4:
+    ) -> Swapped["ConcentratedV4"]:
         """Swap an exact input up to a price limit (0: none), `PoolManager.swap`.
 
         Raises:
             PoolError: as `quote_in`.
         """
-        forward = self._is_zero(token_in, "token_in")
-        walked = self._swap("amount_in", amount_in, sqrt_price_limit_x96, zero_for_one=forward)
-        return self._after(walked)
+        return after(self, exact_in(self, token_in, amount_in, sqrt_price_limit_x96))
 
     def swap_out(
         self, token_out: Address, amount_out: int, *, sqrt_price_limit_x96: int = 0
-    ) -> SwappedV4:
+    ) -> Swapped["ConcentratedV4"]:
         """Swap for an exact output up to a price limit (0: none); errors as `quote_out`."""
-        forward = not self._is_zero(token_out, "token_out")
-        walked = self._swap("amount_out", amount_out, sqrt_price_limit_x96, zero_for_one=forward)
-        if not sqrt_price_limit_x96 and walked.given != amount_out:
-            self._refuse("amount_out", f"only {walked.given} of {amount_out} can be bought")
-        return self._after(walked)
+        return after(self, exact_out(self, token_out, amount_out, sqrt_price_limit_x96))
 
     def mid_price(self, token_in: Address) -> float:
         """Marginal price before fees, raw units out per raw unit in; for scores and signals only.
@@ -186,7 +167,8 @@ class ConcentratedV4(
         Raises:
             PoolError: unknown token or not initialised.
         """
-        return mid_price(self, zero_for_one=self._is_zero(token_in, "token_in"))
+        forward = is_zero_for_one(self.id, self.token0, self.token1, token_in, "token_in")
+        return mid_price(self, zero_for_one=forward)
 
     def check_id(self) -> None:
         """Refuse an id that is not that of this key.
@@ -199,28 +181,25 @@ class ConcentratedV4(
         if self.id != wanted:
             self._refuse("id", f"tokens, fee, spacing and hooks are those of {wanted}")
 
-    def _is_zero(self, token: Address, field: str) -> bool:
-        return is_zero_for_one(self.id, self.token0, self.token1, token, field)
+    def walked(self, field: str, amount: int, limit: int, *, zero_for_one: bool) -> Walked:
+        """Run `PoolManager.swap`; `field` says if `amount` is an exact input or output.
 
-    def _after(self, walked: Walked) -> SwappedV4:
-        taken, given, price, tick, liquidity = walked
-        after = moved(self, price, tick, liquidity)
-        return SwappedV4(amount_in=taken, amount_out=given, pool=after)
-
-    def _swap(self, field: str, amount: int, limit: int, *, zero_for_one: bool) -> Walked:
-        """Run `PoolManager.swap`; `field` says whether `amount` is an exact input or output."""
-        exact_in = field == "amount_in"
-        if not 0 < amount <= (_MAX_IN if exact_in else _MAX_OUT):
-            most = "2^255" if exact_in else "2^255 - 1"
+        Raises:
+            PoolError: the manager reverts, a hook would be called, or the swap leaves what is
+                known.
+        """
+        is_input = field == "amount_in"
+        if not 0 < amount <= (_MAX_IN if is_input else _MAX_OUT):
+            most = "2^255" if is_input else "2^255 - 1"
             self._refuse(field, f"{amount} is not between 1 and {most}")
         if self.is_hooked:
             self._refuse("hooks", f"{self.hooks} is called at swaps, so no quote would be exact")
         check_initialised(self)
         fee_ppm = self.swap_fee_ppm(zero_for_one=zero_for_one)
-        if fee_ppm == PPM and not exact_in:
+        if fee_ppm == PPM and not is_input:
             self._refuse("fee_ppm", "a fee of 100 % buys no output (InvalidFeeForExactOut)")
         limit = self._price_limit(limit, zero_for_one=zero_for_one)
-        specified = amount if exact_in else -amount
+        specified = amount if is_input else -amount
         walked = walk(self, specified, limit, fee_ppm, zero_for_one=zero_for_one)
         if walked.taken > _INT128 or walked.given >= _INT128:
             why = f"taking {walked.taken} for {walked.given} does not fit int128"
