@@ -1,9 +1,9 @@
 """Machines that lose their power: of a journal's file only what was synced is surely there.
 
 The file and its log are SQLite's own; what the disk has of them is a model. By SQLite's documents
-(`PRAGMA synchronous`, WAL mode) a commit returns only when its log is synced, if the connection is
-set to FULL or more; with less it may lie in memory still. What is on its way when the power fails
-arrives sector by sector in any order, and so in part.
+(`PRAGMA synchronous`, WAL mode) a commit waits until its log is synced if the connection is set to
+FULL or more; with NORMAL only what goes from the log into the file is synced; with OFF nothing is.
+What is on its way when the power fails arrives sector by sector in any order, and so in part.
 """
 
 import random
@@ -18,25 +18,25 @@ from toolkit.testing.disks import following
 
 _SECTOR = 512
 _LOG_HEADER = 32
-_FULL = 2
+_NORMAL, _FULL = 1, 2
 _PAGES = 8
 """After how many of them the log goes into the file: much sooner than in service."""
 
 
 class PoweredBackend(SqliteBackend):
-    """A journal's file that says which of its writes are synced."""
+    """A journal's file that says how its writes are synced."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._database.execute(f"PRAGMA wal_autocheckpoint={_PAGES}")
 
-    def syncs(self) -> bool:
-        """Whether a commit waits for its log to be synced."""
+    def synchronous(self) -> int:
+        """How much of what it writes it waits for, in SQLite's own number."""
         level, mode = (
             self._database.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("synchronous", "journal_mode")
         )
-        return bool(level >= _FULL and mode == "wal")
+        return int(level) if mode == "wal" else 0
 
 
 class PowerLife:
@@ -75,8 +75,10 @@ class PowerLife:
 
     def _keep(self) -> None:
         """The commit is done: what it waited for is on the disk, and all before it."""
-        if self._backend.syncs():
-            self._synced = self._files()
+        files, level = self._files(), self._backend.synchronous()
+        from_log = files[self._path] != self._synced[self._path]
+        if level >= _FULL or (level == _NORMAL and from_log):
+            self._synced = files
 
     def _files(self) -> dict[Path, bytes]:
         return {path: path.read_bytes() if path.exists() else b"" for path in self._synced}
