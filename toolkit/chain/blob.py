@@ -87,7 +87,7 @@ def decode_blob(raw: str) -> BlobTransaction:
         found = _read(fields, with_sidecar=sidecar is not None)
         if sidecar is not None:
             _check_sidecar(sidecar, found.versioned_hashes)
-    except (ValueError, IndexError, TypeError, rlp.RLPException, SignerError) as error:
+    except (ValueError, IndexError, TypeError, SignerError) as error:
         what = str(error) if isinstance(error, _Unfit) else type(error).__name__
         raise ConfigError(f"raw transaction is no signed blob transaction: {what}") from None
     return found

@@ -1,14 +1,13 @@
 """The byte layouts of transactions: what is signed, and what signed bytes hold.
 
 EIP-155 (type 0), EIP-2930 (1), EIP-1559 (2), EIP-7702 (4); the fields that EIP-4844 (3) shares
-with them are read here too. What others encoded is decoded by pyrlp; what we sign is encoded here,
-because pyrlp asks of every field which abstract kind it is, which took a third of a signature.
+with them are read here too. RLP is written and read here, because pyrlp asks of every field which
+abstract kind it is, which took a third of a signature, and reads whatever depth it is given.
 """
 
 from collections.abc import Sequence
 
 import msgspec
-import rlp
 
 from toolkit.chain.hashing import keccak
 from toolkit.model.chain import Address, Hash
@@ -121,7 +120,7 @@ def parse(raw: str) -> tuple[bytes, UnsignedTransaction, Signature]:
 
     Raises:
         ConfigError: a type that is not read here, or a wrong number of fields.
-        ValueError, IndexError, TypeError, rlp.RLPException: not a canonical encoding.
+        ValueError, IndexError, TypeError: not a canonical encoding.
     """
     blob = bytes.fromhex(raw.removeprefix("0x"))
     kind = kind_of(blob)
@@ -140,26 +139,34 @@ def parse(raw: str) -> tuple[bytes, UnsignedTransaction, Signature]:
 
 
 def read_lists(blob: bytes) -> Item:
-    """Decode what must be a transaction's lists by RLP.
+    """Decode RLP that is no deeper than a transaction's.
 
-    Thousands of lists within each other are refused unread: pyrlp needs seconds and a stack for
-    them, which libraries that lift Python's recursion limit do not bound.
+    Deeper lists are refused unread, and a long one takes a time in proportion to it: pyrlp needs a
+    frame of the stack for each, and copies what is left once for each.
 
     Raises:
-        ValueError, rlp.RLPException: not a canonical encoding, or not of a transaction.
+        ValueError, IndexError: not a canonical encoding, or not of a transaction.
     """
-    at, ends = 0, list[int]()
-    while at < len(blob):
-        while ends and at >= ends[-1]:
-            ends.pop()
-        is_list, begin, end = _span(blob, at)
-        at = begin if is_list else end
-        if is_list:
-            ends.append(end)
-        if len(ends) > _DEEPEST:
-            raise ValueError("lists within lists")
-    found: Item = rlp.decode(blob, strict=True)
-    return found
+    item, end = _read(blob, 0, len(blob), _DEEPEST)
+    if end != len(blob):
+        raise ValueError("bytes behind the end")
+    return item
+
+
+def _read(blob: bytes, at: int, limit: int, deepest: int) -> tuple[Item, int]:
+    """The item at a place, which ends within a limit, and where it ends."""
+    is_list, begin, end = _span(blob, at)
+    if end > limit:
+        raise ValueError("longer than what it is in")
+    if not is_list:
+        return blob[begin:end], end
+    if not deepest:
+        raise ValueError("lists within lists")
+    items = list[Item]()
+    while begin < end:
+        item, begin = _read(blob, begin, end, deepest - 1)
+        items.append(item)
+    return items, end
 
 
 def _span(blob: bytes, at: int) -> tuple[bool, int, int]:
@@ -172,6 +179,10 @@ def _span(blob: bytes, at: int) -> tuple[bool, int, int]:
     if size > _MOST_SHORT:
         begin += size - _MOST_SHORT
         size = int.from_bytes(blob[at + 1 : begin], "big")
+        if blob[at + 1] == 0 or size <= _MOST_SHORT:
+            raise ValueError("a length that could be shorter")
+    elif size == 1 and not is_list and blob[begin] < _BYTES_OFFSET:
+        raise ValueError("a byte that needs no length")
     return is_list, begin, begin + size
 
 

@@ -7,7 +7,6 @@ is in no repr and no error.
 
 from typing import Protocol
 
-import rlp
 from coincurve import PrivateKey
 
 from toolkit.chain import encoding
@@ -173,7 +172,6 @@ def decode_transaction(raw: str) -> SignedTransaction:
         ValueError,
         IndexError,
         TypeError,
-        rlp.RLPException,
         SignerError,
     ) as error:
         raise ConfigError(
