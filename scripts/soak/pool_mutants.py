@@ -8,6 +8,13 @@ HISTORY = "pools/history.py"
 OF_EVENTS = "tests/pools/test_events.py"
 OF_HISTORY = "tests/pools/test_history.py"
 OF_WINDOWS = "tests/pools/test_windows.py"
+APART = "pools/apart.py"
+MISFITS = "pools/misfits.py"
+RECORDED = "pools/recorded.py"
+SYNC = "pools/sync.py"
+OF_APART = "tests/pools/test_apart.py"
+OF_MISFITS = "tests/pools/test_misfits.py"
+OF_RECORDED = "tests/pools/test_recorded.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
@@ -170,5 +177,82 @@ MUTANTS: tuple[Mutant, ...] = (
         "        if not gross:\n",
         "        if gross < 0:\n",
         OF_WINDOWS,
+    ),
+    Mutant(
+        "no swap leaves a price of 0",
+        EVENTS,
+        '    if not told["sqrt_price_x96"]:',
+        '    if told["sqrt_price_x96"] < 0:',
+        OF_EVENTS,
+    ),
+    Mutant(
+        "what cannot be read is set aside",
+        SYNC,
+        "    after = after.without(_aside(after.snapshot, failed, head))\n",
+        "",
+        OF_APART,
+    ),
+    Mutant(
+        "what is set aside does not come back with a reorg",
+        HISTORY,
+        "_less(undo.pools, gone)",
+        "undo.pools",
+        OF_APART,
+    ),
+    Mutant(
+        "what was read anew is not gone back behind",
+        HISTORY,
+        "snapshot=states, undos=(), again",
+        "snapshot=states, again",
+        OF_APART,
+    ),
+    Mutant(
+        "a node without the state is no pool's fault",
+        APART,
+        "        await node.call(to=ZERO_ADDRESS, block=head.hash)\n",
+        "",
+        OF_APART,
+    ),
+    Mutant(
+        "a pool is tried again ever more rarely",
+        SYNC,
+        "again[name] = head + min(max(since, 1), MAX_GAP_BLOCKS)",
+        "again[name] = head + 1",
+        OF_APART,
+    ),
+    Mutant(
+        "a swap is held against the reserves before it",
+        MISFITS,
+        "            before, now = now, (told[0], told[1])\n",
+        "            before, now = before, (told[0], told[1])\n",
+        OF_MISFITS,
+    ),
+    Mutant(
+        "a swap of other reserves proves nothing",
+        MISFITS,
+        "        if (balance != kept + went_in) if went_in else (balance > kept):\n",
+        "        if balance < 0:\n",
+        OF_MISFITS,
+    ),
+    Mutant(
+        "the other Sync is another family's",
+        MISFITS,
+        "        if topic == (_SYNC_WIDE,):\n",
+        "        if not topic:\n",
+        OF_MISFITS,
+    ),
+    Mutant(
+        "a tick that was only seen ends what is known",
+        RECORDED,
+        "            if packed is None and not self._replayed:\n",
+        "            if packed is None and self._replayed is None:\n",
+        OF_RECORDED,
+    ),
+    Mutant(
+        "words behind a gap are not known",
+        RECORDED,
+        "                if bits is None:\n                    break\n",
+        "                if bits is None:\n                    continue\n",
+        OF_RECORDED,
     ),
 )
