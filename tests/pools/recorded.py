@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from eth_utils.crypto import keccak
 
 from tests.pools.replay import SWAP_TOPICS, Asked, Replay
@@ -15,6 +16,7 @@ from toolkit.pools.concentrated import Concentrated
 from toolkit.pools.concentrated_v4 import DYNAMIC_FEE, ConcentratedV4
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.events import apply, pool_of
+from toolkit.pools.misfits import misfit
 from toolkit.pools.recorded import Recording, load
 from toolkit.pools.snapshot import Pool, PoolSpec, WithTicks
 
@@ -199,6 +201,17 @@ def _pair_wrong(pair: ConstantProduct, log: LogEntry, *, exact: bool) -> str:
         backward = pair.quote_out(token_out, given)
         return "" if given == quoted or taken == backward else f"{taken} for {given}, not {quoted}"
     return "" if quoted >= given else f"{taken} for {given}, more than {quoted}"
+
+
+def misfits(replay: Replay, *, more_ppm: int = 0) -> dict[Address, str]:
+    """What the block's logs say of each of its pairs, of known factories, with so much more fee."""
+    found = {}
+    for name in sorted({log.address for log in replay.logs}):
+        pair = None if name in replay.constants else _pair_of(replay.recording, name)
+        if isinstance(pair, ConstantProduct):
+            dearer = msgspec.structs.replace(pair, fee_ppm=pair.fee_ppm + more_ppm)
+            found[name] = misfit(dearer, [log for log in replay.logs if log.address == name])
+    return found
 
 
 def _recorded(recording: Recording, spec: PoolSpec) -> Pool:

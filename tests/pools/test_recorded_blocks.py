@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pools.recorded import Pools
+from tests.pools.recorded import Pools, misfits
 from tests.pools.replay import replay
 
 pytestmark = pytest.mark.realdata
@@ -31,7 +31,10 @@ EXCEPTIONS: dict[tuple[str, int], str] = {}
 
 @pytest.mark.parametrize("number", sorted(BLOCKS))
 async def test_recorded_swaps_are_what_we_quote(number: int, data_dir: Path) -> None:
-    """V3, V4 and V2 through a router to the wei, and the state after; else K, and no less."""
+    """V3, V4 and V2 through a router to the wei, and the state after; else K, and no less.
+
+    No pair's logs speak against its fee, and those of routed swaps do against a higher one.
+    """
     block = await replay(data_dir / "mainnet", number)
     judged = list(Pools(block).judged())
 
@@ -39,6 +42,10 @@ async def test_recorded_swaps_are_what_we_quote(number: int, data_dir: Path) -> 
     assert BLOCKS[number] == Counter(swap.kind for swap in judged)
     wrong = [swap for swap in judged if swap.wrong]
     assert [] == [s for s in wrong if (s.transaction, s.log_index) not in EXCEPTIONS]
+    said = misfits(block)
+    assert {""} >= set(said.values())
+    if BLOCKS[number].get("V2 router"):  # who asks the router gets all there is to get
+        assert [why for why in misfits(block, more_ppm=100).values() if why]
 
 
 @pytest.mark.parametrize("number", UNLIKE)
