@@ -25,6 +25,7 @@ Ticks = tuple[tuple[int, int], ...]
 
 _SHARE = 4096
 _FIRST_ROOM = 32  # rows a run begins with
+_PIECE = 64  # ticks
 _WORD = 2**64
 
 
@@ -110,10 +111,9 @@ class Tables:
 
     def _set_state(self, row: int, pool: Ticked) -> None:
         book = self.book
-        book.state[row, :3], book.state[row, 3:] = _limbs(pool.sqrt_price_x96, pool.liquidity)
-        book.facts[row, columns.TICK] = pool.tick
-        book.facts[row, columns.SPACING : columns.HIGH + 1] = (pool.tick_spacing, *pool.known)
-        book.facts[row, columns.FEE_DOWN :] = (*_fees(pool), _kind(pool))
+        book.state[row] = _limbs(pool.sqrt_price_x96, pool.liquidity)
+        told = (pool.tick, pool.tick_spacing, *pool.known, *_fees(pool), _kind(pool))
+        book.facts[row, : columns.FIRST] = told
         book.run[2 * row : 2 * row + 2, columns.STALE] = 1
 
     def _fill(self) -> None:
@@ -178,10 +178,13 @@ def _grown(array: Any, size: int) -> Any:
     return longer
 
 
-def _limbs(price: int, liquidity: int) -> tuple[tuple[int, int, int], tuple[int, int]]:
+def _limbs(price: int, liquidity: int) -> tuple[int, ...]:
     return (
-        (price % _WORD, price // _WORD % _WORD, price // _WORD**2),
-        (liquidity % _WORD, liquidity // _WORD),
+        price % _WORD,
+        price // _WORD % _WORD,
+        price // _WORD**2,
+        liquidity % _WORD,
+        liquidity // _WORD,
     )
 
 
@@ -209,7 +212,7 @@ def _edits(old: Ticks, new: Ticks) -> Iterator[tuple[int, int, int, int]]:
     """(what to do, at which index, tick, net) to turn one into the other, from the lowest on."""
     left, right = 0, 0
     while True:
-        same = _alike(old[left:], new[right:])
+        same = _alike(old, new, left, right)
         left, right = left + same, right + same
         gone = left < len(old) and (right == len(new) or old[left][0] < new[right][0])
         if gone:
@@ -223,6 +226,12 @@ def _edits(old: Ticks, new: Ticks) -> Iterator[tuple[int, int, int, int]]:
             return
 
 
-def _alike(left: Ticks, right: Ticks) -> int:
-    """How many of the first are equal."""
-    return next(compress(count(), map(ne, left, right)), min(len(left), len(right)))
+def _alike(old: Ticks, new: Ticks, left: int, right: int) -> int:
+    """How many ticks are equal from there on: compared by the piece, as tuples are quick at."""
+    end = min(len(old) - left, len(new) - right)
+    for first in range(0, end, _PIECE):
+        one = old[left + first : left + first + _PIECE]
+        other = new[right + first : right + first + _PIECE]
+        if one != other:
+            return min(end, next(compress(count(first), map(ne, one, other)), end))
+    return end

@@ -31,6 +31,7 @@ def every_operation(given: Words, found: Words) -> None:
         pair = (b[0], b[1] | u256.ONE)
         quotient, lost = u256.divide(n, d)
         by_pair, pair_lost = u256.divide_by_pair(a, pair)
+        by_limb, limb_lost = u256.divide_by_limb(a, b[0] | u256.ONE)
         wide = (
             *u256.add(a, b),
             *u256.subtract(a, b),
@@ -38,11 +39,13 @@ def every_operation(given: Words, found: Words) -> None:
             *u256.shift_left(a, b[0] & np.uint64(255)),
             *quotient,
             *by_pair,
+            *by_limb,
             u256.leading_zeros(a),
             np.uint64(u256.less(a, b)),
             np.uint64(u256.is_zero(a)),
             np.uint64(lost),
             np.uint64(pair_lost),
+            np.uint64(limb_lost),
         )
         for place in range(len(wide)):
             found[row, place] = wide[place]
@@ -116,20 +119,21 @@ def numbers(found: Words, *limbs: int) -> Iterator[tuple[int, ...]]:
 
 
 def test_every_operation_is_pythons(seed: int) -> None:
-    """Sums, products, shifts, comparisons and both divisions, on extremes and chance alike."""
+    """Sums, products, shifts, comparisons and divisions, on extremes and chance alike."""
     rng = random.Random(seed)
     cases = [(drawn(rng, 4), drawn(rng, 4), *next(divisions(rng))) for _ in range(COUNT)]
     cases += [(a, b, 0, 1) for a in SPECIAL for b in SPECIAL]
     given = words([[(a, 4), (b, 4), (n, 9), (d, 5)] for a, b, n, d in cases])
-    found = np.zeros((len(cases), 33), dtype=np.uint64)
+    found = np.zeros((len(cases), 38), dtype=np.uint64)
 
     every_operation(given, found)
 
     wrap = 2**256
     for (a, b, n, d), row in zip(
-        cases, numbers(found, 4, 4, 8, 4, 4, 4, 1, 1, 1, 1, 1), strict=True
+        cases, numbers(found, 4, 4, 8, 4, 4, 4, 4, 1, 1, 1, 1, 1, 1), strict=True
     ):
         pair = (b & FULL) | ((b >> 64 & FULL | 1) << 64)
+        limb = b & FULL | 1
         expected = (
             (a + b) % wrap,
             (a - b) % wrap,
@@ -137,11 +141,13 @@ def test_every_operation_is_pythons(seed: int) -> None:
             (a << (b & 255)) % wrap,
             n // d,
             a // pair,
+            a // limb,
             256 - a.bit_length(),
             int(a < b),
             int(a == 0),
             int(n % d > 0),
             int(a % pair > 0),
+            int(a % limb > 0),
         )
         assert expected == row, (seed, a, b, n, d)
 

@@ -36,8 +36,9 @@ class Book(NamedTuple):
     row: Words
 
 
-# Columns of `facts`. KIND: V3, V4, or ASK (no kernel answers for this pool).
-TICK, SPACING, LOW, HIGH, FIRST, TICKS, FEE_DOWN, FEE_UP, KIND = range(9)
+# Columns of `facts`. KIND: V3, V4, or ASK (no kernel answers for this pool). FIRST: its first tick
+# in `tick_at`, of which it has TICKS; before these is what `put` replaces.
+TICK, SPACING, LOW, HIGH, FEE_DOWN, FEE_UP, KIND, FIRST, TICKS = range(9)
 V3, V4, ASK = range(3)
 
 # Columns of `run`. START: its first row in `row`, of which ROOM are its own and COUNT are made;

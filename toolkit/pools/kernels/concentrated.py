@@ -18,7 +18,7 @@ from toolkit.pools.kernels.book import (
     GIVEN,
     KIND,
     LAST,
-    ROOM,
+    OPEN,
     STALE,
     START,
     TAKEN,
@@ -37,9 +37,11 @@ from toolkit.pools.kernels.runs import (
     go_on,
     liquidity_at,
     liquidity_of,
+    meets,
     price_at,
     price_of,
     settle,
+    write,
 )
 from toolkit.pools.kernels.status import Status
 from toolkit.pools.kernels.swap_step import (
@@ -54,7 +56,7 @@ from toolkit.pools.kernels.swap_step import (
     with_fee,
 )
 from toolkit.pools.kernels.u256 import ZERO, Limbs, add, is_zero, less, subtract
-from toolkit.pools.ticks import MAX_SQRT_PRICE, MIN_SQRT_PRICE
+from toolkit.pools.ticks import MAX_SQRT_PRICE, MAX_TICK, MIN_SQRT_PRICE, MIN_TICK
 from toolkit.pools.words import Codes, Flags, Places, Words
 
 __all__ = ["COMPILED", "edit", "quote"]
@@ -111,9 +113,8 @@ def quote(
         status[query] = code
         if code == _OK:
             answer, done = (given, taken) if exact_in else (taken, given)
-            for limb in range(4):
-                answers[query, limb] = answer[limb]
-                filled[query, limb] = done[limb]
+            write(answers, query, 0, answer)
+            write(filled, query, 0, done)
 
 
 @inlined
@@ -242,18 +243,11 @@ def _first(
     high, low = low, book.run[run, AHEAD]
     while low < high:
         middle = (low + high) >> 1
-        if _meets(book, start + middle, down, limit):
+        if meets(price_at(book, start + middle), down, limit):
             high = middle
         else:
             low = middle + 1
     return low
-
-
-@inlined
-def _meets(book: Book, row: int, down: bool, limit: Limbs) -> bool:
-    """Whether the price limit lies at or before a row's stop."""
-    price = price_at(book, row)
-    return not less(limit, price) if down else not less(price, limit)
 
 
 @part
@@ -267,27 +261,22 @@ def _further(
     exact_in: bool,
 ) -> tuple[int, int]:
     """Continue a run to the row where the swap ends: (row, status)."""
-    column = TAKEN if exact_in else GIVEN
-    start = book.run[run, START]
-    row = book.run[run, COUNT]
-    while True:
-        end = book.run[run, END]
-        if end == LAST:
-            return row - 1, _OK
-        if end == UNKNOWN:
-            return row, _UNKNOWN_TICKS
-        if end == BROKEN:
-            return row, _BROKEN_TICKS
-        if row == book.run[run, ROOM]:
-            return row, _ROOM
-        go_on(book, pool, run, down)
-        if book.run[run, COUNT] > row:
-            used = not less(
-                amount_at(book, start + row, column), _needed(book, run, amount, column)
-            )
-            if used or (not is_zero(limit) and _meets(book, start + row, down, limit)):
-                return row, _OK
-            row += 1
+    runs = book.run[run]
+    if runs[END] == OPEN:
+        past = MAX_TICK if down else MIN_TICK - 1  # which any stop is ahead of
+        to_take, to_give = _NOTHING, _NOTHING
+        if exact_in:
+            to_take = _needed(book, run, amount, TAKEN)
+        else:
+            to_give = _needed(book, run, amount, GIVEN)
+        if go_on(book, pool, run, down, past, to_take, to_give, limit):
+            return runs[COUNT] - 1, _OK
+    end = runs[END]
+    if end == LAST:
+        return runs[COUNT] - 1, _OK
+    if end == OPEN:
+        return runs[COUNT], _ROOM
+    return runs[COUNT], _UNKNOWN_TICKS if end == UNKNOWN else _BROKEN_TICKS
 
 
 @inlined

@@ -31,7 +31,6 @@ from toolkit.pools.kernels.book import (
     TICK,
     TICKS,
     UNKNOWN,
-    WIDTH,
     Book,
 )
 from toolkit.pools.kernels.jit import inlined, jit, part
@@ -135,7 +134,7 @@ def price_at(book: Book, row: int) -> Limbs:
     return (book.row[row, PRICE], book.row[row, PRICE + 1], book.row[row, PRICE + 2])
 
 
-@part
+@inlined
 def _root(of: Words, row: int) -> Limbs:
     """A stop's price and its inverse."""
     return (of[row, 0], of[row, 1], of[row, 2], of[row, 3], of[row, 4], of[row, 5], of[row, 6])
@@ -159,10 +158,11 @@ def settle(book: Book, pool: int, run: int, down: bool) -> bool:
         _anchor(book, pool, run, down)
         ahead = _ahead(book, run, tick, down, 0)
     while True:
-        while ahead == runs[COUNT] and runs[END] == OPEN:
-            if runs[COUNT] == runs[ROOM]:
+        if ahead == runs[COUNT] and runs[END] == OPEN:
+            if not go_on(book, pool, run, down, tick, _NOTHING, _NOTHING, _NOTHING[:3]) and (
+                runs[END] == OPEN
+            ):
                 return False
-            go_on(book, pool, run, down)
             ahead = _ahead(book, run, tick, down, ahead)
         if is_new or _fits(book, run, ahead, liquidity):
             break
@@ -177,9 +177,8 @@ def settle(book: Book, pool: int, run: int, down: bool) -> bool:
         taken, given = full_step(
             price_of(book, pool), price_at(book, start + ahead), liquidity, fee
         )
-        for limb in range(4):
-            head[limb] = taken[limb]
-            head[4 + limb] = given[limb]
+        write(book.head, run, TAKEN - TAKEN, taken)
+        write(book.head, run, GIVEN - TAKEN, given)
     runs[AHEAD] = ahead
     runs[STALE] = 0
     return True
@@ -226,7 +225,7 @@ def _anchor(book: Book, pool: int, run: int, down: bool) -> None:
     if down:
         begin = min((tick // word + 2) * word, MAX_TICK)
         while index < count and book.tick_at[first + index] < begin:
-            right, before = _crossed(book, first + index, liquidity, False)
+            right, before = _crossed(book.tick_net, first + index, liquidity, False)
             if not right or passed == _BEHIND:
                 begin = book.tick_at[first + index]
                 break
@@ -237,7 +236,7 @@ def _anchor(book: Book, pool: int, run: int, down: bool) -> None:
         begin = max(((tick + spacing) // word - 1) * word - spacing, MIN_TICK)
         index -= 1
         while index >= 0 and book.tick_at[first + index] > begin:
-            right, before = _crossed(book, first + index, liquidity, True)
+            right, before = _crossed(book.tick_net, first + index, liquidity, True)
             if not right or passed == _BEHIND:
                 begin = book.tick_at[first + index]
                 break
@@ -245,12 +244,12 @@ def _anchor(book: Book, pool: int, run: int, down: bool) -> None:
             passed += 1
             index -= 1
     root = root_of(sqrt_price_at_tick(begin))
-    _write(book, book.run[run, START], begin, root, liquidity, _NOTHING, _NOTHING)
+    _write(book.stop, book.row, book.run[run, START], begin, root, liquidity, _NOTHING, _NOTHING)
     book.run[run, COUNT] = 1
     book.run[run, END] = OPEN
 
 
-@part
+@inlined
 def _above(book: Book, pool: int, tick: int) -> int:
     """How many of a pool's initialised ticks are not above `tick`."""
     first = book.facts[pool, FIRST]
@@ -264,15 +263,15 @@ def _above(book: Book, pool: int, tick: int) -> int:
     return low
 
 
-@part
+@inlined
 def _crossed(
-    book: Book,
+    nets: Words,
     place: int,
     liquidity: Limbs,
     down: bool,
 ) -> tuple[bool, Limbs]:
     """Liquidity behind a tick, LiquidityMath.sol `addDelta`; False where it leaves uint128."""
-    net = (book.tick_net[place, 0], book.tick_net[place, 1])
+    net = (nets[place, 0], nets[place, 1])
     falls = net[1] >= _SIGN
     size = subtract((ZERO, ZERO), net) if falls else net
     if falls != down:
@@ -282,79 +281,115 @@ def _crossed(
 
 
 @part
-def go_on(book: Book, pool: int, run: int, down: bool) -> None:
-    """Add the next stop to an open run that has room, or say how it ends."""
-    apart()
-    facts = book.facts[pool]
-    fee = np.uint64(facts[FEE_DOWN] if down else facts[FEE_UP])
-    last = book.run[run, START] + book.run[run, COUNT] - 1
-    liquidity = liquidity_at(book, last)
-    tick = book.stop[last] - 1 if down else book.stop[last]
-    known, stop, index = _next_stop(book, pool, tick, down, is_zero(liquidity))
-    if not known:
-        book.run[run, END] = UNKNOWN
-        return
-    end = OPEN
-    if stop == (MIN_TICK if down else MAX_TICK):
-        # The price limit that is always there comes one unit before the last tick.
-        root = root_of(LOWEST if down else HIGHEST)
-        end = LAST
-        index = -1
-    elif index >= 0:
-        root = _root(book.tick_root, facts[FIRST] + index)
-    else:
-        root = root_of(sqrt_price_at_tick(stop))
-    begin = _root(book.row, last)
-    paid, got = step_between(begin[:3], begin[3:], root[:3], root[3:], liquidity, fee)
-    taken, given = add(amount_at(book, last, TAKEN), paid), add(amount_at(book, last, GIVEN), got)
-    if index >= 0:
-        right, liquidity = _crossed(book, facts[FIRST] + index, liquidity, down)
-        if not right:
-            end = BROKEN
-    _write(book, last + 1, stop, root, liquidity, taken, given)
-    book.run[run, COUNT] += 1
-    book.run[run, END] = end
-
-
-@part
-def _next_stop(
+def go_on(
     book: Book,
     pool: int,
+    run: int,
+    down: bool,
+    past: int,
+    to_take: Limbs,
+    to_give: Limbs,
+    limit: Limbs,
+) -> bool:
+    """Add stops to an open run, until one is ahead of the tick `past` and all is met there.
+
+    That is when so much was taken and so much given, or the price limit (0: none) was met. False
+    if the run ends before, or has no more room. Stops are made in a loop in here because a call
+    that hands on the book counts the references to all of its arrays.
+    """
+    apart()
+    facts, runs = book.facts[pool], book.run[run]
+    ticks, nets, roots, stops, rows = (
+        book.tick_at,
+        book.tick_net,
+        book.tick_root,
+        book.stop,
+        book.row,
+    )
+    fee, first = np.uint64(facts[FEE_DOWN] if down else facts[FEE_UP]), facts[FIRST]
+    count, room, end = runs[COUNT], runs[ROOM], OPEN
+    row = runs[START] + count - 1
+    root, liquidity = _root(rows, row), liquidity_at(book, row)
+    taken, given = amount_at(book, row, TAKEN), amount_at(book, row, GIVEN)
+    tick = stops[row] - 1 if down else stops[row]
+    index = _above(book, pool, tick) - down
+    reached = False
+    while not reached and end == OPEN and count < room:
+        known, stop, is_tick = _next_stop(ticks, facts, tick, index, down, is_zero(liquidity))
+        if not known:
+            end = UNKNOWN
+            break
+        begin = root
+        if stop == (MIN_TICK if down else MAX_TICK):
+            # The price limit that is always there comes one unit before the last tick.
+            root = root_of(LOWEST if down else HIGHEST)
+            end = LAST
+        elif is_tick:
+            root = _root(roots, first + index)
+        else:
+            root = root_of(sqrt_price_at_tick(stop))
+        paid, got = step_between(begin[:3], begin[3:], root[:3], root[3:], liquidity, fee)
+        taken, given = add(taken, paid), add(given, got)
+        if is_tick and end == OPEN:
+            right, liquidity = _crossed(nets, first + index, liquidity, down)
+            if not right:
+                end = BROKEN
+            index += -1 if down else 1
+        row += 1
+        count += 1
+        _write(stops, rows, row, stop, root, liquidity, taken, given)
+        tick = stop - 1 if down else stop
+        is_ahead = stop <= past if down else stop > past
+        is_done = not less(taken, to_take) and not less(given, to_give)
+        reached = is_ahead and (is_done or (not is_zero(limit) and meets(root[:3], down, limit)))
+    runs[COUNT], runs[END] = count, end
+    return reached
+
+
+@inlined
+def meets(price: Limbs, down: bool, limit: Limbs) -> bool:
+    """Whether the price limit lies at or before a stop's price."""
+    return not less(limit, price) if down else not less(price, limit)
+
+
+@inlined
+def _next_stop(
+    ticks: Places,
+    facts: Places,
     tick: int,
+    index: int,
     down: bool,
     empty: bool,
-) -> tuple[bool, int, int]:
-    """(whether it is known, the next stop from `tick`, its index among the ticks or -1).
+) -> tuple[bool, int, bool]:
+    """(whether it is known, the next stop from `tick`, whether it is the tick at `index`).
 
     Without liquidity nothing is rounded on the way, so empty words are passed over at once: to the
     next initialised tick, or to the last edge that is known.
     """
-    facts = book.facts[pool]
     low, high, count = facts[LOW], facts[HIGH], facts[TICKS]
-    word = WORD * facts[SPACING]
-    index = _above(book, pool, tick)
+    spacing = facts[SPACING]
+    word = WORD * spacing
     if down:
-        index -= 1
         edge = tick // word * word
         if empty and index < 0:
             edge = -(-low // word) * word if low > MIN_TICK else MIN_TICK
         edge = max(edge, MIN_TICK)
-        if index >= 0 and (empty or book.tick_at[facts[FIRST] + index] >= edge):
-            return True, book.tick_at[facts[FIRST] + index], index
-        return low <= edge <= tick, edge, -1
-    spacing = facts[SPACING]
+        if index >= 0 and (empty or ticks[facts[FIRST] + index] >= edge):
+            return True, ticks[facts[FIRST] + index], True
+        return low <= edge <= tick, edge, False
     edge = (tick + spacing) // word * word + (WORD - 1) * spacing
     if empty and index == count:
         edge = (high + spacing) // word * word - spacing if high < MAX_TICK else MAX_TICK
     edge = min(edge, MAX_TICK)
-    if index < count and (empty or book.tick_at[facts[FIRST] + index] <= edge):
-        return True, book.tick_at[facts[FIRST] + index], index
-    return tick < edge <= high, edge, -1
+    if index < count and (empty or ticks[facts[FIRST] + index] <= edge):
+        return True, ticks[facts[FIRST] + index], True
+    return tick < edge <= high, edge, False
 
 
-@part
+@inlined
 def _write(
-    book: Book,
+    stops: Places,
+    rows: Words,
     row: int,
     stop: int,
     root: Limbs,
@@ -362,7 +397,19 @@ def _write(
     taken: Limbs,
     given: Limbs,
 ) -> None:
-    book.stop[row] = stop
-    whole = (*root, *liquidity, *taken, *given)
-    for column in range(WIDTH):
-        book.row[row, column] = whole[column]
+    """Limb by limb: a tuple that is indexed in a loop becomes a table of jumps."""
+    stops[row] = stop
+    write(rows, row, PRICE, (root[0], root[1], root[2], root[3]))
+    write(rows, row, PRICE + 4, (root[4], root[5], root[6], liquidity[0]))
+    rows[row, LIQUIDITY + 1] = liquidity[1]
+    write(rows, row, TAKEN, taken)
+    write(rows, row, GIVEN, given)
+
+
+@inlined
+def write(rows: Words, row: int, column: int, amount: Limbs) -> None:
+    """Write four limbs into a row, from a column on."""
+    rows[row, column] = amount[0]
+    rows[row, column + 1] = amount[1]
+    rows[row, column + 2] = amount[2]
+    rows[row, column + 3] = amount[3]

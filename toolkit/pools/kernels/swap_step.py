@@ -7,7 +7,7 @@ is asked for stays within its target, so amounts are below 2^193, and below 2^21
 import numpy as np
 
 from toolkit.model.units import PPM
-from toolkit.pools.kernels.jit import part
+from toolkit.pools.kernels.jit import inlined, part
 from toolkit.pools.kernels.u256 import (
     FULL,
     ONE,
@@ -16,6 +16,7 @@ from toolkit.pools.kernels.u256 import (
     add,
     apart,
     divide,
+    divide_by_limb,
     divide_by_pair,
     is_zero,
     less,
@@ -74,7 +75,7 @@ def _amount0(lower: Limbs, upper: Limbs, liquidity: Limbs) -> tuple[Limbs, bool]
     return divide(scaled, product(upper, lower)[:5])
 
 
-@part
+@inlined
 def amount1_up(lower: Limbs, upper: Limbs, liquidity: Limbs) -> Limbs:
     """Token1 between two sqrt prices, rounded up: L (upper - lower)."""
     wide = shift_left(product(liquidity, subtract(upper, lower)), _Q32)
@@ -82,24 +83,24 @@ def amount1_up(lower: Limbs, upper: Limbs, liquidity: Limbs) -> Limbs:
     return add(amount, (ONE,)) if wide[0] | wide[1] != ZERO else amount
 
 
-@part
+@inlined
 def amount1_down(lower: Limbs, upper: Limbs, liquidity: Limbs) -> Limbs:
     """Token1 between two sqrt prices, rounded down."""
     wide = shift_left(product(liquidity, subtract(upper, lower)), _Q32)
     return (wide[2], wide[3], wide[4], ZERO)
 
 
-@part
+@inlined
 def with_fee(amount: Limbs, fee: np.uint64) -> Limbs:
     """An input and the fee on it: amount + ceil(amount fee / (1e6 - fee)), fee < 1e6."""
-    charged = divide_by_pair(product(amount, (fee,))[:4], (_PPM - fee, ZERO))
+    charged = divide_by_limb(product(amount, (fee,))[:4], _PPM - fee)
     return add(amount, rounded_up(charged))
 
 
 @part
 def less_fee(amount: Limbs, fee: np.uint64) -> Limbs:
     """What an input leaves to swap: floor(amount (1e6 - fee) / 1e6)."""
-    return divide_by_pair(product(amount, (_PPM - fee,))[:4], (_PPM, ZERO))[0]
+    return divide_by_limb(product(amount, (_PPM - fee,))[:4], _PPM)[0]
 
 
 @part
@@ -134,7 +135,7 @@ def root_of(price: Limbs) -> Limbs:
     return (*price, *inverse_of(price))
 
 
-@part
+@inlined
 def step_between(
     price: Limbs,
     inverse: Limbs,
@@ -149,7 +150,6 @@ def step_between(
     together. So unless the product lies within L of a multiple of 2^160, which chance makes rarer
     than 2^-31, it tells both roundings.
     """
-    apart()
     if is_zero(liquidity):
         return (ZERO, ZERO, ZERO, ZERO), (ZERO, ZERO, ZERO, ZERO)
     down = less(target, price)

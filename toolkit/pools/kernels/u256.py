@@ -168,10 +168,13 @@ is_zero = cast(Callable[[Limbs], bool], intrinsic(_is_zero))
 
 @part
 def reciprocal(high: Limb, low: Limb) -> Limb:
-    """floor((2^192 - 1) / d) - 2^64 of d = (low, high), whose highest bit is set: algorithm 6.
+    """floor((2^192 - 1) / d) - 2^64 of d = (low, high), whose highest bit is set: algorithm 6."""
+    return _with_low(reciprocal_of_limb(high), high, low)
 
-    Algorithm 2 makes the reciprocal of the high limb alone; the low one corrects it.
-    """
+
+@inlined
+def reciprocal_of_limb(high: Limb) -> Limb:
+    """floor((2^128 - 1) / d) - 2^64 of a limb whose highest bit is set: algorithm 2."""
     odd = high & ONE
     upper = (high >> _SHIFTS[1]) + ONE
     half = (high >> ONE) + odd
@@ -181,8 +184,7 @@ def reciprocal(high: Limb, low: Limb) -> Limb:
     error = (third >> ONE) * odd - third * half
     fourth = (third << _SHIFTS[7]) + (product((third,), (error,))[1] >> ONE)
     wide = product((fourth,), (high,))
-    inverse = fourth - add(wide, (high, high))[1]
-    return _with_low(inverse, high, low)
+    return fourth - add(wide, (high, high))[1]
 
 
 @part
@@ -254,6 +256,45 @@ def _digit(last: Limb, rest: Limbs, divisor: Limbs, inverse: Limb) -> tuple[Limb
         digit -= ONE
         taken = subtract(taken, divisor)
     return digit, subtract(window, taken)[:-1]
+
+
+@inlined
+def divide_by_limb(dividend: Limbs, divisor: Limb) -> tuple[Limbs, bool]:
+    """Divide four limbs by one that is not 0.
+
+    Returns:
+        (quotient rounded down, whether that lost anything).
+    """
+    bits = leading_zeros((divisor,))
+    divisor <<= bits
+    inverse = reciprocal_of_limb(divisor)
+    wide = shift_left((*dividend, ZERO), bits & _WITHIN)
+    third, second, rest = ZERO, ZERO, wide[2]
+    if wide[3] | wide[4] != ZERO or rest >= divisor:
+        third, rest = two_by_one(wide[4], wide[3], divisor, inverse)
+        second, rest = two_by_one(rest, wide[2], divisor, inverse)
+    first, rest = two_by_one(rest, wide[1], divisor, inverse)
+    zeroth, rest = two_by_one(rest, wide[0], divisor, inverse)
+    return (zeroth, first, second, third), rest != ZERO
+
+
+@inlined
+def two_by_one(upper: Limb, last: Limb, divisor: Limb, inverse: Limb) -> tuple[Limb, Limb]:
+    """Divide (last, upper) by a normalised limb that is greater than `upper`: algorithm 4 of one.
+
+    Returns:
+        (quotient, remainder).
+    """
+    estimate = add(product((inverse,), (upper,)), (last, upper))
+    quotient = estimate[1] + ONE
+    rest = last - quotient * divisor
+    back = np.uint64(rest > estimate[0])
+    quotient -= back
+    rest += divisor * back
+    if rest >= divisor:
+        quotient += ONE
+        rest -= divisor
+    return quotient, rest
 
 
 @part
