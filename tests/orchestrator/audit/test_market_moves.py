@@ -11,7 +11,8 @@ from toolkit.orchestrator.audit.memory import Market
 from toolkit.orchestrator.mainnet import DAI, USDC, USDT, WETH
 from toolkit.pools.concentrated import Concentrated
 from toolkit.pools.concentrated_v4 import ConcentratedV4
-from toolkit.pools.snapshot import Pool, Snapshot
+from toolkit.pools.snapshot import Pool, SetAside
+from toolkit.pools.states import spec_of
 from toolkit.testing.decide import given
 
 TOKENS = (DAI, USDC, USDT, WETH)
@@ -39,8 +40,14 @@ def _market(rng: random.Random, number: int) -> Market | None:
     if rng.random() < 0.1:
         return None
     tokens = [structs.replace(one, symbol=rng.choice("AB")) for one in TOKENS if rng.random() < 0.7]
-    snapshot = given(number, pools=_pools(rng), tokens=tokens).snapshot
-    return Market.of(Snapshot(block=snapshot.block, tokens=snapshot.tokens, pools=snapshot.pools))
+    every = {pool.id: pool for pool in _pools(rng)}
+    aside = {
+        name: SetAside(spec=spec_of(every.pop(name)), why="it is gone", block_number=number)
+        for name in sorted(every)
+        if rng.random() < 0.2
+    }
+    snapshot = given(number, pools=every.values(), tokens=tokens).snapshot
+    return Market.of(structs.replace(snapshot, aside=aside))
 
 
 def test_what_a_market_became_step_by_step_is_what_it_is() -> None:

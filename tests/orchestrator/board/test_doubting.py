@@ -5,11 +5,13 @@ from pathlib import Path
 from msgspec import structs
 
 from tests.orchestrator.properties.feeds import CAPITAL, PRICE, Buyer, told
+from toolkit.journal.log import Journal
+from toolkit.journal.memory import MemoryBackend
 from toolkit.journal.sqlite import read_entries
 from toolkit.model.decision import VetoCause
 from toolkit.model.market import PoolKind
 from toolkit.orchestrator import records
-from toolkit.orchestrator.audit.recovery import KINDS, recovered
+from toolkit.orchestrator.audit.recovery import KINDS, recovered, resumed
 from toolkit.orchestrator.audit.replay import decoded, replay
 from toolkit.orchestrator.board.doubts import Doubted, FactRule
 from toolkit.orchestrator.mainnet import USDC, WETH
@@ -121,6 +123,26 @@ def test_a_fold_knows_a_pool_that_came_back() -> None:
     assert [MAIN_POOL] == list(known[0].aside)
     assert every[3].snapshot.pools == known[1].pools
     assert {} == known[1].aside
+
+
+async def test_a_restart_from_a_milestone_knows_what_is_set_aside() -> None:
+    """The journal's newest standing knows it as the fold of everything does."""
+    every = blocks(["2000"] * 20)
+    every[3:] = [without_pool(block) for block in every[3:]]
+    journal = Journal(MemoryBackend())
+    buyer = Buyer(name="buyer", look=lambda view: view.reading(PRICE))
+    decided = decide([buyer], every, capital=CAPITAL, journal=journal)
+    setup = decoded(next(e for e in decided.journal if e.kind == records.SETUP), records.Setup)
+    shortly = resumed(journal, setup, [buyer]).memory
+    folded = {*KINDS} - {records.MILESTONE}
+    whole = recovered((e for e in decided.journal if e.kind in folded), setup, [buyer])
+    await journal.close()
+
+    assert any(entry.kind == records.MILESTONE for entry in decided.journal)
+    assert shortly is not None
+    assert shortly.market is not None
+    assert [MAIN_POOL] == [one.spec.id for one in shortly.market.aside]
+    assert shortly == whole
 
 
 def test_a_crash_that_witnesses_confirm_is_acted_on() -> None:

@@ -11,7 +11,7 @@ from toolkit.orchestrator.audit.splices import alike_json
 from toolkit.pools.concentrated import Concentrated
 from toolkit.pools.concentrated_v4 import ConcentratedV4
 from toolkit.pools.constant_product import ConstantProduct
-from toolkit.pools.snapshot import Pool, Snapshot
+from toolkit.pools.snapshot import Pool, SetAside, Snapshot
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -28,6 +28,7 @@ class MarketMoved(msgspec.Struct, frozen=True, kw_only=True):
     concentrated: dict[PoolId, msgspec.Raw]
     concentrated_v4: dict[PoolId, msgspec.Raw]
     gone: tuple[PoolId, ...] = ()
+    aside: tuple[SetAside, ...] = ()  # all there are
 
 
 class Written:
@@ -40,10 +41,11 @@ class Written:
         self._unread: dict[PoolId, tuple[type[Pool], msgspec.Raw]] = {}
         if market is not None:
             self._known = {pool.id: pool for pool in market.pools}
+        self._aside = () if market is None else market.aside
 
     def move(self, moved: MarketMoved) -> None:
         """Go on to a later block."""
-        self._block = moved.block
+        self._block, self._aside = moved.block, moved.aside
         for address, token in moved.tokens.items():
             if token is None:
                 self._tokens.pop(address, None)
@@ -63,7 +65,8 @@ class Written:
         assert self._block is not None
         news = {k: msgspec.json.decode(raw, type=kind) for k, (kind, raw) in self._unread.items()}
         pools = {**self._known, **news}
-        return Market.of(Snapshot(block=self._block, tokens=self._tokens, pools=pools))
+        aside = {one.spec.id: one for one in self._aside}
+        return Market.of(Snapshot(block=self._block, tokens=self._tokens, pools=pools, aside=aside))
 
 
 def market_moved(old: Market | None, new: Market | None) -> MarketMoved | None:
@@ -83,6 +86,7 @@ def market_moved(old: Market | None, new: Market | None) -> MarketMoved | None:
         concentrated=_raw(one for one in changed if isinstance(one, Concentrated)),
         concentrated_v4=_raw(one for one in changed if isinstance(one, ConcentratedV4)),
         gone=tuple(sorted(known.keys() - {pool.id for pool in new.pools})),
+        aside=new.aside,
     )
 
 
