@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.pools.test_packed import asked, snapshot, told
-from tests.pools.ticked import A, B, Ticked, amount_for, draw, limit_for, minted
+from tests.pools.ticked import A, B, amount_for, draw, limit_for, minted
 from toolkit.model.chain import Address
 from toolkit.model.errors import PoolError
 from toolkit.pools.concentrated import Concentrated
@@ -13,6 +13,7 @@ from toolkit.pools.concentrated_v4 import ConcentratedV4
 from toolkit.pools.kernels.book import COUNT, INVERSE
 from toolkit.pools.kernels.status import Status
 from toolkit.pools.packed import Packed
+from toolkit.pools.snapshot import WithTicks
 from toolkit.pools.ticks import MAX_TICK, MIN_TICK, sqrt_price_at_tick
 from toolkit.pools.words import to_ints
 
@@ -31,7 +32,7 @@ REACHED = {
 
 
 def compare(
-    packed: Packed, pools: list[Ticked], rng: random.Random, each: int, why: object
+    packed: Packed, pools: list[WithTicks], rng: random.Random, each: int, why: object
 ) -> set[Status]:
     """Ask for random quotes of every pool, together and one by one."""
     state = snapshot(pools)
@@ -58,7 +59,7 @@ def compare(
     return seen
 
 
-def filled(pool: Ticked, amount: int, limit: int, *, forward: bool, exact_out: bool) -> int:
+def filled(pool: WithTicks, amount: int, limit: int, *, forward: bool, exact_out: bool) -> int:
     """How much of an amount the pool itself takes or gives."""
     if exact_out:
         swapped = pool.swap_out(B if forward else A, amount, sqrt_price_limit_x96=limit)
@@ -99,7 +100,7 @@ def test_what_is_filled_is_told(seed: int) -> None:
     assert short > 5
 
 
-def changed(rng: random.Random, pool: Ticked) -> Ticked:
+def changed(rng: random.Random, pool: WithTicks) -> WithTicks:
     """The pool after some event: a swap, liquidity that comes or goes, another fee."""
     kind = rng.random()
     try:
@@ -132,7 +133,7 @@ def test_tables_follow_events_and_their_undoing(seed: int) -> None:
     """After every event, and after going back, quotes are those of the state that was put."""
     rng = random.Random(seed)
     for number in range(25):
-        past: list[Ticked] = [draw(rng, 1, v4=number % 2 == 0)]
+        past: list[WithTicks] = [draw(rng, 1, v4=number % 2 == 0)]
         packed = Packed.of(snapshot(past))
         for step in range(12):
             if rng.random() < 0.2:

@@ -7,6 +7,7 @@ from toolkit.model.chain import Address, Hash
 from toolkit.model.errors import PoolError
 from toolkit.pools.concentrated import Concentrated
 from toolkit.pools.concentrated_v4 import ConcentratedV4
+from toolkit.pools.snapshot import WithTicks
 from toolkit.pools.ticks import (
     MAX_SQRT_PRICE,
     MAX_TICK,
@@ -17,11 +18,10 @@ from toolkit.pools.ticks import (
 )
 
 A, B = (Address("0x" + digit * 40) for digit in "ab")
-Ticked = Concentrated | ConcentratedV4
 SPACINGS = (1, 1, 2, 10, 60, 200, 16383)
 
 
-def draw(rng: random.Random, number: int, *, v4: bool = False) -> Ticked:
+def draw(rng: random.Random, number: int, *, v4: bool = False) -> WithTicks:
     """Adjacent ticks, gaps without liquidity, tiny and huge liquidity, prices at the ends."""
     while True:
         try:
@@ -30,7 +30,7 @@ def draw(rng: random.Random, number: int, *, v4: bool = False) -> Ticked:
             continue
 
 
-def _drawn(rng: random.Random, number: int, *, v4: bool) -> Ticked:
+def _drawn(rng: random.Random, number: int, *, v4: bool) -> WithTicks:
     spacing = rng.choice((*SPACINGS, rng.randint(1, 16383)))
     bound = MAX_TICK // spacing
     centre = rng.choice([0, rng.randint(-bound, bound), -bound + 2, bound - 2])
@@ -85,7 +85,7 @@ def _price(rng: random.Random, ticks: list[int]) -> tuple[int, int]:
     return price, tick
 
 
-def limit_for(rng: random.Random, pool: Ticked, *, forward: bool) -> int:
+def limit_for(rng: random.Random, pool: WithTicks, *, forward: bool) -> int:
     """A price limit, mostly ahead, often exactly at a stop; often none."""
     if rng.random() < 0.6:
         return 0
@@ -103,7 +103,7 @@ def limit_for(rng: random.Random, pool: Ticked, *, forward: bool) -> int:
     )
 
 
-def amount_for(rng: random.Random, pool: Ticked, *, forward: bool, exact_out: bool) -> int:
+def amount_for(rng: random.Random, pool: WithTicks, *, forward: bool, exact_out: bool) -> int:
     """Any size, and what moves the price exactly to a stop, give or take one."""
     kind = rng.random()
     if kind < 0.1:
@@ -126,7 +126,7 @@ def amount_for(rng: random.Random, pool: Ticked, *, forward: bool, exact_out: bo
     return (moved.amount_out if exact_out else moved.amount_in) + rng.choice([-1, 0, 0, 1])
 
 
-def minted(rng: random.Random, pool: Ticked) -> dict[int, int]:
+def minted(rng: random.Random, pool: WithTicks) -> dict[int, int]:
     """Changes of nets by one position more: two ticks, equal and opposite."""
     spacing = pool.tick_spacing
     bound = MAX_TICK // spacing

@@ -16,7 +16,7 @@ from toolkit.pools import manager
 from toolkit.pools.concentrated_v4 import ConcentratedV4
 from toolkit.pools.snapshot import Pool, Snapshot, WithTicks
 from toolkit.pools.states import read_states, spec_of
-from toolkit.pools.windows import Ranged, has_moved, with_windows
+from toolkit.pools.windows import has_moved, with_windows
 
 T = TypeVar("T")
 
@@ -81,7 +81,7 @@ async def read_untold(
     moved = [pool for pool in touched if isinstance(pool, WithTicks) and has_moved(pool)]
     whole = {*untold, *(pool.id for pool in moved if pool.ticks and not pool.gross)}
 
-    async def windows(some: Sequence[Ranged]) -> dict[PoolId, Pool]:
+    async def windows(some: Sequence[WithTicks]) -> dict[PoolId, Pool]:
         return {pool.id: pool for pool in await with_windows(node, some, head=head)}
 
     read, failed = await read_apart(

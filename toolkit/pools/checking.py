@@ -9,7 +9,7 @@ from toolkit.model.market import PoolId
 from toolkit.pools.apart import read_apart
 from toolkit.pools.snapshot import Pool, Snapshot, WithTicks
 from toolkit.pools.states import read_bare, spec_of
-from toolkit.pools.windows import Ranged, with_ticks
+from toolkit.pools.windows import with_ticks
 
 _TICKED_FIELDS = frozenset({"known", "ticks", "gross"})  # compared tick by tick, where ours are
 
@@ -38,7 +38,7 @@ async def check(node: Node, snapshot: Snapshot) -> tuple[Difference, ...]:
 
     async def read(pools: Sequence[Pool]) -> dict[PoolId, Pool]:
         bare = await read_bare(node, [spec_of(pool) for pool in pools], head=head)
-        ranged: list[Ranged] = []
+        ranged: list[WithTicks] = []
         for ours in pools:
             theirs = bare[ours.id]
             if isinstance(theirs, WithTicks) and isinstance(ours, WithTicks):
@@ -79,7 +79,7 @@ def _compared(ours: Pool, nodes: Pool) -> Iterator[tuple[str, str, str]]:
             yield f"ticks[{tick}]", mine.get(tick, none), told.get(tick, none)
 
 
-def _ticks_of(pool: Ranged, *, gross: bool) -> dict[int, str]:
+def _ticks_of(pool: WithTicks, *, gross: bool) -> dict[int, str]:
     if not gross:
         return {tick: f"net {net}" for tick, net in pool.ticks}
     held = zip(pool.ticks, pool.gross, strict=True)

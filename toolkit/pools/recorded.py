@@ -30,11 +30,11 @@ from toolkit.pools import abi, manager
 from toolkit.pools.concentrated import Concentrated
 from toolkit.pools.constant_product import MAX_RESERVE, ConstantProduct
 from toolkit.pools.fields import checked
-from toolkit.pools.snapshot import Pool, PoolSpec, Snapshot
+from toolkit.pools.snapshot import Pool, PoolSpec, Snapshot, WithTicks
 from toolkit.pools.states import build_v4
 from toolkit.pools.tick_walk import MAX_LIQUIDITY, WORD, refuse
 from toolkit.pools.ticks import MAX_TICK, MIN_TICK
-from toolkit.pools.windows import Ranged, bits_of
+from toolkit.pools.windows import bits_of
 
 # Where UniswapV2Pair.sol and UniswapV3Pool.sol keep what.
 _TOKEN0, _TOKEN1, _RESERVES = 6, 7, 8
@@ -193,7 +193,7 @@ class _Recorded:
             fee_ppm=spec.fee_ppm,
         )
 
-    def _v3(self, contract: Address) -> Ranged:
+    def _v3(self, contract: Address) -> WithTicks:
         spec = self._spec
         first = manager.slot0(self._word("slot0", _SLOT0))  # price and tick are where V4's are
         pool = Concentrated(
@@ -214,8 +214,8 @@ class _Recorded:
         )
 
     def _ticked(
-        self, pool: Ranged, word_at: Callable[[int], int], tick_at: Callable[[int], int]
-    ) -> Ranged:
+        self, pool: WithTicks, word_at: Callable[[int], int], tick_at: Callable[[int], int]
+    ) -> WithTicks:
         """Add the ticks that are known, and say within which all are."""
         spacing = pool.tick_spacing
         words = self._bitmap(pool, word_at)
@@ -240,7 +240,7 @@ class _Recorded:
             known=(low, high),
         )
 
-    def _bitmap(self, pool: Ranged, word_at: Callable[[int], int]) -> dict[int, int]:
+    def _bitmap(self, pool: WithTicks, word_at: Callable[[int], int]) -> dict[int, int]:
         """The words of the bitmap that are known: all, or those next to each other at the price."""
         least, most = (tick // pool.tick_spacing // WORD for tick in (MIN_TICK, MAX_TICK))
         if self._replayed:

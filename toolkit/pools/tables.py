@@ -12,15 +12,14 @@ from typing import Any
 import numpy as np
 
 from toolkit.pools.concentrated import Concentrated
-from toolkit.pools.concentrated_v4 import ConcentratedV4
 from toolkit.pools.kernels import book as columns
 from toolkit.pools.kernels.book import Book
 from toolkit.pools.kernels.status import Status
 from toolkit.pools.sharing import share_out
+from toolkit.pools.snapshot import WithTicks
 from toolkit.pools.tick_walk import knows_price
 from toolkit.pools.words import Batch, Places
 
-Ticked = Concentrated | ConcentratedV4
 Ticks = tuple[tuple[int, int], ...]
 
 _SHARE = 4096
@@ -32,7 +31,7 @@ _WORD = 2**64
 class Tables:
     """Concentrated pools, a row each; `put` replaces a state and spares the tables."""
 
-    def __init__(self, pools: Sequence[Ticked]) -> None:
+    def __init__(self, pools: Sequence[WithTicks]) -> None:
         self._pools = list(pools)
         size = len(pools)
         room = [_roomy(len(pool.ticks)) for pool in pools]
@@ -57,7 +56,7 @@ class Tables:
         self.book.facts[:, columns.FIRST] = first[:-1]
         self._is_filled = False  # once there is a quote to answer
 
-    def put(self, row: int, pool: Ticked) -> None:
+    def put(self, row: int, pool: WithTicks) -> None:
         """Replace a pool's state.
 
         A swap touches no table but the place in it; liquidity that comes or goes cuts its pool's
@@ -109,7 +108,7 @@ class Tables:
             for part in parts:
                 self._lengthen(np.unique(2 * rows[part] + ~forward[part]))
 
-    def _set_state(self, row: int, pool: Ticked) -> None:
+    def _set_state(self, row: int, pool: WithTicks) -> None:
         book = self.book
         book.state[row] = _limbs(pool.sqrt_price_x96, pool.liquidity)
         told = (pool.tick, pool.tick_spacing, *pool.known, *_fees(pool), _kind(pool))
@@ -188,14 +187,14 @@ def _limbs(price: int, liquidity: int) -> tuple[int, ...]:
     )
 
 
-def _fees(pool: Ticked) -> tuple[int, int]:
+def _fees(pool: WithTicks) -> tuple[int, int]:
     """The fee on token0 going in, and on token1."""
     if isinstance(pool, Concentrated):
         return pool.fee_ppm, pool.fee_ppm
     return pool.swap_fee_ppm(zero_for_one=True), pool.swap_fee_ppm(zero_for_one=False)
 
 
-def _kind(pool: Ticked) -> int:
+def _kind(pool: WithTicks) -> int:
     if not knows_price(pool):
         return columns.ASK
     if isinstance(pool, Concentrated):
@@ -203,7 +202,7 @@ def _kind(pool: Ticked) -> int:
     return columns.ASK if pool.is_hooked else columns.V4
 
 
-def _shape(pool: Ticked) -> tuple[object, ...]:
+def _shape(pool: WithTicks) -> tuple[object, ...]:
     """What every row of a table depends on."""
     return pool.tick_spacing, pool.known, _fees(pool)
 

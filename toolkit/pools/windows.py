@@ -12,10 +12,9 @@ from toolkit.model.market import PoolId
 from toolkit.pools import abi, manager
 from toolkit.pools.concentrated import Concentrated
 from toolkit.pools.concentrated_v4 import ConcentratedV4
+from toolkit.pools.snapshot import WithTicks
 from toolkit.pools.tick_walk import WORD, refuse
 from toolkit.pools.ticks import MAX_TICK, MIN_TICK
-
-Ranged = Concentrated | ConcentratedV4
 
 # Bitmap words read of one pool. Spacings of 7 and more have no more than this and are read
 # whole; spacing 1 gets 1024 around the price, a factor of 490,000 in price each way.
@@ -37,13 +36,13 @@ def known_range(tick: int, spacing: int) -> tuple[int, int]:
     )
 
 
-def has_moved(pool: Ranged) -> bool:
+def has_moved(pool: WithTicks) -> bool:
     """Whether a partly known pool's price has left the middle word of what is known."""
     whole = pool.known == (MIN_TICK, MAX_TICK)
     return not whole and pool.known != known_range(pool.tick, pool.tick_spacing)
 
 
-async def with_ticks(node: Node, pools: Sequence[Ranged], *, head: Head) -> list[Ranged]:
+async def with_ticks(node: Node, pools: Sequence[WithTicks], *, head: Head) -> list[WithTicks]:
     """Fill in every initialised tick of each pool's known range: two batches for all pools.
 
     Raises:
@@ -53,7 +52,7 @@ async def with_ticks(node: Node, pools: Sequence[Ranged], *, head: Head) -> list
     return await _with_words(node, [(pool, _words_of(pool.known, pool)) for pool in hollow], head)
 
 
-async def with_windows(node: Node, pools: Sequence[Ranged], *, head: Head) -> list[Ranged]:
+async def with_windows(node: Node, pools: Sequence[WithTicks], *, head: Head) -> list[WithTicks]:
     """Move each pool's known range to where its price is now, reading only what is new in it.
 
     Raises:
@@ -79,8 +78,8 @@ async def with_windows(node: Node, pools: Sequence[Ranged], *, head: Head) -> li
 
 
 async def _with_words(
-    node: Node, wanted: Sequence[tuple[Ranged, Sequence[int]]], head: Head
-) -> list[Ranged]:
+    node: Node, wanted: Sequence[tuple[WithTicks, Sequence[int]]], head: Head
+) -> list[WithTicks]:
     """Add to each pool the ticks of given words of its bitmap, as far as they are in `known`."""
     asked = [(pool, word) for pool, words in wanted for word in words]
     ticks = [
@@ -97,7 +96,7 @@ async def _with_words(
     return [_joined(pool, found[pool.id]) for pool, _ in wanted]
 
 
-def _joined(pool: Ranged, more: Sequence[tuple[int, int, int]]) -> Ranged:
+def _joined(pool: WithTicks, more: Sequence[tuple[int, int, int]]) -> WithTicks:
     """Add ticks, (tick, net, gross), to those that the pool has."""
     old = [(tick, net, gross) for (tick, net), gross in zip(pool.ticks, pool.gross, strict=True)]
     every = sorted((*old, *more))
@@ -108,7 +107,7 @@ def _joined(pool: Ranged, more: Sequence[tuple[int, int, int]]) -> Ranged:
     )
 
 
-async def _read_words(node: Node, asked: Sequence[tuple[Ranged, int]], head: Head) -> list[int]:
+async def _read_words(node: Node, asked: Sequence[tuple[WithTicks, int]], head: Head) -> list[int]:
     """Read (pool, word of its bitmap) pairs."""
     slots = [
         (pool.manager, manager.word_of(pool.id, word))
@@ -131,7 +130,7 @@ async def _read_words(node: Node, asked: Sequence[tuple[Ranged, int]], head: Hea
 
 
 async def _read_ticks(
-    node: Node, asked: Sequence[tuple[Ranged, int]], head: Head
+    node: Node, asked: Sequence[tuple[WithTicks, int]], head: Head
 ) -> list[tuple[int, int]]:
     """Read (net, gross) of (pool, tick) pairs."""
     slots = [
@@ -172,12 +171,12 @@ def expect(pool: PoolId, field: str, answer: str | None, count: int) -> tuple[in
     return found
 
 
-def _words_of(known: tuple[int, int], pool: Ranged) -> range:
+def _words_of(known: tuple[int, int], pool: WithTicks) -> range:
     low, high = (tick // pool.tick_spacing // WORD for tick in known)
     return range(low, high + 1)
 
 
-def _whole_words_of(pool: Ranged) -> range:
+def _whole_words_of(pool: WithTicks) -> range:
     """The words all of whose ticks are known: a file's `known` may begin and end within one."""
     words = _words_of(pool.known, pool)
     low = max(words[0] * WORD * pool.tick_spacing, MIN_TICK)

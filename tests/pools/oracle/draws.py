@@ -10,6 +10,7 @@ from toolkit.model.errors import PoolError
 from toolkit.pools.concentrated import Concentrated
 from toolkit.pools.concentrated_v4 import DYNAMIC_FEE, ConcentratedV4, pool_id
 from toolkit.pools.constant_product import MAX_RESERVE, ConstantProduct
+from toolkit.pools.snapshot import WithTicks
 from toolkit.pools.tick_walk import MAX_LIQUIDITY
 from toolkit.pools.ticks import (
     MAX_SQRT_PRICE,
@@ -20,7 +21,6 @@ from toolkit.pools.ticks import (
 )
 
 Drawn = ConstantProduct | Concentrated | ConcentratedV4
-Ticked = Concentrated | ConcentratedV4
 
 FEES = (1, 100, 500, 3000, 10_000, 54_321)
 EXTREME_FEES = (0, 123_456, 500_000, 999_998, 999_999, 1_000_000)
@@ -128,7 +128,7 @@ def draw_key(rng: random.Random) -> dict[str, object]:
     }
 
 
-def ask_ticked(rng: random.Random, pool: Ticked) -> Question:
+def ask_ticked(rng: random.Random, pool: WithTicks) -> Question:
     """Draw a question to a concentrated pool: any size, to the unit at ticks, any limit."""
     zero_for_one, exact_in = rng.random() < 0.5, rng.random() < 0.5
     limit = 0 if rng.random() < 0.55 else _limit(rng, pool, zero_for_one=zero_for_one)
@@ -195,7 +195,7 @@ def _price_in(rng: random.Random, tick: int) -> tuple[int, int]:
     return (above - 1 if drawn < 0.4 else rng.randrange(price, above)), tick
 
 
-def _limit(rng: random.Random, pool: Ticked, *, zero_for_one: bool) -> int:
+def _limit(rng: random.Random, pool: WithTicks, *, zero_for_one: bool) -> int:
     price = pool.sqrt_price_x96 or MIN_SQRT_PRICE
     drawn = rng.random()
     if drawn < 0.2:
@@ -212,7 +212,7 @@ def _limit(rng: random.Random, pool: Ticked, *, zero_for_one: bool) -> int:
     return min(int(base * math.exp(-span if zero_for_one else span)), 2**160 - 1)
 
 
-def _to_a_tick(rng: random.Random, pool: Ticked, *, zero_for_one: bool, exact_in: bool) -> int:
+def _to_a_tick(rng: random.Random, pool: WithTicks, *, zero_for_one: bool, exact_in: bool) -> int:
     """Return what it takes to reach a tick, give or take one unit."""
     ticks = [
         tick
