@@ -65,6 +65,8 @@ def write_pools(
 ) -> None:
     """Write a snapshot to a pools file, the same bytes for equal snapshots.
 
+    Pools that are set aside have no state, so they are not in it.
+
     Raises:
         DataError: it cannot be written.
     """
