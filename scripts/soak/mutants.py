@@ -213,7 +213,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "gaps are filled",
         SIGNING,
-        "    if top - state.nonce < len(exposed):\n",
+        "    if top - state.nonce < len(hanging):\n",
         "    if True:\n",
     ),
     Mutant(

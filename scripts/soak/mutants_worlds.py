@@ -19,6 +19,7 @@ HANDLE = "tx/handle.py"
 SCHEDULER = "tx/scheduler.py"
 QUORUM = "chain/quorum.py"
 POLL = "chain/quorum_poll.py"
+DELEGATION = "tx/delegation.py"
 
 WORLDLY: tuple[Mutant, ...] = (
     Mutant(
@@ -222,6 +223,13 @@ WORLDLY: tuple[Mutant, ...] = (
         PREFLIGHT,
         "gas=min(gas + margin, max(gas, max_gas))",
         "gas=min(gas + margin, max_gas)",
+        worlds=("desk",),
+    ),
+    Mutant(
+        "blobs are refused",
+        PREFLIGHT,
+        "    if request.type == _BLOB:\n",
+        "    if False:\n",
         worlds=("desk",),
     ),
     Mutant(
@@ -496,5 +504,68 @@ WORLDLY: tuple[Mutant, ...] = (
         "                if self._journal.is_durable(self._seq):\n                    return",
         "                if True:\n                    return",
         worlds=("told",),
+    ),
+    Mutant(
+        "an author's cancellation has no other reason",
+        LANE,
+        "        elif job.cancelling:\n            draft.put(dead)\n",
+        "",
+        worlds=("refused",),
+    ),
+    Mutant(
+        "a gap is filled by other bytes where some were refused",
+        LANE,
+        "            draft.update(fill_floor=above(attempt.signed.unsigned, draft.state.block))\n",
+        "            pass\n",
+        worlds=("refused",),
+    ),
+    Mutant(
+        "nothing follows a delegation of the account itself",
+        DELEGATION,
+        "    return any(delegates_itself(one.signed.unsigned, lane) for one in job.tries)\n",
+        "    return False\n",
+        worlds=("delegating",),
+    ),
+    Mutant(
+        "a delegation that was replaced may still be mined",
+        DELEGATION,
+        "any(delegates_itself(one.signed.unsigned, lane) for one in job.tries)",
+        "delegates_itself(job.last.signed.unsigned, lane)",
+        worlds=("delegating",),
+    ),
+    Mutant(
+        "a delegation of the account itself goes alone",
+        SIGNING,
+        "        if alone and (state.held() or draft.signing):\n",
+        "        if False:\n",
+        worlds=("delegated",),
+    ),
+    Mutant(
+        "what would follow a delegation at the same head waits too",
+        SIGNING,
+        "        if alone:\n            return\n",
+        "",
+        worlds=("delegating",),
+    ),
+    Mutant(
+        "what is refused for a gap below it has that filled",
+        SIGNING,
+        "if job.exposed or _gapped(job)}",
+        "if job.exposed}",
+        worlds=("delegated",),
+    ),
+    Mutant(
+        "an account of ours that is busy is not delegated by another",
+        DELEGATION,
+        "        return busy if nonce >= state.nonce else 0\n",
+        "        return 0\n",
+        worlds=("delegating",),
+    ),
+    Mutant(
+        "an account that is being delegated sends nothing",
+        DELEGATION,
+        "return nonce >= state.nonce and not seen",
+        "return False",
+        worlds=("delegating",),
     ),
 )

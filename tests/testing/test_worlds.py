@@ -9,10 +9,13 @@ from toolkit.testing.worlds import WORLDS
 FRESH_SEEDS = {
     "chaotic": 20,
     "crowded": 30,
+    "delegated": 30,
+    "delegating": 30,
     "file": 10,
     "hung": 30,
     "moved": 20,
     "power": 20,
+    "refused": 30,
     "rivals": 30,
     "silent": 30,
     "told": 30,

@@ -14,7 +14,7 @@ from toolkit.tx.delegation import Delegations, Spending
 from toolkit.tx.events import LaneOpened
 from toolkit.tx.lane import open_lane
 from toolkit.tx.lane_state import LaneState
-from toolkit.tx.progress import why_waiting
+from toolkit.tx.progress import why_waiting, why_waits
 
 OTHER, THIRD = LocalSigner("0x" + "0b" * 32), LocalSigner("0x" + "0c" * 32)
 PLAIN = TransactionRequest(to=FRIEND, gas=21_000)
@@ -252,9 +252,10 @@ def test_no_replacement_delegates_an_account_of_the_session() -> None:
     accounts.apart.require_replaceable("d", delegation(grant_of(stranger)))
     accounts.apart.require_replaceable("d", PLAIN)
 
-    for signer in (OWNER, OTHER):
+    for signer, chain_id in ((OWNER, 1), (OTHER, 1), (OWNER, 5)):
+        grant = grant_of(signer, chain_id=chain_id)
         with pytest.raises(ConfigError, match=f"cannot delegate {signer.address}, .+ cancel d and"):
-            accounts.apart.require_replaceable("d", delegation(grant_of(signer)))
+            accounts.apart.require_replaceable("d", delegation(grant))
 
 
 def test_nothing_follows_a_delegation_of_the_account_itself_until_it_is_mined() -> None:
@@ -313,16 +314,29 @@ def test_a_delegation_does_not_take_the_nonce_of_what_is_out() -> None:
     assert {"b": 1, "d": None} == bench.nonces()
 
 
-@pytest.mark.parametrize(
-    ("signer", "chain_id", "nonce"), [(OTHER, 1, 1), (OWNER, 5, 1), (OWNER, 1, 0)]
-)
-def test_authorizations_that_do_not_count_here_hold_nobody_up(
-    signer: LocalSigner, chain_id: int, nonce: int
-) -> None:
-    """Those of others, for another chain, or of a nonce that is spent by then."""
+@pytest.mark.parametrize(("chain_id", "nonce"), [(1, 1), (1, 0), (1, 9), (5, 1)])
+def test_a_delegation_of_the_account_itself_goes_alone(chain_id: int, nonce: int) -> None:
+    """Whatever nonce or chain it names: pools would not take it back below several others."""
     bench = Bench()
-    grant = signer.sign_authorization(chain_id=chain_id, address=FRIEND, nonce=nonce)
+    grant = grant_of(nonce=nonce, chain_id=chain_id)
+    bench.accept("a")
     bench.accept("d", type=4, authorization_list=(grant,))
+    bench.accept("x")
+    waits = {"a": 0, "d": None, "x": None} == bench.nonces()
+    assert "d delegates its own account: it goes alone" in why_waits(
+        bench.state.jobs["d"], bench.state
+    )
+
+    bench.observe(11, nonce=1, receipts=(bench.mined("a", 11),))
+    assert (True, 1, None) == (waits, bench.nonces()["d"], bench.nonces()["x"])
+    bench.observe(12, nonce=2, receipts=(bench.mined("d", 12),))
+    assert 2 == bench.nonces()["x"]
+
+
+def test_a_delegation_of_others_holds_nobody_up() -> None:
+    """Their nonces are their own affair."""
+    bench = Bench()
+    bench.accept("d", type=4, authorization_list=(grant_of(OTHER, nonce=1),))
     bench.accept("x")
 
     assert {"d": 0, "x": 1} == bench.nonces()

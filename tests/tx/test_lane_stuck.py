@@ -178,6 +178,23 @@ def test_a_gap_whose_filling_is_refused_is_filled_by_other_bytes() -> None:
     assert bench.state.fill_floor is None
 
 
+def test_a_gap_that_pools_refuse_what_is_above_for_is_filled() -> None:
+    """Of an account that runs code they take nothing gapped, and one nonce is all its window."""
+    bench = Bench()
+    for name in ("a", "b"):
+        bench.accept(name)
+    _refuse(bench)
+    bench.answer("b", Exposure.NONE, Recovery.WAIT, refusal="AccountLimit")
+    bench.observe(11, delegated=True)
+    untouched = set(bench.flying())
+    bench.answer("b", Exposure.NONE, Recovery.FILL_GAP, refusal="NonceTooHigh")
+    bench.observe(12, delegated=True)
+    filler = next(name for name in bench.flying() if name.startswith("fill"))
+
+    assert {"b"} == untouched
+    assert (0, 1) == (bench.nonces()[filler], bench.nonces()["b"])
+
+
 # Unwanted, and too dear to outbid.
 
 

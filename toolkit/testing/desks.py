@@ -17,6 +17,7 @@ from toolkit.model.errors import (
     GasLimitTooHigh,
     NodeError,
     RejectedByNode,
+    ToolkitError,
 )
 from toolkit.model.tx import TransactionRequest
 from toolkit.testing.fakes import ETHER, OWNER, InlineJournal, Mempool, SlowSigner, World
@@ -32,6 +33,7 @@ SECOND = LocalSigner("0x" + "0b" * 32)
 """Another account, which nobody here sends from."""
 _GASES = (30_000, 60_000, 14_500_000, MAX_TX_GAS - 1_000, MAX_TX_GAS, MAX_TX_GAS + 1, 29_000_000)
 _TOO_MUCH = 1_000 * ETHER
+_BLOB = 3
 
 
 class GasWorld(World):
@@ -89,6 +91,7 @@ class Desk(Schedule):
                 msgspec.structs.replace(request, value=_TOO_MUCH),
                 msgspec.structs.replace(request, sender=None),
                 msgspec.structs.replace(request, to=None, data="0x", value=0),
+                msgspec.structs.replace(request, type=3),
             ]
         )
         return ask._replace(request=request)
@@ -99,6 +102,7 @@ class Desk(Schedule):
             sent = await super()._ask(ask)
         except (BusOverflow, ConfigError) as error:
             self._refused(ask, type(error).__name__)
+            self._check_refusal(ask, error)
         if sent is not None:
             self._check_accepted(ask, sent)
         return sent
@@ -113,9 +117,15 @@ class Desk(Schedule):
         assert isinstance(self.world, GasWorld)
         return request.gas or self.world.needs.get(request.data, 0)
 
+    def _check_refusal(self, ask: Ask, error: ToolkitError) -> None:
+        """Who asks for blobs is told where those can go, and not only which types there are."""
+        told = "blobs" in str(error) and "another tool" in str(error)
+        assert told or ask.request.type != _BLOB, f"{ask.key} asks for blobs, and is told: {error}"
+
     def _check_accepted(self, ask: Ask, sent: Sent) -> None:
         request = ask.request
         assert request.sender is not None, f"{ask.key} named no account, and {sent} is sent"
+        assert request.type != _BLOB, f"{ask.key} asks for blobs, and {sent} is sent"
         assert request.to is not None, f"{ask.key} does nothing, and {sent} is sent"
         assert request.value < _TOO_MUCH, f"{ask.key} cannot be paid for, and {sent} is sent"
         assert self._gas(request) <= MAX_TX_GAS, f"{ask.key} needs more gas than there is: {sent}"

@@ -164,7 +164,7 @@ class World:
         chosen = list(only) or self._offered(capacity)
         counts = dict(self.blocks[-1].counts)
         for mined in chosen:
-            counts[mined.sender] = counts.get(mined.sender, 0) + 1
+            self.spend(counts, mined)
         block = Block(
             head=self._header(len(self.blocks), self.tip.hash), transactions=chosen, counts=counts
         )
@@ -176,17 +176,20 @@ class World:
                 del pool[stale]
         return block.head
 
+    def spend(self, counts: dict[Address, int], mined: SignedTransaction) -> None:
+        """Count the nonces that a transaction spends where it is mined."""
+        counts[mined.sender] = counts.get(mined.sender, 0) + 1
+
     def _offered(self, capacity: int) -> list[SignedTransaction]:
         """What the pools offer to a block, each account's in nonce order."""
         chosen: list[SignedTransaction] = []
+        counts = dict(self.blocks[-1].counts)
         for account, pool in self._anyhow(self.pool_of):
-            nonce = self.spent_by(account)
-            while len(chosen) < capacity and nonce in pool:
-                offered = pool[nonce]
+            while len(chosen) < capacity and (offered := pool.get(counts.get(account, 0))):
                 if offered.unsigned.fee_cap < self.base_fee or self.strikes("skip"):
                     break
                 chosen.append(offered)
-                nonce += 1
+                self.spend(counts, offered)
         return chosen
 
     def _anyhow(self, by_account: dict[Address, V]) -> list[tuple[Address, V]]:
@@ -375,8 +378,7 @@ class World:
             raise AlreadyKnown("already known")
         if new.worst_cost_wei > self.balance_wei:
             raise InsufficientFunds("insufficient funds for gas * price + value")
-        if self.delegated and old is None and pool:
-            raise AccountLimit("in-flight transaction limit reached for delegated accounts")
+        self.require_few(signed)
         if self.strikes("full"):
             raise PoolFull("txpool is full")
         if self._refusals.get(signed.hash) is None:
@@ -398,13 +400,23 @@ class World:
         if signed not in known.setdefault(new.nonce, []):
             known[new.nonce].append(signed)
 
+    def require_few(self, signed: SignedTransaction) -> None:
+        """An account that runs code has one transaction in the pool.
+
+        Raises:
+            AccountLimit, AlreadyReserved: this one would be another.
+        """
+        pool = self.pool_of[signed.sender]
+        if self.delegated and pool and signed.unsigned.nonce not in pool:
+            raise AccountLimit("in-flight transaction limit reached for delegated accounts")
+
     def _other_branch(self) -> list[SignedTransaction]:
         choice: list[SignedTransaction] = []
+        counts = dict(self.blocks[-1].counts)
         for account, known in self._anyhow(self.known_of):
-            nonce = self.spent_by(account)
-            while known.get(nonce) and self.rng.random() < _TAKEN:
-                choice.append(self.rng.choice(known[nonce]))
-                nonce += 1
+            while (held := known.get(counts.get(account, 0))) and self.rng.random() < _TAKEN:
+                choice.append(self.rng.choice(held))
+                self.spend(counts, choice[-1])
         return choice
 
     def _header(self, number: int, parent: str) -> Head:

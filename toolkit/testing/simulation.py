@@ -18,8 +18,9 @@ from itertools import count
 from typing import NamedTuple
 
 from toolkit.chain.signer import Signer
+from toolkit.journal.log import Journal
 from toolkit.model.bundle import Landed
-from toolkit.model.chain import Head, HeadChange, Mode
+from toolkit.model.chain import Address, Head, HeadChange, Mode
 from toolkit.model.errors import (
     CallReverted,
     ConfigError,
@@ -49,7 +50,7 @@ from toolkit.testing.fakes import (
 from toolkit.testing.faults import CHAOS
 from toolkit.testing.truth import Story
 from toolkit.tx.handle import BundleLease, Sent
-from toolkit.tx.recovery import Fold, checkpoint, end_of, recover
+from toolkit.tx.recovery import Fold, Recovered, checkpoint, end_of, recover
 from toolkit.tx.scheduler import Destination, SchedulerConfig, TransactionScheduler
 
 CONFIG = SchedulerConfig(
@@ -59,7 +60,7 @@ DRAIN_BLOCKS = 100
 SETTLED_BLOCKS = CONFIG.finality_blocks + 1
 """Heads without anything open after which a schedule has come to rest."""
 DEAREST_GWEI = 200
-_REFUSALS = (ConfigError, FeeLimitReached, InsufficientFunds, LaneHalted, NodeError)
+REFUSALS = (ConfigError, FeeLimitReached, InsufficientFunds, LaneHalted, NodeError)
 
 
 def chaotic_world(rng: random.Random) -> World:
@@ -141,6 +142,9 @@ class Schedule:
 
     config = CONFIG
     """The bounds of its scheduler."""
+
+    accounts: tuple[Address, ...] = (OWNER.address,)
+    """Whose lanes its scheduler keeps, and whose nonces must come out even."""
 
     deep = 0.12
     """How likely a reorg is deeper than what was final."""
@@ -404,7 +408,7 @@ class Schedule:
             else:
                 cap = self.rng.choice([None, 3 * self.world.base_fee, 900 * GWEI, 900 * GWEI])
                 await sent.speed_up(max_fee_per_gas=cap)
-        except _REFUSALS as refused:
+        except REFUSALS as refused:
             self.coverage.ends[f"replacement refused: {type(refused).__name__}"] += 1
         else:
             self.coverage.ends["replacement asked"] += 1
@@ -483,7 +487,8 @@ class Schedule:
         self.world.delegated = False
         rested = 0
         for block in range(DRAIN_BLOCKS):
-            await self.scheduler.resume(OWNER.address)
+            for account in self.accounts:
+                await self.scheduler.resume(account)
             self.world.base_fee = 10 * GWEI
             if block == DRAIN_BLOCKS // 2:
                 self._check_said()
@@ -504,7 +509,8 @@ class Schedule:
         """What only a cheaper market can end, as below the base fee, has said so by now."""
         for sent in self.sent.values():
             now = sent.status()
-            held = now.nonce == self.world.spent and now.state in {"prepared", "broadcast"}
+            lowest = now.nonce == self.world.spent_by(sent.sender)
+            held = lowest and now.state in {"prepared", "broadcast"}
             assert now.waiting_for or not held, f"{sent.request_id} waits in silence"
 
     async def _check_told(self) -> None:
@@ -522,27 +528,34 @@ class Schedule:
 
     def held_up(self, sent: Sent) -> bool:
         """Whether a request hangs on what the ceiling forbids."""
-        return (sent.status().nonce or 0) >= self.world.spent
+        return (sent.status().nonce or 0) >= self.world.spent_by(sent.sender)
 
     def _check(self) -> None:
         journal = InlineJournal(self.backend)
-        story = Story(journal, OWNER.address, self.coverage)
         recovered = recover(journal)
         assert not recovered.unreported, "an end was decided and not told"
-        folded = recovered.lanes[OWNER.address]
+        stories = [self._check_lane(lane, journal, recovered) for lane in self.accounts]
+        self.coverage.faults.update(self.world.struck)
+        struck = self.world.faults_struck() + self._disturbed
+        most = max(story.most_in_flight for story in stories)
+        self.coverage.close(most_in_flight=most, faults=struck)
+
+    def _check_lane(self, lane: Address, journal: Journal, recovered: Recovered) -> Story:
+        """One account's requests, and every event of its lane."""
+        story = Story(journal, lane, self.coverage)
+        folded = recovered.lanes[lane]
         assert story.state == folded, "what a restart recovers is not the fold of the journal"
         if not self.forbidden:
             assert not folded.in_flight(), "a nonce is held for ever"
-            assert not [nonce for nonce in self.world.pool if nonce > self.world.spent], "gap"
+            pool, spent = self.world.pool_of.get(lane, {}), self.world.spent_by(lane)
+            assert not [nonce for nonce in pool if nonce > spent], "gap"
         assert not folded.leases, "a lease is held for ever"
         self.check_story(story)
         story.halted |= self.excused()
         story.taken_back = self.world.undone(CONFIG.finality_blocks)
         story.forbidden = self.forbidden
         story.check(self.world.mined(), self.world.foreign, self.world.reverted())
-        self.coverage.faults.update(self.world.struck)
-        struck = self.world.faults_struck() + self._disturbed
-        self.coverage.close(most_in_flight=story.most_in_flight, faults=struck)
+        return story
 
     def excused(self) -> bool:
         """Whether a lane need not have halted where a request is mined at both of its nonces."""

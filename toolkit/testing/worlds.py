@@ -4,7 +4,16 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 
-from toolkit.testing import desks, leaders, lives, second_lives, silences, tellings
+from toolkit.testing import (
+    delegations,
+    desks,
+    leaders,
+    lives,
+    refusals,
+    second_lives,
+    silences,
+    tellings,
+)
 from toolkit.testing.coverage import Coverage
 from toolkit.testing.disks import live_on_a_disk, live_on_a_file
 from toolkit.testing.keys import live_with_keys
@@ -32,6 +41,11 @@ WORLDS: Mapping[str, Callable[[int], Coverage]] = MappingProxyType(
         "followed": partial(run_one, lives.calm_world, schedule=leaders.Followed),
         "told": partial(run_one, lives.calm_world, schedule=tellings.Listened),
         "crowded": partial(run_one, lives.calm_world, schedule=tellings.Crowded),
+        "delegating": partial(
+            run_one, delegations.delegating_world, schedule=delegations.Delegating
+        ),
+        "delegated": partial(run_one, delegations.gapped_world, schedule=delegations.Delegated),
+        "refused": partial(run_one, refusals.still_world, schedule=refusals.Refused),
         "disk": live_on_a_disk,
         "file": live_on_a_file,
         "power": live_with_power_cuts,

@@ -7,7 +7,7 @@ what stands at that nonce is passed over without anybody having spent it.
 from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
-from toolkit.chain.signer import authority_of
+from toolkit.chain.signer import authorities, authority_of
 from toolkit.model.chain import Address, Hash
 from toolkit.model.errors import AlreadyReserved, ConfigError
 from toolkit.model.tx import TransactionRequest, UnsignedTransaction
@@ -15,25 +15,24 @@ from toolkit.tx.job import Job
 from toolkit.tx.lane_state import LaneState
 
 
-def granted(unsigned: UnsignedTransaction, lane: Address) -> set[int]:
-    """The nonces of `lane` that a transaction of its own may spend by its authorizations."""
-    return {
-        grant.nonce
-        for grant in unsigned.authorization_list
-        if grant.nonce > unsigned.nonce
-        and grant.chain_id in {0, unsigned.chain_id}
-        and authority_of(grant) == lane
-    }
+def delegates_itself(unsigned: UnsignedTransaction, lane: Address) -> bool:
+    """Whether a transaction of `lane` has an authorization by that very account.
+
+    It may spend the nonces behind it. Pools take it beside at most one other transaction of the
+    account, whatever nonce or chain the authorization names (geth `validateAuth`, reth
+    `validate_auth`), so it goes alone: dropped below several others it would never get in again.
+    """
+    return bool(unsigned.authorization_list) and lane in authorities(unsigned)
 
 
 def delegating(state: LaneState) -> Job | None:
-    """The request under way whose authorizations may spend the nonces behind it."""
+    """The request under way of which some attempt delegates the account itself."""
     held = (state.jobs[name] for name in state.slots.values())
-    return next((job for job in held if _grants(job, state.lane)), None)
+    return next((job for job in held if _delegates(job, state.lane)), None)
 
 
-def _grants(job: Job, lane: Address) -> bool:
-    return any(granted(one.signed.unsigned, lane) for one in job.tries)
+def _delegates(job: Job, lane: Address) -> bool:
+    return any(delegates_itself(one.signed.unsigned, lane) for one in job.tries)
 
 
 class Spending(NamedTuple):
@@ -116,10 +115,13 @@ class Delegations:
     def require_replaceable(self, name: str, request: TransactionRequest) -> None:
         """Check that a replacement delegates none of our accounts: others may be out behind it.
 
+        Not for another chain either: pools make no difference.
+
         Raises:
             ConfigError: it does.
         """
-        ours = self._accounts & _spent(request, self._chain_id).keys()
+        signed = (authority_of(grant) for grant in request.authorization_list)
+        ours = {one for one in signed if one is not None and one in self._accounts}
         for account in sorted(ours):
             raise ConfigError(
                 f"a replacement cannot delegate {account}, whose nonces are given out here: cancel "

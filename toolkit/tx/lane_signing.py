@@ -18,7 +18,7 @@ from toolkit.model.tx import (
     bumped,
 )
 from toolkit.tx import fees
-from toolkit.tx.delegation import delegating, granted
+from toolkit.tx.delegation import delegates_itself, delegating
 from toolkit.tx.events import Send, Sign
 from toolkit.tx.job import Job, Try
 from toolkit.tx.lane_state import Draft, LaneState
@@ -33,6 +33,9 @@ NOT_A_MATTER_OF_FEES = frozenset({"InsufficientFunds", "AlreadyReserved", "Accou
 """Refusals that a higher bid does not change, and that the next request would meet as well."""
 
 RESERVED = "AlreadyReserved"
+
+GAPPED = "NonceTooHigh"
+"""The refusal of what stands above a nonce that is missing."""
 
 
 def act(draft: Draft) -> None:
@@ -69,11 +72,11 @@ def fill_window(draft: Draft) -> None:
         unsigned = first_bid(state, state.jobs[name], nonce)
         if unsigned is None or not _affordable(draft, unsigned):
             return  # strictly in order: later requests may rely on earlier ones
-        also_spent = granted(unsigned, state.lane)
-        if also_spent & state.held():
+        alone = delegates_itself(unsigned, state.lane)
+        if alone and (state.held() or draft.signing):
             return
         draft.sign(Sign(request_id=name, unsigned=unsigned, version=state.jobs[name].version))
-        if also_spent:
+        if alone:
             return
 
 
@@ -221,20 +224,28 @@ def _affordable(draft: Draft, unsigned: UnsignedTransaction) -> bool:
 
 
 def _fill_gaps(draft: Draft) -> None:
-    """Spend a free nonce below an exposed one on nothing, when no request is there to use it."""
+    """Spend a free nonce on nothing that others hang on, when no request is there to use it.
+
+    Those are out already, or refused because of the gap: pools take none of an account that runs
+    code, and then there is no room for a request below either.
+    """
     state = draft.state
-    exposed = {job.nonce or 0: job for job in state.in_flight() if job.exposed}
-    top = max(exposed, default=0)
-    if top - state.nonce < len(exposed):
+    hanging = {job.nonce or 0: job for job in state.in_flight() if job.exposed or _gapped(job)}
+    top = max(hanging, default=0)
+    if top - state.nonce < len(hanging):
         if state.fill_floor is not None:
             draft.update(fill_floor=None)
         return  # nothing is missing
     given = {effect.unsigned.nonce for effect in draft.signing.values()}
     missing = (nonce for nonce in state.free_nonces() if nonce not in given)
     for nonce in islice(takewhile(lambda nonce: nonce < top, missing), MAX_FILLERS):
-        above = [job for held, job in exposed.items() if held > nonce]
+        above = [job for held, job in hanging.items() if held > nonce]
         if not _fill(draft, nonce, _places(above)):
             return
+
+
+def _gapped(job: Job) -> bool:
+    return job.refusal == GAPPED and not job.last.taken
 
 
 def _fill(draft: Draft, nonce: int, places: tuple[str, ...]) -> bool:

@@ -4,7 +4,7 @@ from enum import Enum
 
 from toolkit.model.tx import Exposure, FeeQuote, UnsignedTransaction
 from toolkit.model.units import format_units
-from toolkit.tx.delegation import delegating
+from toolkit.tx.delegation import delegates_itself, delegating
 from toolkit.tx.job import Job
 from toolkit.tx.lane_signing import (
     RESERVED,
@@ -149,6 +149,11 @@ def _why_unbid(job: Job, state: LaneState, nonce: int) -> str:
     unsigned = first_bid(state, job, nonce)
     if unsigned is None:
         return f"no fee quote for {job.request_id}"
+    if state.held() and delegates_itself(unsigned, state.lane):
+        return (
+            f"{job.request_id} delegates its own account: it goes alone, once nothing of the "
+            "account is in flight"
+        )
     if unsigned.gas * unsigned.fee_cap > state.limits.max_cost_wei:
         return _ceiling(job, state, f"{unsigned.gas} gas at {_gwei(unsigned.fee_cap)} gwei")
     return _unfunded(job, unsigned, state) if unsigned.worst_cost_wei > _spare_wei(state) else ""

@@ -1,0 +1,353 @@
+"""Authors who delegate accounts of their own (EIP-7702): one transaction, several nonces.
+
+Two accounts under one scheduler send type 4 for themselves, for each other and for a stranger,
+with authorizations of nonces that are right, spent or far ahead, and of other chains.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from toolkit.chain.signer import LocalSigner, Signer, authorities, authority_of
+from toolkit.model.chain import ZERO_ADDRESS, Address, Hash, Head
+from toolkit.model.errors import AccountLimit, AlreadyReserved, NonceTooHigh, RejectedByNode
+from toolkit.model.tx import Authorization, SignedTransaction, TransactionRequest, Urgency
+from toolkit.testing.fakes import FRIEND, OWNER, SlowSigner, World
+from toolkit.testing.lives import Action
+from toolkit.testing.simulation import REFUSALS, Ask, Schedule
+from toolkit.testing.truth import PAUSES
+from toolkit.tx.fees import first_attempt
+from toolkit.tx.job import Job
+from toolkit.tx.lane_state import LaneState
+
+SECOND, STRANGER = LocalSigner("0x" + "0b" * 32), LocalSigner("0x" + "0e" * 32)
+_KEYS = {one.address: one for one in (OWNER, SECOND, STRANGER)}
+_CHAIN, _ANY_CHAIN, _OTHER_CHAIN = 1, 0, 5
+_DELEGATING_GAS = 100_000
+_PATIENCE_HEADS = 4
+
+
+class DelegatingWorld(World):
+    """A chain that applies authorizations as EIP-7702 says, and a pool that minds them like geth's.
+
+    Sources: EIP-7702, "Behavior"; geth `core/txpool/legacypool`, `checkDelegationLimit` and
+    `validateAuth`.
+    """
+
+    def __init__(self, rng: random.Random, **faults: float) -> None:
+        super().__init__(rng, **faults)
+        self._code: dict[Hash, frozenset[Address]] = {self.tip.hash: frozenset()}
+
+    def spend(self, counts: dict[Address, int], mined: SignedTransaction) -> None:
+        """Its sender's nonce, and then of each authorization that is in its turn the signer's."""
+        super().spend(counts, mined)
+        for authority, grant in _grants(mined):
+            if counts.get(authority, 0) == grant.nonce:
+                counts[authority] = grant.nonce + 1
+
+    def mine(self, *, capacity: int = 4, only: Sequence[SignedTransaction] = ()) -> Head:
+        """Seal a block, and remember who runs code behind it."""
+        counts, code = dict(self.blocks[-1].counts), set(self._code[self.tip.hash])
+        sealed = super().mine(capacity=capacity, only=only)
+        for mined in self.blocks[-1].transactions:
+            super().spend(counts, mined)
+            for authority, grant in _grants(mined):
+                if counts.get(authority, 0) == grant.nonce:
+                    counts[authority] = grant.nonce + 1
+                    change = code.discard if grant.address == ZERO_ADDRESS else code.add
+                    change(authority)
+        self._code[sealed.hash] = frozenset(code)
+        return sealed
+
+    async def code(self, account: Address, block: int | str = "latest") -> str:
+        """The account's code as of a block: a delegation, or none."""
+        await super().code(account, block)
+        upto = len(self.blocks) - 1 if isinstance(block, str) else block
+        there = self._code[self.blocks[min(upto, len(self.blocks) - 1)].head.hash]
+        return f"0xef0100{'c0' * 20}" if account in there else "0x"
+
+    def require_few(self, signed: SignedTransaction) -> None:
+        """Of an account that runs code, or is about to, one transaction at a time."""
+        sender, nonce = signed.sender, signed.unsigned.nonce
+        executable = self._executable(sender)
+        pooled = (one for pool in self.pool_of.values() for one in pool.values())
+        about_to = any(sender in authorities(one.unsigned) for one in pooled)
+        if about_to or sender in self._code[self.tip.hash]:
+            if not executable and nonce != self.spent_by(sender):
+                raise NonceTooHigh("gapped-nonce tx from delegated accounts")
+            if executable and nonce not in executable:
+                raise AccountLimit("in-flight transaction limit reached for delegated accounts")
+        if any(len(self.pool_of.get(one, {})) > 1 for one in authorities(signed.unsigned)):
+            raise AlreadyReserved("authority already reserved")
+
+    def _executable(self, account: Address) -> set[int]:
+        pool, nonce = self.pool_of.get(account, {}), self.spent_by(account)
+        while nonce in pool:
+            nonce += 1
+        return set(range(self.spent_by(account), nonce))
+
+
+def delegating_world(rng: random.Random) -> World:
+    """Few faults: what is dangerous here is what authors ask for."""
+    return DelegatingWorld(
+        rng, delay=1.0, skip=0.25, refused=0.05, lost_before=0.03, lost_after=0.03, dropped=0.05
+    )
+
+
+def gapped_world(rng: random.Random) -> World:
+    """A signer that is often away, and a node that often cannot be reached."""
+    return DelegatingWorld(rng, delay=1.0, skip=0.4, refused=0.2, dropped=0.1, unsigned=0.25)
+
+
+class Delegating(Schedule):
+    """Accounts that delegate themselves and each other, and think better of it."""
+
+    accounts = (OWNER.address, SECOND.address)
+    deep = 0.0
+
+    def __init__(self, world: Callable[[random.Random], World], seed: int) -> None:
+        super().__init__(world, seed)
+        self._idle: dict[str, int] = {}  # at how many heads what comes first waited for nothing
+
+    def signers(self) -> list[Signer]:
+        """Two accounts of one author."""
+        return [SlowSigner(self.world, _KEYS[account]) for account in self.accounts]
+
+    def weights(self) -> dict[Action, int]:
+        """Delegations beside payments; whatever was signed once may be mined by somebody."""
+        return {
+            self._send: 6,
+            self._grant: 7,
+            self._behind: 5,
+            self._across: 3,
+            self._look: 14,
+            self._cancel: 2,
+            self._replace: 2,
+            self._rethink: 7,
+            self._elsewhere: 6,
+            self._busy: 2,
+            self._crash: 1,
+            self._abandon: 1,
+        }
+
+    def wish(self) -> Ask:
+        """A payment or a call, from either account."""
+        ask = super().wish()
+        return self._from(self.rng.choice(self.accounts), ask)
+
+    def _from(self, sender: Address, ask: Ask) -> Ask:
+        """The same, sent from there; it follows nothing of another account."""
+        own = {one.request_id for one in self.sent.values() if one.sender == sender}
+        request = msgspec.structs.replace(ask.request, sender=sender)
+        return ask._replace(request=request, after=ask.after if ask.after in own else None)
+
+    async def _burst(self) -> None:
+        """Several at once from one account; what nobody has taken is regretted."""
+        sender = self.rng.choice(self.accounts)
+        asks = [self._from(sender, self.wish()) for _ in range(3)]
+        self._asked |= {ask.key: ask for ask in asks}
+        sent = await asyncio.gather(*map(self._ask, asks))
+        prepared = [one for one in sent if one is not None and one.status().state == "prepared"]
+        if prepared:
+            await prepared[0].cancel()
+        if self.rng.random() < 0.6:  # noqa: PLR2004 - mostly
+            own = self._delegation(sender, sender)
+            self._asked[own.key] = own
+            await self._ask(own)
+
+    async def _sponsored(self) -> None:
+        """An account that is idle here is delegated by somebody else, and our node has seen it."""
+        account = self.rng.choice(self.accounts)
+        if self._busy_with(account) or not isinstance(self.world, DelegatingWorld):
+            return
+        nonce, due = self.world.spent_by(STRANGER.address), self.world.spent_by(account)
+        grant = _KEYS[account].sign_authorization(chain_id=_CHAIN, address=FRIEND, nonce=due)
+        request = TransactionRequest(
+            to=FRIEND, gas=_DELEGATING_GAS, type=4, authorization_list=(grant,)
+        )
+        quote = await self.world.quote()
+        unsigned = first_attempt(request, quote, chain_id=_CHAIN, nonce=nonce)
+        self.world.mine(only=[STRANGER.sign_transaction_now(unsigned)])
+        while self.seen != self.world.tip:
+            await self._follow()
+
+    async def _grant(self) -> None:
+        """Ask for a delegation, of an account of one's own or a stranger's."""
+        ask = self._delegation()
+        self._asked[ask.key] = ask
+        await self._ask(ask)
+
+    async def _behind(self) -> None:
+        """Ask for a delegation, and at once for something of the account that it is about."""
+        ask = self._delegation()
+        authority = authority_of(ask.request.authorization_list[0])
+        self._asked[ask.key] = ask
+        await self._ask(ask)
+        if authority in self.accounts:
+            ask = self._from(authority, self.wish())
+            self._asked[ask.key] = ask
+            await self._ask(ask)
+
+    async def _across(self) -> None:
+        """One account sends something, and the other one is to delegate it."""
+        sender, other = self.rng.sample(self.accounts, 2)
+        for ask in (self._from(sender, self.wish()), self._delegation(other, sender)):
+            self._asked[ask.key] = ask
+            await self._ask(ask)
+
+    def _delegation(self, sender: Address | None = None, account: Address | None = None) -> Ask:
+        ask = super().wish()
+        sender = sender or self.rng.choice(self.accounts)
+        request = TransactionRequest(
+            sender=sender,
+            to=FRIEND,
+            value=ask.request.value,
+            gas=_DELEGATING_GAS,
+            type=4,
+            authorization_list=tuple(
+                self._authorization(sender, account) for _ in range(self.rng.choice([1, 1, 1, 2]))
+            ),
+        )
+        return self._from(sender, ask._replace(request=request, simulate=True))
+
+    def _authorization(self, sender: Address, account: Address | None = None) -> Authorization:
+        account = account or self.rng.choice([*self.accounts, *self.accounts, STRANGER.address])
+        if account in self.accounts:
+            due = self.scheduler.next_nonce(account) + (account == sender)
+        else:
+            due = self.world.spent_by(account)
+        spent = self.world.spent_by(account)
+        nonces = [due, due, due, due, due + 1, spent, max(0, spent - 1)]
+        if account != sender:
+            nonces += [spent, spent, spent]  # where something of that account may be in flight
+        nonce = self.rng.choice(nonces)
+        return _KEYS[account].sign_authorization(
+            chain_id=self.rng.choice([_CHAIN, _CHAIN, _CHAIN, _ANY_CHAIN, _OTHER_CHAIN]),
+            address=self.rng.choice([FRIEND, FRIEND, ZERO_ADDRESS]),
+            nonce=nonce,
+        )
+
+    async def _rethink(self) -> None:
+        """Somebody who has delegated wants something else at that nonce, or nothing at all."""
+        open_ = [name for name in sorted(self.sent) if self._delegates(name)]
+        if not open_:
+            return
+        sent = self.sent[self.rng.choice(open_)]
+        if self.rng.random() < 0.4:  # noqa: PLR2004 - now and then
+            await sent.cancel()
+            return
+        wish = TransactionRequest(to=FRIEND, value=self.rng.randrange(10**18))
+        ours = self.rng.random() < 0.3  # noqa: PLR2004 - now and then
+        if ours:
+            grant = self._authorization(sent.sender)
+            ours = authority_of(grant) in self.accounts and grant.chain_id != _OTHER_CHAIN
+            wish = msgspec.structs.replace(
+                wish, type=4, gas=_DELEGATING_GAS, authorization_list=(grant,)
+            )
+        try:
+            await sent.replace(wish, urgency=self.rng.choice(list(Urgency)))
+        except REFUSALS as refused:
+            self.coverage.ends[f"replacement refused: {type(refused).__name__}"] += 1
+            return
+        assert not ours, f"{sent.request_id} is replaced by a delegation of an account of ours"
+        self.coverage.ends["delegation replaced"] += 1
+
+    def _delegates(self, key: str) -> bool:
+        under_way = self.sent[key].status().state in {"prepared", "broadcast"}
+        return under_way and self._asked[key].request.type == 4  # noqa: PLR2004 - set code
+
+    async def _elsewhere(self) -> None:
+        """A builder mines what it has of an account's next nonce, be it the newest or not."""
+        account = self.rng.choice(self.accounts)
+        held = self.world.known_of.get(account, {}).get(self.world.spent_by(account))
+        if held:
+            self.world.mine(only=[self.rng.choice(held)])
+            await self._follow()
+
+    async def _look(self) -> None:
+        """A head while nothing else is going on: whoever may go on has done so behind it."""
+        seen = self.seen
+        await self._head()
+        if self.seen != seen:
+            self._check_prompt()
+
+    def rejected(self, ask: Ask, error: RejectedByNode) -> None:
+        """Nobody is kept waiting for an account that nothing is about."""
+        super().rejected(ask, error)
+        if not isinstance(error, AlreadyReserved):
+            return
+        sender, others = ask.request.sender, authorities_of(ask.request)
+        busy = [one for one in others if one != sender and self._busy_with(one)]
+        delegated = [
+            job.request_id
+            for lane in self.accounts
+            for job in self._state(lane).jobs.values()
+            if lane != sender and sender in _signers_of(job)
+        ]
+        assert busy or delegated, f"{ask.key} was refused for nothing: {error}"
+
+    def _busy_with(self, account: Address) -> bool:
+        if account not in self.accounts:
+            return False
+        state = self._state(account)
+        return bool(state.slots or state.queue or state.parked or state.leases)
+
+    def _state(self, lane: Address) -> LaneState:
+        return self.scheduler.runner(lane).state
+
+    def _check_prompt(self) -> None:
+        """What comes first in a queue goes on soon after it is free to.
+
+        Not at once: what was refused or could not be signed is known to be over a head later.
+        """
+        idle = {name for lane in self.accounts if (name := self._idle_in(self._state(lane)))}
+        self._idle = {name: self._idle.get(name, 0) + 1 for name in sorted(idle)}
+        for name, looks in self._idle.items():
+            assert looks < _PATIENCE_HEADS, f"{name} waits for nothing"
+
+    def _idle_in(self, state: LaneState) -> str:
+        """The request that comes first, where nothing in flight may spend its nonce."""
+        if state.halted or not state.queue:
+            return ""
+        flying, first = state.in_flight(), state.jobs[state.queue[0]]
+        full = len(flying) >= state.window
+        stopped = any(job.refusal in PAUSES and not job.last.taken for job in flying)
+        alone = any(state.lane in _signers_of(job) for job in (first, *flying))
+        return "" if full or stopped or (alone and flying) else first.request_id
+
+
+class Delegated(Delegating):
+    """Accounts that run code, and signatures that fail below others: pools take nothing gapped."""
+
+    def weights(self) -> dict[Action, int]:
+        """Much at once, and few second thoughts."""
+        return {
+            self._burst: 8,
+            self._sponsored: 3,
+            self._look: 12,
+            self._cancel: 2,
+            self._elsewhere: 1,
+            self._crash: 1,
+        }
+
+
+def authorities_of(request: TransactionRequest) -> set[Address]:
+    """Whose accounts a request delegates on this chain."""
+    signed = ((authority_of(one), one) for one in request.authorization_list)
+    return {who for who, one in signed if who is not None and one.chain_id != _OTHER_CHAIN}
+
+
+def _signers_of(job: Job) -> set[Address | None]:
+    """Who signed an authorization in any version of a request, for whatever chain."""
+    wished = (one.authorization_list for one in (job.request, *job.payloads))
+    asked = {authority_of(one) for grants in wished for one in grants}
+    return asked.union(*(authorities(one.signed.unsigned) for one in job.tries))
+
+
+def _grants(mined: SignedTransaction) -> list[tuple[Address, Authorization]]:
+    """What the chain does not skip at once: authorizations for it, or for any, with a signature."""
+    signed = ((authority_of(one), one) for one in mined.unsigned.authorization_list)
+    here = {_ANY_CHAIN, _CHAIN}
+    return [(who, one) for who, one in signed if who is not None and one.chain_id in here]
