@@ -147,7 +147,7 @@ MUTANTS: tuple[Mutant, ...] = (
         WALK,
         '    if not 0 <= after <= MAX_LIQUIDITY:\n        refuse(pool, "ticks"',
         '    if not after <= MAX_LIQUIDITY:\n        refuse(pool, "ticks"',
-        "v4",
+        OF_V3,
     ),
     Mutant(
         "a price between ticks has its own",
