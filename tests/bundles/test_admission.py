@@ -31,6 +31,19 @@ async def test_a_transaction_twice_is_refused(
     assert [] == here.servers[0].requests
 
 
+async def test_a_far_block_is_refused(
+    rig: Build, signer: LocalSigner, transfer: Sign, bundle_of: Make
+) -> None:
+    """Its nonces would be held until then, and no builder takes it."""
+    here: Rig = await rig(relays=1)
+    await here.submitter.on_head(await here.chain.seal())
+    one = transfer(signer)
+
+    with pytest.raises(BundleRefused, match="block 102 is 101 ahead: aim at most 100 blocks ahead"):
+        here.submitter.checked(bundle_of(one, target_block=102))
+    here.submitter.checked(bundle_of(one, target_block=101))
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [

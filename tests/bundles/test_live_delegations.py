@@ -1,5 +1,6 @@
 """Bundles with somebody's transaction that carries an authorization by an account of ours."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -137,6 +138,42 @@ async def test_what_a_lane_signed_is_nobody_elses(
 
     assert not list(here.submitter.spending(signer.address))
     assert [4] == [one.nonce for one in here.submitter.spending(other_signer.address)]
+
+
+async def test_what_every_relay_refused_holds_no_nonce(
+    rig: Build, signer: LocalSigner, other_signer: LocalSigner, transfer: Sign, bundle_of: Make
+) -> None:
+    """Nobody has it, so another bundle may have its nonces at once; not as long as one relay is
+    silent, took it, or will be asked again."""
+    here: Rig = await rig(relays=2)
+    other = bundle_of(transfer(signer, value=2))
+
+    async def free_after(*replies: tuple[int, str] | None, **more: Any) -> bool:
+        for server, reply in zip(here.servers, replies, strict=True):
+            server.reply = reply
+        bundle = bundle_of(transfer(signer), guards=())
+        sending = asyncio.create_task(here.submitter.submit(bundle, **more))
+        while not any(one.tasks for one in here.submitter._live):  # noqa: ASYNC110 - it asks first
+            await asyncio.sleep(0)
+        live = here.submitter._live
+        await asyncio.gather(*live[0].tasks[: 1 if None in replies else 2])
+        spent = list(here.submitter.spending(signer.address))
+        try:
+            here.submitter.checked(other)
+        except BundleRefused:
+            free = False
+        else:
+            free = True
+        assert free is (not spent)
+        sending.cancel()
+        here.submitter._live.clear()
+        return free
+
+    no, perhaps, yes = (400, "no"), (500, "oops"), (0, "")
+    free = [await free_after(no, one) for one in (no, perhaps, yes, None)]
+
+    assert [True, False, False, False] == free
+    assert not await free_after(no, no, blocks=2)
 
 
 class Lives:

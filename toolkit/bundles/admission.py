@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
+from toolkit.bundles.draft import MAX_BLOCKS
 from toolkit.bundles.guards import (
     refuse_contradiction,
     refuse_delegated,
@@ -71,7 +72,7 @@ def admitted(
     )
     refuse_contradiction(
         transactions,
-        [one for other in others for one in other.submission.transactions],
+        [one for other in others if not other.is_refused for one in other.submission.transactions],
         grants=grants,
     )
     return transactions
@@ -92,6 +93,10 @@ def _refuse_blocks(bundle: Bundle, lease: BundleLease | None, *, blocks: int, ne
     target = bundle.target_block
     if target <= newest:
         raise BundleRefused(f"block {target} is known already: aim at {newest + 1}")
+    if newest and target - newest > MAX_BLOCKS:  # its nonces would be held as long
+        raise BundleRefused(
+            f"block {target} is {target - newest} ahead: aim at most {MAX_BLOCKS} blocks ahead"
+        )
     guarded = GuardKind.BLOCK in bundle.guards
     if type(blocks) is not int or blocks < 1 or (blocks > 1 and guarded):
         raise BundleRefused(

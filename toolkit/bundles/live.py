@@ -92,6 +92,15 @@ class Live:
         """What the relays have said so far about this block."""
         return self.submission.answers or answers_so_far(self.tasks)
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether nobody has it, nor will: every relay said no to its last block."""
+        last = self.withdrawn or self.target_block == self.last_block
+        if not self.asked or not last or not self.tasks:
+            return False
+        said = answers_so_far(self.tasks)
+        return len(said) == len(self.tasks) and not any(one.accepted or one.unsure for one in said)
+
 
 class Told(NamedTuple):
     """An end that an earlier process told, and where the bundle first landed, if it did."""

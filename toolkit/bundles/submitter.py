@@ -212,7 +212,7 @@ class Submitter:
         """Which nonces of an account live bundles may spend by what its lane has not signed."""
         for live in self._live:
             sent = live.submission
-            for one in sent.transactions:
+            for one in () if live.is_refused else sent.transactions:
                 if one.hash in sent.leased:
                     continue
                 for spender, nonce in spent_by(one, sent.grants):
