@@ -300,8 +300,13 @@ async def test_signers_of_the_session_keep_their_nonces(script: Script) -> None:
 
 
 async def test_what_no_relay_takes_raises(script: Script) -> None:
-    """Where every relay refuses, the reasons are raised, as the official client raises them."""
-    with pytest.raises(RelayRejected, match=r"no relay took it: .*ahead"):
+    """Where every relay refuses, the reasons are raised, as the official client raises them; the
+    nonce is another bundle's at once, however far the first one's block is."""
+    script.devnet.builders[0].failures.next("text")
+    with pytest.raises(RelayRejected, match=r"no relay took it: .*HTTP 400"):
+        await script.client.send_bundle([script.own()], script.target + 90)
+    await script.client.send_bundle([script.own(value=2)], script.target)
+    with pytest.raises(BundleRefused, match="1001 ahead: aim at most 100"):
         await script.client.send_bundle([script.own()], script.target + 1_000)
     with pytest.raises(RelayRejected, match="no relay did it: "):
         await script.client.send_private_transaction(script.own(), 1)
