@@ -156,20 +156,24 @@ async def life(
     checkpoint_blocks: int,
 ) -> None:
     """Decide every block that is left, with a checkpoint now and then, and milestones between."""
+    usual = memory.CHECKPOINT_BLOCKS, memory.MILESTONE_BLOCKS
     memory.CHECKPOINT_BLOCKS = checkpoint_blocks
     memory.MILESTONE_BLOCKS = max(checkpoint_blocks // 3, 1)
-    orchestrator = Orchestrator(
-        PaperSession(journal, chain),
-        agents=agents,
-        market=DAI_MARKET,
-        perception=chain,
-        gateway=chain,
-        pauses=pauses,
-        lenders=(VAULT_LENDS,),
-    )
-    async with orchestrator:
-        while (change := await chain.advance()) is not None:
-            await orchestrator.step(change)
+    try:
+        orchestrator = Orchestrator(
+            PaperSession(journal, chain),
+            agents=agents,
+            market=DAI_MARKET,
+            perception=chain,
+            gateway=chain,
+            pauses=pauses,
+            lenders=(VAULT_LENDS,),
+        )
+        async with orchestrator:
+            while (change := await chain.advance()) is not None:
+                await orchestrator.step(change)
+    finally:  # another property in this process has its own
+        memory.CHECKPOINT_BLOCKS, memory.MILESTONE_BLOCKS = usual
 
 
 def state_of(entries: Sequence[Entry], agents: Sequence[Agent]) -> bytes:
