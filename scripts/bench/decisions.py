@@ -187,7 +187,7 @@ class _Path:
         ended = time.perf_counter()
         decision.report  # noqa: B018 - a run tells of its blocks too, once all is sent
         if self._understudy is not None:
-            self._understudy.watch(inputs, thoughts)
+            self._understudy.watch(inputs, thoughts, decision)
         if not decision.plans:
             raise ConfigError(f"block {inputs.seen.head.number} led to no plan: nothing to measure")
         took = (asked - began, decided - answered, written - decided, ready - written)

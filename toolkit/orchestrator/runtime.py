@@ -440,10 +440,11 @@ class Orchestrator:
             Lost(agent=name, why=one.lost) for name, one in sorted(thoughts.items()) if one.lost
         )
         decision = self._core.decide(thoughts)
-        self._writer.write(msgspec.structs.replace(inputs, lost=lost), decision)
+        whole = msgspec.structs.replace(inputs, lost=lost)
+        self._writer.write(whole, decision)
         self._is_torn = False
         if self._understudy is not None:
-            self._understudy.watch(inputs, thoughts)
+            self._understudy.watch(whole, thoughts, decision)
         return decision
 
     def _kept_back(self, plan: Plan) -> Fill | None:

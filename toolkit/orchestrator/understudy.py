@@ -5,6 +5,9 @@ next decision then takes nearly twice as long. An understudy goes through the la
 the node is asked for the new one, when there is nothing else to do. It has no effect on anything:
 its core is its own, it asks nobody, what it writes is kept nowhere, and what it signs is nobody's
 transaction, for a chain that there is not, and is thrown away.
+
+What takes milliseconds, because something had to be routed, is not gone through again: that would
+keep the node's answer waiting, and gain nothing. It is folded in as it was decided.
 """
 
 import asyncio
@@ -18,9 +21,11 @@ from toolkit.journal.memory import MemoryBackend
 from toolkit.model.decision import Plan
 from toolkit.model.tx import FeeQuote, UnsignedTransaction
 from toolkit.orchestrator.audit.memory import Memory
+from toolkit.orchestrator.block import Decision
 from toolkit.orchestrator.core import Core
+from toolkit.orchestrator.deciding.arbitration import Candidate, Ruling
 from toolkit.orchestrator.hosting.asking import Thought
-from toolkit.orchestrator.records import Inputs
+from toolkit.orchestrator.records import Inputs, Planned, Quarantined
 from toolkit.orchestrator.writing import BlockWriter
 
 T = TypeVar("T")
@@ -42,25 +47,28 @@ class Understudy:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._nobody = LocalSigner(NOBODYS_KEY)
-        self._due: list[tuple[Inputs, Mapping[str, Thought]]] = []
+        self._due: list[tuple[Inputs, Mapping[str, Thought], Decision]] = []
 
     def resume(self, memory: Memory) -> None:
         """Go on where the core it stands beside goes on."""
         self._core.resume(memory)
 
-    def watch(self, inputs: Inputs, thoughts: Mapping[str, Thought]) -> None:
-        """Note a block as it was decided: what came in, and what the agents answered."""
-        self._due.append((inputs, thoughts))
+    def watch(self, inputs: Inputs, thoughts: Mapping[str, Thought], decision: Decision) -> None:
+        """Note a block: what came in, lost answers too, what agents said, and what it led to."""
+        self._due.append((inputs, thoughts, decision))
 
     def rehearse(self) -> Journal:
         """Decide what was watched, and return what was written of it, which is kept nowhere."""
         paper = Journal(MemoryBackend())
         due, self._due = self._due, []
-        for inputs, thoughts in due:
+        for inputs, thoughts, decision in due:
+            if _is_routed(decision):
+                self._recall(inputs, decision)
+                continue
             self._core.begin(inputs)
-            decision = self._core.decide(thoughts)
-            BlockWriter(paper).write(inputs, decision)
-            for plan in decision.plans:
+            again = self._core.decide(thoughts)
+            BlockWriter(paper).write(inputs, again)
+            for plan in again.plans:
                 self._sign(plan, inputs.seen.fee)
         return paper
 
@@ -80,6 +88,16 @@ class Understudy:
             if task.cancel():  # this was cancelled; else it has ended
                 await asyncio.gather(task, return_exceptions=True)
 
+    def _recall(self, inputs: Inputs, decision: Decision) -> None:
+        """Fold a block in without deciding it."""
+        of = [record.data for record in decision.records]
+        self._core.recall(
+            inputs,
+            quarantined=[one for one in of if isinstance(one, Quarantined)],
+            rulings=[one for one in of if isinstance(one, Ruling)],
+            plans=[one for one in of if isinstance(one, Planned)],
+        )
+
     def _sign(self, plan: Plan, fee: FeeQuote) -> None:
         """Go through a plan's calldata and signature."""
         self._nobody.sign_transaction_now(
@@ -95,3 +113,9 @@ class Understudy:
                 max_priority_fee_per_gas=fee.max_priority_fee_per_gas,
             )
         )
+
+
+def _is_routed(decision: Decision) -> bool:
+    """Whether somebody wished for an exchange, and left its route to us."""
+    wished = [one.data.intent for one in decision.records if isinstance(one.data, Candidate)]
+    return any(leg.route is None for intent in wished for leg in intent.legs)

@@ -83,7 +83,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a lost answer is journalled",
         "orchestrator/runtime.py",
-        "        self._writer.write(msgspec.structs.replace(inputs, lost=lost), decision)\n",
+        "        self._writer.write(whole, decision)\n",
         "        self._writer.write(inputs, decision)\n",
         F05,
     ),
