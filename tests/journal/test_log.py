@@ -343,3 +343,38 @@ async def test_data_too_deep_to_decode_is_refused_where_it_is_read() -> None:
         journal.find("name")
 
     await journal.close()
+
+
+class Asked(MemoryBackend):
+    """Counts how often it is read."""
+
+    loads = 0
+
+    def load(self, *kinds: str, after: int = 0) -> Iterator[Entry]:
+        """Count, then read."""
+        self.loads += 1
+        return super().load(*kinds, after=after)
+
+
+async def test_what_opening_has_read_is_not_read_again_until_something_is_written() -> None:
+    """Whoever starts asks for it all again: that is in memory just then, and not for long."""
+    first = Journal(MemoryBackend())
+    for wei in range(5):
+        first.append("odd" if wei % 2 else "even", Note(wei=wei))
+    await first.commit()
+    backend = Asked(list(first.entries()))
+    journal = Journal(backend)
+
+    at_once = [[one.seq for one in journal.entries("odd")], [*journal.entries(after=3)]]
+    asked = backend.loads
+    journal.append("odd", Note(wei=5))
+    waiting = [one.seq for one in journal.entries("odd", after=2)]
+    await journal.commit()
+    later = [one.seq for one in journal.entries("odd", after=2)]
+
+    assert [[2, 4], backend.rows[3:5]] == at_once
+    assert 1 == asked
+    assert [4, 6] == waiting == later
+    assert 2 == backend.loads
+    await first.close()
+    await journal.close()

@@ -87,7 +87,8 @@ class Journal:
 
     Every `SEGMENT_ENTRIES` the journal marks a segment. Opening verifies the chain from the newest
     mark on; an older entry is held against its own hash when it is read, and only `toolkit journal
-    verify` follows the chain through all of them.
+    verify` follows the chain through all of them. What opening has read stays in memory until
+    something is written: whoever starts asks for it all again, one part after the other.
     """
 
     def __init__(self, backend: Backend, *, guard: Callable[[], None] | None = None) -> None:
@@ -102,13 +103,14 @@ class Journal:
         """
         self._backend, self._guard = backend, guard
         try:
-            start, head = _verified_since_mark(backend)
+            start, head, read = _verified_since_mark(backend)
         except BaseException:
             backend.close()  # or nobody could ever hold it again: our caller gets no journal
             raise
         self.last_seq, self.head_hash = head.seq, head.hash
         self._first_verified = self._marked = start.seq + 1
         self._durable_seq = self.last_seq
+        self._read: list[Entry] | None = read  # until something is written
         self._tail: list[Entry] = []  # everything after _durable_seq, oldest first
         self._keyed: dict[str, Entry] = {}  # the newest of each key in _tail
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
@@ -214,13 +216,23 @@ class Journal:
         Raises:
             JournalCorrupt: names the first entry that cannot be read or was altered.
         """
-        durable, tail = self._durable_seq, tuple(self._tail)
-        for entry in self._backend.load(*kinds, after=after) if after < durable else ():
-            if entry.seq > durable:
-                break  # written since we began; it is in `tail`
+        tail = tuple(self._tail)
+        for entry in self._durably(kinds, after):
             yield readable(entry if entry.seq >= self._first_verified else sound(entry))
         for entry in tail:
             if entry.seq > after and (not kinds or entry.kind in kinds):
+                yield entry
+
+    def _durably(self, kinds: Sequence[str], after: int) -> Iterator[Entry]:
+        """Yield the durable entries as of now."""
+        durable, read = self._durable_seq, self._read
+        skipped = after - self._first_verified + 1
+        if read is not None and skipped >= 0:
+            yield from (one for one in read[skipped:] if not kinds or one.kind in kinds)
+        elif after < durable:
+            for entry in self._backend.load(*kinds, after=after):
+                if entry.seq > durable:
+                    break  # written since we began
                 yield entry
 
     def find(self, key: str) -> Entry | None:
@@ -332,7 +344,7 @@ class Journal:
                 tell(self._failure)
 
     def _durable(self, batch: Sequence[Entry]) -> None:
-        self._durable_seq = batch[-1].seq
+        self._durable_seq, self._read = batch[-1].seq, None
         del self._tail[: len(batch)]
         for entry in batch:
             if entry.key is not None and self._keyed.get(entry.key) is entry:
@@ -346,12 +358,14 @@ class Journal:
             raise type(self._failure)(str(self._failure))
 
 
-def _verified_since_mark(backend: Backend) -> tuple[Point, Point]:
-    """Where verification began, and where the chain ends."""
+def _verified_since_mark(backend: Backend) -> tuple[Point, Point, list[Entry]]:
+    """Where verification began, where the chain ends, and the entries in between.
+
+    Whoever starts reads these again at once, one after the other.
+    """
     bounds, mark = backend.bounds(), backend.find(SEGMENT_KEY)
     start = bounds.base if mark is None else Point(seq=mark.seq - 1, hash=mark.previous)
-    head = start
-    for entry in verified(backend.load(after=start.seq), after=start):
-        head = Point(seq=entry.seq, hash=entry.hash)
+    entries = list(verified(backend.load(after=start.seq), after=start))
+    head = Point(seq=entries[-1].seq, hash=entries[-1].hash) if entries else start
     require_head(head, bounds.head)
-    return start, head
+    return start, head, entries
