@@ -33,8 +33,8 @@ Stamp = tuple[int, Hash, int]
 Origin = tuple[str, int, float]
 """Source, age up to which it counts, quality: nearly all readings of a key have the same."""
 
-Told = tuple[float | str, int, int]
-"""A reading's value, and the places of its stamp and its origin in a milestone's lists."""
+Told = tuple[tuple[float | str, ...], tuple[int, ...], tuple[int, ...]]
+"""Readings: their values, and the places of their stamps and origins in a milestone's lists."""
 
 Signal = tuple[float, float]
 """A signal as the agent has it, and what own trades added to it."""
@@ -45,15 +45,15 @@ _replace = msgspec.structs.replace
 class Moved(msgspec.Struct, frozen=True, kw_only=True):
     """What became of the windows since entry `since`; those that are as they were are left out.
 
-    `series` are the blackboard's by key, None for one that is gone; `samples` and `signals` are
-    dependents' by name. `market` is None where none is known.
+    `series` are the blackboard's by key, each as a splice, None for one that is gone; `samples`
+    and `signals` are dependents' by name. `market` is None where none is known.
     """
 
     since: int  # the checkpoint or milestone before; 0 if there is none
     setup: Setup | None = None  # where it is another
     stamps: tuple[Stamp, ...] = ()
     origins: tuple[Origin, ...] = ()
-    series: dict[str, Splice[Told] | None] = {}
+    series: dict[str, tuple[int, int, Told] | None] = {}
     samples: dict[str, Splice[Sample]] = {}
     signals: dict[str, Splice[Signal]] = {}
     posted: Splice[Posted] | None = None
@@ -182,14 +182,23 @@ class _Telling:
         self.stamps: dict[Stamp, int] = {}
         self.origins: dict[Origin, int] = {}
 
-    def told(self, one: Reading) -> Told:
-        """Return what is left to say of a reading."""
-        stamp = (one.block_number, one.block_hash, one.observed_at)
-        origin = (one.source, one.max_age_blocks, one.quality)
+    def told(self, readings: Sequence[Reading]) -> Told:
+        """Return what is left to say of some readings."""
+        stamps, origins = self.stamps, self.origins
         return (
-            one.value,
-            self.stamps.setdefault(stamp, len(self.stamps)),
-            self.origins.setdefault(origin, len(self.origins)),
+            tuple([one.value for one in readings]),
+            tuple(
+                [
+                    stamps.setdefault((r.block_number, r.block_hash, r.observed_at), len(stamps))
+                    for r in readings
+                ]
+            ),
+            tuple(
+                [
+                    origins.setdefault((r.source, r.max_age_blocks, r.quality), len(origins))
+                    for r in readings
+                ]
+            ),
         )
 
 
@@ -246,9 +255,9 @@ class _Windows:
             if told is None:
                 self.series.pop(key, None)
                 continue
-            added = tuple([_reading(key, one, moved) for one in told.added])
-            splice = Splice(told.start, told.stop, added)
-            self.series[key] = splice.of(self.series.get(key, ()))
+            start, stop, added = told
+            known = self.series.get(key, ())[start:stop]
+            self.series[key] = [*known, *_readings(key, added, moved)]
 
     def around(self, rest: Parts) -> Memory:
         """Return the memory whose windows these are.
@@ -296,33 +305,36 @@ def _rest(memory: Memory) -> Parts:
     return Parts(**parts)
 
 
-def _reading(key: str, told: Told, moved: Moved) -> Reading:
-    value, stamp, origin = told
-    block_number, block_hash, observed_at = moved.stamps[stamp]
-    source, max_age_blocks, quality = moved.origins[origin]
-    return Reading(
-        key=key,
-        value=value,
-        source=source,
-        block_number=block_number,
-        block_hash=block_hash,
-        observed_at=observed_at,
-        max_age_blocks=max_age_blocks,
-        quality=quality,
-    )
+def _readings(key: str, told: Told, moved: Moved) -> list[Reading]:
+    stamps, origins = moved.stamps, moved.origins
+    return [
+        Reading(
+            key=key,
+            value=value,
+            source=source,
+            block_number=block_number,
+            block_hash=block_hash,
+            observed_at=observed_at,
+            max_age_blocks=max_age_blocks,
+            quality=quality,
+        )
+        for value, stamp, origin in zip(*told, strict=True)
+        for block_number, block_hash, observed_at in (stamps[stamp],)
+        for source, max_age_blocks, quality in (origins[origin],)
+    ]
 
 
 def _series_moved(
     old: Mapping[str, Sequence[Reading]], new: Mapping[str, Sequence[Reading]], telling: _Telling
-) -> dict[str, Splice[Told] | None]:
-    moved: dict[str, Splice[Told] | None] = dict.fromkeys(sorted(old.keys() - new.keys()))
+) -> dict[str, tuple[int, int, Told] | None]:
+    gone = sorted(old.keys() - new.keys())
+    moved: dict[str, tuple[int, int, Told] | None] = dict.fromkeys(gone)
     for key, series in sorted(new.items()):
         splice = spliced(old.get(key, ()), series)
         if splice is not None:
-            added = tuple([telling.told(one) for one in splice.added])
-            moved[key] = Splice(splice.start, splice.stop, added)
+            moved[key] = splice.start, splice.stop, telling.told(splice.added)
         elif key not in old:
-            moved[key] = Splice(0, 0, ())
+            moved[key] = 0, 0, telling.told(())
     return moved
 
 
