@@ -166,12 +166,13 @@ def known(entries: Sequence[Entry]) -> tuple[bytes, bytes]:
     return encoded(shortly), encoded(whole)
 
 
+@pytest.mark.parametrize("seeds", [fresh_seeds(50) for _ in range(4)], ids=lambda _: "seeds")
 def test_a_restart_by_milestones_knows_what_the_fold_of_everything_knows(
-    monkeypatch: pytest.MonkeyPatch,
+    seeds: range, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However a journal goes on, and wherever it ends, both are the same bytes."""
     stones = 0
-    for seed in fresh_seeds(200):
+    for seed in seeds:
         rng = random.Random(seed)
         every, checkpoints = rng.randint(1, 4), rng.choice((1000, 4))
         entries = lived(monkeypatch, seed, every=every, checkpoints=checkpoints)
@@ -181,7 +182,7 @@ def test_a_restart_by_milestones_knows_what_the_fold_of_everything_knows(
         shortly, whole = known(entries[:end])
 
         assert whole == shortly, (seed, end)
-    assert stones > 200
+    assert stones > len(seeds)
 
 
 def test_every_milestone_is_found_right_by_a_replay(monkeypatch: pytest.MonkeyPatch) -> None:
