@@ -19,6 +19,7 @@ from toolkit.testing.lives import Action
 from toolkit.testing.simulation import REFUSALS, Ask, Schedule
 from toolkit.testing.truth import PAUSES
 from toolkit.tx.fees import first_attempt
+from toolkit.tx.handle import Sent
 from toolkit.tx.job import Job
 from toolkit.tx.lane_state import LaneState
 
@@ -230,11 +231,18 @@ class Delegating(Schedule):
         )
 
     async def _rethink(self) -> None:
-        """Somebody who has delegated wants something else at that nonce, or nothing at all."""
+        """Somebody who has delegated wants something else instead, and something behind it."""
         open_ = [name for name in sorted(self.sent) if self._delegates(name)]
         if not open_:
             return
         sent = self.sent[self.rng.choice(open_)]
+        await self._change(sent)
+        behind = self._from(sent.sender, self.wish())
+        self._asked[behind.key] = behind
+        await self._ask(behind)
+
+    async def _change(self, sent: Sent) -> None:
+        """Another payload at that nonce, or none."""
         if self.rng.random() < 0.4:  # noqa: PLR2004 - now and then
             await sent.cancel()
             return
