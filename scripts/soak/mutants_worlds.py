@@ -568,4 +568,11 @@ WORLDLY: tuple[Mutant, ...] = (
         "return False",
         worlds=("delegating",),
     ),
+    Mutant(
+        "who spends a nonce by an authorization is named",
+        OBSERVER,
+        "        if found is None and block is not None:\n",
+        "        if False:\n",
+        worlds=("delegating",),
+    ),
 )

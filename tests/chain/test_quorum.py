@@ -96,6 +96,18 @@ async def test_nodes_on_forks_agree_on_where_they_parted(
     assert quiet(shared) == (await trio.node.head()).hash
 
 
+async def test_one_node_cannot_move_an_authorization_into_another_transaction(trio: Trio) -> None:
+    """What a transaction authorizes is part of what it does, and a quorum has to say it."""
+    grant = dict.fromkeys(("chainId", "nonce", "yParity", "r", "s"), "0x1")
+    entry = {"hash": as_hash("tx"), "authorizationList": [{**grant, "address": "0x" + "f1" * 20}]}
+    for peer in trio.peers:
+        peer.lies = {"eth_getBlockByNumber": lambda block: {**block, "transactions": [entry]}}
+    bare = {"hash": as_hash("tx"), "authorizationList": []}
+    trio.peers[0].lies = {"eth_getBlockByNumber": lambda block: {**block, "transactions": [bare]}}
+
+    assert [entry] == (await trio.node.block(5, full=True))["transactions"]
+
+
 async def test_nodes_of_different_chains_have_no_head(trio: Trio) -> None:
     """Three chains: a NodeError that says what each node says, never a guess."""
     for peer in trio.peers:

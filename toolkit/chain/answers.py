@@ -7,6 +7,7 @@ from typing import Any
 
 from toolkit.model.chain import Address, Hash, Head, LogEntry, Receipt, address
 from toolkit.model.errors import NodeError
+from toolkit.model.tx import Authorization
 
 HASH_CHARS = 66
 _SHOWN = 80
@@ -103,6 +104,19 @@ def log(entry: dict[str, Any]) -> LogEntry:
         transaction_hash=_hash(entry["transactionHash"]),
         log_index=count(entry["logIndex"]),
     )
+
+
+def authorization(item: dict[str, Any]) -> Authorization:
+    """One entry of a type 4 transaction's `authorizationList`."""
+    with expecting("an authorization"):
+        return Authorization(
+            chain_id=quantity(item["chainId"]),
+            address=address(item["address"]),
+            nonce=count(item["nonce"]),
+            y_parity=quantity(item["yParity"], bits=8),
+            r=quantity(item["r"]),
+            s=quantity(item["s"]),
+        )
 
 
 def _hash(answer: object) -> Hash:

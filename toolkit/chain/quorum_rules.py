@@ -234,9 +234,9 @@ def _entry(one: Any) -> Hashable:
     """A block's entry: a hash, or a whole transaction by what it does."""
     if isinstance(one, str):
         return one.lower()
-    return tuple(
-        str(one.get(name)).lower() for name in ("hash", "from", "nonce", "to", "value", "input")
-    )
+    named = ("hash", "from", "nonce", "to", "value", "input")
+    signed = tuple(map(answers.authorization, one.get("authorizationList") or ()))
+    return *(str(one.get(name)).lower() for name in named), signed
 
 
 def _lower(value: Any) -> Any:

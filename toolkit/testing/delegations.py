@@ -1,23 +1,26 @@
 """Authors who delegate accounts of their own (EIP-7702): one transaction, several nonces.
 
 Two accounts under one scheduler send type 4 for themselves, for each other and for a stranger,
-with authorizations of nonces that are right, spent or far ahead, and of other chains.
+with authorizations of nonces that are right, spent or far ahead, and of other chains. A stranger
+may send one of theirs at any time, and in some lives there are other branches.
 """
 
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 
 from toolkit.chain.signer import LocalSigner, Signer, authorities, authority_of
+from toolkit.chain.tx_params import authorization_objects
 from toolkit.model.chain import ZERO_ADDRESS, Address, Hash, Head
 from toolkit.model.errors import AccountLimit, AlreadyReserved, NonceTooHigh, RejectedByNode
-from toolkit.model.tx import Authorization, SignedTransaction, TransactionRequest, Urgency
+from toolkit.model.tx import Authorization, Replaced, SignedTransaction, TransactionRequest, Urgency
 from toolkit.testing.fakes import FRIEND, OWNER, SlowSigner, World
 from toolkit.testing.lives import Action
 from toolkit.testing.simulation import REFUSALS, Ask, Schedule
-from toolkit.testing.truth import PAUSES
+from toolkit.testing.truth import PAUSES, Story
 from toolkit.tx.fees import first_attempt
 from toolkit.tx.handle import Sent
 from toolkit.tx.job import Job
@@ -26,6 +29,7 @@ from toolkit.tx.lane_state import LaneState
 SECOND, STRANGER = LocalSigner("0x" + "0b" * 32), LocalSigner("0x" + "0e" * 32)
 _KEYS = {one.address: one for one in (OWNER, SECOND, STRANGER)}
 _CHAIN, _ANY_CHAIN, _OTHER_CHAIN = 1, 0, 5
+_SET_CODE = 4
 _DELEGATING_GAS = 100_000
 _PATIENCE_HEADS = 4
 
@@ -40,6 +44,12 @@ class DelegatingWorld(World):
     def __init__(self, rng: random.Random, **faults: float) -> None:
         super().__init__(rng, **faults)
         self._code: dict[Hash, frozenset[Address]] = {self.tip.hash: frozenset()}
+        self._spenders: dict[Hash, dict[tuple[Address, int], Hash]] = {}  # by block
+
+    def spender(self, account: Address, nonce: int) -> Hash | None:
+        """The mined transaction that spent this nonce, whoever sent it."""
+        mined = (self._spenders.get(block.head.hash, {}) for block in self.blocks)
+        return next((one[account, nonce] for one in mined if (account, nonce) in one), None)
 
     def spend(self, counts: dict[Address, int], mined: SignedTransaction) -> None:
         """Its sender's nonce, and then of each authorization that is in its turn the signer's."""
@@ -49,18 +59,31 @@ class DelegatingWorld(World):
                 counts[authority] = grant.nonce + 1
 
     def mine(self, *, capacity: int = 4, only: Sequence[SignedTransaction] = ()) -> Head:
-        """Seal a block, and remember who runs code behind it."""
+        """Seal a block, and remember who runs code behind it, and what spent which nonce."""
         counts, code = dict(self.blocks[-1].counts), set(self._code[self.tip.hash])
         sealed = super().mine(capacity=capacity, only=only)
+        spenders = self._spenders.setdefault(sealed.hash, {})
         for mined in self.blocks[-1].transactions:
+            spenders[mined.sender, mined.unsigned.nonce] = mined.hash
             super().spend(counts, mined)
             for authority, grant in _grants(mined):
                 if counts.get(authority, 0) == grant.nonce:
                     counts[authority] = grant.nonce + 1
+                    spenders[authority, grant.nonce] = mined.hash
                     change = code.discard if grant.address == ZERO_ADDRESS else code.add
                     change(authority)
         self._code[sealed.hash] = frozenset(code)
         return sealed
+
+    async def block(self, block: int | str = "latest", *, full: bool = False) -> dict[str, Any]:
+        """A block with its transactions, as far as it matters who spent which nonce there."""
+        await super().code(ZERO_ADDRESS, block)
+        number = len(self.blocks) - 1 if isinstance(block, str) else block
+        sealed = self.blocks[min(number, len(self.blocks) - 1)]
+        return {
+            "number": hex(sealed.head.number),
+            "transactions": [_entry(one) if full else one.hash for one in sealed.transactions],
+        }
 
     async def code(self, account: Address, block: int | str = "latest") -> str:
         """The account's code as of a block: a delegation, or none."""
@@ -111,6 +134,9 @@ class Delegating(Schedule):
     def __init__(self, world: Callable[[random.Random], World], seed: int) -> None:
         super().__init__(world, seed)
         self._idle: dict[str, int] = {}  # at how many heads what comes first waited for nothing
+        self._sponsors: set[Hash] = set()
+        # Another branch may let what was sent first spend what was given out behind it.
+        self._branches = self.rng.random() < 0.3  # noqa: PLR2004 - now and then
 
     def signers(self) -> list[Signer]:
         """Two accounts of one author."""
@@ -128,6 +154,8 @@ class Delegating(Schedule):
             self._replace: 2,
             self._rethink: 7,
             self._elsewhere: 6,
+            self._sponsored: 1,
+            self._reorg: 2,
             self._busy: 2,
             self._crash: 1,
             self._abandon: 1,
@@ -159,20 +187,29 @@ class Delegating(Schedule):
             await self._ask(own)
 
     async def _sponsored(self) -> None:
-        """An account that is idle here is delegated by somebody else, and our node has seen it."""
+        """An account is delegated by somebody else, whatever it has under way here.
+
+        The authorization is in its turn or ahead; another branch may have the transaction too.
+        """
         account = self.rng.choice(self.accounts)
-        if self._busy_with(account) or not isinstance(self.world, DelegatingWorld):
-            return
         nonce, due = self.world.spent_by(STRANGER.address), self.world.spent_by(account)
-        grant = _KEYS[account].sign_authorization(chain_id=_CHAIN, address=FRIEND, nonce=due)
+        grant = _KEYS[account].sign_authorization(
+            chain_id=_CHAIN, address=FRIEND, nonce=due + self.rng.choice([0, 0, 1])
+        )
         request = TransactionRequest(
-            to=FRIEND, gas=_DELEGATING_GAS, type=4, authorization_list=(grant,)
+            to=FRIEND, gas=_DELEGATING_GAS, type=_SET_CODE, authorization_list=(grant,)
         )
         quote = await self.world.quote()
         unsigned = first_attempt(request, quote, chain_id=_CHAIN, nonce=nonce)
-        self.world.mine(only=[STRANGER.sign_transaction_now(unsigned)])
-        while self.seen != self.world.tip:
-            await self._follow()
+        signed = STRANGER.sign_transaction_now(unsigned)
+        self.world.known_of.setdefault(STRANGER.address, {}).setdefault(nonce, []).append(signed)
+        self._sponsors.add(signed.hash)
+        self.world.mine(only=[signed])
+
+    async def _reorg(self) -> None:
+        """In some lives there are other branches."""
+        if self._branches:
+            await super()._reorg()
 
     async def _grant(self) -> None:
         """Ask for a delegation, of an account of one's own or a stranger's."""
@@ -262,9 +299,20 @@ class Delegating(Schedule):
         assert not ours, f"{sent.request_id} is replaced by a delegation of an account of ours"
         self.coverage.ends["delegation replaced"] += 1
 
+    def check_story(self, story: Story) -> None:
+        """Whoever is said to have replaced a request has spent its nonce, and is a stranger."""
+        assert isinstance(self.world, DelegatingWorld)
+        assert story.state is not None
+        for name, told in story.requests.items():
+            if isinstance(told.end, Replaced):
+                by = self.world.spender(story.state.lane, told.end.nonce)
+                assert by == told.end.by, f"{name}: {told.end}, and it was {by}"
+                ours = by not in self._sponsors
+                assert self._branches or not ours, f"{name} is replaced by {by} of its own session"
+
     def _delegates(self, key: str) -> bool:
         under_way = self.sent[key].status().state in {"prepared", "broadcast"}
-        return under_way and self._asked[key].request.type == 4  # noqa: PLR2004 - set code
+        return under_way and self._asked[key].request.type == _SET_CODE
 
     async def _elsewhere(self) -> None:
         """A builder mines what it has of an account's next nonce, be it the newest or not."""
@@ -337,8 +385,17 @@ class Delegated(Delegating):
             self._look: 12,
             self._cancel: 2,
             self._elsewhere: 1,
+            self._reorg: 1,
             self._crash: 1,
         }
+
+
+def _entry(mined: SignedTransaction) -> dict[str, object]:
+    """A transaction of a block in the words of nodes; only type 4 has a list of authorizations."""
+    entry: dict[str, object] = {"hash": mined.hash, "from": mined.sender}
+    if mined.unsigned.type == _SET_CODE:
+        entry["authorizationList"] = authorization_objects(mined.unsigned.authorization_list)
+    return entry
 
 
 def authorities_of(request: TransactionRequest) -> set[Address]:

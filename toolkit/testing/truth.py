@@ -470,10 +470,12 @@ class Story:
     def _last_holders(self) -> dict[Hash, str]:
         """Whose each signed transaction is: cancellations of two requests may be the same bytes.
 
-        The nonce passed from one to the other, so what is mined is the later one's.
+        The nonce passed from one to the other, so what is mined is the later one's. What carries
+        authorizations is nobody's alone: it may spend the nonces of others too.
         """
         every = {name: told.attempts for name, told in self.requests.items()} | self._fillers
-        signed = [(seq, a.signed.hash, name) for name, made in every.items() for seq, a in made]
+        made = [(seq, a.signed, name) for name, attempts in every.items() for seq, a in attempts]
+        signed = [(n, tx.hash, name) for n, tx, name in made if not tx.unsigned.authorization_list]
         return {tx_hash: name for _, tx_hash, name in sorted(signed)}
 
     def _check_truth(

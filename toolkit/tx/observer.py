@@ -14,6 +14,7 @@ from toolkit.model.errors import (
     RejectedByNode,
 )
 from toolkit.model.tx import FeeQuote
+from toolkit.tx.authorized import KnowsBlocks, authorized_in
 from toolkit.tx.events import Mined, Observed, Spender
 from toolkit.tx.job import Job
 from toolkit.tx.lane_spent import FALLEN_PATIENCE_HEADS
@@ -217,6 +218,8 @@ async def _spender(node: ChainQueries, state: LaneState, job: Job, head: Head) -
         block = await _spending_block(node, state, nonce=nonce, newest=head.number)
         receipts = () if block is None else await node.receipts(block)
         found = await _with_nonce(node, state.lane, receipts, job)
+        if found is None and block is not None:
+            found = await _authorized(node, state, nonce=nonce, block=block)
     except NodeError:
         return None  # safe because the lane asks again at the next head, a few times
     if found is None or block is None:
@@ -257,3 +260,15 @@ async def _with_nonce(
             if transaction is not None and quantity(transaction.get("nonce")) == job.nonce:
                 return receipt.transaction_hash, _does(transaction, job)
     return None
+
+
+async def _authorized(
+    node: ChainQueries, state: LaneState, *, nonce: int, block: int
+) -> tuple[Hash, bool] | None:
+    """Who spent the nonce by an authorization, which does nothing of what the request asks for."""
+    if not isinstance(node, KnowsBlocks):
+        return None
+    count = await node.nonce(state.lane, max(0, block - 1))
+    sealed = await node.block(block, full=True)
+    by = authorized_in(sealed, state.lane, chain_id=state.chain_id, count=count, nonce=nonce)
+    return None if by is None else (by, False)
