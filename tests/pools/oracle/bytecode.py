@@ -35,23 +35,17 @@ _V4 = {"slot0": 0, "liquidity": 3, "ticks": 4, "bitmap": 5}
 class Bytecode:
     """Tokens, a pair, V3 pools and the V4 manager, whose states can be set."""
 
-    def __init__(self, pair: bytes = b"") -> None:
-        """Deploy them; `pair` is the creation code of a fork's pair instead of Uniswap's."""
+    def __init__(self) -> None:
         self.revm = Revm()
         self.venue = Venue(self.revm)
         self.token0, self.token1 = self.venue.token0, self.venue.token1
-        self.pair = self._fork(pair) if pair else self.venue.make_pair(10**6, 10**6)
+        self.pair = self.venue.make_pair(10**6, 10**6)
         self.manager = self.revm.deploy(creation_v4("PoolManager", ME))
         self.asker3, self.asker4 = self.revm.deploy(V3_ASKER), self.revm.deploy(V4_ASKER)
         self._pools: dict[tuple[int, int], Address] = {}
         self._written: dict[str, set[int]] = {}
 
     # -- V2
-
-    def _fork(self, creation: bytes) -> Address:
-        pair = self.revm.deploy(creation)  # whoever deploys it is its factory
-        self.revm.send(pair, calldata("initialize(address,address)", self.token0, self.token1))
-        return Address(pair)
 
     def load_pair(self, reserve0: int, reserve1: int) -> ConstantProduct:
         """Give the pair these reserves, and the balances that go with them."""
@@ -120,10 +114,6 @@ class Bytecode:
                 raise
             return False
         return True
-
-    def accepts(self, pool: ConstantProduct, question: Question, taken: int, given: int) -> bool:
-        """Whether the pair gives this for that: what its own check of its balances says."""
-        return self._swapped(pool, question, taken, given)[1] is not None
 
     # -- V3
 
