@@ -3,9 +3,9 @@ import random
 import msgspec
 import pytest
 
-from toolkit.model.chain import Address
+from toolkit.model.chain import Address, Hash
 from toolkit.model.errors import PoolError
-from toolkit.model.market import Token
+from toolkit.model.market import Route, Token
 
 A = Address("0x" + "aa" * 20)
 
@@ -44,3 +44,27 @@ def test_a_token_without_a_fee_is_written_as_ever() -> None:
 
     assert token(0) == msgspec.json.decode(old, type=Token)
     assert old == msgspec.json.encode(token(0))
+
+
+def route(token_out: Address, amount_out: int, gas_cost: int, bound: int | None) -> Route:
+    return Route(
+        token_in=A,
+        token_out=token_out,
+        amount_in=1000,
+        amount_out=amount_out,
+        hops=(),
+        block_hash=Hash("0x" + "11" * 32),
+        block_number=1,
+        gas_cost=gas_cost,
+        bound=bound,
+    )
+
+
+def test_what_a_route_leaves_is_after_gas_and_beside_its_bound() -> None:
+    """A cycle leaves its profit less gas, a swap its amount less gas; the gap is to the bound."""
+    cycle, swap = route(A, 1110, 10, 125), route(Address("0x" + "bb" * 20), 1110, 10, 1100)
+
+    assert (100, 2000.0) == (cycle.net, cycle.gap_bps)
+    assert (1100, 0.0) == (swap.net, swap.gap_bps)
+    assert route(A, 1110, 10, None).gap_bps is None
+    assert route(A, 1000, 0, 0).gap_bps == 0.0

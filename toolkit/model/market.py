@@ -7,7 +7,7 @@ import msgspec
 
 from toolkit.model.chain import Address, Hash
 from toolkit.model.errors import PoolError
-from toolkit.model.units import PPM
+from toolkit.model.units import BPS, PPM
 
 PoolId = Address | Hash
 """A pool's contract, or, for Uniswap V4, its 32-byte number in the one contract of all pools."""
@@ -81,8 +81,26 @@ class Hop(msgspec.Struct, frozen=True, kw_only=True):
         return int(self.token_in, 16) < int(self.token_out, 16)
 
 
-class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """Hops in an order that executes with what is at hand; a cycle ends in its own token."""
+FLASH = "flash"
+BEST_SO_FAR = "best_so_far"
+NOT_CONCAVE = "not_concave"
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Hops in an order that executes with what is at hand; a cycle ends in its own token.
+
+    A token may be bought and sold by several hops (a split), and a pool be used by more than one.
+
+    Attributes:
+        gas_units: what the route is reckoned to use; 0 where nobody reckoned.
+        gas_cost: what that costs at the gas price asked with, in smallest units of `token_out`,
+            rounded up.
+        bound: no route over the same pools, at the same gas price, can leave more of `token_out`
+            after gas; for a cycle, no more profit. None where none was proved.
+        flags: `FLASH`: some hop spends what a later one brings, so only a flash loan runs it;
+            `BEST_SO_FAR`: time ran out, or a solver did not converge, before the answer was final;
+            `NOT_CONCAVE`: pools on the way have gaps in their liquidity, which the bound fills.
+    """
 
     token_in: Address
     token_out: Address
@@ -91,6 +109,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     hops: tuple[Hop, ...]
     block_hash: Hash  # of the snapshot that every amount was computed on
     block_number: int
+    gas_units: int = 0
+    gas_cost: int = 0
+    bound: int | None = None
+    flags: tuple[str, ...] = ()
 
     @property
     def is_cycle(self) -> bool:
@@ -101,6 +123,18 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     def profit(self) -> int:
         """Amount out minus amount in; meaningful for cycles, in the start token."""
         return self.amount_out - self.amount_in
+
+    @property
+    def net(self) -> int:
+        """What is left after gas, in smallest units of `token_out`: a cycle's profit, or amount."""
+        return (self.profit if self.is_cycle else self.amount_out) - self.gas_cost
+
+    @property
+    def gap_bps(self) -> float | None:
+        """How far `net` may be from what is possible, in 1/10,000 of the bound; None without."""
+        if self.bound is None:
+            return None
+        return (self.bound - self.net) * BPS / self.bound if self.bound > 0 else 0.0
 
 
 class FundingKind(Enum):
