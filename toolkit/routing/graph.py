@@ -42,6 +42,7 @@ class Graph:
         self.snapshot = snapshot
         self.pools = routable(snapshot)
         self.places: dict[PoolId, int] = {pool.id: at for at, pool in enumerate(self.pools)}
+        self._states = {pool.id: pool for pool in self.pools}
         self.tokens: tuple[Address, ...] = tuple(
             sorted({token for pool in self.pools for token in (pool.token0, pool.token1)})
         )
@@ -62,21 +63,23 @@ class Graph:
 
         None where the snapshot has other pools: nothing changed here, and it takes a new graph.
         """
-        known = self.places
-        pools = [pool for name, pool in snapshot.pools.items() if name in known]
-        if len(pools) < len(known) or _foreign(snapshot, known):
+        states = self._states.get
+        other = [name for name, pool in snapshot.pools.items() if states(name) is not pool]
+        foreign = [name for name in other if name not in self.places]
+        if len(snapshot.pools) - len(foreign) < len(self.places):
             return None
-        changed = sorted(
-            at
-            for pool in pools
-            if self.pools[at := known[pool.id]] is not pool and self.pools[at] != pool
-        )
-        for at in changed:
-            pool = snapshot.pools[self.pools[at].id]
-            assert isinstance(pool, Routable)
-            self.pools[at] = pool
+        if not all(lasting_obstacle(snapshot.pools[name]) for name in foreign):
+            return None
+        changed = []
+        for name in other:
+            at, pool = self.places.get(name, -1), snapshot.pools[name]
+            if at < 0 or pool == self.pools[at]:
+                continue
+            changed.append(at)
+            self.pools[at] = self._states[name] = pool
             for edge in (2 * at, 2 * at + 1):
                 self._put(edge)
+        changed.sort()
         self.snapshot = snapshot
         return np.array(changed, dtype=np.int64)
 
@@ -128,10 +131,3 @@ def unroutable(snapshot: Snapshot) -> dict[PoolId, str]:
 def _curve(pool: Routable, edge: int) -> tuple[float, Floats]:
     forward = edge % 2 == 0
     return keep(pool, forward=forward), pieces(pool, forward=forward)
-
-
-def _foreign(snapshot: Snapshot, known: dict[PoolId, int]) -> bool:
-    """Whether a snapshot has a routable pool that is not known."""
-    return len(snapshot.pools) > len(known) and any(
-        name not in known and not lasting_obstacle(pool) for name, pool in snapshot.pools.items()
-    )
