@@ -13,7 +13,7 @@ from toolkit.pools.concentrated_v4 import ConcentratedV4
 from toolkit.pools.snapshot import Pool
 from toolkit.pools.ticks import sqrt_price_at_tick
 from toolkit.routing.arrays import Arrays, build_arrays, routable, unroutable
-from toolkit.routing.kernels import walk
+from toolkit.routing.kernels.cycles import walk
 from toolkit.routing.router import Router
 
 A, B, C, *_ = TOKENS

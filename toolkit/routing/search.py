@@ -29,7 +29,7 @@ def find_cycles(
     `costs` (n_edges + 1) is what each edge and, last, any cycle costs, in the token's raw units.
     Compiles the kernels at the first call of a process, or loads them from numba's cache.
     """
-    from toolkit.routing.kernels import search  # noqa: PLC0415 - numba loads at first use
+    from toolkit.routing.kernels.cycles import search  # noqa: PLC0415 - numba loads at first use
 
     net = np.empty(MAX_CANDIDATES)
     amount = np.zeros(MAX_CANDIDATES)

@@ -22,7 +22,8 @@ def jit(function: Callable[P, R]) -> Callable[P, R]:
     """Compile at the first call, without the GIL, keeping the result on disk.
 
     The cache lies in NUMBA_CACHE_DIR if that is set, else beside the module, else (a read-only
-    install) in the user's cache folder. It is good as long as no source in this folder changed.
+    install) in the user's cache folder. It is good as long as no source in this folder, nor in
+    that of the kernel, changed.
     Division by zero follows IEEE 754 and raises nothing.
     """
     compiled = njit(nogil=True, error_model="numpy")(function)
@@ -75,16 +76,17 @@ class _Cache(FunctionCache):  # type: ignore[misc] # numba has no types
         super().save_overload(sig, data)
 
     def _index_key(self, sig: object, codegen: object) -> tuple[object, ...]:
-        return (*super()._index_key(sig, codegen), _sources())
+        own = Path(self._py_func.__code__.co_filename).parent
+        return (*super()._index_key(sig, codegen), _sources(Path(__file__).parent), _sources(own))
 
     def _kernel(self) -> str:
         return f"{self._py_func.__module__}.{self._py_func.__qualname__}"
 
 
 @functools.cache
-def _sources() -> str:
-    """The digest of every source in this folder."""
+def _sources(folder: Path) -> str:
+    """The digest of every source in a folder."""
     total = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.glob("*.py")):
+    for file in sorted(folder.glob("*.py")):
         total.update(file.read_bytes())
     return total.hexdigest()

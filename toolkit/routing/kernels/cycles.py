@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from toolkit.pools.kernels.jit import jit
-from toolkit.routing.arrays import Floats, Ints
+from toolkit.routing.curves import Floats, Ints
 
 _BISECTIONS = 60
 _DOUBLINGS = 200
