@@ -21,7 +21,7 @@ def read_only(tmp_path: Path) -> Path:
     shutil.copytree(
         ROOT / "toolkit", home / "toolkit", ignore=shutil.ignore_patterns("__pycache__")
     )
-    for folder in ("pools/kernels", "routing"):
+    for folder in ("pools/kernels", "routing/kernels"):
         (home / "toolkit" / folder / "__pycache__").write_text("a file where a folder is wanted")
     return home
 

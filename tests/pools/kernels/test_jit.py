@@ -24,7 +24,7 @@ import logging
 import sys
 from toolkit.pools.kernels import jit as place
 
-place._sources = lambda: sys.argv[1]
+place._sources = lambda folder: sys.argv[1]
 handler = logging.Handler()
 handler.emit = lambda record: print(record.msg["event"], record.msg["kernel"])
 logging.getLogger("toolkit").addHandler(handler)
@@ -94,17 +94,34 @@ def test_compiling_is_told_and_done_once_until_a_source_changes(tmp_path: Path) 
     assert told + "2.5 -2.5" == changed
 
 
-def test_the_sources_of_a_kernel_are_all_of_its_folder() -> None:
-    """What kernels are made of is looked at too: their digest is that of every file here."""
-    folder = ROOT / "toolkit" / "pools" / "kernels"
-    program = "from toolkit.pools.kernels.jit import _sources; print(_sources())"
-
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+def test_the_sources_of_a_kernel_are_those_of_its_folder_and_of_the_exact_ones(
+    tmp_path: Path,
+) -> None:
+    """What kernels are made of is looked at too: every file beside it, and every file here."""
+    exact = ROOT / "toolkit" / "pools" / "kernels"
+    program = (
+        "from toolkit.pools.kernels import jit\n"
+        "asked = []\n"
+        "jit._sources = lambda folder: asked.append(str(folder)) or ''\n"
+        f"exec(compile({MODULE!r}, {str(tmp_path / 'kernel.py')!r}, 'exec'))\n"
+        "print(*sorted(set(asked)))\n"
+    )
+    digest = (
+        "from pathlib import Path; from toolkit.pools.kernels.jit import _sources; "
+        f"print(_sources(Path({str(exact)!r})))"
     )
 
-    sources = b"".join(file.read_bytes() for file in sorted(folder.glob("*.py")))
-    assert hashlib.sha256(sources).hexdigest() == done.stdout.strip()
+    (tmp_path / "kernel.py").write_text(MODULE)
+    asked, told = (
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout.split()
+        for code in (program, digest)
+    )
+
+    sources = b"".join(file.read_bytes() for file in sorted(exact.glob("*.py")))
+    assert {str(exact), str(tmp_path)} <= set(asked)
+    assert [hashlib.sha256(sources).hexdigest()] == told
 
 
 @pytest.mark.parametrize(

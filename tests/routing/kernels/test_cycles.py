@@ -14,7 +14,7 @@ from toolkit.routing.optimizer import path_of
 from toolkit.routing.search import MAX_CANDIDATES, Candidate, find_cycles, warm_up
 
 A, *_ = TOKENS
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_every_paying_cycle_is_found_and_sized(seed: int) -> None:
