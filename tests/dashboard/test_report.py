@@ -12,6 +12,8 @@ from toolkit.dashboard.chart import HEIGHT, bar_chart, line_chart
 from toolkit.dashboard.record import BlockRow, RunRecord
 from toolkit.dashboard.report import pause_bands, render
 from toolkit.dashboard.terminal import LiveTable, one_line, print_summary
+from toolkit.model.chain import Address, Hash
+from toolkit.model.market import Hop, PoolKind, Route, Token
 
 EVIL = "\x1b[2J\x1b]0;x\x07[/bold][red]<script>x</script><b>evil\u202e\r\n" + "z" * 100_000
 
@@ -51,6 +53,38 @@ def test_report_is_self_contained_and_escapes_text() -> None:
     assert None is re.search(r"<script|https?:|url\(|@import|src=", page)
     assert "&lt;script&gt;" in page
     assert "[DEV]" in page
+
+
+def test_routes_are_drawn_under_their_titles() -> None:
+    """A run's routes are pictures in the page, with its tokens' symbols."""
+    weth, usdc = (Address("0x" + digit * 40) for digit in "ab")
+    hop = Hop(
+        pool=Address("0x" + "1" * 40),
+        kind=PoolKind.CONSTANT_PRODUCT,
+        token_in=weth,
+        token_out=usdc,
+        amount_in=10**18,
+        amount_out=3 * 10**9,
+        fee_ppm=500,
+    )
+    route = Route(
+        token_in=weth,
+        token_out=usdc,
+        amount_in=10**18,
+        amount_out=3 * 10**9,
+        hops=(hop,),
+        block_hash=Hash("0x" + "11" * 32),
+        block_number=1,
+    )
+    tokens = tuple(
+        Token(address=address, symbol=symbol, decimals=decimals)
+        for address, symbol, decimals in ((weth, "WETH", 18), (usdc, "US<DC", 6))
+    )
+    page = render(structs.replace(record(row(1)), routes=(("The <best>", route),), tokens=tokens))
+
+    assert "<h2>The &lt;best&gt;</h2>" in page
+    assert "1 WETH to 3000 US&lt;DC" in page
+    assert None is re.search(r"https?:", page)
 
 
 def test_a_broken_invariant_is_shouted() -> None:

@@ -22,12 +22,13 @@ from toolkit.dashboard.rows import (
     block_row,
     counted,
     pause_spans,
+    routes,
     stories,
 )
 from toolkit.model.bundle import MissCause
 from toolkit.model.chain import ZERO_ADDRESS
-from toolkit.model.decision import Fill, Leg, VetoCause
-from toolkit.model.market import Hop, PoolKind, Route, Token
+from toolkit.model.decision import Fill, Leg, Plan, VetoCause
+from toolkit.model.market import Funding, FundingKind, Hop, PoolKind, Route, Token
 from toolkit.orchestrator.mainnet import DAI, USDC, WETH
 from toolkit.orchestrator.records import BlockReport
 
@@ -401,3 +402,34 @@ def test_a_quiet_run_has_no_stories() -> None:
     )
 
     assert () == stories([quiet], WORDS)
+
+
+def planned(verdict_id: str, route: Route) -> Plan:
+    return Plan(
+        verdict_id=verdict_id,
+        agents=("arbitrage",),
+        route=route,
+        funding=Funding(kind=FundingKind.OWN, token=route.token_in, amount=route.amount_in),
+        minimum_profit=0,
+        tip_wei=0,
+        gas_limit=1,
+        target_block=101,
+        parent_hash=block_hash(100),
+    )
+
+
+def test_pictures_are_of_the_best_cycle_and_the_longest_route_that_landed() -> None:
+    """What missed is not shown, however good; one route that is both is shown once."""
+    poor = cycle().route
+    assert poor is not None
+    best = msgspec.structs.replace(poor, amount_out=10**18 + 9)
+    longest = msgspec.structs.replace(poor, token_in=DAI.address, hops=poor.hops * 2)
+    dreamt = msgspec.structs.replace(longest, amount_out=10**20, hops=poor.hops * 3)
+    plans = [planned(str(at), route) for at, route in enumerate((poor, best, longest, dreamt))]
+    ends = [fill(verdict_id=str(at), landed=at < 3) for at in range(4)]
+    reports = [report(100, plans=tuple(plans)), report(101, fills=tuple(ends))]
+    alone = [report(100, plans=(plans[1],)), report(101, fills=(ends[1],))]
+
+    assert [best, longest] == [route for _, route in routes(reports)]
+    assert (("The best cycle that landed, in block 101", best),) == routes(alone)
+    assert () == routes([report(100, plans=(plans[3],)), report(101, fills=(ends[3],))])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from toolkit.chain.signer import LocalSigner
 from toolkit.dashboard.record import BlockRow, RunRecord
-from toolkit.dashboard.rows import Wording, agent_figures, block_row, counted, stories
+from toolkit.dashboard.rows import Wording, agent_figures, block_row, counted, routes, stories
 from toolkit.devnet.devnet import Devnet, DevnetConfig
 from toolkit.execution.executor import deploy_executor
 from toolkit.model.chain import Address, HeadChange
@@ -100,6 +100,8 @@ async def trade(
         counts=counted(reports),
         agents=agent_figures(reports, price_key=PRICE_KEY),
         stories=stories(reports, wording),
+        routes=routes(reports),
+        tokens=tuple(devnet.tokens.values()),
         seconds=time.perf_counter() - started,
     )
 

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from toolkit.model.market import Route, Token
+
 
 class BlockRow(msgspec.Struct, frozen=True, kw_only=True):
     """One block as a person wants to read it; prices and P&L are floats for display only."""
@@ -31,6 +33,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     counts: dict[str, int]
     agents: dict[str, dict[str, float | int | str]]  # intents, approved, landed; P&L
     stories: tuple[tuple[str, str], ...] = ()  # (title, text): a conflict, a loss, a pause
+    routes: tuple[tuple[str, Route], ...] = ()  # (title, route): what is worth a picture
+    tokens: tuple[Token, ...] = ()  # of the routes
     seconds: float = 0.0
     version: int = 1
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from toolkit.dashboard.chart import Band, bar_chart, line_chart
+from toolkit.dashboard.flow import route_picture
 from toolkit.dashboard.record import BlockRow, RunRecord
 from toolkit.model.printable import printable
 from toolkit.model.units import format_units
@@ -86,6 +87,7 @@ def render(record: RunRecord) -> str:
         ),
         "<h2>What happened</h2>",
         _stories(record.stories),
+        *_routes(record),
         "<h2>Every block</h2>",
         _blocks(record.rows),
     ]
@@ -166,6 +168,14 @@ def _figure(value: float | str) -> str:
 def _stories(stories: Iterable[tuple[str, str]]) -> str:
     rows = (f"<tr><th>{_text(title)}</th><td>{_text(text)}</td></tr>" for title, text in stories)
     return f"<table class='stories'>{''.join(rows)}</table>"
+
+
+def _routes(record: RunRecord) -> list[str]:
+    tokens = {token.address: token for token in record.tokens}
+    return [
+        f'<h2>{_text(title)}</h2><div class="scroll">{route_picture(route, tokens)}</div>'
+        for title, route in record.routes
+    ]
 
 
 def _blocks(rows: Sequence[BlockRow]) -> str:

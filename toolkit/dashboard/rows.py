@@ -8,7 +8,7 @@ from toolkit.dashboard.record import BlockRow
 from toolkit.model.bundle import MissCause
 from toolkit.model.chain import ZERO_ADDRESS, Address
 from toolkit.model.decision import Fill, Intent, Leg, Verdict
-from toolkit.model.market import Token
+from toolkit.model.market import Route, Token
 from toolkit.model.printable import printable
 from toolkit.model.units import WEI_PER_ETHER, WEI_PER_GWEI, format_units
 from toolkit.orchestrator.records import BlockReport
@@ -215,6 +215,24 @@ def stories(reports: Sequence[BlockReport], wording: Wording) -> tuple[tuple[str
                     f"block {one.until_block}",
                 )
     return tuple((title, printable(text)) for title, text in told.items())
+
+
+def routes(reports: Sequence[BlockReport]) -> tuple[tuple[str, Route], ...]:
+    """Choose what landed and is worth a picture: the best cycle, and the route of most hops."""
+    landed = {fill.verdict_id for report in reports for fill in report.fills if fill.landed}
+    done = [
+        (plan.target_block, plan.route)
+        for report in reports
+        for plan in report.plans
+        if plan.verdict_id in landed
+    ]
+    cycles = [one for one in done if one[1].is_cycle]
+    best = max(cycles, key=lambda one: one[1].profit, default=None)
+    longest = max(done, key=lambda one: len(one[1].hops), default=None)
+    shown = [("best cycle", best)] + [("most hops", longest)] * (longest != best)
+    return tuple(
+        (f"The {what} that landed, in block {one[0]}", one[1]) for what, one in shown if one
+    )
 
 
 def _merged_story(report: BlockReport, fill: Fill) -> str:
