@@ -352,7 +352,7 @@ def test_batch_with_what_cannot_be_encoded_is_refused() -> None:
     """A plan that trades with the executor itself, and a sum that no token can hold."""
     fine = swap([(TOKENS[0], 10), (TOKENS[1], 100)])
     inside = swap([(TOKENS[2], 5), (TOKENS[3], 7)], name="100-1", first_pool=1)
-    executor = inside.route.hops[0].pool
+    executor = inside.route.hops[0].contract
     big = swap([(TOKENS[0], 2**256 - 5), (TOKENS[1], 1)], name="100-2", first_pool=2)
 
     with pytest.raises(ConfigError, match="trades with the executor"):

@@ -5,7 +5,7 @@ import pytest
 
 from toolkit.model.chain import Address, Hash
 from toolkit.model.errors import PoolError
-from toolkit.model.market import Route, Token
+from toolkit.model.market import Hop, PoolId, PoolKey, PoolKind, Route, Token
 
 A = Address("0x" + "aa" * 20)
 
@@ -68,3 +68,38 @@ def test_what_a_route_leaves_is_after_gas_and_beside_its_bound() -> None:
     assert (1100, 0.0) == (swap.net, swap.gap_bps)
     assert route(A, 1110, 10, None).gap_bps is None
     assert route(A, 1000, 0, 0).gap_bps == 0.0
+
+
+def hop(pool: PoolId, key: PoolKey | None = None) -> Hop:
+    return Hop(
+        pool=pool,
+        kind=PoolKind.CONCENTRATED,
+        token_in=A,
+        token_out=A,
+        amount_in=1,
+        amount_out=2,
+        fee_ppm=3,
+        key=key,
+    )
+
+
+def test_a_swap_calls_its_pool_or_the_manager_of_its_key() -> None:
+    """A pool with an address is called itself, another by its key only."""
+    number = Hash("0x" + "44" * 32)
+    manager = Address("0x" + "55" * 20)
+    key = PoolKey(fee=3, tick_spacing=60, hooks=A, manager=manager)
+
+    assert (A, manager) == (hop(A).contract, hop(number, key).contract)
+    with pytest.raises(PoolError, match=f"pool {number}: key: missing"):
+        _ = hop(number).contract
+
+
+def test_a_swap_without_a_key_is_written_as_ever() -> None:
+    """Journals of before V4 pools could be traded in decode, and are written alike."""
+    old = (
+        b'{"pool":"%b","kind":"concentrated","token_in":"%b","token_out":"%b","amount_in":1,'
+        b'"amount_out":2,"fee_ppm":3}' % ((b"0x" + b"aa" * 20,) * 3)
+    )
+
+    assert hop(A) == msgspec.json.decode(old, type=Hop)
+    assert old == msgspec.json.encode(hop(A))

@@ -3,9 +3,10 @@ import pytest
 
 from toolkit.model.chain import Address, Hash, Head
 from toolkit.model.errors import PoolError
-from toolkit.model.market import Hop, PoolKind, Token
+from toolkit.model.market import Hop, PoolKey, PoolKind, Token
+from toolkit.pools.concentrated_v4 import DYNAMIC_FEE, POOL_MANAGER, ConcentratedV4
 from toolkit.pools.constant_product import ConstantProduct
-from toolkit.pools.snapshot import Snapshot, mid_price
+from toolkit.pools.snapshot import Snapshot, hop_through, mid_price
 
 A, B, X, Y = (Address("0x" + digit * 40) for digit in "ab12")
 
@@ -111,3 +112,37 @@ def test_hops_are_told_from_those_that_give_something_else() -> None:
     assert taken.gives((first, back))
     assert tiny.amount_out == 0
     assert [False] * len(wrong) == [taken.gives(hops) for hops in wrong]
+
+
+def test_a_hop_names_its_pool_as_the_executor_calls_it() -> None:
+    """A pair by its address; a V4 pool by its key, with the flag where a hook sets the fee."""
+    hook = Address("0x" + "c" * 36 + "0000")
+    number = Hash("0x" + "44" * 32)
+    dynamic = ConcentratedV4(
+        id=number,
+        token0=A,
+        token1=B,
+        fee_ppm=77,
+        tick_spacing=10,
+        sqrt_price_x96=2**96,
+        tick=0,
+        liquidity=0,
+        ticks=(),
+        hooks=hook,
+        dynamic_fee=True,
+    )
+    taken = snapshot(pair(X, 10**18))
+
+    assert swapped(taken, X, B, 5) == hop_through(taken.pools[X], B, 5, taken.quote_in(X, B, 5))
+    through = hop_through(dynamic, B, 5, 4)
+    assert (number, B, A, 5, 4, 77) == (
+        through.pool,
+        through.token_in,
+        through.token_out,
+        through.amount_in,
+        through.amount_out,
+        through.fee_ppm,
+    )
+    assert through.key == PoolKey(
+        fee=DYNAMIC_FEE, tick_spacing=10, hooks=hook, manager=POOL_MANAGER
+    )

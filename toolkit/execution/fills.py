@@ -10,12 +10,12 @@ from typing import Protocol
 
 from toolkit.chain.hashing import keccak
 from toolkit.model.chain import ZERO_ADDRESS, Address, Hash, Receipt
-from toolkit.model.market import PoolKind, Route
+from toolkit.model.market import Hop, PoolId, PoolKind, Route
 from toolkit.model.units import BPS
 
 _WORD = 64
 _TRANSFER_TOPICS = 3
-_PRICE_WORD = 2  # of V3's Swap: amount0, amount1, sqrtPriceX96, liquidity, tick
+_PRICE_WORD = 2  # of V3's and V4's Swap: amount0, amount1, sqrtPriceX96, liquidity, tick
 
 
 def _topic(event: str) -> Hash:
@@ -28,6 +28,8 @@ WITHDRAWAL = _topic("Withdrawal(address,uint256)")
 V2_SYNC = _topic("Sync(uint112,uint112)")
 V2_SWAP = _topic("Swap(address,uint256,uint256,uint256,uint256,address)")
 V3_SWAP = _topic("Swap(address,address,int256,int256,uint160,uint128,int24)")
+V4_SWAP = _topic("Swap(bytes32,address,int128,int128,uint160,uint128,int24,uint24)")
+_PRICED = ((V3_SWAP,), (V4_SWAP,))
 
 
 class Log(Protocol):
@@ -88,23 +90,30 @@ def changes_of(
     return changes
 
 
-def impact_bps(route: Route, logs: Iterable[Log], sqrt_before: Mapping[Address, int]) -> float:
+def impact_bps(route: Route, logs: Iterable[Log], sqrt_before: Mapping[PoolId, int]) -> float:
     """How far our swaps moved the price of the pool they moved most, in basis points.
 
     Args:
         route: whose pools are looked at.
         logs: of our transactions.
-        sqrt_before: sqrtPriceX96 of the route's V3 pools before them.
+        sqrt_before: sqrtPriceX96 of the route's V3 and V4 pools before them.
     """
     found = tuple(logs)
     moves = [0.0]
-    for pool, kind in {hop.pool: hop.kind for hop in route.hops}.items():
-        mine = [log for log in found if log.address == pool]
-        if kind is PoolKind.CONCENTRATED:
+    for pool, hop in {hop.pool: hop for hop in route.hops}.items():
+        mine = [log for log in found if _is_of(log, hop)]
+        if hop.kind is PoolKind.CONCENTRATED:
             moves.append(_sqrt_move(mine, sqrt_before.get(pool, 0)))
         else:
             moves.append(_reserve_move(mine))
     return max(moves)
+
+
+def _is_of(log: Log, hop: Hop) -> bool:
+    """Whether a log is of a hop's pool; V4's manager names the pool first."""
+    if hop.key is None:
+        return log.address == hop.pool
+    return log.address == hop.key.manager and log.topics[1:2] == (hop.pool,)
 
 
 def _movements(log: Log, wrapped: Address) -> tuple[tuple[Address, int], ...]:
@@ -131,7 +140,7 @@ def _words(log: Log) -> list[int]:
 
 
 def _sqrt_move(logs: list[Log], before: int) -> float:
-    after = [_words(log)[_PRICE_WORD] for log in logs if log.topics[:1] == (V3_SWAP,)]
+    after = [_words(log)[_PRICE_WORD] for log in logs if log.topics[:1] in _PRICED]
     if not after or not before:
         return 0.0
     return abs((after[-1] / before) ** 2 - 1) * BPS

@@ -517,7 +517,7 @@ class Gateway:
         return await self._session.submitter.submit(
             bundle,
             lease=lease,
-            touches={hop.pool for plan in plans for hop in plan.route.hops},
+            touches={hop.contract for plan in plans for hop in plan.route.hops},
             bid_wei=bid_wei + sum(one.bid_wei for one in ahead),
         )
 

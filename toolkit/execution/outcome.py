@@ -6,11 +6,14 @@ from toolkit.chain.multicall import aggregate
 from toolkit.chain.node import Node
 from toolkit.execution.fills import changes_of, impact_bps
 from toolkit.execution.merging import attributed
-from toolkit.model.chain import Address, Receipt
+from toolkit.model.chain import Address, Hash, Receipt
 from toolkit.model.decision import Fill, Plan
-from toolkit.model.market import PoolKind
+from toolkit.model.market import Hop, PoolId, PoolKind
+from toolkit.pools.manager import slot0_of
 
 _SLOT0 = "0x3850c7bd"  # slot0() of UniswapV3Pool.sol; its first word is sqrtPriceX96
+_EXTSLOAD = "0x1e2eaeaf"  # extsload(bytes32) of the PoolManager: a slot as it is
+_PRICES = 2**160  # what shares a word with a price stands above it
 
 
 async def filled(
@@ -71,9 +74,17 @@ def lost(plan: Plan, missed: str) -> Fill:
     )
 
 
-async def _sqrt_prices(node: Node, plan: Plan) -> dict[Address, int]:
-    """sqrtPriceX96 of the route's V3 pools on the parent block."""
-    pools = sorted({h.pool for h in plan.route.hops if h.kind is PoolKind.CONCENTRATED})
-    calls = [(pool, _SLOT0) for pool in pools]
+async def _sqrt_prices(node: Node, plan: Plan) -> dict[PoolId, int]:
+    """sqrtPriceX96 of the route's V3 and V4 pools on the parent block."""
+    hops = {hop.pool: hop for hop in plan.route.hops if hop.kind is PoolKind.CONCENTRATED}
+    calls = [(hop.contract, _price_call(hop)) for _, hop in sorted(hops.items())]
     words = await aggregate(node, calls, block=plan.parent_hash) if calls else []
-    return {pool: int(word[:66], 16) for pool, word in zip(pools, words, strict=True) if word}
+    found = zip(sorted(hops), words, strict=True)
+    return {pool: int(word[:66], 16) % _PRICES for pool, word in found if word}
+
+
+def _price_call(hop: Hop) -> str:
+    """Calldata that is answered by a word with the price in its last 160 bits."""
+    if hop.key is None:
+        return _SLOT0
+    return f"{_EXTSLOAD}{slot0_of(Hash(hop.pool)):064x}"

@@ -16,7 +16,7 @@ from toolkit.model.chain import Address
 from toolkit.model.checks import require_integer
 from toolkit.model.decision import Leg, Plan, Verdict, VetoCause
 from toolkit.model.errors import NoRoute, PoolError
-from toolkit.model.market import Funding, FundingKind, Hop, Route, has_contract
+from toolkit.model.market import Funding, FundingKind, Hop, PoolId, Route, has_contract
 from toolkit.model.tx import FeeQuote
 from toolkit.model.units import PPM, div_ceil
 from toolkit.pools.constant_product import ConstantProduct
@@ -298,7 +298,7 @@ def _route(leg: Leg, snapshot: Snapshot, router: Swaps, limits: PlanLimits) -> R
 def _recomputed(route: Route, snapshot: Snapshot) -> Route | Declined:
     """The route if every amount is what the snapshot's pools give, hop after hop."""
     held = {route.token_in: route.amount_in}
-    after: dict[Address, Pool] | None = None if snapshot.gives(route.hops) else {}
+    after: dict[PoolId, Pool] | None = None if snapshot.gives(route.hops) else {}
     for index, hop in enumerate(route.hops):
         stale = "" if after is None else _stale(hop, snapshot, after)
         if stale:
@@ -315,7 +315,7 @@ def _recomputed(route: Route, snapshot: Snapshot) -> Route | Declined:
     return route
 
 
-def _stale(hop: Hop, snapshot: Snapshot, after: dict[Address, Pool]) -> str:
+def _stale(hop: Hop, snapshot: Snapshot, after: dict[PoolId, Pool]) -> str:
     """Swap in a pool as the hops before left it, and say how that is not what the hop says."""
     try:
         pool = after.get(hop.pool) or snapshot.pool(hop.pool)

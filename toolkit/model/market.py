@@ -64,20 +64,51 @@ class PoolKind(Enum):
     __hash__ = object.__hash__  # tables are keyed by it, and an Enum's is worked out in Python
 
 
-class Hop(msgspec.Struct, frozen=True, kw_only=True):
-    """One swap in one pool, with exact integer amounts in the tokens' smallest units."""
+class PoolKey(msgspec.Struct, frozen=True, kw_only=True):
+    """What a V4 pool is called by, beside its two tokens (v4-core, PoolKey.sol).
 
-    pool: Address
+    `fee` is the key's own: with a hook that sets the fee it is a flag, and not the fee in force.
+    """
+
+    fee: int
+    tick_spacing: int
+    hooks: Address
+    manager: Address  # the contract of all pools
+
+
+class Hop(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One swap in one pool, with exact integer amounts in the tokens' smallest units.
+
+    A V4 pool, which has no contract of its own, is called by its `key`; others have none.
+    """
+
+    pool: PoolId
     kind: PoolKind
     token_in: Address
     token_out: Address
     amount_in: int
     amount_out: int
     fee_ppm: int
+    key: PoolKey | None = None
+
+    @property
+    def contract(self) -> Address:
+        """The contract that is called: the pool itself, or V4's manager of all pools.
+
+        Raises:
+            PoolError: a pool without an address, and no key of it.
+        """
+        if self.key is not None:
+            return self.key.manager
+        if not has_contract(self.pool):
+            raise PoolError(
+                f"pool {self.pool}: key: missing, and it has no address to be called by"
+            )
+        return self.pool
 
     @property
     def zero_for_one(self) -> bool:
-        """Whether the pool's token0 goes in (tokens of V2 and V3 pools are sorted)."""
+        """Whether the pool's token0 goes in (the tokens of every pool are sorted)."""
         return int(self.token_in, 16) < int(self.token_out, 16)
 
 

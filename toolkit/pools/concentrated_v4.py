@@ -12,7 +12,7 @@ import msgspec
 from toolkit.chain.hashing import keccak
 from toolkit.model.chain import ZERO_ADDRESS, Address, Hash
 from toolkit.model.errors import PoolError
-from toolkit.model.market import PoolKind, has_contract
+from toolkit.model.market import PoolKey, PoolKind, has_contract
 from toolkit.model.units import PPM
 from toolkit.pools.pair import check_lower, check_sorted, is_zero_for_one
 from toolkit.pools.swaps import Swapped, after, exact_in, exact_out, whole_in
@@ -91,6 +91,14 @@ class ConcentratedV4(
     def kind(self) -> PoolKind:
         """The family, for tables keyed by it."""
         return PoolKind.CONCENTRATED
+
+    @property
+    def key(self) -> PoolKey:
+        """What the manager is told, beside the tokens, to find the pool."""
+        fee = DYNAMIC_FEE if self.dynamic_fee else self.fee_ppm
+        return PoolKey(
+            fee=fee, tick_spacing=self.tick_spacing, hooks=self.hooks, manager=self.manager
+        )
 
     @property
     def is_hooked(self) -> bool:
@@ -176,8 +184,7 @@ class ConcentratedV4(
         Raises:
             PoolError: names the id that the fields give.
         """
-        fee = DYNAMIC_FEE if self.dynamic_fee else self.fee_ppm
-        wanted = pool_id(self.token0, self.token1, fee, self.tick_spacing, self.hooks)
+        wanted = pool_id(self.token0, self.token1, self.key.fee, self.tick_spacing, self.hooks)
         if self.id != wanted:
             self._refuse("id", f"tokens, fee, spacing and hooks are those of {wanted}")
 

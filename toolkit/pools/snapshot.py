@@ -173,6 +173,20 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+def hop_through(pool: Pool, token_in: Address, amount_in: int, amount_out: int) -> Hop:
+    """Return the swap of `amount_in` of one of a pool's tokens for `amount_out` of the other."""
+    return Hop(
+        pool=pool.id,
+        kind=pool.kind,
+        token_in=token_in,
+        token_out=_other(pool, token_in),
+        amount_in=amount_in,
+        amount_out=amount_out,
+        fee_ppm=pool.fee_ppm,
+        key=pool.key if isinstance(pool, ConcentratedV4) else None,
+    )
+
+
 def mid_price(pool: Pool, token_in: Address) -> float:
     """Marginal price before fees, raw units out per raw unit in; for scores and signals only.
 

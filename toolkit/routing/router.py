@@ -12,8 +12,8 @@ import numpy as np
 
 from toolkit.model.chain import MAINNET_WETH, Address
 from toolkit.model.errors import NoRoute
-from toolkit.model.market import Hop, PoolKind, Route
-from toolkit.pools.snapshot import Snapshot
+from toolkit.model.market import PoolKind, Route
+from toolkit.pools.snapshot import Snapshot, hop_through
 from toolkit.routing.arrays import Arrays, Floats, Routable, build_arrays, routable, unroutable
 from toolkit.routing.optimizer import Path, path_of, size
 from toolkit.routing.search import find_cycles
@@ -264,15 +264,7 @@ class Router:
     def _route(self, path: Path, amounts: tuple[int, ...]) -> Route:
         tokens = path.tokens
         hops = tuple(
-            Hop(
-                pool=pool.id,
-                kind=pool.kind,
-                token_in=tokens[place],
-                token_out=tokens[place + 1],
-                amount_in=amounts[place],
-                amount_out=amounts[place + 1],
-                fee_ppm=pool.fee_ppm,
-            )
+            hop_through(pool, tokens[place], amounts[place], amounts[place + 1])
             for place, pool in enumerate(path.pools)
         )
         return Route(

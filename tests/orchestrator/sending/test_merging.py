@@ -18,7 +18,7 @@ from toolkit.execution.planner import PlanLimits
 from toolkit.model.chain import Address
 from toolkit.model.decision import Fill, Intent, Leg, Plan, Reservation, Verdict
 from toolkit.model.errors import ConfigError
-from toolkit.model.market import FundingKind
+from toolkit.model.market import FundingKind, PoolId
 from toolkit.orchestrator import records
 from toolkit.orchestrator.arguments import known_priority
 from toolkit.orchestrator.audit.replay import replay
@@ -244,7 +244,7 @@ def names(groups: Sequence[Sequence[Plan]]) -> list[list[str]]:
     return [[plan.verdict_id for plan in group] for group in groups]
 
 
-def sent(plans: Sequence[Plan], *, pools: frozenset[Address], turn: int = 0) -> list[list[str]]:
+def sent(plans: Sequence[Plan], *, pools: frozenset[PoolId], turn: int = 0) -> list[list[str]]:
     """How plans are grouped where these pools are contested."""
     fee, limits = swaps_made_up.FEE, PlanLimits()
     return names(sendings(plans, fee=fee, limits=limits, pools=pools, turn=turn))

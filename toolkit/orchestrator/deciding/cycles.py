@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from toolkit.model.chain import Address
 from toolkit.model.decision import Leg, VetoCause
+from toolkit.model.market import PoolId
 from toolkit.orchestrator.capital.ledger import Share
 from toolkit.orchestrator.deciding.context import Candidate, Context
 from toolkit.orchestrator.deciding.drafts import Draft, Raising, vetoed
@@ -20,7 +20,7 @@ def cycles(candidates: Sequence[Candidate], context: Context, raising: Raising) 
     ]
     if len(routed) > 1:
         routed.sort(key=lambda one: (-one[0], one[1].intent_id, one[2].amount_in))
-    taken: dict[Address, str] = {}
+    taken: dict[PoolId, str] = {}
     losers: dict[str, list[str]] = {}
     won: list[tuple[int, Candidate, Leg]] = []
     drafts: list[Draft] = []

@@ -151,7 +151,7 @@ def is_plain(intent: Intent) -> bool:
         for hop in route.hops:
             texts += (hop.pool, hop.token_in, hop.token_out)
             numbers.append(hop.fee_ppm)
-            if type(hop.kind) is not PoolKind:
+            if type(hop.kind) is not PoolKind or hop.key is not None:
                 return False
         if type(route.amount_in) is not int:
             return False

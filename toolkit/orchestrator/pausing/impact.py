@@ -3,20 +3,19 @@
 import math
 from collections.abc import Iterable
 
-from toolkit.model.chain import Address
 from toolkit.model.errors import PoolError
-from toolkit.model.market import Hop, Route
+from toolkit.model.market import Hop, PoolId, Route
 from toolkit.perception.prices import PriceSource
 from toolkit.pools.snapshot import Pool, Snapshot
 
 
-def after_hops(snapshot: Snapshot, hops: Iterable[Hop]) -> dict[Address, Pool]:
+def after_hops(snapshot: Snapshot, hops: Iterable[Hop]) -> dict[PoolId, Pool]:
     """Return the pools that the hops go through as they leave them.
 
     Raises:
         PoolError: a hop's pool, tokens or amounts are not what its contract would do.
     """
-    after: dict[Address, Pool] = {}
+    after: dict[PoolId, Pool] = {}
     for hop in hops:
         pool = after.get(hop.pool) or snapshot.pool(hop.pool)
         amount_out, after[hop.pool] = pool.swap_in(hop.token_in, hop.amount_in)

@@ -14,6 +14,7 @@ from toolkit.execution.merging import (
 from toolkit.execution.planner import PlanLimits
 from toolkit.model.chain import Address
 from toolkit.model.decision import Fill, Plan
+from toolkit.model.market import PoolId
 from toolkit.model.tx import FeeQuote
 from toolkit.orchestrator import records
 from toolkit.orchestrator.block import Sitting
@@ -34,7 +35,7 @@ class Merged(msgspec.Struct, frozen=True, kw_only=True):
     approvals: dict[Address, int]
 
 
-def contested(settled: Iterable[tuple[Fill, Planned | None]]) -> frozenset[Address]:
+def contested(settled: Iterable[tuple[Fill, Planned | None]]) -> frozenset[PoolId]:
     """Name the pools of own swaps that did not land, as of the block in which that is known.
 
     Somebody may be quicker there, so what is exact for the parent is not to be had in the block.
@@ -52,7 +53,7 @@ def sendings(
     *,
     fee: FeeQuote,
     limits: PlanLimits,
-    pools: Collection[Address] = (),
+    pools: Collection[PoolId] = (),
     turn: int = 0,
 ) -> tuple[tuple[Plan, ...], ...]:
     """Group a block's plans, best first, into what is sent at once.

@@ -14,7 +14,7 @@ from toolkit.execution.planner import (
 )
 from toolkit.model.chain import ZERO_ADDRESS, Address
 from toolkit.model.decision import Reading, Reservation, VetoCause
-from toolkit.model.market import FundingKind, PoolKind, has_contract
+from toolkit.model.market import FundingKind, PoolId, PoolKind, has_contract
 from toolkit.orchestrator import records
 from toolkit.orchestrator.block import Sitting
 from toolkit.orchestrator.capital.ledger import Ledger, Share
@@ -42,7 +42,7 @@ class Planner:
         self._now = now
         self._free = free
         self._open = now.snapshot
-        self._used: set[Address] = set()  # pools that are still to be closed
+        self._used: set[PoolId] = set()  # pools that are still to be closed
         self._lenders = lenders(setup, now.newest, now.seen.head.number)
 
     def plan(self, ruling: Ruling) -> tuple[Ruling, Planned | None]:
