@@ -73,8 +73,8 @@ def test_depth_is_what_the_poorer_side_gives(seed: int) -> None:
 def test_a_gap_at_the_price_is_no_lack_of_depth(seed: int) -> None:
     """With nothing in range, what lies on both sides of it still is depth."""
     v3 = concentrated(random.Random(seed), (A, B), 1e20, 0.1)
-    ticks = ((v3.tick - 3000, 10**20), (v3.tick - 2000, -(10**20)))
-    ticks += ((v3.tick + 2000, 10**20), (v3.tick + 3000, -(10**20)))
+    ends = ((-3000, 10**20), (-2000, -(10**20)), (2000, 10**20), (3000, -(10**20)))
+    ticks = tuple((v3.tick + away, net) for away, net in ends)
     spread = msgspec.structs.replace(v3, ticks=ticks, liquidity=0, tick_spacing=1)
 
     assert 10**18 < depths(snapshot(spread), A)[spread.id]
