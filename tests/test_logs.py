@@ -235,7 +235,7 @@ def test_the_mode_is_bound_to_each_logger_alone() -> None:
     """Two sessions of one process do not lend each other their mode."""
     dry, live = logs.log_of("toolkit.one", Mode.DRY), logs.log_of("toolkit.one", Mode.LIVE)
 
-    assert ["DRY", "LIVE"] == [one._context["mode"] for one in (dry, live)]
+    assert ["DRY", "LIVE"] == [one._bound["mode"] for one in (dry, live)]
 
 
 def test_a_text_in_an_event_is_one_line_that_only_shows(caplog: pytest.LogCaptureFixture) -> None:

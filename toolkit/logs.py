@@ -30,38 +30,55 @@ that a terminal only shows.
 """
 
 import logging
-
-import structlog
-from structlog.stdlib import BoundLogger, ProcessorFormatter, filter_by_level
-from structlog.typing import EventDict
+from collections.abc import Mapping
 
 from toolkit.model.chain import Mode
 from toolkit.model.printable import printable
 
+_CALLER = 3  # frames up, so that a record names who tells the event
 
-def log_of(name: str, mode: Mode | None = None) -> BoundLogger:
+
+class Log:
+    """Tells the events of one part of the toolkit; what is bound stands in each of them.
+
+    Not structlog's logger: with it come rich and pygments, which nobody needs in order to send.
+    """
+
+    __slots__ = ("_bound", "_logger")
+
+    def __init__(self, logger: logging.Logger, bound: Mapping[str, object]) -> None:
+        self._logger, self._bound = logger, bound
+
+    def bind(self, **fields: object) -> "Log":
+        """Return a logger of the same part with more in each line."""
+        return Log(self._logger, {**self._bound, **fields})
+
+    def info(self, event: str, **fields: object) -> None:
+        """Tell what goes as it should."""
+        self._tell(logging.INFO, event, fields)
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Tell what somebody may want to look at."""
+        self._tell(logging.WARNING, event, fields)
+
+    def error(self, event: str, **fields: object) -> None:
+        """Tell what does not go on without somebody."""
+        self._tell(logging.ERROR, event, fields)
+
+    def _tell(self, level: int, event: str, fields: Mapping[str, object]) -> None:
+        logger = self._logger
+        # Without a handler the standard library would print a warning by itself.
+        if not logger.isEnabledFor(level) or not logger.hasHandlers():
+            return
+        told = {
+            name: printable(value) if isinstance(value, str) else value
+            for name, value in (*self._bound.items(), *fields.items(), ("event", event))
+        }
+        # By these two structlog's `ProcessorFormatter` knows what it may render.
+        marks = {"_logger": logger, "_name": logging.getLevelName(level).lower()}
+        logger.log(level, told, extra=marks, stacklevel=_CALLER)
+
+
+def log_of(name: str, mode: Mode | None = None) -> Log:
     """Return the logger of one part of the toolkit, its mode (if any) bound to every line."""
-    # Not structlog's own factory, which prints unless somebody configures it.
-    log: BoundLogger = structlog.wrap_logger(
-        logging.getLogger(name),
-        processors=[
-            filter_by_level,
-            _drop_unheard,
-            _only_shown,
-            ProcessorFormatter.wrap_for_formatter,
-        ],
-        wrapper_class=BoundLogger,
-    )
-    return log if mode is None else log.bind(mode=mode.value)
-
-
-def _drop_unheard(logger: logging.Logger, _method: str, event: EventDict) -> EventDict:
-    if not logger.hasHandlers():
-        raise structlog.DropEvent
-    return event
-
-
-def _only_shown(_logger: logging.Logger, _method: str, event: EventDict) -> EventDict:
-    return {
-        name: printable(value) if isinstance(value, str) else value for name, value in event.items()
-    }
+    return Log(logging.getLogger(name), {} if mode is None else {"mode": mode.value})

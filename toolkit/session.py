@@ -33,9 +33,6 @@ from toolkit.model.checks import path_of, require_flag, require_integer, require
 from toolkit.model.errors import ConfigError
 from toolkit.model.tx import ExternalSpend, TransactionRequest, Urgency, Visibility
 from toolkit.model.units import ether, format_units
-from toolkit.pools.snapshot import PoolSpec
-from toolkit.pools.sync import load
-from toolkit.routing.router import Router
 from toolkit.tx.config import SchedulerConfig
 from toolkit.tx.destination import Destination, PublicNode
 from toolkit.tx.fallback import MOST_PATIENCE_BLOCKS, PATIENCE_BLOCKS, PrivateThenPublic
@@ -50,6 +47,9 @@ T = TypeVar("T")
 
 if TYPE_CHECKING:
     from web3 import AsyncWeb3
+
+    from toolkit.pools.snapshot import PoolSpec
+    from toolkit.routing.router import Router
 
 MOST_COST_WEI = ether(1_000)
 """The highest `max_cost_wei` that can be asked for: one attempt never costs more than that."""
@@ -295,8 +295,12 @@ class Session:
         self._follow_if_sent()
         return handle
 
-    async def router(self, pools: Sequence[PoolSpec]) -> Router:
+    async def router(self, pools: "Sequence[PoolSpec]") -> "Router":
         """Read the pools' state at the newest head and return a router over it."""
+        # Loaded by who trades: whoever only sends needs neither pools nor numpy.
+        from toolkit.pools.sync import load  # noqa: PLC0415 - on first use
+        from toolkit.routing.router import Router  # noqa: PLC0415 - on first use
+
         return Router(await load(self.node, pools, head=self.head))
 
     async def on_head(self, change: HeadChange) -> None:

@@ -4,7 +4,7 @@ A bot pays by the thousand until it is killed between its journal and its node; 
 open that journal with `connect`, each on a copy. Time runs from before the process is started until
 the node is asked to take a transaction; the node hangs up then, so that every run finds the same.
 
-`python -m scripts.bench.restart` is that new process, with an `Opening` as JSON on stdin.
+That new process is `restarted`, with an `Opening` as JSON on stdin.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from pathlib import Path
 
 import msgspec
 
-import toolkit as tk
 from scripts.bench.checkout import ROOT
 from scripts.bench.figures import Figure
+from scripts.bench.restarted import HEAVY, LATEST_S
 from scripts.soak.rig import live, scratch, sealed
 from scripts.soak.sender import Errand
 from toolkit.devnet.faults import FaultKind
@@ -36,10 +36,8 @@ KEYS, WINDOW = 4, 32
 ENTRIES_A_SEND = 6
 """What a payment comes to in the journal, at least about that."""
 RUNS, PEER_RUNS = 5, 3
-LATEST_S = 60.0
 MS = 1e3
 SEND = "eth_sendRawTransaction"
-HEAVY = ("numba", "web3", "pyrevm")
 PEER = """
 import json, sys
 from eth_account import Account
@@ -84,7 +82,7 @@ async def restarts(
             for path in folder.glob("journal.db*"):
                 shutil.copy(path, copy)
             opening = _opening(node, copy)
-            taken, told = await _first_send(node, opening, "-m", "scripts.bench.restart")
+            taken, told = await _first_send(node, opening, "-m", "scripts.bench.restarted")
             ours.append(taken)
             heavy = max(heavy, int(told or 0))
         # The peer's library hangs up as the node does, and says so on stderr.
@@ -190,16 +188,3 @@ async def figures(seed: int) -> tuple[Figure, ...]:
             ours=float(found.heavy),
         ),
     )
-
-
-async def start(opening: Opening) -> None:
-    """Open the session as any bot does, and go on until somebody ends the process."""
-    signers = [tk.LocalSigner(key) for key in opening.keys]
-    async with tk.connect(opening.rpc_url, signer=signers, journal=opening.journal) as session:
-        session.follow()
-        print(sum(name in sys.modules for name in HEAVY), flush=True)
-        await asyncio.sleep(LATEST_S)
-
-
-if __name__ == "__main__":
-    asyncio.run(start(msgspec.json.decode(sys.stdin.buffer.read(), type=Opening)))
