@@ -2,11 +2,16 @@
 pragma solidity 0.8.30;
 
 import {IERC20, IWrappedNative} from "./interfaces/Tokens.sol";
-import {IBalancerVault, IUniswapV2Pair, IUniswapV3Pool} from "./interfaces/Venues.sol";
+import {
+    IBalancerVault,
+    IPoolManager,
+    IUniswapV2Pair,
+    IUniswapV3Pool
+} from "./interfaces/Venues.sol";
 
-/// @notice Runs one route over Uniswap V2 and V3 pools for its owner, with borrowed or own input, or
-/// several routes with own input at once, and reverts as a whole unless the result is at least what
-/// the plan or batch asks for.
+/// @notice Runs one route over Uniswap V2, V3 and V4 pools for its owner, with borrowed or own input,
+/// or several routes with own input at once, and reverts as a whole unless the result is at least
+/// what the plan or batch asks for. A route is any list of hops: a chain, a split, a network.
 /// @dev Holds nothing between transactions and never approves anyone. What it does hold during one
 /// is protected in a single place, the end of `execute` and of `executeBatch`: the gain is measured
 /// from balances, on the original calldata, after every foreign contract has had its turn.
@@ -23,8 +28,8 @@ contract Executor {
     error WrongParent(bytes32 got, bytes32 want);
     /// @dev A hop gave less than the plan says; for an input above int256, `got` is zero.
     error HopShort(uint256 index, uint256 got, uint256 want);
-    /// @dev A hop's kind is neither V2 nor V3.
-    error BadHop(uint256 index, uint8 kind);
+    /// @dev A hop's kind is neither V2, V3 nor V4.
+    error BadHop(uint256 index, uint256 kind);
     /// @dev The net result is below the plan's minimum; a loss shows as `got` zero.
     error ProfitTooLow(uint256 got, uint256 want);
     /// @dev A batch leaves less of a token than its minimum; a loss shows as `got` zero.
@@ -47,25 +52,34 @@ contract Executor {
     //////////////////////////////////////////////////////////////*/
 
     struct Hop {
-        address pool;
-        uint8 kind;
+        address pool; // of V4: the PoolManager
+        uint256 kind; // of V4 also the pool's key: kind | fee << 8 | tickSpacing << 32 | hooks << 56
         address tokenIn;
         address tokenOut;
         uint256 amountIn;
         uint256 amountOut;
     }
 
+    /// @dev What a Balancer vault lends of a token; loans are listed by rising token.
+    struct Loan {
+        address token;
+        uint256 amount;
+    }
+
     struct Plan {
         uint256 blockNumber; // 0: any
         bytes32 parentHash; // 0: any
         uint8 funding;
-        address lender; // ignored for own capital
+        address lender; // ignored for own capital without loans
         address tokenIn;
         uint256 amountIn;
         address tokenOut;
         uint256 minOut; // of tokenOut for the owner, after repayment and a tip taken from it
         uint256 tip; // wei to block.coinbase
         Hop[] hops;
+        // For routes that spend what a later hop brings: all that is borrowed, of a vault, the input
+        // among it if that is borrowed too. Empty: at most the input is.
+        Loan[] loans;
     }
 
     /// @dev A token of a batch, listed once: what it takes from the owner, and the least it returns.
@@ -94,10 +108,12 @@ contract Executor {
     uint8 internal constant FUNDING_V2 = 2;
     uint8 internal constant FUNDING_V3 = 3;
 
-    uint8 internal constant HOP_V2 = 0;
-    uint8 internal constant HOP_V3 = 1;
+    uint256 internal constant HOP_V2 = 0;
+    uint256 internal constant HOP_V3 = 1;
+    uint8 internal constant HOP_V4 = 2;
 
-    /// @dev One inside TickMath.MIN_SQRT_RATIO and MAX_SQRT_RATIO of v3-core: no price limit.
+    /// @dev One inside TickMath.MIN_SQRT_RATIO and MAX_SQRT_RATIO of v3-core, which are v4-core's
+    /// too: no price limit.
     uint160 internal constant LOWEST_PRICE = 4295128740;
     uint160 internal constant HIGHEST_PRICE = 1461446703485210103287273052203988822378723970341;
 
@@ -146,7 +162,8 @@ contract Executor {
         uint256 before = IERC20(plan.tokenOut).balanceOf(address(this));
         if (plan.funding == FUNDING_OWN) {
             _pullExactly(plan.tokenIn, plan.amountIn);
-            _run(plan.hops);
+            if (plan.loans.length == 0) _run(plan.hops);
+            else _borrowFromVault(plan);
             // A cycle must return its own capital before it has gained anything.
             if (plan.tokenIn == plan.tokenOut) before += plan.amountIn;
         } else {
@@ -187,7 +204,7 @@ contract Executor {
                                 CALLBACKS
     //////////////////////////////////////////////////////////////*/
 
-    /// @dev Balancer V2 `IFlashLoanRecipient`: the loan is here, and is due back with its fee.
+    /// @dev Balancer V2 `IFlashLoanRecipient`: the loans are here, and due back with their fees.
     function receiveFlashLoan(
         address[] calldata,
         uint256[] calldata,
@@ -197,7 +214,13 @@ contract Executor {
         _authenticate();
         Plan calldata plan = _decode(data);
         _run(plan.hops);
-        _transfer(plan.tokenIn, msg.sender, plan.amountIn + fees[0]);
+        if (plan.loans.length == 0) {
+            _transfer(plan.tokenIn, msg.sender, plan.amountIn + fees[0]);
+        }
+        for (uint256 i = 0; i < plan.loans.length; ++i) {
+            Loan calldata loan = plan.loans[i];
+            _transfer(loan.token, msg.sender, loan.amount + fees[i]);
+        }
     }
 
     /// @dev Uniswap V2 `IUniswapV2Callee`. The pair's check, with the fee of 3/1000 on the input
@@ -226,6 +249,42 @@ contract Executor {
         // forge-lint: disable-next-line(unsafe-typecast)
         uint256 owed = uint256(delta0 > 0 ? delta0 : delta1);
         _transfer(abi.decode(data, (address)), msg.sender, owed);
+    }
+
+    /// @dev Uniswap V4 `IUnlockCallback`: swap, pay what that owes, take what it gave. A manager that
+    /// alters the hop only changes the result, as a V3 pool may that asks for another token.
+    /// @return received encoded: what came of the hop's output
+    function unlockCallback(bytes calldata data) external returns (bytes memory received) {
+        _authenticate();
+        Hop calldata hop;
+        assembly ("memory-safe") {
+            hop := data.offset
+        }
+        bool zeroForOne = hop.tokenIn < hop.tokenOut;
+        int256 delta = IPoolManager(msg.sender)
+            .swap(
+                _keyOf(hop, zeroForOne),
+                IPoolManager.SwapParams(
+                    zeroForOne,
+                    // forge-lint: disable-next-line(unsafe-typecast)
+                    -int256(hop.amountIn), // bounded by `_swapV4`
+                    zeroForOne ? LOWEST_PRICE : HIGHEST_PRICE
+                ),
+                ""
+            );
+        // forge-lint: disable-next-line(unsafe-typecast)
+        (int256 delta0, int256 delta1) = (delta >> 128, int256(int128(delta)));
+        (int256 paid, int256 given) = zeroForOne ? (delta0, delta1) : (delta1, delta0);
+        if (paid < 0) {
+            IPoolManager(msg.sender).sync(hop.tokenIn);
+            // forge-lint: disable-next-line(unsafe-typecast)
+            _transfer(hop.tokenIn, msg.sender, uint256(-paid));
+            IPoolManager(msg.sender).settle();
+        }
+        // forge-lint: disable-next-line(unsafe-typecast)
+        uint256 got = given > 0 ? uint256(given) : 0;
+        if (got != 0) IPoolManager(msg.sender).take(hop.tokenOut, address(this), got);
+        return abi.encode(got);
     }
 
     /*//////////////////////////////////////////////////////////////
@@ -260,11 +319,7 @@ contract Executor {
         address lender = plan.lender;
         uint256 amount = plan.amountIn;
         if (plan.funding == FUNDING_BALANCER) {
-            address[] memory tokens = new address[](1);
-            uint256[] memory amounts = new uint256[](1);
-            (tokens[0], amounts[0]) = (plan.tokenIn, amount);
-            _expect(lender, this.receiveFlashLoan.selector);
-            IBalancerVault(lender).flashLoan(address(this), tokens, amounts, data);
+            _borrowFromVault(plan);
         } else if (plan.funding == FUNDING_V2) {
             bool first = plan.tokenIn == IUniswapV2Pair(lender).token0();
             (uint256 out0, uint256 out1) = first ? (amount, uint256(0)) : (uint256(0), amount);
@@ -279,6 +334,20 @@ contract Executor {
             revert BadFunding(plan.funding);
         }
         // A lender that never called back must not keep its permission for the next call.
+        _expected = 0;
+    }
+
+    /// @dev As `_borrow`: the input alone, or what the plan lists.
+    function _borrowFromVault(Plan calldata plan) internal {
+        uint256 count = plan.loans.length;
+        address[] memory tokens = new address[](count == 0 ? 1 : count);
+        uint256[] memory amounts = new uint256[](tokens.length);
+        if (count == 0) (tokens[0], amounts[0]) = (plan.tokenIn, plan.amountIn);
+        for (uint256 i = 0; i < count; ++i) {
+            (tokens[i], amounts[i]) = (plan.loans[i].token, plan.loans[i].amount);
+        }
+        _expect(plan.lender, this.receiveFlashLoan.selector);
+        IBalancerVault(plan.lender).flashLoan(address(this), tokens, amounts, msg.data[4:]);
         _expected = 0;
     }
 
@@ -307,10 +376,12 @@ contract Executor {
     function _run(Hop[] calldata hops) internal {
         for (uint256 i = 0; i < hops.length; ++i) {
             Hop calldata hop = hops[i];
-            // Tokens of V2 and V3 pools are sorted.
+            // The tokens of every pool are sorted.
             bool zeroForOne = hop.tokenIn < hop.tokenOut;
             if (hop.kind == HOP_V2) _swapV2(hop, zeroForOne);
             else if (hop.kind == HOP_V3) _swapV3(hop, zeroForOne, i);
+            // forge-lint: disable-next-line(unsafe-typecast)
+            else if (uint8(hop.kind) == HOP_V4) _swapV4(hop, i); // the key is above
             else revert BadHop(i, hop.kind);
         }
     }
@@ -341,6 +412,36 @@ contract Executor {
         // forge-lint: disable-next-line(unsafe-typecast)
         uint256 received = delta < 0 ? uint256(-delta) : 0;
         if (received < hop.amountOut) revert HopShort(index, received, hop.amountOut);
+    }
+
+    function _swapV4(Hop calldata hop, uint256 index) internal {
+        // As above: negated it would mean an output, or nothing at all.
+        if (hop.amountIn > uint256(type(int256).max)) revert HopShort(index, 0, hop.amountOut);
+        _expect(hop.pool, this.unlockCallback.selector);
+        bytes memory answer = IPoolManager(hop.pool).unlock(abi.encode(hop));
+        _expected = 0;
+        uint256 received = abi.decode(answer, (uint256));
+        if (received < hop.amountOut) revert HopShort(index, received, hop.amountOut);
+    }
+
+    /// @dev The key of a V4 hop's pool, which its kind carries.
+    function _keyOf(Hop calldata hop, bool zeroForOne)
+        internal
+        pure
+        returns (IPoolManager.PoolKey memory)
+    {
+        (address currency0, address currency1) =
+            zeroForOne ? (hop.tokenIn, hop.tokenOut) : (hop.tokenOut, hop.tokenIn);
+        // Each cast cuts off what is packed above it.
+        // forge-lint: disable-start(unsafe-typecast)
+        return IPoolManager.PoolKey(
+            currency0,
+            currency1,
+            uint24(hop.kind >> 8),
+            int24(uint24(hop.kind >> 32)),
+            address(uint160(hop.kind >> 56))
+        );
+        // forge-lint: disable-end(unsafe-typecast)
     }
 
     /*//////////////////////////////////////////////////////////////
@@ -383,17 +484,32 @@ contract Executor {
         _payOut(batch.tip);
     }
 
-    /// @dev In a chain of hops each token is asked for once: as the output of the hop before.
+    /// @dev Each token once, however many hops name it.
     function _sweepTouched(Plan calldata plan) internal {
-        address last = plan.tokenIn;
+        (address first, address last) = (plan.tokenIn, plan.tokenOut);
+        address[] memory swept = new address[](2 * plan.hops.length);
+        uint256 count = 0;
         for (uint256 i = 0; i < plan.hops.length; ++i) {
             Hop calldata hop = plan.hops[i];
-            if (hop.tokenIn != last) _sweep(hop.tokenIn);
-            if (hop.tokenOut != plan.tokenOut) _sweep(hop.tokenOut);
-            last = hop.tokenOut;
+            for (uint256 side = 0; side < 2; ++side) {
+                address token = side == 0 ? hop.tokenIn : hop.tokenOut;
+                if (token == first || token == last || _holds(swept, count, token)) continue;
+                swept[count++] = token;
+                _sweep(token);
+            }
         }
-        if (plan.tokenIn != plan.tokenOut) _sweep(plan.tokenIn);
-        _sweep(plan.tokenOut);
+        if (first != last) _sweep(first);
+        _sweep(last);
+    }
+
+    /// @dev Looks at the newest first: in a chain a hop's input is the output of the hop before.
+    function _holds(address[] memory list, uint256 count, address token)
+        internal
+        pure
+        returns (bool)
+    {
+        while (count != 0) if (list[--count] == token) return true;
+        return false;
     }
 
     function _sweep(address token) internal {

@@ -366,8 +366,8 @@ contract ExecutorTest is World {
         run(plan);
     }
 
-    function testFuzz_an_unknown_hop_reverts(uint8 kind) public {
-        kind = uint8(within(kind, 2, type(uint8).max));
+    function testFuzz_an_unknown_hop_reverts(uint256 kind) public {
+        vm.assume(kind > 1 && uint8(kind) != 2);
         Executor.Plan memory plan = cycle(BALANCER, 1e18);
         plan.hops[1].kind = kind;
 

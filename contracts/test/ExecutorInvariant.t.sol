@@ -30,6 +30,19 @@ contract Actions is World {
         _execute(plan, value);
     }
 
+    function arbitrageV4(uint8 funding, uint256 amount) external {
+        funding = uint8(within(funding, OWN, V3_FLASH));
+        amount = within(amount, 1e15, 3e18);
+        _rebalance();
+        if (funding == OWN) fund(weth, amount);
+        _execute(cycleV4(funding, amount), 0);
+    }
+
+    function onLoans(uint256 sold, uint256 borrowed) external {
+        _rebalance();
+        _execute(flashOrder(within(sold, 1e18, 5000e18), within(borrowed, 0, 3e18)), 0);
+    }
+
     function trade(bool sell, uint256 amount) external {
         _rebalance();
         amount = within(amount, 1e15, 1e18);

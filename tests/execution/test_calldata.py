@@ -23,13 +23,14 @@ from toolkit.execution.calldata import (
 from toolkit.model.chain import ZERO_ADDRESS, Address, Hash
 from toolkit.model.decision import Plan
 from toolkit.model.errors import ConfigError
-from toolkit.model.market import Funding, FundingKind, Hop, PoolKind, Route
+from toolkit.model.market import Funding, FundingKind, Hop, Loan, PoolKey, PoolKind, Route
 
 WETH = Address("0x" + "c0" * 20)
 USDC = Address("0x" + "a0" * 20)
 PAIR = Address("0x" + "11" * 20)
 POOL = Address("0x" + "22" * 20)
 VAULT = Address("0x" + "33" * 20)
+MANAGER = Address("0x" + "44" * 20)
 EXECUTOR = Address("0x" + "ee" * 20)
 PARENT = Hash("0x" + "ab" * 32)
 
@@ -52,6 +53,12 @@ BACK = replace(
     amount_in=2_700 * 10**6,
     amount_out=10**18 + 5,
 )
+
+
+KEY = PoolKey(
+    fee=0x800064, tick_spacing=32767, hooks=Address("0x" + "00" * 19 + "cc"), manager=MANAGER
+)
+V4 = replace(BACK, pool=Hash("0x" + "44" * 32), key=KEY)
 
 
 def plan(
@@ -87,9 +94,10 @@ def plan(
 def decoded(data: str) -> tuple[Any, ...]:
     entry: dict[str, Any] = next(e for e in load_artifact().abi if e.get("name") == "execute")
     kind = entry["inputs"][0]
-    hop_type = ",".join(c["type"] for c in kind["components"][-1]["components"])
-    outer = ",".join(c["type"] for c in kind["components"][:-1])
-    values: tuple[Any, ...] = decode([f"({outer},({hop_type})[])"], bytes.fromhex(data[10:]))[0]
+    *outer, hop, loan = kind["components"]
+    types = [c["type"] for c in outer]
+    types += [f"({','.join(c['type'] for c in each['components'])})[]" for each in (hop, loan)]
+    values: tuple[Any, ...] = decode([f"({','.join(types)})"], bytes.fromhex(data[10:]))[0]
     return values
 
 
@@ -111,7 +119,76 @@ def test_a_plan_is_encoded_as_the_contract_declares_it() -> None:
             (PAIR, 0, WETH, USDC, 10**18, 2_700 * 10**6),
             (POOL, 1, USDC, WETH, 2_700 * 10**6, 10**18 + 5),
         ),
+        (),
     ) == decoded(data)
+
+
+def test_a_v4_pool_is_called_by_its_key() -> None:
+    """The manager stands in the pool's place; fee, spacing and hooks are in the kind's word."""
+    data = encode_plan(plan(hops=(HOP, V4)), EXECUTOR)
+
+    pool, kind, *rest = decoded(data)[9][1]
+    assert (MANAGER, [USDC, WETH, V4.amount_in, V4.amount_out]) == (pool, rest)
+    assert 2 | 0x800064 << 8 | 32767 << 32 | 0xCC << 56 == kind
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("fee", 2**24), ("fee", -1), ("tick_spacing", 2**23), ("hooks", "0x1"), ("manager", "0x1")],
+)
+def test_a_key_that_is_none_is_refused(field: str, value: Any) -> None:
+    """What does not fit its place in the word would be another pool's key."""
+    broken = replace(V4, key=replace(KEY, **{field: value}))
+
+    with pytest.raises(ConfigError):
+        encode_plan(plan(hops=(HOP, broken)), EXECUTOR)
+
+
+def test_a_number_without_a_key_is_refused() -> None:
+    """The executor cannot call a V4 pool of which only the number is known."""
+    with pytest.raises(ConfigError, match="is not an address"):
+        encode_plan(plan(hops=(HOP, replace(V4, key=None))), EXECUTOR)
+
+
+LOANS = (Loan(token=USDC, amount=7), Loan(token=WETH, amount=10**18))
+
+
+def test_loans_arrive_in_order() -> None:
+    """All that the vault lends is listed, the input among it; own input is not."""
+    own = Funding(kind=FundingKind.OWN, token=WETH, amount=10**18, lender=VAULT)
+
+    lent = decoded(encode_plan(replace(plan(), loans=LOANS), EXECUTOR))
+    beside = decoded(encode_plan(replace(plan(funding=own), loans=LOANS[:1]), EXECUTOR))
+
+    assert ((USDC, 7), (WETH, 10**18)) == lent[10]
+    assert (0, VAULT, ((USDC, 7),)) == (beside[2], beside[3], beside[10])
+
+
+@pytest.mark.parametrize(
+    ("kind", "lender", "loans", "message"),
+    [
+        (FundingKind.V3_FLASH, VAULT, LOANS, "only a Balancer vault lends several"),
+        (FundingKind.OWN, None, LOANS[:1], "only a Balancer vault lends several"),
+        (FundingKind.BALANCER, VAULT, LOANS[::-1], "list each token once, rising"),
+        (FundingKind.BALANCER, VAULT, (LOANS[0], LOANS[0]), "list each token once, rising"),
+        (FundingKind.BALANCER, VAULT, LOANS[:1], "borrows 0 of"),
+        (FundingKind.OWN, VAULT, LOANS, "is funded with 0 of it by own"),
+        (
+            FundingKind.BALANCER,
+            VAULT,
+            (Loan(token=USDC, amount=2**256), LOANS[1]),
+            "does not fit an unsigned 256-bit integer",
+        ),
+    ],
+)
+def test_loans_that_no_vault_gives_are_refused(
+    kind: FundingKind, lender: Address | None, loans: tuple[Loan, ...], message: str
+) -> None:
+    """Another lender, another order, or amounts that are not the funding's."""
+    funding = Funding(kind=kind, token=WETH, amount=10**18, lender=lender)
+
+    with pytest.raises(ConfigError, match=message):
+        encode_plan(replace(plan(funding=funding), loans=loans), EXECUTOR)
 
 
 def test_the_selector_is_the_compiled_one() -> None:
@@ -180,6 +257,10 @@ def test_random_amounts_survive_the_encoding() -> None:
         ),
         (plan(hops=()), "plan 7-1 has no hops"),
         (plan(hops=(replace(HOP, pool=EXECUTOR),)), "trades with the executor"),
+        (
+            plan(hops=(replace(V4, key=replace(KEY, manager=EXECUTOR)),)),
+            "trades with the executor",
+        ),
         (plan(tip_wei=-1), "-1 does not fit an unsigned 256-bit integer"),
         (plan(hops=(replace(HOP, amount_out=2**256),)), "does not fit"),
     ],
@@ -336,7 +417,7 @@ def test_batch_carries_every_asset_once_and_all_hops_in_order() -> None:
 
     data = encode_batch(plans, EXECUTOR)
 
-    hop = "(address,uint8,address,address,uint256,uint256)[]"
+    hop = "(address,uint256,address,address,uint256,uint256)[]"
     kind = f"(uint256,bytes32,uint256,(address,uint256,uint256)[],{hop})"
     (batch,) = decode([kind], bytes.fromhex(data[10:]))
     block, parent, tip, touched, hops = batch

@@ -22,7 +22,7 @@ from toolkit.gas.rules import MAX_TX_GAS
 from toolkit.model.chain import ZERO_ADDRESS, Hash
 from toolkit.model.decision import Fill, Plan
 from toolkit.model.errors import ConfigError
-from toolkit.model.market import FundingKind
+from toolkit.model.market import FundingKind, Loan
 
 A, B, C, D, _ = TOKENS
 BLOCK = Hash("0x" + "02" * 32)
@@ -187,6 +187,20 @@ def test_one_plan_alone_is_not_merged() -> None:
     """A batch of one is refused: a plan alone has a form of its own."""
     with pytest.raises(ConfigError, match="only several"):
         require_mergeable((swap([(A, 10), (B, 100)]),))
+
+
+def test_a_plan_with_loans_is_not_merged() -> None:
+    """A batch borrows nothing."""
+    plain = swap([(A, 10), (B, 100)])
+    lent = msgspec.structs.replace(
+        swap([(A, 10), (B, 100)], name="100-1", first_pool=1), loans=(Loan(token=C, amount=1),)
+    )
+
+    with pytest.raises(ConfigError, match="needs loans of several tokens: send it alone"):
+        require_mergeable((plain, lent))
+    assert [1, 1] == [
+        len(group) for group in together((plain, lent), fee=FEE, max_gas=MAX_TX_GAS, most=3)
+    ]
 
 
 def test_groups_end_where_the_bound_or_the_gas_does() -> None:

@@ -20,7 +20,7 @@ from toolkit.execution.planner import (
 from toolkit.model.chain import Address, Hash, Head
 from toolkit.model.decision import Leg, Plan, Verdict, VetoCause
 from toolkit.model.errors import ConfigError, NoRoute
-from toolkit.model.market import FundingKind, Hop, PoolKind, Route
+from toolkit.model.market import FLASH, FundingKind, Hop, Loan, PoolKind, Route
 from toolkit.model.tx import FeeQuote
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.snapshot import Snapshot
@@ -333,7 +333,7 @@ def test_what_cannot_be_executed_is_declined() -> None:
 
 
 def test_a_pool_without_a_contract_of_its_own_is_declined() -> None:
-    """The executor calls a pool by its address; a route through V4's manager says so instead."""
+    """A V4 pool is called by its key; of one whose key is not there that is said."""
     snapshot = market()
     number = Address("0x" + "44" * 32)
     whole = cycle(snapshot)
@@ -343,7 +343,109 @@ def test_a_pool_without_a_contract_of_its_own_is_declined() -> None:
 
     assert isinstance(answer, Declined)
     assert VetoCause.INVALID is answer.cause
-    assert f"pool {number} has none" in answer.why
+    assert f"pool {number} has no address" in answer.why
+
+
+def flash_order(snapshot: Snapshot, amount: int = 5 * ETHER) -> Route:
+    """The cycle with its second hop first: it sells USDC that the other one brings."""
+    route = cycle(snapshot, amount)
+    return msgspec.structs.replace(route, hops=route.hops[::-1], flags=(FLASH,))
+
+
+def vaults(*lent: tuple[Address, Address, int], fee_ppm: int = 0) -> tuple[FlashSource, ...]:
+    return tuple(
+        FlashSource(
+            kind=FundingKind.BALANCER, lender=of, token=token, available=amount, fee_ppm=fee_ppm
+        )
+        for of, token, amount in lent
+    )
+
+
+def test_what_an_order_spends_before_it_has_it_is_borrowed() -> None:
+    """The vault lends the input and the USDC that the first hop sells, by rising token."""
+    snapshot = market()
+    route = flash_order(snapshot)
+    sold = route.hops[0].amount_in
+
+    lent = made(
+        planned(
+            verdict_on(leg_of(route)),
+            snapshot,
+            sources=vaults((VAULT, WETH, 5 * ETHER), (VAULT, USDC, sold)),
+        )
+    )
+
+    loans = (Loan(token=USDC, amount=sold), Loan(token=WETH, amount=5 * ETHER))
+    assert (VAULT, tuple(sorted(loans, key=lambda loan: loan.token))) == (
+        lent.funding.lender,
+        lent.loans,
+    )
+    assert made(planned(verdict_on(leg_of(cycle(snapshot))), snapshot)).loans == ()
+
+
+def test_own_capital_borrows_only_what_it_misses() -> None:
+    """A swap in an order that no own capital runs keeps its input and borrows the rest."""
+    snapshot = market()
+    there = route_through(snapshot, 5 * ETHER, (DEAR, WETH), (CHEAP, USDC), (LENDER, WETH))
+    hops = (there.hops[1], there.hops[0], there.hops[2])
+    route = msgspec.structs.replace(there, hops=hops, flags=(FLASH,))
+    sold = hops[0].amount_in
+
+    own = made(
+        planned(
+            verdict_on(leg_of(route)),
+            snapshot,
+            sources=vaults((LENDER, USDC, sold), (VAULT, USDC, sold)),
+        )
+    )
+
+    assert (FundingKind.OWN, LENDER, 5 * ETHER) == (
+        own.funding.kind,
+        own.funding.lender,
+        own.funding.amount,
+    )
+    assert (Loan(token=USDC, amount=sold),) == own.loans
+
+
+def test_loans_that_nobody_gives_at_once_are_declined() -> None:
+    """Too little of one token, two vaults with one token each, a fee, or a pair that lends one."""
+    snapshot = market()
+    route = flash_order(snapshot)
+    sold = route.hops[0].amount_in
+    for sources in (
+        vaults((VAULT, WETH, 5 * ETHER), (VAULT, USDC, sold - 1)),
+        vaults((VAULT, WETH, 5 * ETHER), (LENDER, USDC, sold)),
+        vaults((VAULT, WETH, 5 * ETHER), (VAULT, USDC, sold), fee_ppm=1),
+        pair_sources(snapshot, WETH),
+    ):
+        answer = planned(verdict_on(leg_of(route)), snapshot, sources=sources)
+
+        assert vetoed(answer) is VetoCause.NO_CAPITAL
+
+
+def test_what_runs_in_no_order_is_declined() -> None:
+    """Without the flag nothing is borrowed; with it the input is not, nor what no hop brings."""
+    snapshot = market()
+    borrowing = flash_order(snapshot)
+    whole = cycle(snapshot)
+    plain = msgspec.structs.replace(borrowing, flags=())
+    poor = msgspec.structs.replace(
+        whole, flags=(FLASH,), amount_in=4 * ETHER, amount_out=whole.amount_out - ETHER
+    )
+    more = route_through(snapshot, whole.hops[1].amount_in + 1, (CHEAP, USDC)).hops[0]
+    missing = msgspec.structs.replace(
+        borrowing, hops=(more, whole.hops[0]), amount_out=more.amount_out
+    )
+
+    assert (VetoCause.INVALID, "hop 0 spends more than the route has") == planned(
+        verdict_on(leg_of(plain)), snapshot
+    )
+    assert (VetoCause.INVALID, "hop 0 spends more than the route has") == planned(
+        verdict_on(leg_of(poor)), snapshot
+    )
+    assert (VetoCause.INVALID, f"hops end 1 short of {USDC}") == planned(
+        verdict_on(leg_of(missing)), snapshot
+    )
 
 
 def test_veto_is_passed_on() -> None:

@@ -15,7 +15,7 @@ from toolkit.execution.words import account, bytes32, number, of_arrays
 from toolkit.model.chain import ZERO_ADDRESS, Address, address
 from toolkit.model.decision import Plan
 from toolkit.model.errors import ConfigError
-from toolkit.model.market import FundingKind, Hop, PoolKind
+from toolkit.model.market import FundingKind, Hop, PoolKey, PoolKind
 
 MAX_UINT256 = 2**256 - 1
 
@@ -26,11 +26,16 @@ _FUNDING = {
     FundingKind.V2_FLASH: number(2),
     FundingKind.V3_FLASH: number(3),
 }
+_LENT_BY_VAULTS = (FundingKind.OWN, FundingKind.BALANCER)
 _HOP = {PoolKind.CONSTANT_PRODUCT: number(0), PoolKind.CONCENTRATED: number(1)}
+_HOP_V4 = 2
+_FEE_SHIFT, _SPACING_SHIFT, _HOOKS_SHIFT = 8, 32, 56
+_MAX_FEE, _MAX_SPACING = 2**24 - 1, 2**23 - 1  # uint24, int24
 
-_HOP_TYPE = "(address,uint8,address,address,uint256,uint256)"
+_HOP_TYPE = "(address,uint256,address,address,uint256,uint256)"
 _PLAN_TYPE = (
-    f"(uint256,bytes32,uint8,address,address,uint256,address,uint256,uint256,{_HOP_TYPE}[])"
+    f"(uint256,bytes32,uint8,address,address,uint256,address,uint256,uint256,{_HOP_TYPE}[],"
+    "(address,uint256)[])"
 )
 _BATCH_TYPE = f"(uint256,bytes32,uint256,(address,uint256,uint256)[],{_HOP_TYPE}[])"
 
@@ -116,8 +121,9 @@ def encode_plan(plan: Plan, executor: Address) -> str:
     """Calldata of `execute` at `executor`; amounts in the smallest units, tip in wei.
 
     Raises:
-        ConfigError: the funding is not for the route's input, a flash loan names no lender, an
-            amount does not fit, or the route trades with the executor itself.
+        ConfigError: the funding is not for the route's input, a flash loan names no lender, loans
+            that no vault can give, an amount does not fit, a pool without an address has no key,
+            or the route trades with the executor itself.
     """
     _check(plan, executor)
     route, funding = plan.route, plan.funding
@@ -127,7 +133,8 @@ def encode_plan(plan: Plan, executor: Address) -> str:
         f"{account(route.token_in)}{route.amount_in:064x}{account(route.token_out)}"
         f"{plan.minimum_profit:064x}{plan.tip_wei:064x}"
     )
-    return EXECUTE + of_arrays(static, (len(route.hops), hop_words(plan)))
+    loans = "".join([f"{account(loan.token)}{loan.amount:064x}" for loan in plan.loans])
+    return EXECUTE + of_arrays(static, (len(route.hops), hop_words(plan)), (len(plan.loans), loans))
 
 
 def encode_batch(plans: Sequence[Plan], executor: Address) -> str:
@@ -164,10 +171,25 @@ def hop_words(plan: Plan) -> str:
 
 
 def _hop(hop: Hop) -> str:
+    venue = account(hop.pool) + _HOP[hop.kind] if hop.key is None else _venue(hop.key)
     return (
-        f"{account(hop.pool)}{_HOP[hop.kind]}{account(hop.token_in)}{account(hop.token_out)}"
+        f"{venue}{account(hop.token_in)}{account(hop.token_out)}"
         f"{hop.amount_in:064x}{hop.amount_out:064x}"
     )
+
+
+@lru_cache(maxsize=4096)  # the same pools, plan after plan
+def _venue(key: PoolKey) -> str:
+    """Return a V4 pool's manager and, in the word of the hop's kind, its key."""
+    for field, value, most in (
+        ("fee", key.fee, _MAX_FEE),
+        ("tick_spacing", key.tick_spacing, _MAX_SPACING),
+    ):
+        if not 0 <= value <= most:
+            raise ConfigError(f"key of a V4 pool: {field}: {value} is not between 0 and {most}")
+    hooks = int(account(key.hooks), 16)
+    kind = _HOP_V4 | key.fee << _FEE_SHIFT | key.tick_spacing << _SPACING_SHIFT
+    return account(key.manager) + number(kind | hooks << _HOOKS_SHIFT)
 
 
 def _check(plan: Plan, executor: Address) -> None:
@@ -182,17 +204,39 @@ def _check(plan: Plan, executor: Address) -> None:
         raise ConfigError(f"{where} borrows by {funding.kind.value} but names no lender")
     if not route.hops:
         raise ConfigError(f"{where} has no hops")
+    if plan.loans:
+        _check_loans(plan, where)
     own = _normal(executor)
     is_own = own == funding.lender
     amounts = [plan.target_block, plan.minimum_profit, plan.tip_wei, route.amount_in]
+    amounts += [loan.amount for loan in plan.loans]
     for hop in route.hops:
-        is_own = is_own or own == hop.pool
+        is_own = is_own or own == (hop.pool if hop.key is None else hop.key.manager)
         amounts += (hop.amount_in, hop.amount_out)
     if is_own:
         raise ConfigError(f"{where} trades with the executor {executor} itself")
     if min(amounts) < 0 or max(amounts) > MAX_UINT256:
         for amount in amounts:
             _uint256(amount, where)
+
+
+def _check_loans(plan: Plan, where: str) -> None:
+    """Refuse loans that the vault would, or that are not what the plan is funded with."""
+    funding, tokens = plan.funding, [loan.token for loan in plan.loans]
+    if funding.kind not in _LENT_BY_VAULTS or funding.lender is None:
+        raise ConfigError(
+            f"{where} borrows {len(tokens)} tokens by {funding.kind.value} of {funding.lender}: "
+            "only a Balancer vault lends several, also beside own capital"
+        )
+    if tokens != sorted(set(tokens)):
+        raise ConfigError(f"{where} lists its loans as {tokens}: list each token once, rising")
+    lent = {loan.token: loan.amount for loan in plan.loans}
+    wanted = funding.amount if funding.kind is FundingKind.BALANCER else 0
+    if lent.get(funding.token, 0) != wanted:
+        raise ConfigError(
+            f"{where} borrows {lent.get(funding.token, 0)} of {funding.token} but is funded with "
+            f"{wanted} of it by {funding.kind.value}"
+        )
 
 
 @lru_cache(maxsize=64)  # one executor, plan after plan

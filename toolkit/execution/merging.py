@@ -111,6 +111,8 @@ def require_mergeable(plans: Sequence[Plan]) -> None:
     names = ", ".join(plan.verdict_id for plan in plans)
     if len(plans) < 2 or not all(map(swaps_own_capital, plans)):  # noqa: PLR2004 - one is alone
         raise ConfigError(f"only several swaps with own capital share a transaction, not {names}")
+    if any(plan.loans for plan in plans):
+        raise ConfigError(f"one of plans {names} needs loans of several tokens: send it alone")
     if len({(plan.target_block, plan.parent_hash) for plan in plans}) > 1:
         raise ConfigError(f"plans {names} are not for one block on one parent")
     pools = [pool for plan in plans for pool in {hop.pool for hop in plan.route.hops}]

@@ -11,12 +11,13 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from toolkit.execution.loans import loans_for, shortages
 from toolkit.gas.rules import MAX_TX_GAS
 from toolkit.model.chain import Address
 from toolkit.model.checks import require_integer
 from toolkit.model.decision import Leg, Plan, Verdict, VetoCause
 from toolkit.model.errors import NoRoute, PoolError
-from toolkit.model.market import Funding, FundingKind, Hop, PoolId, Route, has_contract
+from toolkit.model.market import FLASH, Funding, FundingKind, Hop, PoolId, Route, has_contract
 from toolkit.model.tx import FeeQuote
 from toolkit.model.units import PPM, div_ceil
 from toolkit.pools.constant_product import ConstantProduct
@@ -166,14 +167,11 @@ def plan(
         return route
     if len(route.hops) > limits.max_hops:
         return Declined(VetoCause.LIMIT, f"{len(route.hops)} hops, at most {limits.max_hops}")
+    missing = shortages(route) if FLASH in route.flags else {}
     terms = (
-        _arbitrage(route, fee, wrapped, sources, tip)
+        _arbitrage(route, fee, wrapped, sources, tip, missing)
         if route.is_cycle
-        else _Terms(
-            funding=Funding(kind=FundingKind.OWN, token=route.token_in, amount=route.amount_in),
-            minimum_profit=route.amount_out,
-            tip_wei=tip.swap_wei,
-        )
+        else _own(route, sources, tip, missing)
     )
     if isinstance(terms, Declined):
         return terms
@@ -191,6 +189,7 @@ def plan(
         gas_limit=gas_limit,
         target_block=snapshot.block.number + 1,
         parent_hash=snapshot.block.hash,
+        loans=loans_for(route, missing, terms.funding.kind),
     )
 
 
@@ -288,9 +287,9 @@ def _route(leg: Leg, snapshot: Snapshot, router: Swaps, limits: PlanLimits) -> R
             f"leg sells {leg.amount_in} of {leg.token_in}, its route {route.amount_in} of"
             f" {route.token_in}",
         )
-    hidden = sorted({hop.pool for hop in route.hops if not has_contract(hop.pool)})
+    hidden = {hop.pool for hop in route.hops if hop.key is None and not has_contract(hop.pool)}
     if hidden:
-        why = f"the executor calls pools by their address, and pool {hidden[0]} has none"
+        why = f"pool {min(hidden)} has no address, so the executor needs its key to call it"
         return Declined(VetoCause.INVALID, why)
     return _recomputed(route, snapshot)
 
@@ -304,7 +303,8 @@ def _recomputed(route: Route, snapshot: Snapshot) -> Route | Declined:
         if stale:
             return Declined(VetoCause.STALE, f"hop {index}{stale}")
         held[hop.token_in] = held.get(hop.token_in, 0) - hop.amount_in
-        if held[hop.token_in] < 0:
+        # What is short for a while can be borrowed, but never the input: the route says how much.
+        if held[hop.token_in] < 0 and (hop.token_in == route.token_in or FLASH not in route.flags):
             return Declined(VetoCause.INVALID, f"hop {index} spends more than the route has")
         held[hop.token_out] = held.get(hop.token_out, 0) + hop.amount_out
     if held[route.token_out] != route.amount_out:
@@ -312,6 +312,9 @@ def _recomputed(route: Route, snapshot: Snapshot) -> Route | Declined:
             VetoCause.INVALID,
             f"hops end with {held[route.token_out]}, the route says {route.amount_out}",
         )
+    short = sorted(token for token, amount in held.items() if amount < 0)
+    if short:
+        return Declined(VetoCause.INVALID, f"hops end {-held[short[0]]} short of {short[0]}")
     return route
 
 
@@ -333,6 +336,7 @@ def _arbitrage(
     wrapped: Address,
     sources: Sequence[FlashSource],
     policy: TipPolicy,
+    missing: Mapping[Address, int],
 ) -> _Terms | Declined:
     if route.token_in != wrapped:
         return Declined(
@@ -346,6 +350,9 @@ def _arbitrage(
         for one in sources
         if one.token == route.token_in and one.lender not in pools and one.lends(route.amount_in)
     ]
+    if missing:
+        vaults = _vaults(missing, sources)
+        lenders = [one for one in lenders if one.lender in vaults]
     source = (
         lenders[0]
         if len(lenders) == 1
@@ -358,7 +365,8 @@ def _arbitrage(
     if source is None:
         return Declined(
             VetoCause.NO_CAPITAL,
-            f"none of {len(sources)} flash sources outside the route lends {route.amount_in} wei",
+            f"none of {len(sources)} flash sources outside the route lends {route.amount_in} wei"
+            + _together(missing),
         )
     flash_fee = source.fee(route.amount_in)
     gas_wei = expected_gas(route, source.kind, tip_wei=1) * expected_gas_price(fee)
@@ -380,3 +388,45 @@ def _arbitrage(
     return _Terms(
         funding=funding, minimum_profit=route.profit - flash_fee - tip_wei, tip_wei=tip_wei
     )
+
+
+def _own(
+    route: Route, sources: Sequence[FlashSource], policy: TipPolicy, missing: Mapping[Address, int]
+) -> _Terms | Declined:
+    """Own capital; a vault bridges what the route spends before it has it."""
+    vaults = _vaults(missing, sources) if missing else ()
+    if missing and not vaults:
+        why = (
+            f"none of {len(sources)} flash sources lends what the route misses{_together(missing)}"
+        )
+        return Declined(VetoCause.NO_CAPITAL, why)
+    funding = Funding(
+        kind=FundingKind.OWN,
+        token=route.token_in,
+        amount=route.amount_in,
+        lender=min(vaults, default=None),
+    )
+    return _Terms(funding=funding, minimum_profit=route.amount_out, tip_wei=policy.swap_wei)
+
+
+def _vaults(missing: Mapping[Address, int], sources: Sequence[FlashSource]) -> set[Address]:
+    """Return the Balancer vaults that lend all of these at once, for no fee.
+
+    A fee in a token that the route ends without could not be paid.
+    """
+    lending = [
+        {
+            one.lender
+            for one in sources
+            if (one.kind, one.token) == (FundingKind.BALANCER, token)
+            and one.lends(amount)
+            and one.fee(amount) == 0
+        }
+        for token, amount in missing.items()
+    ]
+    return set.intersection(*lending)
+
+
+def _together(missing: Mapping[Address, int]) -> str:
+    more = ", ".join(f"{amount} of {token}" for token, amount in sorted(missing.items()))
+    return f", and {more} at once" if more else ""

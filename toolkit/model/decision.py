@@ -8,7 +8,7 @@ from enum import Enum
 import msgspec
 
 from toolkit.model.chain import Address, Hash
-from toolkit.model.market import Funding, Route
+from toolkit.model.market import Funding, Loan, Route
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,8 +119,12 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     expires_block: int
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """The executable form of a verdict, valid for one target block on one parent."""
+class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The executable form of a verdict, valid for one target block on one parent.
+
+    Where the route spends what a later hop brings, `loans` is all that the funding's lender, a
+    Balancer vault, lends, by rising token: the input among it unless that is own capital.
+    """
 
     verdict_id: str
     agents: tuple[str, ...]
@@ -131,6 +135,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     gas_limit: int
     target_block: int
     parent_hash: Hash
+    loans: tuple[Loan, ...] = ()
 
 
 class Fill(msgspec.Struct, frozen=True, kw_only=True):

@@ -179,6 +179,13 @@ class FundingKind(Enum):
     __hash__ = object.__hash__  # as above
 
 
+class Loan(msgspec.Struct, frozen=True, kw_only=True):
+    """What is borrowed of a token, in its smallest unit."""
+
+    token: Address
+    amount: int
+
+
 class Funding(msgspec.Struct, frozen=True, kw_only=True):
     """A source of a route's input; `fee` is what must be repaid beyond `amount`."""
 

@@ -20,6 +20,32 @@ interface IUniswapV3Pool {
     function flash(address recipient, uint256 out0, uint256 out1, bytes calldata data) external;
 }
 
+/// @dev v4-core PoolManager.sol, with PoolKey.sol and PoolOperation.sol
+interface IPoolManager {
+    struct PoolKey {
+        address currency0;
+        address currency1;
+        uint24 fee;
+        int24 tickSpacing;
+        address hooks;
+    }
+
+    struct SwapParams {
+        bool zeroForOne;
+        int256 amountSpecified; // below zero: exactly this input
+        uint160 sqrtPriceLimitX96;
+    }
+
+    function unlock(bytes calldata data) external returns (bytes memory answer);
+    /// @return delta what the caller is due of currency0 (the upper 128 bits) and of currency1
+    function swap(PoolKey calldata key, SwapParams calldata params, bytes calldata hookData)
+        external
+        returns (int256 delta);
+    function sync(address currency) external;
+    function settle() external payable returns (uint256 paid);
+    function take(address currency, address to, uint256 amount) external;
+}
+
 /// @dev Balancer V2 Vault, FlashLoans.sol
 interface IBalancerVault {
     function flashLoan(

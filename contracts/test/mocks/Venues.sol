@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
+import {IPoolManager} from "../../src/interfaces/Venues.sol";
 import {WeirdToken} from "./Tokens.sol";
 
 interface IBorrower {
@@ -13,6 +14,7 @@ interface IBorrower {
     function uniswapV2Call(address sender, uint256 out0, uint256 out1, bytes calldata data) external;
     function uniswapV3FlashCallback(uint256 fee0, uint256 fee1, bytes calldata data) external;
     function uniswapV3SwapCallback(int256 delta0, int256 delta1, bytes calldata data) external;
+    function unlockCallback(bytes calldata data) external returns (bytes memory);
 }
 
 abstract contract Venue {
@@ -119,11 +121,94 @@ contract VaultModel is Venue {
         uint256[] calldata amounts,
         bytes calldata data
     ) external {
-        uint256[] memory fees = new uint256[](1);
-        fees[0] = amounts[0] * fee / 1e6;
-        uint256 before = WeirdToken(tokens[0]).balanceOf(address(this));
-        _pay(tokens[0], to, amounts[0]);
+        uint256[] memory fees = new uint256[](tokens.length);
+        uint256[] memory before = new uint256[](tokens.length);
+        for (uint256 i = 0; i < tokens.length; ++i) {
+            require(i == 0 || tokens[i - 1] < tokens[i], "BAL#101");
+            fees[i] = amounts[i] * fee / 1e6;
+            before[i] = WeirdToken(tokens[i]).balanceOf(address(this));
+            _pay(tokens[i], to, amounts[i]);
+        }
         IBorrower(to).receiveFlashLoan(tokens, amounts, fees, data);
-        require(WeirdToken(tokens[0]).balanceOf(address(this)) >= before + fees[0], "BAL#515");
+        for (uint256 i = 0; i < tokens.length; ++i) {
+            uint256 left = WeirdToken(tokens[i]).balanceOf(address(this));
+            require(left >= before[i] + fees[i], "BAL#515");
+        }
+    }
+}
+
+/// @dev V4's manager as PoolManager.sol has it: one lock, debts by currency that must be settled by
+/// its end, payments measured from the last `sync`. Its pools trade at fixed prices.
+contract ManagerModel is Venue {
+    bool internal unlocked;
+    uint256 internal unsettled; // currencies with a debt, or with something due
+    address internal synced;
+    uint256 internal held;
+    mapping(address currency => int256) internal due;
+    mapping(bytes32 pool => uint256) public rates; // currency1 per currency0, 1e18
+
+    function initialize(IPoolManager.PoolKey calldata key, uint256 rate) external {
+        rates[keccak256(abi.encode(key))] = rate;
+    }
+
+    function quote(IPoolManager.PoolKey memory key, bool zeroForOne, uint256 amountIn)
+        public
+        view
+        returns (uint256)
+    {
+        uint256 rate = rates[keccak256(abi.encode(key))];
+        require(rate != 0, "PoolNotInitialized");
+        uint256 net = amountIn - amountIn * (key.fee & 0x7FFFFF) / 1e6;
+        return zeroForOne ? net * rate / 1e18 : net * 1e18 / rate;
+    }
+
+    function unlock(bytes calldata data) external returns (bytes memory answer) {
+        require(!unlocked, "AlreadyUnlocked");
+        unlocked = true;
+        answer = IBorrower(msg.sender).unlockCallback(data);
+        require(unsettled == 0, "CurrencyNotSettled");
+        unlocked = false;
+    }
+
+    function swap(
+        IPoolManager.PoolKey calldata key,
+        IPoolManager.SwapParams calldata params,
+        bytes calldata
+    ) external returns (int256) {
+        require(unlocked, "ManagerLocked");
+        require(params.amountSpecified < 0, "no exact input");
+        uint256 given = quote(key, params.zeroForOne, uint256(-params.amountSpecified));
+        (int256 delta0, int256 delta1) = params.zeroForOne
+            ? (params.amountSpecified, int256(given))
+            : (int256(given), params.amountSpecified);
+        _account(key.currency0, delta0);
+        _account(key.currency1, delta1);
+        return (delta0 << 128) | int256(uint256(uint128(int128(delta1))));
+    }
+
+    function sync(address currency) external {
+        synced = currency;
+        held = WeirdToken(currency).balanceOf(address(this));
+    }
+
+    function settle() external payable returns (uint256 paid) {
+        require(unlocked, "ManagerLocked");
+        paid = WeirdToken(synced).balanceOf(address(this)) - held;
+        _account(synced, int256(paid));
+        synced = address(0);
+    }
+
+    function take(address currency, address to, uint256 amount) external {
+        require(unlocked, "ManagerLocked");
+        _account(currency, -int256(amount));
+        _pay(currency, to, amount);
+    }
+
+    function _account(address currency, int256 delta) internal {
+        bool before = due[currency] != 0;
+        due[currency] += delta;
+        bool still = due[currency] != 0;
+        if (still && !before) ++unsettled;
+        if (before && !still) --unsettled;
     }
 }

@@ -76,18 +76,21 @@ FAULTS = {
 DRAIN_BLOCKS = 60
 PROFIT = 1_000
 """Of a cycle with borrowed means."""
-_HOPS = "(address,uint8,address,address,uint256,uint256)[]"
-_PLAN = f"(uint256,bytes32,uint8,address,address,uint256,address,uint256,uint256,{_HOPS})"
+_HOPS = "(address,uint256,address,address,uint256,uint256)[]"
+_LOANS = "(address,uint256)[]"
+_HEAD = "uint256,bytes32,uint8,address,address,uint256,address,uint256,uint256"
+_PLAN = f"({_HEAD},{_HOPS},{_LOANS})"
 _BATCH = f"(uint256,bytes32,uint256,(address,uint256,uint256)[],{_HOPS})"
 
 
 def carried(data: str) -> tuple[int, list[tuple[Any, ...]]] | None:
     """Read a call at the executor: its block and hops; None if it is another call."""
-    kind = {EXECUTE: _PLAN, EXECUTE_BATCH: _BATCH}.get(data[:10])
-    if kind is None:
+    known = {EXECUTE: (_PLAN, -2), EXECUTE_BATCH: (_BATCH, -1)}.get(data[:10])
+    if known is None:
         return None
+    kind, place = known
     (values,) = decode([kind], bytes.fromhex(data[10:]))
-    return int(values[0]), list(values[-1])
+    return int(values[0]), list(values[place])
 
 
 def swap_logs(unsigned: UnsignedTransaction) -> tuple[SimulatedLog, ...]:
