@@ -18,7 +18,10 @@ Step = tuple[int, float]
 
 _TRIES = 24
 _WORK = 2 * 10**7  # hops looked at in all tries together, about
-_SCATTER = 1.0
+_SCATTER = 2.0
+# Multiples of them, without their whole parts, lie scattered between 0 and 1.
+_GOLDEN = 0.6180339887498949
+_SILVER = 0.41421356237309503
 _NEAR = 1e-9
 _NOISE = 1e-12
 
@@ -111,15 +114,16 @@ def _balanced(flow: Flow, ends: Ends) -> _Hops:
 def _scatters(taken: Floats, tries: int) -> list[Floats]:
     """Ranks between 0 and 1: the largest first, and then scattered, always in the same way.
 
-    What is drawn goes by size, so that it does not depend on names.
+    What scatters them goes by size, so that it does not depend on names.
     """
     by_size = np.argsort(-taken, kind="stable")
-    draws = np.random.default_rng(0)
+    places = np.arange(1, len(taken) + 1)
     found = []
     for number in range(tries):
         size = taken[by_size]
         if number:
-            size = size * np.exp(draws.normal(0.0, _SCATTER, len(size)))
+            even = np.modf(places * (number * _GOLDEN) + places * places * _SILVER)[0]
+            size = size * np.exp(_SCATTER * (2 * even - 1))
         rank = np.empty(len(size))
         rank[by_size] = size / max(float(size.max(initial=0.0)), 1e-300) * 0.999
         found.append(rank)

@@ -179,7 +179,7 @@ def _passes(terms: _Terms, flow: Flow, found: Order) -> _Found:
     lent = {
         token: math.ceil(amount / flow.worth[token]) + 1 for token, amount in found.lent.items()
     }
-    spare: dict[int, int] = dict.fromkeys(lent, len(outs))
+    spare: dict[int, int] = dict.fromkeys(lent, 0)
     best: _Found | None = None
     for _ in range(_PASSES):
         course = Course(
@@ -202,7 +202,7 @@ def _passes(terms: _Terms, flow: Flow, found: Order) -> _Found:
             break
         outs = [float(given) for _, given in ran.amounts]
         for token in lent:
-            spare[token] += 2 * max(0, -ran.gain(token))
+            spare[token] += max(0, -ran.gain(token))
     assert best is not None
     return best
 
