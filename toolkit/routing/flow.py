@@ -66,10 +66,10 @@ class Flow:
         """What each hop gives, in worth."""
         return self.given * self.worth[self.target]
 
-    def scaled(self, graph: Graph, factor: float) -> "Flow":
-        """Return the flow with a share of every input."""
+    def scaled(self, graph: Graph, factor: float | Floats) -> "Flow":
+        """Return the flow with a share of every input, or of each its own."""
         taken = self.taken * factor
-        given, _ = _weighed(graph, self.edges, taken)
+        given, _ = weighed(graph, self.edges, taken)
         return replace(self, taken=taken, given=given)
 
     def without(self, dropped: Collection[int]) -> "Flow":
@@ -130,7 +130,7 @@ def flow_of(graph: Graph, trades: Floats, ends: Ends) -> Flow:
         raise ConfigError(f"trades: {trades[wrong]} into pool {pool} is no amount")
     amounts = _one_way(graph, trades)
     edges = np.flatnonzero(amounts >= 1)
-    given, rates = _weighed(graph, edges, amounts[edges])
+    given, rates = weighed(graph, edges, amounts[edges])
     # What gives nothing runs into nothing: where the liquidity ended, the rate is 0.
     used = given >= 1
     edges, given, rates = edges[used], given[used], rates[used]
@@ -172,20 +172,8 @@ def parts_of(flow: Flow, start: int) -> list[int]:
     return [root(target if source == start else source) for source, target in ends]
 
 
-def fewer(flow: Flow, ends: Ends, *, most: int) -> Flow:
-    """Drop the least valuable ways through a flow until no more than `most` pools are left."""
-    while len(flow.edges) > most:
-        worst = int(np.argmin(flow.brought - flow.spent))
-        flow = living(_cancelled(flow, ends, worst), ends)
-    return flow
-
-
-def _cancelled(flow: Flow, ends: Ends, hop: int) -> Flow:
-    """Take a hop out of a flow with all that flows to it and on from it, largest ways first."""
-    return living(flow.without([hop]), ends)
-
-
-def _weighed(graph: Graph, edges: Ints, amounts: Floats) -> tuple[Floats, Floats]:
+def weighed(graph: Graph, edges: Ints, amounts: Floats) -> tuple[Floats, Floats]:
+    """Return what edges give for inputs by their curves, and at what rate in the end; raw units."""
     from toolkit.routing.kernels.order import weigh  # noqa: PLC0415 - numba loads at first use
 
     given, rates = np.zeros(len(edges)), np.zeros(len(edges))
@@ -211,7 +199,7 @@ def _one_way(graph: Graph, trades: Floats) -> Floats:
     for pool in both:
         forward, backward = 2 * pool, 2 * pool + 1
         edges = np.array([forward, backward])
-        (there, back), _ = _weighed(graph, edges, trades[edges])
+        (there, back), _ = weighed(graph, edges, trades[edges])
         if back < trades[forward]:
             amounts[forward], amounts[backward] = trades[forward] - back, 0.0
         else:

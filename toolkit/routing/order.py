@@ -16,8 +16,8 @@ from toolkit.routing.flow import Ends, Flow
 Step = tuple[int, float]
 """A hop of a flow by its place, and which share of it is run."""
 
-_TRIES = 24
-_WORK = 2 * 10**7  # hops looked at in all tries together, about
+_TRIES = 16
+_WORK = 10**7  # hops looked at in all tries together, about
 _SCATTER = 2.0
 # Multiples of them, without their whole parts, lie scattered between 0 and 1.
 _GOLDEN = 0.6180339887498949
@@ -133,6 +133,7 @@ def _scatters(taken: Floats, tries: int) -> list[Floats]:
 def _arranged(hops: _Hops, inner: Ints, rank: Floats, *, lends: bool, room: int) -> Order:
     from toolkit.routing.kernels.order import arrange  # noqa: PLC0415 - numba loads at first use
 
+    inner = inner[np.argsort(-rank, kind="stable")]
     weight: Floats = np.bincount(hops.source, weights=hops.taken, minlength=len(hops.held)).astype(
         np.float64
     )
@@ -144,7 +145,6 @@ def _arranged(hops: _Hops, inner: Ints, rank: Floats, *, lends: bool, room: int)
         hops.target[inner],
         hops.taken[inner],
         hops.given[inner],
-        rank,
         weight,
         lends,
         hops.held.copy(),

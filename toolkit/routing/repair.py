@@ -17,10 +17,11 @@ from toolkit.model.errors import ConfigError
 from toolkit.model.market import FLASH, Hop
 from toolkit.pools.concentrated_v4 import ConcentratedV4
 from toolkit.routing.curves import Floats, Routable
-from toolkit.routing.flow import Ends, Flow, ends_of, fewer, flow_of, living, parts_of
+from toolkit.routing.fewer import fewer
+from toolkit.routing.flow import Ends, Flow, ends_of, flow_of, living, parts_of
 from toolkit.routing.graph import Graph
 from toolkit.routing.order import Order, Step, order
-from toolkit.routing.running import Course, Ran, run
+from toolkit.routing.running import Course, Ran, run, tightened
 
 _PASSES = 6
 _SHRINKS = 8
@@ -109,7 +110,7 @@ def settle(
     )
     flow = flow_of(graph, trades, ends)
     if max_pools is not None and len(flow.edges) > max_pools:
-        flow = fewer(flow, ends, most=max_pools)
+        flow = fewer(graph, flow, ends, most=max_pools)
     return _settled(terms, flow)
 
 
@@ -125,14 +126,18 @@ def _settled(terms: _Terms, flow: Flow) -> Settled:
 
 def _best(terms: _Terms, flow: Flow) -> "_Found":
     """The order without loans, unless one with loans leaves more."""
-    most = len(flow.edges) + _EXTRA_STEPS
+    most = 2 * len(flow.edges) + _EXTRA_STEPS
     plain = order(flow, terms.ends, lends=False, most_steps=most)
     if not plain.idle and len(plain.steps) == len(flow.edges):
         return _sized(terms, flow, plain)
     lending = None
     if terms.flash_cost < math.inf:
-        found = order(flow, terms.ends, lends=True, most_steps=most)
-        lending = _sized(terms, flow, found)
+        loans = order(flow, terms.ends, lends=True, most_steps=most)
+        lending = _sized(terms, flow, loans)
+        if lending.is_repaid and not plain.idle:
+            extra = len(plain.steps) - len(loans.steps)
+            if terms.hop_cost * extra > terms.flash_cost:  # parts of a hop bring no more than it
+                return lending
     straight = _sized(terms, flow, plain)
     while plain.idle:  # what runs only in part may be worth less than what runs without it
         flow = living(flow.without(plain.idle), terms.ends)
@@ -181,6 +186,7 @@ def _passes(terms: _Terms, flow: Flow, found: Order) -> _Found:
     }
     spare: dict[int, int] = dict.fromkeys(lent, 0)
     best: _Found | None = None
+    behind = math.inf
     for _ in range(_PASSES):
         course = Course(
             graph=terms.graph,
@@ -193,16 +199,18 @@ def _passes(terms: _Terms, flow: Flow, found: Order) -> _Found:
             spare=spare,
         )
         ran = run(course)
+        outs = [float(given) for _, given in ran.amounts]
+        for token in lent:
+            spare[token] += max(0, -ran.gain(token))
+        ran = tightened(course, ran)
         now = _Found(
             flow=flow, steps=found.steps, ran=ran, lent=lent, value=_value(terms, ran, lent)
         )
         if best is None or (now.is_repaid, now.value) > (best.is_repaid, best.value):
             best = now
-        if now.is_repaid and _dust(terms, now) <= _DUST * abs(now.value):
+        behind, before = _dust(terms, now), behind
+        if now.is_repaid and (behind <= _DUST * abs(now.value) or behind > before / 2):
             break
-        outs = [float(given) for _, given in ran.amounts]
-        for token in lent:
-            spare[token] += max(0, -ran.gain(token))
     assert best is not None
     return best
 

@@ -55,24 +55,33 @@ class _Purse:
     spends: bool  # all of it, and not only what was planned
     lends: bool  # may be short: the start token
     goal: float = 0.0  # what steps ahead are to take
+    exits: float = 0.0  # that part of it which goes on to where it may stay
     due: float = 0.0  # what steps ahead are to bring
     takers: int = 0
+    leavers: int = 0
     bringers: int = 0
 
-    def share(self, goal: float) -> int:
-        """Return what a step gets that was to take `goal`."""
+    def share(self, goal: float, *, leaves: bool) -> int:
+        """Return what a step gets that was to take `goal`.
+
+        Where it comes to more or less than planned, those that leave the flow share the
+        difference, so that it does not run in circles; where there are none, all do.
+        """
         if self.lends:
             return round(goal)
-        if not self.spends:
+        if not self.spends or (self.leavers and not leaves):
             return min(round(goal), self.there)
         rest = self.there - self.owed
-        if not self.bringers:
-            if self.takers == 1:
-                return max(rest, 0)
-            # One way of rounding: what is not taken now is there for the others.
-            return max(min(int(goal * (rest / self.goal)), rest), 0) if self.goal > 0 else 0
-        ahead = rest - self.spare + self.due * (1 - _MARGIN if self.owed else 1)
-        return max(min(int(goal * (ahead / self.goal)), self.there), 0) if self.goal > 0 else 0
+        if not self.bringers and self.takers == 1:
+            return max(rest, 0)
+        if self.bringers:
+            coming = self.due * (1 - _MARGIN if self.owed else 1) - self.spare
+            ahead, most = rest + coming, self.there
+        else:
+            ahead, most = float(rest), rest
+        sharing = self.exits if self.leavers else self.goal
+        ahead -= self.goal - sharing
+        return max(min(round(goal * (ahead / sharing)), most), 0) if sharing > 0 else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +108,7 @@ def run(course: Course) -> Ran:
     """Run steps in their order; each takes its share of what is there and still to come."""
     flow, pools = course.flow, course.graph.pools
     source, target = flow.source.tolist(), flow.target.tolist()
-    edges = flow.edges.tolist()
+    edges, sinks = flow.edges.tolist(), course.ends.sinks
     purses = _purses(course, source, target)
     began = {token: purse.there for token, purse in purses.items()}
     times = Counter(hop for hop, _ in course.steps)
@@ -109,9 +118,13 @@ def run(course: Course) -> Ran:
         payer, taker = purses[source[hop]], purses[target[hop]]
         taker.due -= out
         taker.bringers -= 1
-        wanted = payer.share(goal)
+        leaves = target[hop] in sinks
+        wanted = payer.share(goal, leaves=leaves)
         payer.goal -= goal
         payer.takers -= 1
+        if leaves:
+            payer.exits -= goal
+            payer.leavers -= 1
         pool = states.get(hop) or pools[edges[hop] >> 1]
         trims = payer.lends or not payer.spends or payer.takers > 0
         taken, given = _swap(pool, wanted, forward=edges[hop] % 2 == 0, trims=trims)
@@ -132,6 +145,65 @@ def run(course: Course) -> Ran:
     )
 
 
+def tightened(course: Course, ran: Ran) -> Ran:
+    """Return the same steps with less going in, wherever what it brings is of no use.
+
+    From the last step to the first: what nobody takes of a token need not have been bought, and
+    where one unit of the output is worth many of the input, the least input that buys as many will
+    do. What is saved ends in the start token, or is not sold.
+    """
+    flow, pools = course.flow, course.graph.pools
+    source, target = flow.source.tolist(), flow.target.tolist()
+    edges, kept = flow.edges.tolist(), course.ends.sinks
+    times = Counter(hop for hop, _ in course.steps)
+    amounts = list(ran.amounts)
+    there = dict(ran.ended)
+    # The least there is of each token from a step on, less what is owed in the end.
+    spare = {token: amount - course.lent.get(token, 0) for token, amount in there.items()}
+    for at in range(len(amounts) - 1, -1, -1):
+        (hop, _), (taken, given) = course.steps[at], amounts[at]
+        if not given:
+            continue
+        payer, taker = source[hop], target[hop]
+        cut = 0 if taker in kept else max(0, min(given, spare[taker]))
+        if times[hop] == 1 and (cut or given < _COARSE):
+            pool = pools[edges[hop] >> 1]
+            amounts[at] = _cheaper(pool, taken, given, given - cut, forward=edges[hop] % 2 == 0)
+            spare[payer] += taken - amounts[at][0]
+            spare[taker] -= given - amounts[at][1]
+        there[payer] += taken
+        there[taker] -= given
+        spare[payer] = min(spare[payer], there[payer])
+        spare[taker] = min(spare[taker], there[taker])
+    return _replayed(course, ran.began, amounts)
+
+
+def _replayed(course: Course, began: Mapping[int, int], amounts: Sequence[tuple[int, int]]) -> Ran:
+    source, target = course.flow.source.tolist(), course.flow.target.tolist()
+    there, lowest = dict(began), dict(began)
+    for (hop, _), (taken, given) in zip(course.steps, amounts, strict=True):
+        payer, taker = source[hop], target[hop]
+        there[payer] -= taken
+        lowest[payer] = min(lowest[payer], there[payer])
+        there[taker] += given
+    return Ran(amounts=tuple(amounts), began=began, lowest=lowest, ended=there)
+
+
+def _cheaper(
+    pool: Routable, taken: int, given: int, enough: int, *, forward: bool
+) -> tuple[int, int]:
+    """What goes in and comes out where `enough` of the output will do."""
+    if not enough:
+        return 0, 0
+    token, other = (pool.token0, pool.token1) if forward else (pool.token1, pool.token0)
+    try:
+        amount = min(_least(pool, token, other, taken, enough), taken)
+        filled, got = pool.fill_in(token, amount)
+    except PoolError:  # safe because what was planned does run
+        return taken, given
+    return (amount, got) if filled == amount and enough <= got <= given else (taken, given)
+
+
 def _purses(course: Course, source: Sequence[int], target: Sequence[int]) -> dict[int, _Purse]:
     ends, purses = course.ends, dict[int, _Purse]()
     for token in {*source, *target}:
@@ -148,6 +220,9 @@ def _purses(course: Course, source: Sequence[int], target: Sequence[int]) -> dic
         payer, taker = purses[source[hop]], purses[target[hop]]
         payer.goal += goal
         payer.takers += 1
+        if target[hop] in ends.sinks:
+            payer.exits += goal
+            payer.leavers += 1
         taker.due += out
         taker.bringers += 1
     for token in ends.sell:
@@ -176,13 +251,15 @@ def _swap(pool: Routable, amount: int, *, forward: bool, trims: bool) -> tuple[i
     return taken, given
 
 
-def _least(pool: Routable, token: Address, other: Address, taken: int, given: int) -> int:
+def _least(pool: Routable, token: Address, other: Address, taken: int, enough: int) -> int:
     """The least input that gives as much, by the exact-output quote or one less."""
     try:
-        asked = pool.quote_out(other, given)
+        asked = pool.quote_out(other, enough)
     except PoolError:  # safe because the input at hand does give that much
         return taken
     for amount in (asked - 1, asked):
-        if 0 < amount < taken and pool.fill_in(token, amount) == (amount, given):
-            return amount
+        if 0 < amount < taken:
+            filled, given = pool.fill_in(token, amount)
+            if filled == amount and given >= enough:
+                return amount
     return taken

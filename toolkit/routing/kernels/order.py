@@ -2,7 +2,7 @@
 
 Of n hops: `taken` and `given` (n) float64, what goes in and comes out, in worth, so that tokens
 compare; `source` and `target` (n) int64, their tokens' places among those that are at hand by the
-piece. `rank` (n) float64 says which of the hops that can run goes first.
+piece. Of the hops that can run the first goes first.
 """
 
 import numpy as np
@@ -45,7 +45,6 @@ def arrange(
     target: Ints,
     taken: Floats,
     given: Floats,
-    rank: Floats,
     weight: Floats,
     lends: bool,
     held: Floats,
@@ -55,39 +54,38 @@ def arrange(
 ) -> tuple[int, int]:
     """Line hops up so that each is paid by what is at hand: (steps written, hops in need).
 
-    Of those that can run the highest `rank` comes first. Where none can, either the token of the
-    greatest `weight` is lent what its least hop lacks, or a part of a hop is run with what is at
+    Of those that can run the first comes first. Where none can, either the token of the greatest
+    `weight` (n_tokens) is lent what its least hop lacks, or a part of a hop is run with what is at
     hand, the most of it, and the rest later. `held` and `lent` (n_tokens) are changed; `steps`
     and `shares` (room) take each step's hop and how much of it; hops in need are those that did
     not come to run, for lack of room or of anything to run them with.
     """
     count = taken.shape[0]
     rest = np.ones(count)
+    # Of those not done yet each knows the next one; the last entry is where they begin.
+    following = np.arange(1, count + 2)
+    following[count] = 0
     open_hops = count
     written = 0
     while open_hops > 0 and written < steps.shape[0]:
-        best, stuck = _choice(source, taken, rest, rank, weight, held, lends)
-        if best < 0 and stuck < 0:
+        hop, before, runs = _choice(source, taken, rest, following, weight, held, lends)
+        if hop < 0:
             break
-        share = 0.0
-        if best >= 0:
-            share = rest[best]
-        elif lends:
-            best = stuck
-            share = rest[best]
-            lent[source[best]] += taken[best] * share - held[source[best]]
-            held[source[best]] = taken[best] * share
-        else:
-            best = stuck
-            share = held[source[best]] / taken[best]
-        held[source[best]] = max(0.0, held[source[best]] - taken[best] * share)
-        held[target[best]] += given[best] * share
-        steps[written] = best
+        token = source[hop]
+        share = rest[hop]
+        if not runs and lends:
+            lent[token] += taken[hop] * share - held[token]
+            held[token] = taken[hop] * share
+        elif not runs:
+            share = held[token] / taken[hop]
+        held[token] = max(0.0, held[token] - taken[hop] * share)
+        held[target[hop]] += given[hop] * share
+        steps[written] = hop
         shares[written] = share
         written += 1
-        rest[best] -= share
-        if rest[best] <= _NEAR:
-            rest[best] = 0.0
+        rest[hop] -= share
+        if rest[hop] <= _NEAR:
+            following[before] = following[hop]
             open_hops -= 1
     return written, open_hops
 
@@ -97,29 +95,37 @@ def _choice(
     source: Ints,
     taken: Floats,
     rest: Floats,
-    rank: Floats,
+    following: Ints,
     weight: Floats,
     held: Floats,
     lends: bool,
-) -> tuple[int, int]:
-    """(the hop that runs next, the one to help where none can), -1 for none."""
-    best = -1
+) -> tuple[int, int, bool]:
+    """(the hop that runs next, the one before it in the list, whether it is paid for).
+
+    Where none is paid for, the one to help; -1 for none.
+    """
+    count: int = taken.shape[0]
     stuck = -1
-    for hop in range(taken.shape[0]):
-        if rest[hop] <= 0.0:
-            continue
+    before_stuck = -1
+    before = count
+    hop: int = following[before]
+    while hop < count:
         token = source[hop]
         needed = taken[hop] * rest[hop]
         slack = _NEAR * needed + _NOISE * weight[token]
         if needed - slack <= held[token]:
-            if best < 0 or rank[hop] > rank[best]:
-                best = hop
-        elif lends:
-            if stuck < 0 or _first(hop, stuck, source, taken, weight):
-                stuck = hop
-        elif held[token] > slack and (stuck < 0 or held[token] > held[source[stuck]]):
+            return hop, before, True
+        if lends:
+            helps = stuck < 0 or _first(hop, stuck, source, taken, weight)
+        else:
+            most = 0.0 if stuck < 0 else held[source[stuck]]
+            helps = bool(held[token] > max(slack, most))
+        if helps:
             stuck = hop
-    return best, stuck
+            before_stuck = before
+        before = hop
+        hop = following[hop]
+    return stuck, before_stuck, False
 
 
 @part
