@@ -16,9 +16,10 @@ from toolkit.routing.flow import Ends, Flow
 Step = tuple[int, float]
 """A hop of a flow by its place, and which share of it is run."""
 
-_TRIES = 16
+_TRIES = 32
+_LENDING_TRIES = 8
 _WORK = 10**7  # hops looked at in all tries together, about
-_SCATTER = 2.0
+_SCATTER = 4.0
 # Multiples of them, without their whole parts, lie scattered between 0 and 1.
 _GOLDEN = 0.6180339887498949
 _SILVER = 0.41421356237309503
@@ -77,7 +78,7 @@ def order(flow: Flow, ends: Ends, *, lends: bool, most_steps: int) -> Order:
     buys = ~exits & (hops.source == (-1 if ends.start is None else ends.start))
     best: Order | None = None
     inner = np.flatnonzero(~exits)
-    tries = max(1, min(_TRIES, _WORK // max(1, len(inner) ** 2)))
+    tries = max(1, min(_LENDING_TRIES if lends else _TRIES, _WORK // max(1, len(inner) ** 2)))
     for scatter in _scatters(hops.taken[inner], tries):
         rank: Floats = np.where(buys[inner], scatter, scatter + 1.0)
         found = _arranged(hops, inner, rank, lends=lends, room=most_steps - int(exits.sum()))

@@ -219,7 +219,7 @@ def _value(terms: _Terms, ran: Ran, lent: Mapping[int, int]) -> float:
     """What is left of the wanted, in their units, after what hops and loans cost."""
     gain = min(ran.gain(token) / weight for token, weight in terms.ends.want.items())
     hops = sum(given > 0 for _, given in ran.amounts)
-    return gain - terms.hop_cost * hops - terms.flash_cost * bool(lent)
+    return gain - terms.hop_cost * hops - (terms.flash_cost if lent else 0.0)
 
 
 def _dust(terms: _Terms, found: _Found) -> float:
