@@ -28,7 +28,7 @@ from toolkit.pools.kernels.u256 import (
 )
 from toolkit.pools.words import Codes, Flags, Places, Words
 
-__all__ = ["COMPILED", "quote"]
+__all__ = ["COMPILED", "amount_in", "amount_out", "quote"]
 
 _RESERVE_BITS = np.uint64(112)
 _TOP = np.uint64(1 << 48)  # in the second limb: 2^112
@@ -73,15 +73,15 @@ def quote(
         elif is_zero(amount):
             code = _AMOUNT
         elif exact_in:
-            code, answer = _amount_out(amount, into, out, kept, whole)
+            code, answer = amount_out(amount, into, out, kept, whole)
         else:
-            code, answer = _amount_in(amount, into, out, kept, whole)
+            code, answer = amount_in(amount, into, out, kept, whole)
         answers[query, 0], answers[query, 1] = answer[0], answer[1]
         status[query] = code
 
 
 @inlined
-def _amount_out(
+def amount_out(
     amount: Limbs, into: Limbs, out: Limbs, kept: Limb, whole: Limb
 ) -> tuple[int, Limbs]:
     """UniswapV2Library.sol `getAmountOut`, and the pair's own limit on its balance."""
@@ -95,7 +95,7 @@ def _amount_out(
 
 
 @inlined
-def _amount_in(
+def amount_in(
     amount: Limbs, into: Limbs, out: Limbs, kept: Limb, whole: Limb
 ) -> tuple[int, Limbs]:
     """UniswapV2Library.sol `getAmountIn`, and the pair's own limit on its balance."""
