@@ -15,9 +15,9 @@ from toolkit.routing.graph import Graph
 from toolkit.routing.kernels.shares import share_pairs
 from toolkit.routing.kernels.split import solve
 from toolkit.routing.mesh import mesh_between
-from toolkit.routing.orders import MOST, Gas, Order
 from toolkit.routing.shares import Spender, spend
 from toolkit.routing.split import Splitter
+from toolkit.routing.swap_order import MOST, Gas, Order
 
 A, B, C, D, E, _ = TOKENS
 # Kernels may have to be compiled first.

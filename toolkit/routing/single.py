@@ -6,9 +6,9 @@ import numpy as np
 
 from toolkit.model.errors import PoolError
 from toolkit.routing.curves import Routable
-from toolkit.routing.flows import Plan
 from toolkit.routing.graph import Graph
 from toolkit.routing.mesh import SOURCE, TARGET, Mesh
+from toolkit.routing.settler import Plan
 from toolkit.routing.shares import Filled
 
 _SURELY = 1 + 1e-7  # what estimates may lack

@@ -18,12 +18,12 @@ from toolkit.model.market import Route
 from toolkit.pools.snapshot import hop_through
 from toolkit.pools.words import Flags
 from toolkit.routing.curves import Floats
-from toolkit.routing.flows import Plan, Settler, circle, groups_of
 from toolkit.routing.graph import Graph
 from toolkit.routing.mesh import SOURCE, TARGET, mesh_between
-from toolkit.routing.orders import MOST, Order
+from toolkit.routing.settler import Plan, Settler, circle, groups_of
 from toolkit.routing.shares import Spender
 from toolkit.routing.single import SinglePaths
+from toolkit.routing.swap_order import MOST, Order
 
 _ROUNDS = 3  # of those with fewer and fewer pools, the best by estimate, are settled
 _SWEEPS = 4  # over the prices, to lower the bound where gas counts
