@@ -464,6 +464,16 @@ def test_gas_limit_is_the_sum_of_parts_with_margin() -> None:
     assert gas * (100 + DEFAULT_LIMITS.gas_margin_percent) // 100 == result.gas_limit
 
 
+def test_a_route_that_was_reckoned_dearer_counts_for_more() -> None:
+    """Ticks that it crosses are in no sum over hops; what was reckoned lower changes nothing."""
+    route = cycle(market())
+    plain = expected_gas(route, FundingKind.BALANCER, tip_wei=1)
+    dearer, cheaper = (msgspec.structs.replace(route, gas_units=plain + of) for of in (7, -7))
+
+    assert plain + 7 == expected_gas(dearer, FundingKind.BALANCER, tip_wei=1)
+    assert plain == expected_gas(cheaper, FundingKind.BALANCER, tip_wei=1)
+
+
 def test_worst_gas_of_own_capital_counts_approvals_and_tip() -> None:
     """Own capital may need two approvals and pays its tip itself; a borrower needs neither."""
     snapshot = market()

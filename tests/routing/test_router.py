@@ -19,7 +19,8 @@ from toolkit.model.errors import NoRoute
 from toolkit.model.market import PoolKind, Route
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.snapshot import Snapshot
-from toolkit.routing.router import GAS_BASE, GAS_PER_HOP, Router
+from toolkit.routing.gas import GAS_BASE, GAS_PER_HOP
+from toolkit.routing.router import Router
 
 A, B, C, D, E, F = TOKENS
 

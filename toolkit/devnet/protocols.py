@@ -59,6 +59,7 @@ class Deployment:
         try:
             document = json.loads(path.read_text())
             code = document.get("bytecode") or document["creationCode"]
+            code = code["object"] if isinstance(code, dict) else code  # as forge writes it
             blob = bytes.fromhex(code.removeprefix("0x"))
         except (OSError, ValueError, KeyError, AttributeError) as error:
             kind = type(error).__name__

@@ -26,6 +26,7 @@ from toolkit.devnet.protocols import (
     V3_OWNER,
     V3_POSITIONS,
     WETH,
+    Deployment,
 )
 from toolkit.devnet.tokens import TOKENS, WETH_SUPPLY_WEI, TokenLevel, token_codes
 from toolkit.model.chain import Address, Head
@@ -46,7 +47,7 @@ _SEEDS_APART = 1_000
 _BLOCKS_PER_LEVEL = _BLOCKS_PER_SEED // 2
 _FIRST_TIMESTAMP = 1_741_000_000
 _HISTORY_BLOCKS = 24
-_PROVIDER = Address("0x" + keccak(b"toolkit devnet liquidity provider")[12:].hex())
+PROVIDER = Address("0x" + keccak(b"toolkit devnet liquidity provider")[12:].hex())
 _CROWD = Address("0x" + keccak(b"toolkit devnet crowd")[12:].hex())
 _VAULT_USD = 40_000_000  # of each token, for flash loans
 
@@ -105,7 +106,7 @@ async def build_twin(config: TwinConfig) -> Twin:
             editor = ChainEditor(rpc)
             await editor.apply(call for code in codes for call in code.calls())
             await _open_accounts(editor)
-            await _construct(editor, creation)
+            await construct(editor, DEPLOYMENTS, creation)
             await _fill(editor, config)
             await fund(editor, config.funded)
             await _check(editor)
@@ -159,30 +160,32 @@ def _anvil_args(config: TwinConfig, number: int) -> tuple[str, ...]:
 async def _open_accounts(editor: ChainEditor) -> None:
     rich = hex(10**9 * WEI_PER_ETHER)
     calls: list[Call] = [("anvil_setBlockTimestampInterval", (BLOCK_SECONDS,))]
-    calls += [("anvil_setBalance", (each, rich)) for each in (_PROVIDER, _CROWD, V3_OWNER)]
+    calls += [("anvil_setBalance", (each, rich)) for each in (PROVIDER, _CROWD, V3_OWNER)]
     calls.append(("anvil_setBalance", (WETH, hex(WETH_SUPPLY_WEI))))
     calls.append(("anvil_setCode", (GAS_BURNER, GAS_BURNER_CODE)))
     await editor.apply(calls)
 
 
-async def _construct(editor: ChainEditor, creation: Sequence[str]) -> None:
+async def construct(
+    editor: ChainEditor, deployments: Sequence[Deployment], creation: Sequence[str]
+) -> None:
     """Run every constructor at the contract's own mainnet address.
 
     The creation code is put at the address and called: immutables (the address itself among
     them), constructor storage and children's addresses come out as on mainnet, and no deployer's
     key or nonce is needed. Then the code it returned takes its place.
     """
-    targets = [each.address for each in DEPLOYMENTS]
+    targets = [each.address for each in deployments]
     pairs = list(zip(targets, creation, strict=True))
     await editor.apply(("anvil_setCode", pair) for pair in pairs)
     await editor.apply(("anvil_setNonce", (target, "0x1")) for target in targets)
-    senders = [each.deployer or _PROVIDER for each in DEPLOYMENTS]
+    senders = [each.deployer or PROVIDER for each in deployments]
     calls = [{"from": s, "to": t} for s, t in zip(senders, targets, strict=True)]
     runtimes = await editor.apply(("eth_call", (call, "latest")) for call in calls)
     await editor.transact(
         [
             Sending(sender=s, to=each.address, gas=9_000_000, what=f"constructor of {each.name}")
-            for s, each in zip(senders, DEPLOYMENTS, strict=True)
+            for s, each in zip(senders, deployments, strict=True)
         ]
     )
     await editor.apply(("anvil_setCode", pair) for pair in zip(targets, runtimes, strict=True))
@@ -199,12 +202,10 @@ async def _fill(editor: ChainEditor, config: TwinConfig) -> None:
     )
     await fund(
         editor,
-        [Funding(account=_PROVIDER, amounts=amounts, spenders=(V2_ROUTER, V3_POSITIONS))],
+        [Funding(account=PROVIDER, amounts=amounts, spenders=(V2_ROUTER, V3_POSITIONS))],
     )
-    await editor.transact(list(create_pools(_PROVIDER, prices)))
-    await editor.transact(
-        list(add_liquidity(_PROVIDER, prices, depth_percent=config.depth_percent))
-    )
+    await editor.transact(list(create_pools(PROVIDER, prices)))
+    await editor.transact(list(add_liquidity(PROVIDER, prices, depth_percent=config.depth_percent)))
     vault = tuple(
         (symbol, int(_VAULT_USD / prices[symbol] * 10**token.decimals))
         for symbol, token in TOKENS.items()

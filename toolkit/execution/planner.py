@@ -11,7 +11,6 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from toolkit.execution.loans import loans_for, shortages
 from toolkit.gas.rules import MAX_TX_GAS
 from toolkit.model.chain import Address
 from toolkit.model.checks import require_integer
@@ -22,7 +21,8 @@ from toolkit.model.tx import FeeQuote
 from toolkit.model.units import PPM, div_ceil
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.snapshot import Pool, Snapshot
-from toolkit.routing.router import GAS_PER_HOP
+from toolkit.routing.gas import GAS_PER_HOP
+from toolkit.routing.loans import loans_for, shortages
 
 # Expected gas by part of a plan beside its hops, rounded up from receipts of the executor on the
 # twin (cold storage, a builder's account that does not exist yet).
@@ -194,9 +194,14 @@ def plan(
 
 
 def expected_gas(route: Route, funding: FundingKind, *, tip_wei: int) -> int:
-    """Gas units that a plan is expected to use; a sum over its parts, on the high side."""
+    """Gas units that a plan is expected to use; a sum over its parts, on the high side.
+
+    The parts are those of a chain on which every slot is written for the first time; a route that
+    was reckoned on its states (`toolkit.routing.gas`) tells of the ticks that it crosses.
+    """
     hops = sum([GAS_PER_HOP[hop.kind] for hop in route.hops])
-    return BASE_GAS + hops + FUNDING_GAS[funding] + (TIP_GAS if tip_wei else 0)
+    parts = BASE_GAS + hops + FUNDING_GAS[funding] + (TIP_GAS if tip_wei else 0)
+    return max(parts, route.gas_units)
 
 
 def expected_gas_price(fee: FeeQuote) -> int:

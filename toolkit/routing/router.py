@@ -12,16 +12,13 @@ import numpy as np
 
 from toolkit.model.chain import MAINNET_WETH, Address
 from toolkit.model.errors import NoRoute
-from toolkit.model.market import PoolKind, Route
+from toolkit.model.market import Route
 from toolkit.pools.snapshot import Snapshot, hop_through
 from toolkit.routing.arrays import Arrays, Floats, Routable, build_arrays, routable, unroutable
+from toolkit.routing.gas import GAS_BASE, GAS_PER_HOP
 from toolkit.routing.optimizer import Path, path_of, size
 from toolkit.routing.search import find_cycles
 
-# Gas units: one hop of each kind with its token transfer, and what every route pays once (the
-# transaction itself, the executor's checks, a flash loan and its repayment).
-GAS_PER_HOP = {PoolKind.CONSTANT_PRODUCT: 75_000, PoolKind.CONCENTRATED: 110_000}
-GAS_BASE = 90_000
 # The wrapped native token of Ethereum (WETH9), in which gas is priced unless told otherwise.
 MAX_AMOUNT = 2**112 - 1
 

@@ -1,6 +1,6 @@
 from tests.execution.swaps import TOKENS, swap
-from toolkit.execution.loans import loans_for, shortages
 from toolkit.model.market import FundingKind, Loan, Route
+from toolkit.routing.loans import loans_for, shortages
 
 A, B, C = TOKENS[:3]
 
