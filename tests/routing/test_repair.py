@@ -361,6 +361,25 @@ def test_what_a_coarse_unit_does_not_need_is_not_spent() -> None:
     assert first.amount_out > pool.quote_in(A, first.amount_in - 1)
 
 
+def test_what_a_coarse_unit_does_not_need_is_not_bought_either() -> None:
+    """Also not the token that it is paid with: what is spent less of is the start."""
+    taken = snapshot(
+        constant(1, (A, C), 10**24, 10**24),
+        constant(2, (C, B), 10**24, 10**9),
+        constant(3, (B, A), 10**9, 2 * 10**24),
+    )
+    graph = Graph(taken)
+    trades = trading(graph, (1, A, 1.05e16), (2, C, 1.05e16), (3, B, 10.5))
+
+    settled = settle(graph, trades, start=A)
+
+    check(taken, settled)
+    first, second, _ = settled.hops
+    assert (10, first.amount_out) == (second.amount_out, second.amount_in)
+    assert second.amount_out > taken.pools[second.pool].quote_in(C, second.amount_in - 1)
+    assert {A: first.amount_in} == settled.spent
+
+
 def test_a_pool_is_not_traded_both_ways() -> None:
     """What one way undoes of the other is not traded at all."""
     taken = snapshot(constant(1, (A, B), 10**24, 10**24), constant(2, (A, B), 2 * 10**24, 10**24))

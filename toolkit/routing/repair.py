@@ -8,7 +8,7 @@ what those after it share out, so that nothing stays behind on the way.
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -185,7 +185,7 @@ def _passes(terms: _Terms, flow: Flow, found: Order) -> _Found:
         token: math.ceil(amount / flow.worth[token]) + 1 for token, amount in found.lent.items()
     }
     spare: dict[int, int] = dict.fromkeys(lent, 0)
-    best: _Found | None = None
+    best: tuple[_Found, Course] | None = None
     behind = math.inf
     for _ in range(_PASSES):
         course = Course(
@@ -196,30 +196,32 @@ def _passes(terms: _Terms, flow: Flow, found: Order) -> _Found:
             goals=goals,
             outs=outs,
             lent=lent,
-            spare=spare,
+            spare=dict(spare),
         )
         ran = run(course)
-        outs = [float(given) for _, given in ran.amounts]
-        for token in lent:
-            spare[token] += max(0, -ran.gain(token))
-        ran = tightened(course, ran)
         now = _Found(
             flow=flow, steps=found.steps, ran=ran, lent=lent, value=_value(terms, ran, lent)
         )
-        if best is None or (now.is_repaid, now.value) > (best.is_repaid, best.value):
-            best = now
+        if best is None or (now.is_repaid, now.value) > (best[0].is_repaid, best[0].value):
+            best = now, course
         behind, before = _dust(terms, now), behind
         if now.is_repaid and (behind <= _DUST * abs(now.value) or behind > before / 2):
             break
+        outs = [float(given) for _, given in ran.amounts]
+        for token in lent:
+            spare[token] += max(0, -ran.gain(token))
     assert best is not None
-    return best
+    ran = tightened(best[1], best[0].ran)
+    return replace(best[0], ran=ran, value=_value(terms, ran, lent))
 
 
 def _value(terms: _Terms, ran: Ran, lent: Mapping[int, int]) -> float:
     """What is left of the wanted, in their units, after what hops and loans cost."""
     gain = min(ran.gain(token) / weight for token, weight in terms.ends.want.items())
     hops = sum(given > 0 for _, given in ran.amounts)
-    return gain - terms.hop_cost * hops - (terms.flash_cost if lent else 0.0)
+    value = gain - terms.hop_cost * hops - (terms.flash_cost if lent else 0.0)
+    assert not math.isnan(value)  # nothing could be compared with it
+    return value
 
 
 def _dust(terms: _Terms, found: _Found) -> float:

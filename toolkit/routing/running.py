@@ -126,8 +126,7 @@ def run(course: Course) -> Ran:
             payer.exits -= goal
             payer.leavers -= 1
         pool = states.get(hop) or pools[edges[hop] >> 1]
-        trims = payer.lends or not payer.spends or payer.takers > 0
-        taken, given = _swap(pool, wanted, forward=edges[hop] % 2 == 0, trims=trims)
+        taken, given = _swap(pool, wanted, forward=edges[hop] % 2 == 0)
         amounts.append((taken, given))
         if not given:
             continue
@@ -231,9 +230,9 @@ def _purses(course: Course, source: Sequence[int], target: Sequence[int]) -> dic
     return purses
 
 
-def _swap(pool: Routable, amount: int, *, forward: bool, trims: bool) -> tuple[int, int]:
+def _swap(pool: Routable, amount: int, *, forward: bool) -> tuple[int, int]:
     """What a pool takes of an amount, and gives; (0, 0) where it gives nothing."""
-    token, other = (pool.token0, pool.token1) if forward else (pool.token1, pool.token0)
+    token = pool.token0 if forward else pool.token1
     if isinstance(pool, ConstantProduct):
         amount = min(amount, MAX_RESERVE - (pool.reserve0 if forward else pool.reserve1))
     if amount <= 0:
@@ -242,13 +241,9 @@ def _swap(pool: Routable, amount: int, *, forward: bool, trims: bool) -> tuple[i
         taken, given = pool.fill_in(token, amount)
         if taken < amount and given:  # the liquidity ends: what it has taken is asked for itself
             taken, given = pool.fill_in(token, amount := taken)
-        if taken != amount or not given:
-            return 0, 0
-        if trims and given < _COARSE:
-            taken = _least(pool, token, other, taken, given)
     except PoolError:  # safe because nothing then goes in, and all of it is there for other hops
         return 0, 0
-    return taken, given
+    return (taken, given) if taken == amount and given else (0, 0)
 
 
 def _least(pool: Routable, token: Address, other: Address, taken: int, enough: int) -> int:
