@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from toolkit.cli.logs import shown
+from toolkit.cli.logs import compiling_shown, shown
 from toolkit.logs import log_of
 from toolkit.model.chain import Mode
 
@@ -77,6 +77,22 @@ def test_a_stderr_that_is_gone_does_not_stop_a_run(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sys, "stderr", Gone())
     with shown(verbose=True):
         speak()
+
+
+def test_where_events_are_lines_of_json_a_compiled_kernel_is_one_too(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What compiles is told once: as an event with --verbose, else as a line for people."""
+    log = log_of("toolkit.pools.kernels.somewhere")
+    with compiling_shown():
+        log.info("kernel_compiling", kernel="curves")
+        people = capsys.readouterr().err
+        with shown(verbose=True):
+            log.info("kernel_compiling", kernel="curves")
+    said = json.loads(capsys.readouterr().err)
+
+    assert "toolkit: compiling curves, kept for the next time ...\n" == people
+    assert ("kernel_compiling", "curves") == (said["event"], said["kernel"])
 
 
 @pytest.mark.parametrize("option", ["-v", None])

@@ -55,7 +55,7 @@ class _Compiling(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the line; a stderr that nobody reads any more does not stop a command."""
-        if not isinstance(record.msg, dict):
+        if not isinstance(record.msg, dict) or _events_are_shown():
             return
         kernel = str(record.msg["kernel"])
         if record.msg["event"] == "kernel_compiling":
@@ -68,6 +68,11 @@ class _Compiling(logging.Handler):
     def _say(self, line: str) -> None:
         with suppress(OSError):
             print(f"toolkit: {line}", file=sys.stderr, flush=True)
+
+
+def _events_are_shown() -> bool:
+    """Whether `--verbose` tells of kernels already, on lines that somebody may read as JSON."""
+    return any(isinstance(one, _Stderr) for one in logging.getLogger("toolkit").handlers)
 
 
 class _Stderr(logging.Handler):
