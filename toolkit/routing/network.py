@@ -1,0 +1,243 @@
+"""Trades on many pools at once, with a cost of each pool used: few enough, and the right ones.
+
+The dual with costs says which pools are worth their cost when all prices are at their best; what
+it leaves open (pools used in part) is settled by trying: solve without costs on the pools kept,
+leave out the chains of pools that do not pay, take in pools that would, as long as that gains.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from toolkit.model.chain import Address
+from toolkit.model.market import BEST_SO_FAR
+from toolkit.routing.chains import Chains
+from toolkit.routing.curves import Floats, Ints
+from toolkit.routing.dual import SURPLUS, Dual, Solved
+from toolkit.routing.graph import Graph
+
+_TEMPERATURES = (0.3, 0.1, 0.03)
+_WARM = _TEMPERATURES[1]
+_LEAST_SHARE = 0.02
+_PART = 0.2
+_LEAST = 1e-3
+_TRIALS = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to trade, as floats, to be settled in integers.
+
+    Attributes:
+        inputs: (n_edges) raw units that go into each edge.
+        prices: (n_tokens) of raw units in baskets, at which the pools used would trade so.
+        value: baskets that the trades leave.
+        cost: of the pools used and, where there are any, of the plan itself, in baskets.
+        bound: no plan leaves more baskets after costs.
+        flags: BEST_SO_FAR where time or steps ran out first.
+    """
+
+    inputs: Floats
+    prices: Floats
+    value: float
+    cost: float
+    bound: float
+    flags: tuple[str, ...] = ()
+
+    @property
+    def net(self) -> float:
+        """What is left after costs, in baskets."""
+        return self.value - self.cost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """Pools that trade when only they may; `net` is after their costs."""
+
+    solved: Solved
+    net: float
+
+    @property
+    def pools(self) -> Ints:
+        return self.solved.chosen
+
+
+class Network:
+    """Plans over one graph for one purpose; keeps its prices, so that the next plan is quick.
+
+    Where the graph has moved, the next plan is of its new state, and (but for the last digits)
+    what a new network would answer.
+
+    Args:
+        graph: the pools.
+        want: what a basket holds, raw units of each token.
+        sell: raw units of what is there to be sold; none for an arbitrage.
+        clock: seconds, of whatever beginning; needed for plans with a time budget.
+
+    Raises:
+        NoRoute: nothing is wanted, or a wanted token is in no pool.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        *,
+        want: Mapping[Address, float],
+        sell: Mapping[Address, float] | None = None,
+        clock: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self._graph = graph
+        self._clock = clock
+        self._deadline = math.inf
+        self._dual = Dual(graph, want=want, sell=sell, is_late=self._is_late)
+        self._prices: Floats | None = None
+
+    def plan(self, costs: Floats, *, base_cost: float = 0.0, budget_s: float = math.inf) -> Plan:
+        """Return the best trades found, and a bound on any.
+
+        Args:
+            costs: (n_pools) of using each pool, in baskets.
+            base_cost: of using any, once.
+            budget_s: seconds after which to answer with the best so far.
+        """
+        self._deadline = self._clock() + budget_s
+        relaxed = self._relaxed(costs)
+        idle = self._dual.idle
+        bound = max(idle, self._dual.bound(relaxed.prices, costs) - base_cost)
+        best = self._search(relaxed, costs)
+        solved = best.solved
+        is_final = relaxed.is_final and solved.is_final and not self._is_late()
+        inputs = np.zeros(len(self._graph.edge_in))
+        value, cost = idle, 0.0
+        if len(best.pools) and best.net - base_cost > idle:
+            inputs[solved.edges] = solved.trades[:, 0]
+            value, cost = solved.value, float(costs[best.pools].sum()) + base_cost
+        return Plan(
+            inputs=inputs,
+            prices=solved.prices,
+            value=value,
+            cost=cost,
+            bound=bound,
+            flags=() if is_final else (BEST_SO_FAR,),
+        )
+
+    def _is_late(self) -> bool:
+        return self._clock() > self._deadline
+
+    def _relaxed(self, costs: Floats) -> Solved:
+        """Minimise the dual with costs: from the last prices, or from the deepest pools' ones."""
+        chosen = np.arange(len(self._graph.pools))
+        temperatures: tuple[float, ...] = _TEMPERATURES if costs.any() else (0.0,)
+        if (prices := self._prices) is not None:
+            temperatures = temperatures[1:] or temperatures
+        else:
+            prices = self._dual.reference()
+        self._prices = None
+        for temperature in temperatures:
+            found = self._dual.minimise(prices, chosen, costs, temperature=temperature)
+            prices = found.prices
+            if found.is_final and temperature in {0.0, _WARM}:
+                self._prices = prices
+        return found
+
+    def _search(self, relaxed: Solved, costs: Floats) -> _Kept:
+        surplus = relaxed.trades[:, SURPLUS]
+        heat = _TEMPERATURES[-1] * costs[relaxed.chosen]
+        margin = math.log(_LEAST_SHARE / (1.0 - _LEAST_SHARE)) * heat
+        likely = (relaxed.edges >= 0) & (surplus >= costs[relaxed.chosen] + margin)
+        best = self._kept(relaxed.chosen[likely], relaxed.prices, costs)
+        for change in (self._fewer, self._more, self._fewer):
+            best = change(best, costs)
+        return best
+
+    def _kept(self, pools: Ints, prices: Floats, costs: Floats) -> _Kept:
+        """Let only some pools trade, and of these only such as trade more than next to nothing.
+
+        A token that nothing needs has any price between those at which its pools would begin to
+        trade, at either to the last digit: what a pool does there is rounding.
+        """
+        free = np.zeros(len(costs))
+        while True:
+            solved = self._dual.minimise(prices, pools, free)
+            trading = (solved.edges >= 0) & (solved.trades[:, SURPLUS] > _LEAST * costs[pools])
+            idle = (solved.edges >= 0) & ~trading
+            pools, prices = pools[trading], solved.prices
+            if not idle.any() or not solved.is_final:
+                break
+        return _Kept(
+            solved=Solved(
+                prices=solved.prices,
+                value=solved.value,
+                chosen=pools,
+                edges=solved.edges[trading],
+                trades=solved.trades[trading],
+                is_final=solved.is_final,
+            ),
+            net=solved.value - float(costs[pools].sum()),
+        )
+
+    def _fewer(self, best: _Kept, costs: Floats) -> _Kept:
+        """Leave out chains that cost more than they are reckoned to bring, as long as that gains.
+
+        Chains that leave together make each other dearer than each alone is reckoned: where too
+        many did, a part of them is tried.
+        """
+        part = _PART
+        for _ in range(_TRIALS):
+            if not len(best.pools) or self._is_late():
+                break
+            chains = Chains.of(self._dual, best.solved)
+            order = _paying(chains.saved(self._dual, best.solved, costs))
+            picked = chains.apart(order, max(1, int(part * len(order))))
+            if not picked:
+                break
+            rest = best.pools[chains.without(picked)]
+            found = self._kept(rest, best.solved.prices, costs)
+            if found.net > best.net:
+                best = found
+            elif len(picked) == 1:
+                break
+            else:
+                part *= _PART
+        return best
+
+    def _more(self, best: _Kept, costs: Floats) -> _Kept:
+        """Take in pools that would bring more than they cost, as long as that gains."""
+        part = 1.0
+        for _ in range(_TRIALS):
+            if not len(best.pools) or self._is_late():
+                break
+            others = self._open(best, costs)
+            order = _paying(self._dual.gains(best.solved, others) - costs[others.chosen])
+            picked = others.chosen[order[: max(1, int(part * len(order)))]]
+            if not len(picked):
+                break
+            pools = np.sort(np.concatenate([best.pools, picked]))
+            found = self._kept(pools, best.solved.prices, costs)
+            if found.net > best.net:
+                best = found
+            elif len(picked) == 1:
+                break
+            else:
+                part *= _PART
+        return best
+
+    def _open(self, best: _Kept, costs: Floats) -> Solved:
+        """What pools between tokens in use would do, of those that would earn their cost."""
+        graph, solved = self._graph, best.solved
+        known = np.zeros(len(graph.tokens), dtype=np.bool_)
+        known[graph.edge_in[solved.edges]] = True
+        known[graph.edge_out[solved.edges]] = True
+        free = known[graph.edge_in[0::2]] & known[graph.edge_in[1::2]]
+        free[best.pools] = False
+        others = self._dual.respond(solved.prices, np.flatnonzero(free))
+        pays = others.trades[:, SURPLUS] > costs[others.chosen]
+        return self._dual.respond(solved.prices, others.chosen[pays])
+
+
+def _paying(gains: Floats) -> Ints:
+    """Places of the gains above 0, the highest first."""
+    order = np.argsort(-gains, kind="stable")
+    return order[gains[order] > 0]
