@@ -28,6 +28,7 @@ from scripts.bench import (
     run,
     scheduler,
     signing,
+    split,
     startup,
 )
 from scripts.bench.checkout import ROOT, commit
@@ -48,6 +49,7 @@ AREA_TIMEOUT_S = {
     "quotes": quotes.TIMEOUT_S,
     "relay": relay.TIMEOUT_S,
     "scheduler": scheduler.TIMEOUT_S,
+    "split": split.TIMEOUT_S,
 }
 DEFAULT_TIMEOUT_S = 60
 AREAS: dict[str, Callable[[int], Awaitable[Measured]]] = {
@@ -65,6 +67,7 @@ AREAS: dict[str, Callable[[int], Awaitable[Measured]]] = {
     "run": run.measure,
     "scheduler": scheduler.measure,
     "signing": signing.measure,
+    "split": split.measure,
     "startup": startup.measure,
 }
 GROUPS = {"orchestrator": ("bus", "decisions", "merging", "pauses")}
