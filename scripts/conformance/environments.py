@@ -14,6 +14,7 @@ ETHERS = Path(__file__).with_name("ethers")
 WEB3_7 = "web3==7.16.*"
 DEGENBOT = "degenbot==0.3.0"
 CVXPY = ("cvxpy==1.9.3", "clarabel==0.11.1")
+NETWORKX = "networkx==3.6.1"
 UNISWAP_SDKS = ("@uniswap/v2-sdk@4.21.4", "@uniswap/v3-sdk@3.31.5", "@uniswap/sdk-core@7.19.4")
 # What web3 7.16 wants older than the newest web3 does; the rest stays as in constraints.txt.
 _HELD_BACK = re.compile(r"^(web3|websockets)==", re.MULTILINE)
@@ -67,6 +68,11 @@ def degenbot() -> Path:
 def cvxpy() -> Path:
     """The Python that has the peers of splits and networks: a convex solver and its language."""
     return _made(".venv-cvxpy", list(CVXPY), " ".join(CVXPY))
+
+
+def networkx() -> Path:
+    """The Python that has the peer of searches for cycles."""
+    return _made(".venv-networkx", [NETWORKX], NETWORKX)
 
 
 def uniswap_sdks() -> Path:

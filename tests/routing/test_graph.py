@@ -92,6 +92,15 @@ def test_edges_leave_their_token_and_arrive_at_the_other(seed: int) -> None:
     same(graph, Graph(msgspec.structs.replace(taken, pools=shuffled)))
 
 
+def test_every_graph_is_laid_out_alike(seed: int) -> None:
+    """Also that of one pool: kernels are compiled for arrays without gaps, and only once."""
+    for pools in (0, 1, 5):
+        graph = Graph(market(random.Random(seed), tokens=3, pools=pools, depth=(18, 22)))
+        arrays = [graph.edge_in, graph.edge_out, graph.token_start, graph.out_edges, graph.pieces]
+
+        assert all(array.flags.c_contiguous for array in arrays)
+
+
 def test_pools_that_cannot_trade_now_have_no_pieces() -> None:
     """Empty reserves, no liquidity anywhere, no price, or one beyond what is known."""
     flat = concentrated(random.Random(1), (A, B), 1e18, 0.0)

@@ -6,6 +6,7 @@ import pytest
 from tests.routing.graphs import (
     HEAD,
     TOKENS,
+    concentrated,
     cycles,
     market,
     outcome,
@@ -19,6 +20,7 @@ from toolkit.model.errors import NoRoute
 from toolkit.model.market import PoolKind, Route
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.snapshot import Snapshot
+from toolkit.pools.ticks import sqrt_price_at_tick
 from toolkit.routing.gas import GAS_BASE, GAS_PER_HOP
 from toolkit.routing.router import Router
 
@@ -87,7 +89,7 @@ def test_the_best_cycle_is_that_of_trying_everything(seed: int) -> None:
             (profit(cycle, A, amount) for cycle in cycles(taken, A, 3) for amount in range(1, 700)),
             default=0,
         )
-        route = Router(taken).arbitrage(A)
+        route = Router(taken).arbitrage(A, max_hops=3)
         found = 0 if route is None else route.profit
         paying += found > 0
 
@@ -106,7 +108,7 @@ def test_no_cycle_of_a_mixed_market_pays_more(seed: int) -> None:
         taken = market(rng, tokens=4, pools=7, depth=(14, 22))
         if A not in taken.tokens:
             continue
-        route = Router(taken).arbitrage(A)
+        route = Router(taken).arbitrage(A, max_hops=3)
         rivals = [ternary(cycle, A, 10**24) for cycle in cycles(taken, A, 3)]
         best = max(rivals, default=(0, 0))
         if route is None:
@@ -254,6 +256,31 @@ def test_the_most_that_may_go_in_is_kept() -> None:
     assert 0 < bound.profit < free.profit
 
 
+def test_a_pool_priced_beyond_what_is_known_is_left_out(seed: int) -> None:
+    """It would be a stretch of negative width; the pool is left out, and the reason says so."""
+    v3 = concentrated(random.Random(seed), (A, B), 1e18, 0.1)
+    low = (v3.tick + 1) // v3.tick_spacing * v3.tick_spacing + v3.tick_spacing
+    beyond = [
+        msgspec.structs.replace(v3, ticks=(), gross=(), known=known)
+        for known in ((low, low + 1000), (low - 5000, low - 2 * v3.tick_spacing - 1))
+    ]
+    edge = msgspec.structs.replace(
+        v3,
+        ticks=(),
+        gross=(),
+        known=(low, 887272),
+        tick=low,
+        sqrt_price_x96=sqrt_price_at_tick(low),
+    )
+
+    for pool in beyond:
+        taken = snapshot(pool)
+        why = f"pool {pool.id}: known: its price, at tick {pool.tick}, is beyond"
+        with pytest.raises(NoRoute, match=f"has token {A}; left out: {why}"):
+            Router(taken).arbitrage(A)
+    assert Router(snapshot(edge)).arbitrage(A) is None
+
+
 def test_nothing_is_proposed_where_nothing_pays() -> None:
     """Equal prices lose the fees, an only pool makes no cycle, dead pools are passed over."""
     even = snapshot(constant(1, (A, B), 10**20, 10**20), constant(2, (A, B), 10**21, 10**21))
@@ -375,8 +402,8 @@ def test_a_longer_cycle_needs_the_hops() -> None:
     ]
     taken = snapshot(*ring)
 
-    assert Router(taken).arbitrage(A) is None
-    four = Router(taken).arbitrage(A, max_hops=4)
+    assert Router(taken).arbitrage(A, max_hops=3) is None
+    four = Router(taken).arbitrage(A)
     assert four is not None
     assert [hop.pool for hop in four.hops] == [pool.id for pool in ring]
 

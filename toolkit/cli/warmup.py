@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     from toolkit.model.checks import shown
     from toolkit.model.errors import ConfigError
     from toolkit.pools import warm
-    from toolkit.routing.search import warm_up
+    from toolkit.routing.cycles import warm_up
 
     works: dict[str, Callable[[], None]] = {CYCLES: warm_up}
     works |= {family: partial(warm.warm_up, family) for family in warm.FAMILIES}

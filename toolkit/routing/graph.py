@@ -51,7 +51,8 @@ class Graph:
             [(index[pool.token0], index[pool.token1]) for pool in self.pools], dtype=np.int64
         ).reshape(-1, 2)
         self.edge_in: Ints = ends.reshape(-1)
-        self.edge_out: Ints = ends[:, ::-1].reshape(-1)
+        # Kernels are compiled for arrays without steps; of one pool's ends this would be a view.
+        self.edge_out: Ints = np.ascontiguousarray(ends[:, ::-1]).reshape(-1)
         self.out_edges: Ints = np.lexsort((np.arange(ends.size), self.edge_out, self.edge_in))
         self.token_start: Ints = np.searchsorted(
             self.edge_in[self.out_edges], np.arange(len(self.tokens) + 1)

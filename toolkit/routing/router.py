@@ -3,37 +3,23 @@
 Floats propose, integers dispose: every amount that leaves here is the pools' own integer.
 """
 
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
 
 from toolkit.model.chain import MAINNET_WETH, Address
 from toolkit.model.errors import NoRoute
-from toolkit.model.market import Route
+from toolkit.model.market import PoolId, Route
 from toolkit.pools.snapshot import Snapshot, hop_through
-from toolkit.routing.arrays import Arrays, Floats, Routable, build_arrays, routable, unroutable
+from toolkit.routing.curves import Routable, obstacle
+from toolkit.routing.cycles import MAX_AMOUNT, MAX_HOPS, Costs, CycleSearch
 from toolkit.routing.gas import GAS_BASE, GAS_PER_HOP
-from toolkit.routing.optimizer import Path, path_of, size
-from toolkit.routing.search import find_cycles
+from toolkit.routing.graph import Graph, routable, unroutable
+from toolkit.routing.sizing import Path
 
-# The wrapped native token of Ethereum (WETH9), in which gas is priced unless told otherwise.
-MAX_AMOUNT = 2**112 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class _Sized:
-    """A cycle with its exact amounts; sorts best first, whatever order pools came in."""
-
-    net: int
-    path: Path
-    amounts: tuple[int, ...]
-
-    @property
-    def rank(self) -> tuple[int, int, tuple[Address, ...]]:
-        return -self.net, len(self.path.pools), tuple(pool.id for pool in self.path.pools)
+# Of what gas costs by exact quotes: no more than any route's gas may cost by them.
+_AT_LEAST = 0.99
 
 
 class Router:
@@ -50,7 +36,6 @@ class Router:
     def __init__(self, snapshot: Snapshot, *, native: Address = MAINNET_WETH) -> None:
         self.snapshot = snapshot
         self._native = native
-        self._arrays: Arrays | None = None
 
     @cached_property
     def _routed(self) -> Snapshot:
@@ -61,7 +46,7 @@ class Router:
         self,
         token: Address,
         *,
-        max_hops: int = 3,
+        max_hops: int = MAX_HOPS,
         gas_price_wei: int = 0,
         max_input: int | None = None,
     ) -> Route | None:
@@ -89,7 +74,7 @@ class Router:
         self,
         token: Address,
         *,
-        max_hops: int = 3,
+        max_hops: int = MAX_HOPS,
         limit: int = 8,
         gas_price_wei: int = 0,
         max_input: int | None = None,
@@ -105,27 +90,14 @@ class Router:
         most = MAX_AMOUNT if max_input is None else max_input
         if most < 1:
             raise NoRoute(f"max_input is {most}; nothing can go in")
-        arrays = self._graph()
-        if token not in arrays.tokens:
-            return ()
-        candidates = find_cycles(
-            arrays,
+        search = CycleSearch(
+            self._graph,
             token,
             max_hops=max_hops,
-            max_input=float(most),
-            costs=self._costs(arrays, token, gas_price_wei),
+            max_input=most,
+            costs=self._costs(token, gas_price_wei),
         )
-        found: list[_Sized] = []
-        for candidate in candidates:
-            # Roundings only cost, so integers exceed the estimate by no more than its own error.
-            slack = 1 + 1e-3 * abs(candidate.net) + 1e-9 * candidate.amount_in
-            if len(found) >= limit and candidate.net + slack < found[limit - 1].net:
-                break
-            path = path_of([arrays.pools[pool] for pool in candidate.pools], token)
-            sized = self._sized(path, candidate.amount_in, most, gas_price_wei)
-            if sized is not None:
-                found = sorted([*found, sized], key=lambda cycle: cycle.rank)
-        return tuple(self._route(cycle.path, cycle.amounts) for cycle in found[:limit])
+        return tuple(self._route(cycle.path, cycle.amounts) for cycle in search.best(limit))
 
     def swap(
         self, token_in: Address, token_out: Address, amount_in: int, *, max_hops: int = 2
@@ -142,7 +114,7 @@ class Router:
             raise NoRoute(f"{token_in} to itself is no swap; ask for an arbitrage")
         if amount_in < 1 or max_hops < 1:
             raise NoRoute(f"amount_in {amount_in} and max_hops {max_hops} must be positive")
-        best: tuple[int, int, tuple[Address, ...]] | None = None
+        best: tuple[int, int, tuple[PoolId, ...]] | None = None
         chosen: tuple[Path, tuple[int, ...]] | None = None
         for path in self._paths(token_in, token_out, max_hops):
             amounts = path.amounts(amount_in)
@@ -192,7 +164,7 @@ class Router:
         """The pools of each token, by address; many a router is never asked anything."""
         found: dict[Address, list[Routable]] = {}
         for pool in routable(self._routed):
-            for token in (pool.token0, pool.token1):
+            for token in (pool.token0, pool.token1) if not obstacle(pool) else ():
                 found.setdefault(token, []).append(pool)
         return found
 
@@ -211,10 +183,9 @@ class Router:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         return f"; left out: {found[0]}{more}" if found else ""
 
-    def _graph(self) -> Arrays:
-        if self._arrays is None:
-            self._arrays = build_arrays(self._routed)
-        return self._arrays
+    @cached_property
+    def _graph(self) -> Graph:
+        return Graph(self._routed)
 
     def _check_token(self, token: Address) -> None:
         known = self.snapshot.tokens.get(token)
@@ -229,22 +200,20 @@ class Router:
                 f"{self._left_out(token)}"
             )
 
-    def _costs(self, arrays: Arrays, token: Address, gas_price_wei: int) -> Floats:
-        """Estimate what each edge, and last any cycle, costs in gas, in the token's raw units."""
-        gas = [GAS_PER_HOP[arrays.pools[pool].kind] for _, pool in arrays.edges]
-        typical = GAS_BASE * gas_price_wei
-        rate = self.gas_cost(token, typical) / typical if typical else 0.0
-        return np.array([*gas, GAS_BASE], dtype=np.float64) * (gas_price_wei * rate)
+    def _costs(self, token: Address, gas_price_wei: int) -> Costs:
+        """What cycles cost in gas, in the token's smallest units."""
 
-    def _sized(self, path: Path, start: float, max_input: int, gas_price_wei: int) -> _Sized | None:
-        """Settle a candidate in integers; None unless it pays after gas."""
-        amount = size(path, math.floor(start), max_input=max_input)
-        amounts = None if amount is None else path.amounts(amount)
-        if amounts is None:
-            return None
-        gas = GAS_BASE + sum(GAS_PER_HOP[pool.kind] for pool in path.pools)
-        net = amounts[-1] - amounts[0] - self.gas_cost(path.tokens[0], gas * gas_price_wei)
-        return _Sized(net, path, amounts) if net > 0 else None
+        def exact(pools: Sequence[Routable]) -> int:
+            gas = GAS_BASE + sum(GAS_PER_HOP[pool.kind] for pool in pools)
+            return self.gas_cost(token, gas * gas_price_wei)
+
+        # More gas costs more than in proportion, so this rate, at less than any cycle needs, is
+        # one that none falls below.
+        least = GAS_BASE * gas_price_wei
+        rate = gas_price_wei * _AT_LEAST * self.gas_cost(token, least) / least if least else 0.0
+        kinds = [GAS_PER_HOP[pool.kind] for pool in self._graph.pools]
+        each = np.repeat(np.array(kinds, dtype=np.float64), 2) * rate
+        return Costs(each=each, once=GAS_BASE * rate, exact=exact)
 
     def _paths(self, token_in: Address, token_out: Address, max_hops: int) -> Iterator[Path]:
         """Every path of distinct tokens, shorter prefixes first."""

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from toolkit.devnet.protocols import WETH
 from toolkit.model.chain import Address
 from toolkit.model.errors import PoolError
+from toolkit.model.market import has_contract
 from toolkit.pools.snapshot import Snapshot
-from toolkit.routing.arrays import Routable, routable
+from toolkit.routing.curves import Routable
+from toolkit.routing.graph import routable
 
 _SMALLEST, _LARGEST = 10**16, 2_000 * 10**18  # WETH in, wei
 _STEPS = 24
@@ -45,7 +47,7 @@ def find_opportunities(snapshot: Snapshot) -> tuple[Opportunity, ...]:
 
 
 def _cycles(snapshot: Snapshot) -> Iterator[tuple[tuple[Routable, ...], tuple[Address, ...]]]:
-    pools = routable(snapshot)
+    pools = [pool for pool in routable(snapshot) if has_contract(pool.id)]
     with_weth = [pool for pool in pools if WETH in (pool.token0, pool.token1)]
     others = [pool for pool in pools if pool not in with_weth]
     for first, last in itertools.permutations(with_weth, 2):
@@ -105,5 +107,5 @@ def _at(pools: Sequence[Routable], tokens: Sequence[Address], amount: int) -> Op
         except PoolError:
             return None
     return Opportunity(
-        pools=tuple(pool.id for pool in pools), tokens=tuple(tokens), amounts=tuple(amounts)
+        pools=tuple(pool.id for pool in pools if has_contract(pool.id)), tokens=tuple(tokens), amounts=tuple(amounts)
     )

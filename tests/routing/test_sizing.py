@@ -1,12 +1,14 @@
 import random
+from typing import Any
 
 import pytest
 
 from tests.routing.graphs import TOKENS, concentrated, pair, profit
 from toolkit.model.chain import Address
 from toolkit.pools.constant_product import ConstantProduct
-from toolkit.routing.arrays import Routable
-from toolkit.routing.optimizer import Path, path_of, size
+from toolkit.pools.packed import Packed, Quotes
+from toolkit.routing.curves import Routable
+from toolkit.routing.sizing import path_of, size
 
 A, B, C, *_ = TOKENS
 MOST = 10**24
@@ -14,7 +16,7 @@ MOST = 10**24
 
 def constant(ends: tuple[Address, Address], reserve0: int, reserve1: int) -> ConstantProduct:
     return ConstantProduct(
-        id=Address(f"0x{reserve0:040x}"),
+        id=Address(f"0x{reserve0 << 80 | reserve1:040x}"),
         token0=ends[0],
         token1=ends[1],
         reserve0=reserve0,
@@ -93,13 +95,13 @@ def test_sizing_ends_soon_however_coarse_the_tokens(
 ) -> None:
     """Where one unit of a token is worth 10^12 of another, no slope of roundings is climbed."""
     asked: list[int] = []
-    amounts = Path.amounts
+    quote_in = Packed.quote_in
 
-    def counted(path: Path, amount_in: int) -> tuple[int, ...] | None:
-        asked.append(amount_in)
-        return amounts(path, amount_in)
+    def counted(packed: Packed, *query: Any) -> Quotes:
+        asked.append(len(query[0]))
+        return quote_in(packed, *query)
 
-    monkeypatch.setattr(Path, "amounts", counted)
+    monkeypatch.setattr(Packed, "quote_in", counted)
     rng = random.Random(seed)
     for _ in range(60):
         units = {token: 10 ** rng.choice([6, 8, 18]) for token in (A, B, C)}
@@ -111,4 +113,30 @@ def test_sizing_ends_soon_however_coarse_the_tokens(
         asked.clear()
         size(path_of(pools, A), units[A], max_input=MOST)
 
-        assert len(asked) < 4000, (seed, units)
+        assert sum(asked) < 20_000, (seed, units)
+        assert len(asked) < 120, (seed, units)
+
+
+def test_no_input_a_power_of_two_away_pays_more(seed: int) -> None:
+    """From the float optimum: over V2 and V3, coarse tokens and fine ones."""
+    rng = random.Random(seed)
+    proven = 0
+    for _ in range(30):
+        units = {token: 10 ** rng.choice([6, 18]) for token in (A, B, C)}
+        pools: list[Routable] = []
+        for ends in ((A, B), (B, C), (A, C)):
+            depth, noise = 10 ** rng.uniform(2, 6), rng.gauss(1, 0.02)
+            reserves = [int(depth * units[ends[0]]), int(depth * noise * units[ends[1]])]
+            pools.append(constant(ends, *reserves))
+        if units[A] == units[B]:
+            pools[0] = concentrated(rng, (A, B), 10 ** rng.uniform(2, 6) * units[A], 0.02)
+        path = path_of(pools, A)
+        best = size(path, units[A], max_input=MOST)
+        if best is None:
+            continue
+        gain = profit(path.pools, A, best)
+        proven += gain > 0
+        for step in (1 << power for power in range(best.bit_length() + 2)):
+            for other in (best - step, best + step):
+                assert other < 1 or profit(path.pools, A, other) <= gain, (seed, best, other)
+    assert proven > 3
