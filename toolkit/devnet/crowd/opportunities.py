@@ -107,5 +107,7 @@ def _at(pools: Sequence[Routable], tokens: Sequence[Address], amount: int) -> Op
         except PoolError:
             return None
     return Opportunity(
-        pools=tuple(pool.id for pool in pools if has_contract(pool.id)), tokens=tuple(tokens), amounts=tuple(amounts)
+        pools=tuple(pool.id for pool in pools if has_contract(pool.id)),
+        tokens=tuple(tokens),
+        amounts=tuple(amounts),
     )
