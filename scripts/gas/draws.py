@@ -22,7 +22,7 @@ DOLLARS = {"WETH": 1500, "WBTC": 22_500}
 ALL = [token.address for token in TOKENS.values()]
 MOST_HOPS = 10
 # How often a draw is so; the rest of its kind is otherwise.
-_OFTEN_FRESH, _OFTEN_STRAIGHT, _OFTEN_DUST = 0.9, 0.5, 0.2
+_OFTEN_FRESH, _OFTEN_STRAIGHT, _OFTEN_DUST = 0.75, 0.5, 0.2
 _OFTEN_CYCLES, _OFTEN_ON_LOANS, _OFTEN_TIPPED = 0.6, 0.25, 0.3
 _GAS_LIMIT = 10_000_000
 

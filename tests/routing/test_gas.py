@@ -122,9 +122,20 @@ def test_ticks_that_a_swap_crosses_are_counted_on_its_states() -> None:
         crossed, _ = walked(pool, after)
         assert [tick for tick, _ in pool.ticks if low < tick <= high] == crossed
         parts = uses_of(route, {pool.id: pool}, OWN).parts
-        assert len(crossed) == parts["v3_crossed"] == parts["v3_tick"] > 0
-        assert (1, 1) == (parts["v3_crosses"], parts["v3_observed"])
-        assert 0 == uses_of(route, {}, OWN).parts["v3_crossed"]
+        assert len(crossed) == parts["v3_tick"] > 0
+        assert (0, 1, 1) == (parts["v3_tick_again"], parts["v3_crosses"], parts["v3_observed"])
+        assert 0 == uses_of(route, {}, OWN).parts["v3_tick"]
+
+
+def test_a_tick_that_is_crossed_back_is_cheaper() -> None:
+    """Its slots are written already."""
+    pool = graphs.concentrated(random.Random(3), (A, B), 1e18, 0.0)
+    there, moved = pool.swap_in(A, 10**17)
+    back, _ = moved.swap_in(B, there)
+    hops = (hop_through(pool, A, 10**17, there), hop_through(pool, B, there, back))
+    parts = uses_of(replace(cycle(), hops=hops), {pool.id: pool}, OWN).parts
+
+    assert parts["v3_tick"] == parts["v3_tick_again"] > 0
 
 
 def test_at_most_a_fifth_is_given_back() -> None:
@@ -156,7 +167,7 @@ def test_the_table_that_ships_has_every_part() -> None:
     """All parts that are counted have been measured, on a twin, and none is below zero."""
     shipped = gas_table()
     wanted = {kind.value for kind in FundingKind}
-    wanted |= {"fills", "slots", "v2_pool", "v3", "v3_crossed", "v4", "v4_crossed", "tip", "loans"}
+    wanted |= {"fills", "slots", "v2_pool", "v3", "v3_tick", "v4", "v4_tick", "tip", "loans"}
 
     assert wanted <= shipped.parts.keys()
     assert "scripts.gas" in shipped.source

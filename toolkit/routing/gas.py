@@ -213,12 +213,11 @@ class _Count:
         self._states[hop.pool] = after
         if isinstance(state, WithTicks) and isinstance(after, WithTicks):
             crossed, words = walked(state, after)
-            parts[f"{name}_crossed"] += len(crossed)
             parts[f"{name}_words"] += words
             if crossed:  # V3 looks at its oracle once a swap
                 parts[f"{name}_crosses"] += 1
             for tick in crossed:
-                self._first(f"{name}_tick", (hop.pool, tick))
+                self._first(f"{name}_tick", (hop.pool, tick), again=f"{name}_tick_again")
             if name == "v3" and state.tick != after.tick:
                 self._first("v3_observed", hop.pool)
 
@@ -227,10 +226,12 @@ class _Count:
             self._seen.add(("touched", token))
             self.uses.tokens["touched", token] += 1
 
-    def _first(self, part: str, what: object) -> None:
+    def _first(self, part: str, what: object, *, again: str = "") -> None:
         if (part, what) not in self._seen:
             self._seen.add((part, what))
             self.uses.parts[part] += 1
+        elif again:
+            self.uses.parts[again] += 1
 
 
 def walked(before: WithTicks, after: WithTicks) -> tuple[list[int], int]:
