@@ -33,6 +33,15 @@ def test_buys_come_late_and_exits_early() -> None:
     assert (frozenset(), {}) == (found.idle, found.lent)
 
 
+def test_a_second_buy_of_a_token_waits_until_it_is_needed() -> None:
+    """By then the first has come back."""
+    hops = flow((0, 1, 3, 3), (0, 1, 2, 2), (1, 2, 3, 3), (1, 3, 2, 2), (2, 0, 3, 4), (3, 0, 2, 3))
+
+    found = order(hops, ARBITRAGE, lends=False, most_steps=10)
+
+    assert [0, 2, 4, 1, 3, 5] == [hop for hop, _ in found.steps]
+
+
 def test_an_exit_waits_where_the_circle_needs_its_token() -> None:
     """What it takes opens the circle first."""
     hops = flow((0, 1, 5, 5), (1, 2, 5, 5), (2, 1, 5, 5.5), (1, 0, 5.5, 6))
