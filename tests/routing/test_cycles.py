@@ -1,7 +1,11 @@
 import itertools
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -19,6 +23,7 @@ from toolkit.routing.graph import Graph
 TOKENS = tuple(Address(f"0x{number:040x}") for number in range(1, 81))
 START = TOKENS[0]
 INPUTS = 6000
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,6 +291,32 @@ def test_what_changes_is_searched_alone(seed: int, monkeypatch: pytest.MonkeyPat
         search.best()
 
     assert len(asked) < 8
+
+
+def answers_of(number: int) -> str:
+    """What a market's searches find, to be compared between processes."""
+    rng = random.Random(number)
+    graphs = [Graph(small(rng, tokens=6, pools=20)), Graph(mixed(rng, 8))]
+    tokens = [START, graphs[1].tokens[0]]
+    found = [CycleSearch(graph, token).best(3) for graph, token in zip(graphs, tokens, strict=True)]
+    return repr([[(one.rank, one.amounts) for one in cycles] for cycles in found])
+
+
+def test_the_compiled_kernels_are_the_python_ones() -> None:
+    """With compiling disabled the same markets give the same cycles."""
+    program = "from tests.routing.test_cycles import answers_of; print(answers_of(5), end='')"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        cwd=ROOT,
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.stderr == ""
+    assert answers_of(5) == done.stdout
+    assert done.stdout.count("0x") > 4
 
 
 def test_a_token_that_is_nowhere_is_in_no_cycle() -> None:

@@ -120,10 +120,11 @@ def _pull(
         apart = logs[links.edge_out[edge]] - logs[token]
         sold, bought = rates[edge] + apart, rates[edge ^ 1] - apart
         depth = depths[edge]
-        if to_mean and math.isfinite(sold - bought):
-            pull += depth * 0.5 * (sold - bought)
-            weight += depth
-        elif not to_mean:
+        if to_mean:
+            if math.isfinite(sold) and math.isfinite(bought):
+                pull += depth * 0.5 * (sold - bought)
+                weight += depth
+        else:
             pull += depth * (max(sold, 0.0) - max(bought, 0.0))
             weight += depth if max(sold, bought) > 0.0 else _DAMPING * depth
     return pull / weight if weight > 0.0 else 0.0
