@@ -13,17 +13,22 @@ import numpy as np
 
 from toolkit.model.chain import Address
 from toolkit.model.market import BEST_SO_FAR
+from toolkit.pools.words import Flags
 from toolkit.routing.chains import Chains
 from toolkit.routing.curves import Floats, Ints
-from toolkit.routing.dual import SURPLUS, Dual, Solved
+from toolkit.routing.dual import PAID, SURPLUS, Dual, Solved
 from toolkit.routing.graph import Graph
 
 _TEMPERATURES = (0.3, 0.1, 0.03)
 _WARM = _TEMPERATURES[1]
 _LEAST_SHARE = 0.02
+_LEAST_USE = 1e-6
 _PART = 0.2
 _LEAST = 1e-3
 _TRIALS = 6
+_SMALL = 3000
+_FEW = 60
+_DEARER = (1.5, 2.25, 3.375, 5.0625, 7.59375)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +112,8 @@ class Network:
         idle = self._dual.idle
         bound = max(idle, self._dual.bound(relaxed.prices, costs) - base_cost)
         best = self._search(relaxed, costs)
+        if costs.any() and len(best.pools) < _FEW:
+            best = self._dearer(best, relaxed, costs)
         solved = best.solved
         is_final = relaxed.is_final and solved.is_final and not self._is_late()
         inputs = np.zeros(len(self._graph.edge_in))
@@ -143,14 +150,48 @@ class Network:
         return found
 
     def _search(self, relaxed: Solved, costs: Floats) -> _Kept:
-        surplus = relaxed.trades[:, SURPLUS]
-        heat = _TEMPERATURES[-1] * costs[relaxed.chosen]
-        margin = math.log(_LEAST_SHARE / (1.0 - _LEAST_SHARE)) * heat
-        likely = (relaxed.edges >= 0) & (surplus >= costs[relaxed.chosen] + margin)
+        likely = self._likely(relaxed, costs)
         best = self._kept(relaxed.chosen[likely], relaxed.prices, costs)
         for change in (self._fewer, self._more, self._fewer):
             best = change(best, costs)
         return best
+
+    def _dearer(self, best: _Kept, relaxed: Solved, costs: Floats) -> _Kept:
+        """Return the best also of what would be kept at higher costs.
+
+        Where few pools pay, the search may end far from the best: what it finds at higher costs
+        may leave more even at these, and must not leave more than what is answered at these.
+        """
+        for factor in _DEARER:
+            if self._is_late():
+                break
+            dear = costs * factor
+            higher = self._dual.minimise(
+                relaxed.prices, relaxed.chosen, dear, temperature=_TEMPERATURES[-1]
+            )
+            found = self._search(higher, dear)
+            net = found.solved.value - float(costs[found.pools].sum())
+            if higher.is_final and net > best.net:
+                best = _Kept(solved=found.solved, net=net)
+        return best
+
+    def _likely(self, relaxed: Solved, costs: Floats) -> Flags:
+        """Say which pools the dual uses at least in part (n).
+
+        A deep pool may be used to a thousandth, and that thousandth be all that a token gets.
+        """
+        graph, heat = self._graph, _TEMPERATURES[-1] * costs[relaxed.chosen]
+        excess = relaxed.trades[:, SURPLUS] - costs[relaxed.chosen]
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            share = np.where(heat > 0.0, 1.0 / (1.0 + np.exp(-excess / heat)), 1.0)
+        share[relaxed.edges < 0] = 0.0
+        flow = share * relaxed.trades[:, PAID]
+        size = len(graph.tokens)
+        into, out_of = graph.edge_in[relaxed.edges], graph.edge_out[relaxed.edges]
+        through = np.bincount(into, flow, size) + np.bincount(out_of, flow, size)
+        least = _LEAST_SHARE * np.minimum(through[into], through[out_of])
+        likely: Flags = (share > _LEAST_SHARE) | ((flow > least) & (share > _LEAST_USE))
+        return likely
 
     def _kept(self, pools: Ints, prices: Floats, costs: Floats) -> _Kept:
         """Let only some pools trade, and of these only such as trade more than next to nothing.
@@ -185,7 +226,7 @@ class Network:
         many did, a part of them is tried.
         """
         part = _PART
-        for _ in range(_TRIALS):
+        for _ in range(_TRIALS + _SMALL // (1 + len(best.pools))):
             if not len(best.pools) or self._is_late():
                 break
             chains = Chains.of(self._dual, best.solved)
@@ -195,7 +236,8 @@ class Network:
                 break
             rest = best.pools[chains.without(picked)]
             found = self._kept(rest, best.solved.prices, costs)
-            if found.net > best.net:
+            # Nothing at all loses nothing, but is no way to where something pays.
+            if found.net > best.net and len(found.pools):
                 best = found
             elif len(picked) == 1:
                 break
@@ -206,7 +248,7 @@ class Network:
     def _more(self, best: _Kept, costs: Floats) -> _Kept:
         """Take in pools that would bring more than they cost, as long as that gains."""
         part = 1.0
-        for _ in range(_TRIALS):
+        for _ in range(_TRIALS + _SMALL // (1 + len(best.pools))):
             if not len(best.pools) or self._is_late():
                 break
             others = self._open(best, costs)
