@@ -1,5 +1,7 @@
 import itertools
 import random
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -13,15 +15,16 @@ from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.snapshot import Pool, Snapshot
 from toolkit.routing.graph import Graph
 from toolkit.routing.kernels.shares import share_pairs
-from toolkit.routing.kernels.split import solve
+from toolkit.routing.kernels.split import ceiling, lower, solve, thin, walk_paths
 from toolkit.routing.mesh import mesh_between
 from toolkit.routing.shares import Spender, spend
-from toolkit.routing.split import Splitter
+from toolkit.routing.split import Splitter, warm_up
 from toolkit.routing.swap_order import MOST, Gas, Order
 
 A, B, C, D, E, _ = TOKENS
 # Kernels may have to be compiled first.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+KERNELS: tuple[Any, ...] = (solve, thin, lower, ceiling, walk_paths, share_pairs)
 HOP_GAS = {PoolKind.CONSTANT_PRODUCT: 75_000, PoolKind.CONCENTRATED: 110_000}
 
 
@@ -272,7 +275,7 @@ def test_more_than_the_pools_can_take_is_no_route_and_says_how_much_is() -> None
 def test_what_is_no_order_is_refused() -> None:
     """Equal or unknown tokens, no amounts or two, nothing or less; each with its reason."""
     taken = snapshot(pair(random.Random(1), (A, B), 10**18, 0.01))
-    wrong = (
+    wrong: tuple[tuple[Callable[[], Route], str], ...] = (
         (lambda: swap(taken), "either an amount_in or an amount_out"),
         (lambda: swap(taken, amount_in=1, amount_out=1), "either"),
         (lambda: swap(taken, amount_in=0), "amount_in 0 must be positive"),
@@ -415,3 +418,13 @@ def test_a_splitter_follows_its_graph(seed: int) -> None:
     graph.move(moved)
 
     assert Splitter(Graph(moved)).swap(order) == splitter.swap(order)
+
+
+def test_nothing_is_compiled_after_warming_up() -> None:
+    """What warming up uses are the very kernels, for the very types, that swaps use."""
+    warm_up()
+    known = [len(kernel.signatures) for kernel in KERNELS]
+    taken = side_by_side(random.Random(1), 10, v3=0.0)
+    swap(taken, amount_in=10**18, gas=gas(10**9))
+
+    assert known == [len(kernel.signatures) for kernel in KERNELS]

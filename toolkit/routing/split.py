@@ -19,7 +19,7 @@ from toolkit.pools.snapshot import hop_through
 from toolkit.pools.words import Flags
 from toolkit.routing.curves import Floats
 from toolkit.routing.graph import Graph
-from toolkit.routing.mesh import SOURCE, TARGET, mesh_between
+from toolkit.routing.mesh import SOURCE, TARGET, Mesh, mesh_between
 from toolkit.routing.settler import Plan, Settler, circle, groups_of
 from toolkit.routing.shares import Spender
 from toolkit.routing.single import SinglePaths
@@ -340,3 +340,42 @@ def _place(graph: Graph, token: Address) -> int:
 
 def _at_least(cost: int) -> float:
     return max(0.0, cost * _ROUNDED - 2.0)
+
+
+def warm_up() -> None:
+    """Compile the kernels of splits, or load them from numba's cache, by using each once."""
+    from toolkit.routing.kernels.shares import share_pairs  # noqa: PLC0415 - numba
+    from toolkit.routing.kernels.split import (  # noqa: PLC0415 - numba
+        ceiling,
+        lower,
+        solve,
+        thin,
+        walk_paths,
+    )
+
+    ends, edges = np.array([0, 1, 1]), np.zeros(1, np.int64)
+    mesh = Mesh(
+        edge=edges,
+        tail=edges,
+        head=edges + 1,
+        start=ends,
+        into=edges,
+        into_start=np.array([0, 0, 1]),
+        first=edges,
+        stop=edges + 1,
+        keep=np.ones(1),
+        room=np.array([np.inf]),
+        pieces=np.array([[0.0, 0.0, 1e9, 1e9]]),
+        token=ends[:2],
+    )
+    live, amount, one = np.ones(1, np.bool_), 1e6, np.ones(1)
+    nu, flows, until = np.zeros(2), np.zeros((3, 1)), np.zeros(1, np.int64)
+    assert solve(mesh, live, amount, True, 1, nu, flows)
+    assert thin(mesh, live, amount, 1, one, nu, flows, until, np.zeros(1)) == 1
+    lower(mesh, one, amount, 1, nu)
+    ceiling(mesh, one, amount, nu)
+    walk_paths(mesh, amount, np.zeros((2, 2)), np.zeros((1, 1)))
+    pairs = np.array([[10**9, 0, 10**9, 0, 997, 1000]], np.uint64)
+    given = np.zeros((2, 1, 2), np.uint64)
+    total = np.array([10**6, 0], np.uint64)
+    assert share_pairs(pairs, flows[0], total, given[0], given[1])
