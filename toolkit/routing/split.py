@@ -231,22 +231,21 @@ class _Swap:
             bound=self._bound(plan.amount_in),
         )
 
-    def _bound(self, amount: int) -> int | None:
+    def _bound(self, amount: int) -> int:
         """What no route for this input leaves more than, after gas."""
         from toolkit.routing.kernels.split import ceiling, lower, solve  # noqa: PLC0415 - numba
 
-        mesh, gas, nu = self._mesh, self._order.gas, self._prices
-        if nu is None:
-            return None
-        free = np.zeros(len(self._pools))
+        mesh, gas, count = self._mesh, self._order.gas, len(self._pools)
+        free, flows, nu = np.zeros(count), np.zeros((3, count)), np.zeros(len(mesh.token))
+        # Where it is more than they can take, some way may waste it all the same.
+        solve(mesh, self._every, float(amount), True, self._order.max_hops, nu, flows)
+        least: float = ceiling(mesh, free, float(amount), nu)
         if gas is None:
-            return math.floor(ceiling(mesh, free, float(amount), nu))
+            return math.floor(least)
+        least -= self._costs.min()  # gas or not, some pool has to be used
+        nu = nu if self._prices is None else self._prices
         lower(mesh, self._costs, float(amount), _SWEEPS, nu)
-        least = ceiling(mesh, self._costs, float(amount), nu)
-        flows, nu = np.zeros((3, len(free))), np.zeros_like(nu)
-        if solve(mesh, self._every, float(amount), True, self._order.max_hops, nu, flows):
-            # Gas or not, some pool has to be used.
-            least = min(least, ceiling(mesh, free, float(amount), nu) - self._costs.min())
+        least = min(least, ceiling(mesh, self._costs, float(amount), nu))
         return math.floor(least) - math.floor(_at_least(gas.cost(gas.base)))
 
     def _too_much(self) -> str:
