@@ -222,6 +222,16 @@ def test_pools_that_trade_one_way_only_make_a_cycle() -> None:
     found = CycleSearch(Graph(snapshot(below, cheap)), TOKENS[0]).best()
     back = CycleSearch(Graph(snapshot(below, cheap)), TOKENS[1]).best()
 
+    ring = [
+        below,
+        msgspec.structs.replace(
+            below, id=name(random.Random(2)), token0=TOKENS[1], token1=TOKENS[2]
+        ),
+        msgspec.structs.replace(cheap, id=name(random.Random(3)), token1=TOKENS[2]),
+    ]
+    around = CycleSearch(Graph(snapshot(*ring)), TOKENS[0]).best()
+
+    assert [tuple(ring)] == [one.path.pools for one in around]
     assert len(found) == len(back) == 1
     assert found[0].path.pools == back[0].path.pools[::-1]
     assert found[0].net > 10**16
