@@ -14,6 +14,7 @@ run:
 	@$(PY) -m toolkit demo $(ARGS)
 
 test: setup
+	@$(PY) -m toolkit warmup
 	$(PY) -m pytest -q -n $(WORKERS) --dist loadscope $(TESTS)
 
 check: setup

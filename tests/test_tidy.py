@@ -64,7 +64,11 @@ WORLD = re.compile(
     r"\b(time\.(time|monotonic|perf_counter|sleep)|datetime\.(now|utcnow|today)|random\.\w+"
     r"|np\.random|os\.urandom|secrets\.|uuid\.uuid[14]|asyncio\.sleep)\b"
 )
-DEFERRED = ("numba", "web3", "pyrevm", "eth", "toolkit.pools.kernels", "toolkit.routing.kernels")
+DEFERRED = (
+    *("numba", "web3", "pyrevm", "eth", "toolkit.pools.kernels", "toolkit.routing.kernels"),
+    # Of a session: whoever only sends needs neither pools nor numpy.
+    *("toolkit.pools.sync", "toolkit.routing.router"),
+)
 
 
 def relative(path: Path) -> str:

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from toolkit.model.errors import DataError as DataError
     from toolkit.model.errors import PoolError as PoolError
     from toolkit.model.errors import ToolkitError as ToolkitError
+    from toolkit.model.market import Basket as Basket
+    from toolkit.model.market import Hop as Hop
     from toolkit.model.market import Route as Route
     from toolkit.model.market import Token as Token
     from toolkit.model.tx import Authorization as Authorization
@@ -82,7 +84,10 @@ if TYPE_CHECKING:
     from toolkit.reasoning.mean_reversion import MeanReversion as MeanReversion
     from toolkit.reasoning.momentum import Momentum as Momentum
     from toolkit.reasoning.rebalancing import Rebalancer as Rebalancer
+    from toolkit.routing.filters import PoolFilter as PoolFilter
     from toolkit.routing.router import Router as Router
+    from toolkit.routing.verify import Moved as Moved
+    from toolkit.routing.verify import verify as verify
     from toolkit.session import Session as Session
     from toolkit.session import connect as connect
     from toolkit.tx.handle import Sent as Sent
@@ -104,7 +109,7 @@ _HOMES = {
     "toolkit.model.chain": ("Address", "Mode", "address"),
     "toolkit.model.decision": ("Intent", "Leg", "Reading", "TradingState", "Verdict"),
     "toolkit.model.errors": ("ConfigError", "DataError", "PoolError", "ToolkitError"),
-    "toolkit.model.market": ("Route", "Token"),
+    "toolkit.model.market": ("Basket", "Hop", "Route", "Token"),
     "toolkit.model.tx": (
         "Authorization",
         "Cancelled",
@@ -138,7 +143,9 @@ _HOMES = {
     "toolkit.reasoning.mean_reversion": ("MeanReversion",),
     "toolkit.reasoning.momentum": ("Momentum",),
     "toolkit.reasoning.rebalancing": ("Rebalancer",),
+    "toolkit.routing.filters": ("PoolFilter",),
     "toolkit.routing.router": ("Router",),
+    "toolkit.routing.verify": ("Moved", "verify"),
     "toolkit.session": ("Session", "connect"),
     "toolkit.tx.handle": ("Sent",),
     "toolkit.tx.key_pool": ("KeyPool",),

@@ -1,6 +1,7 @@
 """Everything that is needed to act on one chain with one set of signers, put together once."""
 
 import secrets
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -301,7 +302,7 @@ class Session:
         from toolkit.pools.sync import load  # noqa: PLC0415 - on first use
         from toolkit.routing.router import Router  # noqa: PLC0415 - on first use
 
-        return Router(await load(self.node, pools, head=self.head))
+        return Router(await load(self.node, pools, head=self.head), clock=time.monotonic)
 
     async def on_head(self, change: HeadChange) -> None:
         """Let one step of the chain take effect on transactions and bundles.

@@ -104,7 +104,7 @@ class Desk:
             "value": 0,
             "to": None,
             "data": "0x",
-            "gas": 3_000_000,
+            "gas": 5_000_000,
             "max_fee_per_gas": 100 * GWEI,
             "max_priority_fee_per_gas": GWEI,
         }
@@ -253,7 +253,7 @@ class OneWay:
         self.snapshot = snapshot
         self.pools = pools
 
-    def swap(
+    def path(
         self,
         token_in: Address,
         token_out: Address,

@@ -100,7 +100,7 @@ async def open_gateways(devnet: Devnet, desks: dict[LocalSigner, Desk]) -> list[
             to=None,
             value=0,
             data=creation_code(MAINNET_WETH),
-            gas=3_000_000,
+            gas=5_000_000,
             max_fee_per_gas=100 * GWEI,
             max_priority_fee_per_gas=GWEI,
         )

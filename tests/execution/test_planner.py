@@ -124,7 +124,7 @@ class OnlyPool:
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
 
-    def swap(
+    def path(
         self,
         token_in: Address,
         token_out: Address,

@@ -72,9 +72,9 @@ def test_no_route_goes_through_a_token_that_keeps_a_part_of_transfers() -> None:
 
     assert Router(plain).arbitrage(A) is not None
     assert router.arbitrage(A) is None
-    assert [1] == [int(hop.pool, 16) for hop in router.swap(A, B, 10**6).hops]
+    assert [1] == [int(hop.pool, 16) for hop in router.path(A, B, 10**6).hops]
     with pytest.raises(NoRoute, match=f"{C} .* keeps 1 ppm of each transfer"):
-        router.swap(A, C, 10**6)
+        router.path(A, C, 10**6)
 
 
 def test_the_best_cycle_is_that_of_trying_everything(seed: int) -> None:
@@ -171,10 +171,10 @@ def test_the_order_of_pools_does_not_matter(seed: int) -> None:
         start, end = rng.sample(sorted(taken.tokens), 2)
         routers = Router(taken), Router(shuffled)
         try:
-            first = routers[0].swap(start, end, 10**17)
+            first = routers[0].path(start, end, 10**17)
         except NoRoute:
             continue
-        assert first == routers[1].swap(start, end, 10**17)
+        assert first == routers[1].path(start, end, 10**17)
 
 
 def test_gas_is_paid_before_a_cycle_is_proposed(seed: int) -> None:
@@ -309,7 +309,7 @@ def test_the_best_swap_is_that_of_trying_every_path(seed: int) -> None:
         ]
         best = max((out for out in outputs if out is not None), default=None)
         try:
-            route = Router(taken).swap(start, end, amount)
+            route = Router(taken).path(start, end, amount)
         except NoRoute:
             assert best is None, seed
             continue
@@ -338,9 +338,9 @@ def test_an_amount_that_buys_nothing_has_no_route() -> None:
     """Dust that rounds to zero is refused: the pair would revert, a pool would keep it."""
     taken = snapshot(constant(1, (A, B), 10**21, 10**9))
 
-    assert Router(taken).swap(A, B, 2 * 10**12).amount_out == 1
+    assert Router(taken).path(A, B, 2 * 10**12).amount_out == 1
     with pytest.raises(NoRoute, match="no path of up to 2 hops takes 1000 "):
-        Router(taken).swap(A, B, 1000)
+        Router(taken).path(A, B, 1000)
 
 
 def test_one_hop_is_preferred_when_two_give_the_same() -> None:
@@ -348,7 +348,7 @@ def test_one_hop_is_preferred_when_two_give_the_same() -> None:
     direct = constant(9, (A, B), 10**20, 10**20)
     taken = snapshot(direct, constant(8, (A, B), 10**20, 10**20))
 
-    assert Router(taken).swap(A, B, 10**10).hops[0].pool == f"0x{8:040x}"
+    assert Router(taken).path(A, B, 10**10).hops[0].pool == f"0x{8:040x}"
 
 
 @pytest.mark.parametrize(
@@ -370,7 +370,7 @@ def test_swaps_without_a_route_are_refused(
     pools = [constant(n, (x, y), 10**20, 10**20) for n, x, y in ((1, A, B), (2, B, C), (3, C, D))]
 
     with pytest.raises(NoRoute, match=message):
-        Router(snapshot(*pools)).swap(*ends, amount)
+        Router(snapshot(*pools)).path(*ends, amount)
 
 
 @pytest.mark.parametrize(
@@ -411,7 +411,7 @@ def test_a_longer_cycle_needs_the_hops() -> None:
 def test_routes_name_fees_and_kinds(seed: int) -> None:
     """A hop carries what an executor needs to know about its pool."""
     pool = pair(random.Random(seed), (A, B), 1e20, 0.0)
-    hop = Router(snapshot(pool)).swap(A, B, 10**15).hops[0]
+    hop = Router(snapshot(pool)).path(A, B, 10**15).hops[0]
 
     assert (hop.kind, hop.fee_ppm, hop.zero_for_one) == (
         PoolKind.CONSTANT_PRODUCT,

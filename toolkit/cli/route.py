@@ -1,40 +1,39 @@
-"""`toolkit route quote|check`: a pools file quoted exactly, offline, or held against a node."""
+"""`toolkit route`: a pools file quoted and routed exactly, offline, or held against a node."""
 
 import argparse
 import json
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toolkit.cli import route_check
+from toolkit.cli import route_check, route_find
+from toolkit.cli.amounts import whole
 
 if TYPE_CHECKING:
     from toolkit.pools.queries import Query
     from toolkit.pools.snapshot import Snapshot
 
-_AMOUNT = re.compile(r"[0-9]{1,78}")
 # What one quote is asked with, by its place in the arguments.
 _ASKED = {"pool": "--pool", "token_in": "--in", "token_out": "--out", "amount": "--amount"}
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Describe the command group; nothing else is imported until it runs."""
-    parser = subparsers.add_parser("route", help="quote pools of a file, or check them")
+    parser = subparsers.add_parser("route", help="quote, route or check the pools of a file")
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     quote = actions.add_parser("quote", help="what a pool gives or takes, to the last unit")
     quote.add_argument("pools", type=Path, metavar="POOLS", help="a pools file (JSON)")
     quote.add_argument("--pool", metavar="ID", help="address of the pool, or its id in V4")
     quote.add_argument("--in", dest="token_in", metavar="TOKEN", help="address or symbol")
     quote.add_argument("--out", dest="token_out", metavar="TOKEN", help="address or symbol")
-    quote.add_argument("--amount", type=_integer, metavar="N", help="in smallest units")
+    quote.add_argument("--amount", type=whole, metavar="N", help="in smallest units")
     quote.add_argument(
         "--exact", choices=("in", "out"), default=None, help="which side the amount is of (in)"
     )
     quote.add_argument(
         "--sqrt-price-limit",
         "--sqrt-price-limit-x96",
-        type=_integer,
+        type=whole,
         metavar="X",
         help="root of the price x 2^96 at which a concentrated pool stops",
     )
@@ -46,6 +45,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     quote.add_argument("--json", action="store_true", help="one JSON document on stdout")
     quote.set_defaults(handler=run)
+    swap = actions.add_parser("swap", help="the best way to swap, split over pools and paths")
+    swap.add_argument("pools", type=Path, metavar="POOLS", help="a pools file (JSON)")
+    route_find.add_swap_options(swap)
+    swap.set_defaults(handler=lambda args: route_find.find_swap(args, _read(args.pools)))
+    arbitrage = actions.add_parser("arbitrage", help="what pays from a token back to it")
+    arbitrage.add_argument("pools", type=Path, metavar="POOLS", help="a pools file (JSON)")
+    route_find.add_arbitrage_options(arbitrage)
+    arbitrage.set_defaults(handler=lambda args: route_find.find_arbitrage(args, _read(args.pools)))
     check = actions.add_parser("check", help="whether a file's pools are as a node has them")
     check.add_argument("pools", type=Path, metavar="POOLS", help="a pools file (JSON)")
     route_check.add_options(check)
@@ -118,11 +125,3 @@ def _in_units(snapshot: "Snapshot", query: "Query", amount: int) -> str:
     way = "in" if query.exact_out else "out"
     units = format_units(amount, token.decimals, places=token.decimals)
     return f"{units} {printable(token.symbol)} {way}"
-
-
-def _integer(text: str) -> int:
-    if _AMOUNT.fullmatch(text) is None:
-        raise argparse.ArgumentTypeError(
-            f"{text[:80]!r} is no whole number of smallest units of up to 78 digits"
-        )
-    return int(text)

@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-CYCLES = "cycles"
-
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Describe the command; nothing else is imported until it runs."""
@@ -16,7 +14,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--only",
         metavar="FAMILY",
         action="append",
-        help="cycles, constant_product or concentrated; may be given again (all)",
+        help="cycles, splits, networks, constant_product or concentrated; may be given again (all)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
     parser.set_defaults(handler=run)
@@ -27,9 +25,9 @@ def run(args: argparse.Namespace) -> int:
     from toolkit.model.checks import shown
     from toolkit.model.errors import ConfigError
     from toolkit.pools import warm
-    from toolkit.routing.cycles import warm_up
+    from toolkit.routing.warm import QUESTIONS
 
-    works: dict[str, Callable[[], None]] = {CYCLES: warm_up}
+    works: dict[str, Callable[[], None]] = dict(QUESTIONS)
     works |= {family: partial(warm.warm_up, family) for family in warm.FAMILIES}
     for name in args.only or ():
         if name not in works:

@@ -121,10 +121,10 @@ class FlashSource(msgspec.Struct, frozen=True, kw_only=True):
         return self.available >= amount + spare
 
 
-class Swaps(Protocol):
+class Paths(Protocol):
     """The part of a router that finds a path for own capital."""
 
-    def swap(
+    def path(
         self, token_in: Address, token_out: Address, amount_in: int, *, max_hops: int = 2
     ) -> Route:
         """Find the best path; NoRoute if there is none."""
@@ -135,7 +135,7 @@ def plan(
     verdict: Verdict,
     *,
     snapshot: Snapshot,
-    router: Swaps,
+    router: Paths,
     fee: FeeQuote,
     wrapped: Address,
     sources: Sequence[FlashSource] = (),
@@ -274,13 +274,13 @@ def _refused(
     return None
 
 
-def _route(leg: Leg, snapshot: Snapshot, router: Swaps, limits: PlanLimits) -> Route | Declined:
+def _route(leg: Leg, snapshot: Snapshot, router: Paths, limits: PlanLimits) -> Route | Declined:
     route = leg.route
     if route is None:
         if leg.token_in == leg.token_out:
             return Declined(VetoCause.INVALID, "an arbitrage leg must bring its route")
         try:
-            route = router.swap(
+            route = router.path(
                 leg.token_in, leg.token_out, leg.amount_in, max_hops=limits.swap_hops
             )
         except NoRoute as error:

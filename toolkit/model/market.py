@@ -168,6 +168,35 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return (self.bound - self.net) * BPS / self.bound if self.bound > 0 else 0.0
 
 
+class Basket(msgspec.Struct, frozen=True, kw_only=True):
+    """Hops that turn some tokens into a mixture of others, in an order that runs.
+
+    Attributes:
+        sold: what goes in, of each token, in smallest units; what was not needed is not in it.
+        got: what is there of each wanted token at the end, with what was there of it before.
+        count: how many times the mixture is in it, gas not counted: for people, and to compare.
+        bound: no hops over the same pools leave more, counted so, after gas.
+        gas_cost: in mixtures, at the prices that the bound was proved with.
+        flags: as `Route.flags`.
+    """
+
+    sold: dict[Address, int]
+    got: dict[Address, int]
+    hops: tuple[Hop, ...]
+    block_hash: Hash  # of the snapshot that every amount was computed on
+    block_number: int
+    count: float
+    bound: float
+    gas_units: int = 0
+    gas_cost: float = 0.0
+    flags: tuple[str, ...] = ()
+
+    @property
+    def net(self) -> float:
+        """How many mixtures are left after gas."""
+        return self.count - self.gas_cost
+
+
 class FundingKind(Enum):
     """Where a route's first input comes from."""
 

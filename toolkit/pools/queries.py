@@ -111,6 +111,25 @@ def ask(
     )
 
 
+def token_named(snapshot: Snapshot, field: str, name: str) -> Address:
+    """Return the token that an address or a symbol stands for, among those of a snapshot.
+
+    Raises:
+        DataError: none of its pools has such a token, or several do; begins with `field`.
+    """
+    traded = {token for pool in snapshot.pools.values() for token in (pool.token0, pool.token1)}
+    if name.lower() in traded:
+        return Address(name.lower())
+    found = sorted(
+        token for token, of in snapshot.tokens.items() if of.symbol == name and token in traded
+    )
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise DataError(f"{field}: {shown(name)} is the symbol of {' and '.join(found)}")
+    raise DataError(f"{field}: no pool has a token {_shown(name)}; give its address or symbol")
+
+
 def _pool_of(snapshot: Snapshot, name: str) -> Pool:
     pool = snapshot.pools.get(Address(name.lower()))
     if pool is None:

@@ -23,17 +23,24 @@ class Routes(Protocol):
         self,
         token: Address,
         *,
-        max_hops: int = 3,
+        max_hops: int = 4,
         gas_price_wei: int = 0,
         max_input: int | None = None,
+        certify: bool = True,
     ) -> Route | None:
-        """Return the cycle from `token` that gains most after gas, or None."""
+        """Return the cycle from `token` that gains most after gas, or None; see `Router`."""
         ...
 
     def swap(
-        self, token_in: Address, token_out: Address, amount_in: int, *, max_hops: int = 2
+        self,
+        token_in: Address,
+        token_out: Address,
+        amount_in: int,
+        *,
+        max_hops: int = 2,
+        gas_price_wei: int = 0,
     ) -> Route:
-        """Return the best path for an exact input; NoRoute when there is none."""
+        """Return the best split of an exact input after gas; NoRoute when there is none."""
         ...
 
 

@@ -34,6 +34,7 @@ class CyclicArbitrage(msgspec.Struct, frozen=True, kw_only=True):
             max_hops=self.max_hops,
             gas_price_wei=gas_price,
             max_input=self.max_input,
+            certify=False,
         )
         if route is None:
             return ()

@@ -7,6 +7,9 @@ from toolkit.routing.graph import Graph
 
 # Pools that were in the pattern and are not used now cost some fill, a new pattern costs more.
 _STALE = 1.3
+# Part of a token's own stiffness. Tokens that only trade among each other move together, and what
+# holds them has to stay above the rounding of what they hold each other with.
+_LOOSE = 1e-11
 
 
 class Laplacian:
@@ -48,11 +51,10 @@ class Laplacian:
             self._arrange(pools)
         graph = self._graph
         size = len(rest)
-        diagonal = (
-            rest
-            + np.bincount(graph.edge_in[edges], blocks[:, 0], size)
-            + np.bincount(graph.edge_out[edges], blocks[:, 2], size)
+        stiffness = np.bincount(graph.edge_in[edges], blocks[:, 0], size) + np.bincount(
+            graph.edge_out[edges], blocks[:, 2], size
         )
+        diagonal: Floats = rest + (1.0 + _LOOSE) * stiffness
         stiff = diagonal.max() / (held @ held)
         diagonal += stiff * held * held
         clique = self._clique

@@ -109,8 +109,7 @@ class Network:
         """
         self._deadline = self._clock() + budget_s
         relaxed = self._relaxed(costs)
-        idle = self._dual.idle
-        bound = max(idle, self._dual.bound(relaxed.prices, costs) - base_cost)
+        idle, bound = self._dual.idle, self._most(relaxed, costs, base_cost)
         best = self._search(relaxed, costs)
         if costs.any() and len(best.pools) < _FEW:
             best = self._dearer(best, relaxed, costs)
@@ -129,6 +128,14 @@ class Network:
             bound=bound,
             flags=() if is_final else (BEST_SO_FAR,),
         )
+
+    def bound(self, costs: Floats, *, base_cost: float = 0.0) -> float:
+        """Return what no plan leaves more baskets than, without making one; as `Plan.bound`."""
+        self._deadline = math.inf
+        return self._most(self._relaxed(costs), costs, base_cost)
+
+    def _most(self, relaxed: Solved, costs: Floats, base_cost: float) -> float:
+        return max(self._dual.idle, self._dual.bound(relaxed.prices, costs) - base_cost)
 
     def _is_late(self) -> bool:
         return self._clock() > self._deadline

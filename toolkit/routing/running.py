@@ -55,7 +55,7 @@ class _Purse:
     spends: bool  # all of it, and not only what was planned
     lends: bool  # may be short: the start token
     goal: float = 0.0  # what steps ahead are to take
-    exits: float = 0.0  # that part of it which goes on to where it may stay
+    exits: float = 0.0  # that part of it which goes on nearer to where it may stay
     due: float = 0.0  # what steps ahead are to bring
     takers: int = 0
     leavers: int = 0
@@ -108,8 +108,8 @@ def run(course: Course) -> Ran:
     """Run steps in their order; each takes its share of what is there and still to come."""
     flow, pools = course.flow, course.graph.pools
     source, target = flow.source.tolist(), flow.target.tolist()
-    edges, sinks = flow.edges.tolist(), course.ends.sinks
-    purses = _purses(course, source, target)
+    edges, outward = flow.edges.tolist(), _outward(course, source, target)
+    purses = _purses(course, source, target, outward)
     began = {token: purse.there for token, purse in purses.items()}
     times = Counter(hop for hop, _ in course.steps)
     states: dict[int, Routable] = {}
@@ -118,7 +118,7 @@ def run(course: Course) -> Ran:
         payer, taker = purses[source[hop]], purses[target[hop]]
         taker.due -= out
         taker.bringers -= 1
-        leaves = target[hop] in sinks
+        leaves = outward[hop]
         wanted = payer.share(goal, leaves=leaves)
         payer.goal -= goal
         payer.takers -= 1
@@ -203,7 +203,28 @@ def _cheaper(
     return (amount, got) if filled == amount and enough <= got <= given else (taken, given)
 
 
-def _purses(course: Course, source: Sequence[int], target: Sequence[int]) -> dict[int, _Purse]:
+def _outward(course: Course, source: Sequence[int], target: Sequence[int]) -> list[bool]:
+    """Say of each hop whether it goes on to where things may stay.
+
+    Of a lent token, which is bought back in a circle, also what goes nearer to there, counted in
+    hops, leaves the circle: only there less may be spent without less coming back.
+    """
+    sinks = course.ends.sinks
+    away, ring = dict.fromkeys(sinks, 0), set(sinks)
+    while ring:
+        starts = {start for start, end in zip(source, target, strict=True) if end in ring}
+        ring = starts - away.keys()
+        away |= dict.fromkeys(ring, max(away.values()) + 1)
+    far = len(source) + len(away)
+    return [
+        end in sinks or (start in course.lent and away.get(end, far) < away.get(start, far))
+        for start, end in zip(source, target, strict=True)
+    ]
+
+
+def _purses(
+    course: Course, source: Sequence[int], target: Sequence[int], outward: Sequence[bool]
+) -> dict[int, _Purse]:
     ends, purses = course.ends, dict[int, _Purse]()
     for token in {*source, *target}:
         there = ends.sell.get(token, 0) + course.lent.get(token, 0)
@@ -219,7 +240,7 @@ def _purses(course: Course, source: Sequence[int], target: Sequence[int]) -> dic
         payer, taker = purses[source[hop]], purses[target[hop]]
         payer.goal += goal
         payer.takers += 1
-        if target[hop] in ends.sinks:
+        if outward[hop]:
             payer.exits += goal
             payer.leavers += 1
         taker.due += out

@@ -147,6 +147,6 @@ def _path(
     if amount_in == 0:
         return None
     try:
-        return router.swap(token_in, token_out, amount_in, max_hops=hops)
+        return router.path(token_in, token_out, amount_in, max_hops=hops)
     except NoRoute:
         return None

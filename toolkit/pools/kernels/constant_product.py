@@ -95,9 +95,7 @@ def amount_out(
 
 
 @inlined
-def amount_in(
-    amount: Limbs, into: Limbs, out: Limbs, kept: Limb, whole: Limb
-) -> tuple[int, Limbs]:
+def amount_in(amount: Limbs, into: Limbs, out: Limbs, kept: Limb, whole: Limb) -> tuple[int, Limbs]:
     """UniswapV2Library.sol `getAmountIn`, and the pair's own limit on its balance."""
     if not less(amount, out):
         return _TOO_MUCH, _NOTHING
