@@ -47,7 +47,7 @@ class Router:
         snapshot: the pools. Routes carry its block.
         native: the token that gas is paid in, wrapped.
         filters: which pools routes may go through; all of them unless told.
-        clock: seconds, for time budgets; `time.monotonic` for real ones.
+        clock: seconds since any moment, for time budgets.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class Router:
         """
         self._check_token(token)
         if time_budget_s is not None and self._clock is _no_clock:
-            raise ConfigError("time_budget_s: give the router a clock, clock=time.monotonic")
+            raise ConfigError("time_budget_s: give the router a clock, Router(…, clock=…) in seconds")
         budget_s = math.inf if time_budget_s is None else time_budget_s
         each, once = self._rates(token, gas_price_wei)
         plan = self._network_of(token).plan(each[::2], base_cost=once, budget_s=budget_s)
