@@ -164,7 +164,9 @@ class Router:
         """
         self._check_token(token)
         if time_budget_s is not None and self._clock is _no_clock:
-            raise ConfigError("time_budget_s: give the router a clock, Router(…, clock=…) in seconds")
+            raise ConfigError(
+                "time_budget_s: give the router a clock, Router(…, clock=…) in seconds"
+            )
         budget_s = math.inf if time_budget_s is None else time_budget_s
         each, once = self._rates(token, gas_price_wei)
         plan = self._network_of(token).plan(each[::2], base_cost=once, budget_s=budget_s)
