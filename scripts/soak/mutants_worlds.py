@@ -557,7 +557,7 @@ WORLDLY: tuple[Mutant, ...] = (
     Mutant(
         "an account of ours that is busy is not delegated by another",
         DELEGATION,
-        "        return busy if nonce >= state.nonce else 0\n",
+        "        if nonce < state.nonce:\n            return 0\n",
         "        return 0\n",
         worlds=("delegating",),
     ),

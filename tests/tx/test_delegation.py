@@ -8,10 +8,11 @@ import pytest
 from tests.tx.bench import FRIEND, ME, OWNER, STRANGER, Bench
 from toolkit.chain.signer import LocalSigner
 from toolkit.model.chain import Address, Hash
-from toolkit.model.errors import AlreadyReserved, ConfigError
-from toolkit.model.tx import Authorization, Confirmed, TransactionRequest
+from toolkit.model.errors import AlreadyReserved, ConfigError, Recovery
+from toolkit.model.tx import Authorization, Confirmed, Exposure, TransactionRequest
 from toolkit.tx.delegation import Delegations, Spending
-from toolkit.tx.events import LaneOpened
+from toolkit.tx.events import LaneOpened, Spender
+from toolkit.tx.job import REFUSAL_PATIENCE
 from toolkit.tx.lane import open_lane
 from toolkit.tx.lane_state import LaneState
 from toolkit.tx.progress import why_waiting, why_waits
@@ -88,6 +89,12 @@ def _in_flight(bench: Bench) -> None:
     bench.accept("w")
 
 
+def _waits_for_another(bench: Bench) -> None:
+    bench.accept("w", requeue=True)
+    bench.answer("w")
+    bench.observe(11, nonce=1, spenders=(Spender(nonce=0, by=STRANGER, block_number=11),))
+
+
 @pytest.mark.parametrize("busy", [_parked, _queued, _leased, _in_flight])
 def test_nobody_delegates_an_account_with_anything_under_way(
     busy: Callable[[Bench], None],
@@ -100,6 +107,17 @@ def test_nobody_delegates_an_account_with_anything_under_way(
 
     with pytest.raises(AlreadyReserved, match=r"spend its nonce 0 while 1 of its own are under"):
         accounts.apart.require_apart(OTHER.address, idle)
+
+
+def test_nor_one_that_is_owed_another_nonce() -> None:
+    """What lost its nonce to a stranger gets a new one later, and would lose that as well."""
+    accounts = Accounts()
+    _waits_for_another(accounts.me)
+    ahead = delegation(grant_of(nonce=1))
+    assert {} == accounts.me.state.slots
+
+    with pytest.raises(AlreadyReserved, match=r"spend its nonce 1 while 1 of its own are under"):
+        accounts.apart.require_apart(OTHER.address, ahead)
 
 
 @pytest.mark.parametrize("chain_id", [0, 1])
@@ -340,3 +358,34 @@ def test_a_delegation_of_others_holds_nobody_up() -> None:
     bench.accept("x")
 
     assert {"d": 0, "x": 1} == bench.nonces()
+
+
+def test_a_delegation_that_a_reorg_put_below_others_gives_way() -> None:
+    """Pools never take it back beside them, and they wait for its nonce: that goes to nothing."""
+    bench = Bench()
+    bench.accept("d", type=4, authorization_list=(grant_of(nonce=9),))
+    bench.answer("d")
+    bench.observe(11, nonce=1, receipts=(bench.mined("d", 11),))
+    for name in "xy":
+        bench.accept(name)
+        bench.answer(name)
+    bench.observe(12, nonce=0, reorged=True)
+    assert {"d": 0, "x": 1, "y": 2} == bench.nonces()
+
+    for block in range(REFUSAL_PATIENCE):
+        assert not bench.cancelling("d")
+        bench.answer("d", Exposure.NONE, Recovery.WAIT, refusal="AlreadyReserved")
+        bench.observe(13 + block)
+
+    assert bench.cancelling("d")
+    assert bench.bid("d").authorization_list == ()
+
+
+def test_a_delegation_that_is_refused_with_nothing_behind_it_waits() -> None:
+    """What keeps it out may go away: a blob transaction, or a stranger's beside it."""
+    bench = Bench()
+    bench.accept("d", type=4, authorization_list=(grant_of(nonce=9),))
+    for _ in range(2 * REFUSAL_PATIENCE):
+        bench.answer("d", Exposure.NONE, Recovery.WAIT, refusal="AlreadyReserved")
+
+    assert not bench.cancelling("d")

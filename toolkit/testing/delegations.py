@@ -348,7 +348,14 @@ class Delegating(Schedule):
         if account not in self.accounts:
             return False
         state = self._state(account)
-        return bool(state.slots or state.queue or state.parked or state.leases)
+        held = state.slots or state.queue or state.parked or state.leases
+        return bool(held) or self._waits_for_another(account)
+
+    def _waits_for_another(self, account: Address) -> bool:
+        """Whether something that lost its nonce may yet get another one."""
+        state = self._state(account)
+        landed = (state.jobs[name] for name in state.landed)
+        return any(job.requeues or job.undecided for job in landed)
 
     def _state(self, lane: Address) -> LaneState:
         return self.scheduler.runner(lane).state

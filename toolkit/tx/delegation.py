@@ -93,8 +93,11 @@ class Delegations:
         if account not in self._accounts:
             return 0
         state = self._lane(account)
-        busy = len(state.slots) + len(state.queue) + len(state.parked) + len(state.leases)
-        return busy if nonce >= state.nonce else 0
+        if nonce < state.nonce:
+            return 0
+        landed = (state.jobs[name] for name in state.landed)
+        again = sum(job.requeues or job.undecided for job in landed)  # they will want a nonce
+        return len(state.slots) + len(state.queue) + len(state.parked) + len(state.leases) + again
 
     def require_bundle_apart(
         self, sender: Address, requests: Collection[TransactionRequest]

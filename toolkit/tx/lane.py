@@ -15,6 +15,7 @@ import msgspec
 
 from toolkit.model.errors import Recovery
 from toolkit.model.tx import Exposure
+from toolkit.tx.delegation import delegates_itself
 from toolkit.tx.events import (
     Accepted,
     Answered,
@@ -36,6 +37,7 @@ from toolkit.tx.events import (
 from toolkit.tx.job import Job, Try, unsent_outcome
 from toolkit.tx.lane_signing import (
     FILLER,
+    RESERVED,
     above,
     act,
     cancel,
@@ -203,7 +205,8 @@ def _answered(draft: Draft, event: Answered) -> None:
         exposures={**attempt.exposures, event.destination: after},
         refusals={} if event.exposure > Exposure.UNKNOWN else attempt.refusals,
     )
-    if event.recovery is Recovery.FAIL:
+    for_good = event.recovery is Recovery.FAIL or _is_barred(draft.state, attempt, event)
+    if for_good:
         attempt = attempt.refused_again(event.destination)
     changes: dict[str, object] = {"tries": job.tries_with(attempt)}
     if newest and event.recovery is Recovery.RAISE_FEES:
@@ -220,8 +223,20 @@ def _answered(draft: Draft, event: Answered) -> None:
     if after is Exposure.PRIVATE and event.destination not in draft.state.relays:
         draft.update(relays=(*draft.state.relays, event.destination))
     unspent = attempt.signed.unsigned.nonce >= draft.state.nonce
-    if event.recovery is Recovery.FAIL and unspent and not job.landed:
+    if for_good and unspent and not job.landed:
         _refused_for_good(draft, job, attempt, event.message)
+
+
+def _is_barred(state: LaneState, attempt: Try, event: Answered) -> bool:
+    """Whether an attempt is kept out by what can only follow it.
+
+    A reorg may bring a delegation of the account itself back below what was sent behind it. Pools
+    take it beside one other transaction at most, and those behind it cannot be mined before it.
+    """
+    unsigned = attempt.signed.unsigned
+    behind = sum(nonce > unsigned.nonce for nonce in state.slots)
+    reserved = event.refusal == RESERVED and delegates_itself(unsigned, state.lane)
+    return reserved and behind > 1
 
 
 def _refused_for_good(draft: Draft, job: Job, attempt: Try, message: str) -> None:
