@@ -209,6 +209,7 @@ def test_a_picture_is_a_file_of_its_own(
         (("--in", "WETH", "--out", "WETH", "--amount", "1"), 1, "is no swap; ask for an arbitrage"),
         (("--in", "WETH", "--out", "USDC", "--amount", "0"), 1, "amount_in 0 must be positive"),
         (("--in", "WETH", "--out", "USDC", "--amount", "-1"), 2, "--amount"),
+        (("--in", "WETH", "--out", "USDC", "--amount", "9"), 1, "too few: not a unit of"),
         (("--in", "WETH", "--out", LONE, "--amount", "1"), 1, "no path of up to 2 hops"),
         (("--in", "WETH", "--out", "DAI", "--amount", "1"), 2, "is the symbol of"),
     ],

@@ -260,7 +260,10 @@ class _Swap:
         else:
             solve(mesh, self._every, float(order.amount_out or 0), False, order.max_hops, nu, flows)
             most, token = flows[1, mesh.head == TARGET].sum(), order.token_out
-        asked = order.amount_in or order.amount_out
+        asked = order.amount_in or order.amount_out or 0
+        if order.amount_in is not None and asked < most:
+            few = f"{asked} of {order.token_in} are too few"
+            return f"{few}: not a unit of {order.token_out} comes out"
         return (
             f"no route of up to {order.max_hops} hops takes {order.token_in} for "
             f"{order.token_out} where {asked} of {token} are asked for: about {most:.6g} are the "
