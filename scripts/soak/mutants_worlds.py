@@ -562,6 +562,13 @@ WORLDLY: tuple[Mutant, ...] = (
         worlds=("delegating",),
     ),
     Mutant(
+        "what is owed another nonce keeps its account from being delegated",
+        DELEGATION,
+        "        again = sum(job.requeues or job.undecided for job in landed)",
+        "        again = 0 * sum(1 for _ in landed)",
+        worlds=("delegating",),
+    ),
+    Mutant(
         "an account that is being delegated sends nothing",
         DELEGATION,
         "return nonce >= state.nonce and not seen",

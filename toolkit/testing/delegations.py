@@ -16,10 +16,17 @@ from toolkit.chain.signer import LocalSigner, Signer, authorities, authority_of
 from toolkit.chain.tx_params import authorization_objects
 from toolkit.model.chain import ZERO_ADDRESS, Address, Hash, Head
 from toolkit.model.errors import AccountLimit, AlreadyReserved, NonceTooHigh, RejectedByNode
-from toolkit.model.tx import Authorization, Replaced, SignedTransaction, TransactionRequest, Urgency
+from toolkit.model.tx import (
+    Authorization,
+    ExternalSpend,
+    Replaced,
+    SignedTransaction,
+    TransactionRequest,
+    Urgency,
+)
 from toolkit.testing.fakes import FRIEND, OWNER, SlowSigner, World
 from toolkit.testing.lives import Action
-from toolkit.testing.simulation import REFUSALS, Ask, Schedule
+from toolkit.testing.simulation import CONFIG, REFUSALS, Ask, Schedule
 from toolkit.testing.truth import PAUSES, Story
 from toolkit.tx.fees import first_attempt
 from toolkit.tx.handle import Sent
@@ -155,6 +162,7 @@ class Delegating(Schedule):
             self._rethink: 7,
             self._elsewhere: 6,
             self._sponsored: 1,
+            self._owed: 2,
             self._reorg: 2,
             self._busy: 2,
             self._crash: 1,
@@ -192,10 +200,11 @@ class Delegating(Schedule):
         The authorization is in its turn or ahead; another branch may have the transaction too.
         """
         account = self.rng.choice(self.accounts)
-        nonce, due = self.world.spent_by(STRANGER.address), self.world.spent_by(account)
-        grant = _KEYS[account].sign_authorization(
-            chain_id=_CHAIN, address=FRIEND, nonce=due + self.rng.choice([0, 0, 1])
-        )
+        await self._sponsor(account, self.world.spent_by(account) + self.rng.choice([0, 0, 1]))
+
+    async def _sponsor(self, account: Address, spends: int) -> None:
+        nonce = self.world.spent_by(STRANGER.address)
+        grant = _KEYS[account].sign_authorization(chain_id=_CHAIN, address=FRIEND, nonce=spends)
         request = TransactionRequest(
             to=FRIEND, gas=_DELEGATING_GAS, type=_SET_CODE, authorization_list=(grant,)
         )
@@ -205,6 +214,32 @@ class Delegating(Schedule):
         self.world.known_of.setdefault(STRANGER.address, {}).setdefault(nonce, []).append(signed)
         self._sponsors.add(signed.hash)
         self.world.mine(only=[signed])
+
+    async def _owed(self) -> None:
+        """A stranger's transaction takes a nonce; just before it is final the account is delegated.
+
+        What had the nonce is to get another one then, and the delegation takes its time.
+        """
+        account, other = self.rng.sample(self.accounts, 2)
+        ask = self._from(account, self.wish())
+        ask = ask._replace(on_external_spend=ExternalSpend.REQUEUE, deadline_blocks=None)
+        self._asked[ask.key] = ask
+        await self._ask(ask)
+        await self._sponsor(account, self.world.spent_by(account))
+        for _ in range(CONFIG.finality_blocks - 2):
+            self.world.mine(capacity=10)
+            await self._follow()
+        if self._waits_for_another(account):
+            for ask in (self._from(other, self.wish()), self._delegation(other, account)):
+                self._asked[ask.key] = ask
+                await self._ask(ask)
+            for _ in range(3):
+                self.world.mine(capacity=0)
+                await self._follow()
+            for _ in range(2):
+                held = self.world.known_of.get(other, {}).get(self.world.spent_by(other), [])
+                self.world.mine(only=held[-1:], capacity=0)
+                await self._follow()
 
     async def _reorg(self) -> None:
         """In some lives there are other branches."""
