@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from tests.routing.graphs import TOKENS, concentrated, pair, outcome, profit
+from tests.routing.graphs import TOKENS, concentrated, outcome, pair, profit
 from toolkit.model.chain import Address
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.packed import Packed, Quotes

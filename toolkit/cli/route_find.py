@@ -167,7 +167,7 @@ def document(route: "Route", net_profit: int) -> dict[str, object]:
 
 def _lines(snapshot: "Snapshot", route: "Route") -> list[str]:
     """The same for people: what it comes to, how good that is, and every hop."""
-    from toolkit.model.market import BEST_SO_FAR, FLASH, NOT_CONCAVE
+    from toolkit.model.market import BEST_SO_FAR, FLASH
 
     start, end = (
         _units(snapshot, token, amount)
@@ -192,7 +192,6 @@ def _lines(snapshot: "Snapshot", route: "Route") -> list[str]:
     notes = {
         FLASH: "some hop spends what a later one brings: only a flash loan runs it",
         BEST_SO_FAR: "the search ended before its answer was final",
-        NOT_CONCAVE: "pools have gaps in their liquidity, which the bound fills",
     }
     return lines + [f"  note: {notes[flag]}" for flag in route.flags]
 

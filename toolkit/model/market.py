@@ -114,7 +114,6 @@ class Hop(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 FLASH = "flash"
 BEST_SO_FAR = "best_so_far"
-NOT_CONCAVE = "not_concave"
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -129,8 +128,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         bound: no route over the same pools, at the same gas price, can leave more of `token_out`
             after gas; for a cycle, no more profit. None where none was proved.
         flags: `FLASH`: some hop spends what a later one brings, so only a flash loan runs it;
-            `BEST_SO_FAR`: time ran out, or a solver did not converge, before the answer was final;
-            `NOT_CONCAVE`: pools on the way have gaps in their liquidity, which the bound fills.
+            `BEST_SO_FAR`: time ran out, or a solver did not converge, before the answer was final.
     """
 
     token_in: Address
