@@ -81,12 +81,14 @@ def test_any_prices_bound_what_any_pools_earn_after_costs(seed: int) -> None:
         solved = dual.minimise(reference, pools, free(graph))
         best = max(best, solved.value - float(costs[pools].sum()))
     relaxed = cooled(dual, reference, every(graph), costs, (0.3, 0.1, 0.03))
+    # where nothing pays its gas, every bound is what is left of a smoothed zero: dust beside gas
+    dust = 1e-9 * float(costs.sum())
 
     assert best <= dual.bound(relaxed.prices, costs)
     for _ in range(50):
         noisy = reference * np.exp([rng.gauss(0, 0.05) for _ in reference])
         assert best <= dual.bound(noisy, costs)
-        assert dual.bound(relaxed.prices, costs) <= dual.bound(noisy, costs) * (1 + 0.05)
+        assert dual.bound(relaxed.prices, costs) <= dual.bound(noisy, costs) * (1 + 0.05) + dust
 
 
 def test_a_swap_gets_what_its_only_pool_gives(seed: int) -> None:
