@@ -25,7 +25,7 @@ from scripts.bench.timing import versions
 from scripts.conformance import environments
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.snapshot import Snapshot
-from toolkit.routing.cycles import Cycle, CycleSearch
+from toolkit.routing.cycles.search import Cycle, CycleSearch
 from toolkit.routing.graph import Graph
 
 TIMEOUT_S = 1800  # the peer's environment may have to be made

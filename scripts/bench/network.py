@@ -19,10 +19,10 @@ from scripts.bench.simulator import simulate
 from scripts.bench.timing import versions
 from toolkit.model.errors import PoolError
 from toolkit.pools.snapshot import Snapshot
-from toolkit.routing.cycles import Costs, CycleSearch
+from toolkit.routing.cycles.search import Costs, CycleSearch
 from toolkit.routing.graph import Graph
-from toolkit.routing.network import Network, Plan
-from toolkit.routing.repair import settle
+from toolkit.routing.networks.network import Network, Plan
+from toolkit.routing.settling.repair import settle
 
 TIMEOUT_S = 900
 GAS = 5e13

@@ -34,9 +34,9 @@ from toolkit.pools.words import to_ints, to_words
 from toolkit.routing.graph import Graph
 from toolkit.routing.kernels.shares import share_pairs
 from toolkit.routing.kernels.split import solve
-from toolkit.routing.mesh import mesh_between
-from toolkit.routing.split import Splitter
-from toolkit.routing.swap_order import Order
+from toolkit.routing.swaps.mesh import mesh_between
+from toolkit.routing.swaps.split import Splitter
+from toolkit.routing.swaps.swap_order import Order
 
 TIMEOUT_S = 1800  # the peer's environment may have to be made
 COUNTS = (10, 30, 100)

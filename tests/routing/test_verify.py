@@ -2,7 +2,7 @@ import msgspec
 import pytest
 
 from tests.routing.graphs import HEAD, TOKENS, snapshot
-from tests.routing.test_repair import constant
+from tests.routing.settling.test_repair import constant
 from toolkit.model.chain import Address, Hash
 from toolkit.model.errors import PoolError, StaleSnapshot
 from toolkit.model.market import Hop, PoolKind, Route

@@ -3,7 +3,7 @@ import pytest
 
 from scripts.bench.simulator import Refused, simulate
 from tests.routing.graphs import TOKENS, snapshot
-from tests.routing.test_repair import constant
+from tests.routing.settling.test_repair import constant
 from toolkit.model.errors import PoolError
 from toolkit.model.market import Hop, PoolKind
 

@@ -15,15 +15,15 @@ from toolkit.model.errors import ConfigError, NoRoute
 from toolkit.model.market import Basket, Hop, PoolId, Route
 from toolkit.pools.snapshot import Snapshot, hop_through
 from toolkit.routing.curves import Floats, Routable, obstacle
-from toolkit.routing.cycles import MAX_AMOUNT, MAX_HOPS, Costs, CycleSearch
+from toolkit.routing.cycles.search import MAX_AMOUNT, MAX_HOPS, Costs, CycleSearch
+from toolkit.routing.cycles.sizing import Path
 from toolkit.routing.filters import PoolFilter
 from toolkit.routing.gas import GAS_BASE, GAS_PER_HOP
 from toolkit.routing.graph import Graph, routable, unroutable
-from toolkit.routing.network import Network
-from toolkit.routing.repair import settle
-from toolkit.routing.sizing import Path
-from toolkit.routing.split import Splitter
-from toolkit.routing.swap_order import MOST, Gas, Order
+from toolkit.routing.networks.network import Network
+from toolkit.routing.settling.repair import settle
+from toolkit.routing.swaps.split import Splitter
+from toolkit.routing.swaps.swap_order import MOST, Gas, Order
 
 # Of what gas costs by exact quotes: no more than any route's gas may cost by them.
 _AT_LEAST = 0.99

@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 from toolkit.model.chain import ZERO_HASH, Address, Head
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.snapshot import Snapshot
-from toolkit.routing import cycles, split
+from toolkit.routing.cycles import search
 from toolkit.routing.router import Router
+from toolkit.routing.swaps import split
 
 _HEAD = Head(
     number=0,
@@ -45,7 +46,7 @@ def _market() -> Snapshot:
 
 
 QUESTIONS: Mapping[str, Callable[[], None]] = {
-    "cycles": cycles.warm_up,
+    "cycles": search.warm_up,
     "splits": split.warm_up,
     "networks": _networks,
 }

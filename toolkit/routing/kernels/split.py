@@ -20,7 +20,7 @@ from toolkit.pools.kernels.u256 import apart
 from toolkit.pools.words import Flags
 from toolkit.routing.curves import Floats, Ints
 from toolkit.routing.kernels.walk import along_edge
-from toolkit.routing.mesh import Mesh
+from toolkit.routing.swaps.mesh import Mesh
 
 _STEPS = 100  # Newton's, kept within a bracket; a handful is usual
 _SWEEPS = 64  # over the tokens between, where those trade with each other

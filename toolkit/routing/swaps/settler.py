@@ -7,8 +7,8 @@ from graphlib import CycleError, TopologicalSorter
 import numpy as np
 
 from toolkit.routing.curves import Floats
-from toolkit.routing.mesh import SOURCE, TARGET, Mesh
-from toolkit.routing.shares import Filled, Spender
+from toolkit.routing.swaps.mesh import SOURCE, TARGET, Mesh
+from toolkit.routing.swaps.shares import Filled, Spender
 
 _LEAST = 0.5  # of a unit: less is no trade
 _SCALE = 1 << 60

@@ -8,9 +8,9 @@ from toolkit.model.chain import Address
 from toolkit.model.errors import PoolError
 from toolkit.pools.constant_product import MAX_RESERVE, ConstantProduct
 from toolkit.routing.curves import Routable
-from toolkit.routing.flow import Ends, Flow
 from toolkit.routing.graph import Graph
-from toolkit.routing.order import Step
+from toolkit.routing.settling.flow import Ends, Flow
+from toolkit.routing.settling.order import Step
 
 # Outputs below that are counted in units coarse enough for one of them to be worth a look.
 _COARSE = 1 << 40

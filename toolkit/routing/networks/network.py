@@ -14,10 +14,10 @@ import numpy as np
 from toolkit.model.chain import Address
 from toolkit.model.market import BEST_SO_FAR
 from toolkit.pools.words import Flags
-from toolkit.routing.chains import Chains
 from toolkit.routing.curves import Floats, Ints
-from toolkit.routing.dual import PAID, SURPLUS, Dual, Solved
 from toolkit.routing.graph import Graph
+from toolkit.routing.networks.chains import Chains
+from toolkit.routing.networks.dual import PAID, SURPLUS, Dual, Solved
 
 _TEMPERATURES = (0.3, 0.1, 0.03)
 _WARM = _TEMPERATURES[1]

@@ -8,7 +8,7 @@ from toolkit.model.chain import Address
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.packed import Packed, Quotes
 from toolkit.routing.curves import Routable
-from toolkit.routing.sizing import path_of, size
+from toolkit.routing.cycles.sizing import path_of, size
 
 A, B, C, *_ = TOKENS
 MOST = 10**24

@@ -7,7 +7,7 @@ import numpy as np
 
 from toolkit.pools.words import Flags
 from toolkit.routing.curves import Floats, Ints
-from toolkit.routing.dual import CURVATURE, GOT, PAID, SURPLUS, Dual, Solved
+from toolkit.routing.networks.dual import CURVATURE, GOT, PAID, SURPLUS, Dual, Solved
 
 # Of the pools of a token, one in so many may go at a time (and one more).
 _CROWD = 6

@@ -13,10 +13,10 @@ from toolkit.model.chain import Address
 from toolkit.model.market import BEST_SO_FAR
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.snapshot import Snapshot
-from toolkit.routing.dual import GOT, PAID, Dual
 from toolkit.routing.graph import Graph
-from toolkit.routing.network import Network, Plan
-from toolkit.routing.repair import settle
+from toolkit.routing.networks.dual import GOT, PAID, Dual
+from toolkit.routing.networks.network import Network, Plan
+from toolkit.routing.settling.repair import settle
 
 A, B, *_ = TOKENS
 GAS = 5e13

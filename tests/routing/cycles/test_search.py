@@ -17,7 +17,7 @@ from toolkit.pools.concentrated import Concentrated
 from toolkit.pools.concentrated_v4 import ConcentratedV4
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.snapshot import Pool, Snapshot
-from toolkit.routing.cycles import Costs, Cycle, CycleSearch, warm_up
+from toolkit.routing.cycles.search import Costs, Cycle, CycleSearch, warm_up
 from toolkit.routing.graph import Graph
 
 TOKENS = tuple(Address(f"0x{number:040x}") for number in range(1, 81))
@@ -314,7 +314,7 @@ def answers_of(number: int) -> str:
 
 def test_the_compiled_kernels_are_the_python_ones() -> None:
     """With compiling disabled the same markets give the same cycles."""
-    program = "from tests.routing.test_cycles import answers_of; print(answers_of(5), end='')"
+    program = "from tests.routing.cycles.test_search import answers_of; print(answers_of(5), end='')"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
         cwd=ROOT,

@@ -23,7 +23,7 @@ from toolkit.model.chain import Address
 from toolkit.model.errors import NoRoute
 from toolkit.routing.curves import Floats, Ints
 from toolkit.routing.graph import Graph
-from toolkit.routing.laplacian import Laplacian
+from toolkit.routing.networks.laplacian import Laplacian
 
 PAID, GOT, SURPLUS, CURVATURE = 2, 3, 4, 5
 """Columns of `Solved.trades`, as values at its prices; raw input and output come before them."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from toolkit.pools.words import Flags
 from toolkit.routing.curves import Floats, Ints
-from toolkit.routing.flow import Ends, Flow
+from toolkit.routing.settling.flow import Ends, Flow
 
 Step = tuple[int, float]
 """A hop of a flow by its place, and which share of it is run."""

@@ -19,11 +19,11 @@ from toolkit.pools.snapshot import hop_through
 from toolkit.pools.words import Flags
 from toolkit.routing.curves import Floats
 from toolkit.routing.graph import Graph
-from toolkit.routing.mesh import SOURCE, TARGET, Mesh, mesh_between
-from toolkit.routing.settler import Plan, Settler, circle, groups_of
-from toolkit.routing.shares import Spender
-from toolkit.routing.single import SinglePaths
-from toolkit.routing.swap_order import MOST, Order
+from toolkit.routing.swaps.mesh import SOURCE, TARGET, Mesh, mesh_between
+from toolkit.routing.swaps.settler import Plan, Settler, circle, groups_of
+from toolkit.routing.swaps.shares import Spender
+from toolkit.routing.swaps.single import SinglePaths
+from toolkit.routing.swaps.swap_order import MOST, Order
 
 _ROUNDS = 3  # of those with fewer and fewer pools, the best by estimate, are settled
 _SWEEPS = 4  # over the prices, to lower the bound where gas counts

@@ -18,7 +18,7 @@ from toolkit.pools.constant_product import MAX_RESERVE, ConstantProduct
 from toolkit.pools.snapshot import Snapshot
 from toolkit.routing.curves import Floats
 from toolkit.routing.graph import Graph
-from toolkit.routing.repair import Settled, settle
+from toolkit.routing.settling.repair import Settled, settle
 
 A, B, C, D, *_ = TOKENS
 NEVER = math.inf

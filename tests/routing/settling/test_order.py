@@ -4,8 +4,8 @@ import random
 import numpy as np
 import pytest
 
-from toolkit.routing.flow import Ends, Flow
-from toolkit.routing.order import order
+from toolkit.routing.settling.flow import Ends, Flow
+from toolkit.routing.settling.order import order
 
 ARBITRAGE = Ends(start=0, sell={}, want={0: 1.0})
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from toolkit.routing.curves import Floats, Ints
-from toolkit.routing.flow import Ends, Flow, living
 from toolkit.routing.graph import Graph
+from toolkit.routing.settling.flow import Ends, Flow, living
 
 _AT_ONCE = 4  # a round takes out one in as many of the pools there are too many
 _GONE = 1e-9

@@ -12,9 +12,9 @@ from toolkit.model.market import PoolId
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.snapshot import Snapshot
 from toolkit.routing.curves import Floats, Ints, Routable
+from toolkit.routing.cycles.sizing import Path, path_of, size
 from toolkit.routing.graph import Graph
 from toolkit.routing.kernels.shapes import Ahead, Curves, Links, Rows, Weights
-from toolkit.routing.sizing import Path, path_of, size
 
 MAX_AMOUNT = 2**112 - 1
 """More than this goes into no pool of reserves that fit uint112."""

@@ -16,10 +16,10 @@ from toolkit.pools.snapshot import Pool, Snapshot
 from toolkit.routing.graph import Graph
 from toolkit.routing.kernels.shares import share_pairs
 from toolkit.routing.kernels.split import ceiling, lower, solve, thin, walk_paths
-from toolkit.routing.mesh import mesh_between
-from toolkit.routing.shares import Spender, spend
-from toolkit.routing.split import Splitter, warm_up
-from toolkit.routing.swap_order import MOST, Gas, Order
+from toolkit.routing.swaps.mesh import mesh_between
+from toolkit.routing.swaps.shares import Spender, spend
+from toolkit.routing.swaps.split import Splitter, warm_up
+from toolkit.routing.swaps.swap_order import MOST, Gas, Order
 
 A, B, C, D, E, _ = TOKENS
 # Kernels may have to be compiled first.

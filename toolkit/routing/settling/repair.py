@@ -17,11 +17,11 @@ from toolkit.model.errors import ConfigError
 from toolkit.model.market import FLASH, Hop
 from toolkit.pools.concentrated_v4 import ConcentratedV4
 from toolkit.routing.curves import Floats, Routable
-from toolkit.routing.fewer import fewer
-from toolkit.routing.flow import Ends, Flow, ends_of, flow_of, living, parts_of
 from toolkit.routing.graph import Graph
-from toolkit.routing.order import Order, Step, order
-from toolkit.routing.running import Course, Ran, run, tightened
+from toolkit.routing.settling.fewer import fewer
+from toolkit.routing.settling.flow import Ends, Flow, ends_of, flow_of, living, parts_of
+from toolkit.routing.settling.order import Order, Step, order
+from toolkit.routing.settling.running import Course, Ran, run, tightened
 
 _PASSES = 6
 _SHRINKS = 8

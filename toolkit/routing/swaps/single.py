@@ -7,9 +7,9 @@ import numpy as np
 from toolkit.model.errors import PoolError
 from toolkit.routing.curves import Routable
 from toolkit.routing.graph import Graph
-from toolkit.routing.mesh import SOURCE, TARGET, Mesh
-from toolkit.routing.settler import Plan
-from toolkit.routing.shares import Filled
+from toolkit.routing.swaps.mesh import SOURCE, TARGET, Mesh
+from toolkit.routing.swaps.settler import Plan
+from toolkit.routing.swaps.shares import Filled
 
 _SURELY = 1 + 1e-7  # what estimates may lack
 _ROUNDS = 16

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from tests.routing.flows import draw, solve
-from toolkit.routing.fewer import fewer
-from toolkit.routing.flow import ends_of, flow_of
 from toolkit.routing.graph import Graph
+from toolkit.routing.settling.fewer import fewer
+from toolkit.routing.settling.flow import ends_of, flow_of
 
 
 @pytest.mark.parametrize("most", [1, 5, 20])

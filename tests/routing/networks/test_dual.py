@@ -6,8 +6,8 @@ import pytest
 from tests.routing.graphs import TOKENS, market, pair, snapshot
 from toolkit.model.chain import Address
 from toolkit.model.errors import NoRoute
-from toolkit.routing.dual import GOT, PAID, Dual, Solved, cooled
 from toolkit.routing.graph import Graph
+from toolkit.routing.networks.dual import GOT, PAID, Dual, Solved, cooled
 
 A, B, C, D, *_ = TOKENS
 
