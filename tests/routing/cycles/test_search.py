@@ -23,7 +23,7 @@ from toolkit.routing.graph import Graph
 TOKENS = tuple(Address(f"0x{number:040x}") for number in range(1, 81))
 START = TOKENS[0]
 INPUTS = 6000
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -314,7 +314,8 @@ def answers_of(number: int) -> str:
 
 def test_the_compiled_kernels_are_the_python_ones() -> None:
     """With compiling disabled the same markets give the same cycles."""
-    program = "from tests.routing.cycles.test_search import answers_of; print(answers_of(5), end='')"
+    here = "tests.routing.cycles.test_search"
+    program = f"from {here} import answers_of; print(answers_of(5), end='')"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
         cwd=ROOT,

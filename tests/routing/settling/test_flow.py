@@ -2,9 +2,9 @@ import math
 
 import numpy as np
 import pytest
-from tests.routing.settling.test_repair import constant, trading
 
 from tests.routing.graphs import TOKENS, snapshot
+from tests.routing.settling.test_repair import constant, trading
 from toolkit.model.chain import Address
 from toolkit.routing.graph import Graph
 from toolkit.routing.settling.flow import Flow, ends_of, flow_of, living, parts_of
