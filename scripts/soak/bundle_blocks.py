@@ -14,7 +14,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from scripts.soak.bundle_draws import COUNTER, COUNTER_CODE, SLOTS, SWAP_WEI, Draw, Offer, Scene
-from scripts.soak.bundle_oracle import Seen, violations
+from scripts.soak.bundle_oracle import Seen, readings
 from scripts.soak.record import Part, Progress
 from scripts.soak.workers import Batch, count_batches, counted
 from toolkit.chain.node import Node
@@ -84,14 +84,14 @@ class Stage:
             await self._act(draw)
         head = self.devnet.head.number
         await self.rpc.call("evm_mine")
-        seen, winner = await see(self.rpc, head + 1), self.devnet.slots[-1].builder
-        wrong, landed = violations(seen, self.offers, frozenset(self.public))
-        wrong += [
-            f"{offer.bundle_hash} landed at {winner}, which did not have it"
-            for offer in landed
-            if winner not in set(offer.builders) - set(offer.cancelled_at)
+        seen = await see(self.rpc, head + 1)
+        told = [
+            (wrong + self._against_record(landed), landed)
+            for wrong, landed in readings(seen, self.offers, frozenset(self.public))
         ]
-        wrong += self._against_record(landed)
+        wrong, landed = min(told, key=lambda each: len(each[0]))
+        self._count("blocks to be read in several ways", len(told) > 1)
+        wrong += self._causes()
         self._count("bundles offered", len(self.offers))
         self._count("bundles landed", len(landed))
         self._count("transactions", len(seen.order))
@@ -156,16 +156,27 @@ class Stage:
     def _against_record(self, landed: Sequence[Offer]) -> list[str]:
         """The market's own record, which others are measured by, says the same."""
         slot = self.devnet.slots[-1]
+        wrong = [
+            f"{offer.bundle_hash} landed at {slot.builder}, which did not have it"
+            for offer in landed
+            if slot.builder not in set(offer.builders) - set(offer.cancelled_at)
+        ]
         told = {each.bundle_hash for each in slot.considered if each.included}
         found = {each.bundle_hash for each in landed}
-        wrong = [f"the record says that {each} landed" for each in sorted(told - found)]
+        wrong += [f"the record says that {each} landed" for each in sorted(told - found)]
         wrong += [f"the record says that {each} did not land" for each in sorted(found - told)]
-        for each in slot.considered:
-            if not each.included:
-                self._count(f"missed: {each.cause.value if each.cause else 'none'}", 1)
-                if each.cause is None or not each.evidence:
-                    wrong.append(f"the record has no cause for {each.bundle_hash}")
         return wrong
+
+    def _causes(self) -> list[str]:
+        """Count why bundles missed, and tell of those whose record has no cause."""
+        missed = [each for each in self.devnet.slots[-1].considered if not each.included]
+        for each in missed:
+            self._count(f"missed: {each.cause.value if each.cause else 'none'}", 1)
+        return [
+            f"the record has no cause for {each.bundle_hash}"
+            for each in missed
+            if each.cause is None or not each.evidence
+        ]
 
     def _count(self, name: str, count: int) -> None:
         self.counts[name] = self.counts.get(name, 0) + count

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from scripts.soak import bundle_blocks, bundle_optimum, bundle_tracker
 from scripts.soak.__main__ import AREAS
 from scripts.soak.bundle_draws import COUNTER, Offer
-from scripts.soak.bundle_oracle import Seen, violations
+from scripts.soak.bundle_oracle import Seen, readings, violations
 from toolkit.devnet.participants import user_accounts
 from toolkit.model.chain import Address, Hash
 from toolkit.model.tx import SignedTransaction, UnsignedTransaction
@@ -118,6 +118,39 @@ def test_what_may_be_dropped_or_revert_is_no_violation() -> None:
     assert ([], [reverted]) == violations(seen(A, B, failed=(A.hash,)), [reverted], NOTHING)
 
 
+def test_what_two_bundles_share_is_there_for_one_of_them() -> None:
+    """One that is in the block but for its drops has not landed if another one has it there."""
+    shares = Offer(transactions=(signed(0, who=2), B), block=10, refund_percent=50)
+    left = replace(shares, dropping=frozenset({shares.hashes[0]}))
+
+    assert ([], [BUNDLE]) == violations(seen(A, B), [left, BUNDLE], NOTHING)
+    assert ([], [BUNDLE]) == violations(seen(A, B), [BUNDLE, left], NOTHING)
+    assert ([], []) == violations(seen(C, B), [left], frozenset({B.hash, C.hash}))
+    assert violations(seen(B, C), [left], NOTHING)[0]
+
+
+def test_what_one_bundle_leaves_out_may_be_there_for_another() -> None:
+    """Behind it or apart from it, in another bundle or the public part: the bundle is whole."""
+    drops = replace(BUNDLE, dropping=frozenset({B.hash}))
+    other = Offer(transactions=(B, signed(2)), block=10)
+    (_, last) = other.transactions
+
+    assert ([], [drops, other]) == violations(seen(A, B, last), [other, drops], NOTHING)
+    assert ([], [drops]) == violations(seen(A, C, B), [drops], frozenset({B.hash, C.hash}))
+    assert violations(seen(A, C, B), [drops], frozenset({C.hash}))[0]
+
+
+@pytest.mark.parametrize("dropping", [frozenset[Hash](), frozenset({B.hash})])
+def test_of_two_bundles_with_the_same_transactions_one_landed(dropping: frozenset[Hash]) -> None:
+    """Each of them explains the block, and never both together."""
+    first = replace(BUNDLE, dropping=dropping)
+    second = replace(first, min_timestamp=1)
+
+    told = readings(seen(A, B), [first, second], NOTHING)
+
+    assert [[first], [second]] == [landed for wrong, landed in told if not wrong]
+
+
 def test_a_refund_that_is_paid_is_what_the_rule_says() -> None:
     """(V - gas x base fee) x p of the last transaction's payment, from the builder's account."""
     last = signed(2, value=10**9)
@@ -167,6 +200,14 @@ async def test_no_block_breaks_a_bundle() -> None:
 
     assert [] == wrong
     assert min(counts["bundles landed"], counts["missed: outbid_conflict"]) > 50
+
+
+@pytest.mark.parametrize("seed", [37522])
+async def test_what_was_once_misread_is_not_any_more(seed: int) -> None:
+    """A bundle that another one carried past its drops and its refund."""
+    _, wrong = await bundle_blocks.live(seed, 1)
+
+    assert [] == wrong
 
 
 @pytest.mark.slow
