@@ -140,6 +140,18 @@ def test_what_one_bundle_leaves_out_may_be_there_for_another() -> None:
     assert violations(seen(A, C, B), [drops], frozenset({C.hash}))[0]
 
 
+def test_a_refund_is_of_what_landed_with_the_bundle() -> None:
+    """What its last transaction pays in another one's place is not the bundle's to share."""
+    drops = replace(BUNDLE, dropping=frozenset({B.hash}), refund_percent=50)
+    other = Offer(transactions=(B, signed(2)), block=10)
+    cost = 21_000 * BASE_FEE
+
+    told = readings(seen(A, B, other.transactions[1]), [drops, other], NOTHING)
+    (both,) = (wrong for wrong, landed in told if landed == [drops, other])
+
+    assert any(f"its refund of -{cost // 2} wei" in each for each in both)
+
+
 @pytest.mark.parametrize("dropping", [frozenset[Hash](), frozenset({B.hash})])
 def test_of_two_bundles_with_the_same_transactions_one_landed(dropping: frozenset[Hash]) -> None:
     """Each of them explains the block, and never both together."""
