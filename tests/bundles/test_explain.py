@@ -586,6 +586,26 @@ def test_what_may_be_left_out_may_be_missing(submission: Submission) -> None:
     assert MissCause.PARTIAL is cause_of(dropping, evidence_of(dropping, second, first))
 
 
+@pytest.mark.parametrize(
+    ("unsure", "words"),
+    [(True, "which did not say that it took it; s had"), (False, "had not taken it; s had")],
+)
+def test_who_may_have_it_is_not_told_among_who_had_it(
+    submission: Submission, *, unsure: bool, words: str
+) -> None:
+    """The builder of the block that said nothing that tells is not said to have had it, nor not."""
+    answers = (
+        RelayAnswer(relay="r", accepted=False, head_number=7, unsure=unsure),
+        RelayAnswer(relay="s", accepted=True, head_number=7),
+    )
+    changed = with_answers(submission, answers=answers)
+
+    result = explain(changed, evidence_of(changed))
+
+    assert isinstance(result, Missed)
+    assert result.evidence.endswith(words)
+
+
 def test_what_was_not_there_is_not_blamed(submission: Submission) -> None:
     """A cap below the base fee is no cause in a block whose builder never had the bundle."""
     evidence = evidence_of(submission)

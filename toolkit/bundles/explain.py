@@ -154,11 +154,13 @@ def _undelivered(submission: Submission, evidence: Evidence) -> Missed | None:
         return None
     if builders & {one.relay for one in late} or not holders:
         return _late(submission, late, target)
+    unsure = builders & {one.relay for one in holders}
     return _missed(
         submission,
         MissCause.WRONG_BUILDER,
-        f"block {target} was built by {_builder(block, builders)}, which had not taken it;"
-        f" {_names(holders)} had",
+        f"block {target} was built by {_builder(block, builders)}, which"
+        f" {'did not say that it took it' if unsure else 'had not taken it'};"
+        f" {_names([one for one in holders if one.accepted])} had",
     )
 
 
