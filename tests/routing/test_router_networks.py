@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from scripts.bench.simulator import simulate
-from tests.routing.graphs import TOKENS, market, pair, snapshot
+from tests.routing.graphs import TOKENS, concentrated, market, pair, snapshot
 from toolkit.model.chain import Address
 from toolkit.model.errors import ConfigError, NoRoute
 from toolkit.model.market import BEST_SO_FAR, Basket, Route, Token
@@ -148,6 +148,18 @@ def test_holdings_become_the_mixture_that_is_wanted() -> None:
     assert basket.net >= 0.9999 * basket.bound
     assert 10**19 == basket.sold[C]
     assert 0 < basket.gas_cost < 10**9
+
+
+def test_what_no_pool_takes_is_not_sold(seed: int) -> None:
+    """Where the liquidity ends nothing holds a token's price, and the rest of it stays at hand."""
+    pool = concentrated(random.Random(seed), (A, B), 1e18, 0.1)
+    all_of_it, _ = pool.fill_in(A, 10**30)
+    basket = Router(snapshot(pool), native=A).rebalance({A: 10**30}, {B: 1})
+
+    assert {A} == set(basket.sold)
+    assert 0.999 * all_of_it < basket.sold[A] <= all_of_it
+    assert kept(basket, snapshot(pool), {A: 10**30})[B] == basket.got[B]
+    assert basket.net <= basket.bound
 
 
 def test_what_is_already_as_wanted_is_left_alone() -> None:

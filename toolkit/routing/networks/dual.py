@@ -207,8 +207,9 @@ class Dual:
             stiffness: (n) w.
         """
         resistances = self._resistances(solved, ends)
-        leaning = 1.0 - stiffness * resistances
+        # A pool at its end is not stiff (0), and may be all that holds its token (infinite).
         with np.errstate(divide="ignore", invalid="ignore"):
+            leaning = 1.0 - stiffness * resistances
             bent = through * through * resistances / (2.0 * leaning)
         lost: Floats = surplus + np.where(leaning > 0.0, bent, np.inf)
         return lost
