@@ -521,6 +521,48 @@ def test_who_follows_the_same_transaction(
 
 
 @pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        ("target follower rival", MissCause.OUTBID_CONFLICT),
+        ("target rival follower", MissCause.STATE_CONFLICT),
+        ("rival target follower", MissCause.STATE_CONFLICT),
+    ],
+)
+def test_of_a_follower_and_a_rival_the_first_is_named(
+    submission: Submission,
+    other_signer: LocalSigner,
+    transfer: Callable[..., SignedTransaction],
+    order: str,
+    expected: MissCause,
+) -> None:
+    """Behind the same public transaction somebody paid more; a poor one behind which it fails is
+    named only where it came before."""
+    target = transfer(other_signer)
+    bundle = msgspec.structs.replace(
+        submission.bundle, hashes=(target.hash, *submission.bundle.hashes)
+    )
+    backrun = msgspec.structs.replace(
+        submission, bundle=bundle, transactions=(target, *submission.transactions)
+    )
+    rival = receipt("0x" + "ac" * 32, Address("0x" + "ad" * 20))
+    follower = receipt("0x" + "ab" * 32, STRANGER)
+    there = {
+        "target": receipt(target.hash, other_signer.address),
+        "follower": follower,
+        "rival": rival,
+    }
+    evidence = evidence_of(
+        backrun,
+        *(there[name] for name in order.split()),
+        nonces={},
+        payments={rival.transaction_hash: 1, follower.transaction_hash: 10**18},
+        reenactment=played(backrun, rival=rival.transaction_hash, displaced_wei=10**18),
+    )
+
+    assert expected is cause_of(backrun, evidence)
+
+
+@pytest.mark.parametrize(
     ("used", "paid", "expected"),
     [
         (29_958_000, 1000, MissCause.WRONG_BUILDER),

@@ -271,7 +271,11 @@ def _beaten(submission: Submission, evidence: Evidence) -> Missed | None:
             or _no_room(submission, evidence)
         )
     if played.rival is not None:
-        return _by_nonce(submission, evidence) or _by_run(submission, evidence, played.rival)
+        return (
+            _by_nonce(submission, evidence)
+            or _by_follower(submission, evidence)
+            or _by_run(submission, evidence, played.rival)
+        )
     return _by_follower(submission, evidence) or _no_room(submission, evidence)
 
 
@@ -336,9 +340,15 @@ def _by_run(submission: Submission, evidence: Evidence, rival: Hash) -> Missed:
 
 
 def _by_follower(submission: Submission, evidence: Evidence) -> Missed | None:
-    """The foreign transaction that it follows is in the block, with another bundle behind it."""
+    """The foreign transaction that it follows is in the block, with another bundle behind it.
+
+    What stands between the two and its rival came first, whatever the rival paid.
+    """
     block, wanted = evidence.block, set(submission.bundle.hashes)
+    rival = evidence.reenactment.rival if evidence.reenactment else None
     for one, following in pairwise(block.receipts):
+        if rival in {one.transaction_hash, following.transaction_hash}:
+            return None
         if one.transaction_hash not in wanted or following.sender == one.sender:
             continue
         paid, offered = _paid_by(following.sender, evidence), _bid_wei(submission, evidence)
