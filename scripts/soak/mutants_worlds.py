@@ -19,7 +19,6 @@ HANDLE = "tx/handle.py"
 SCHEDULER = "tx/scheduler.py"
 QUORUM = "chain/quorum.py"
 POLL = "chain/quorum_poll.py"
-DELEGATION = "tx/delegation.py"
 
 WORLDLY: tuple[Mutant, ...] = (
     Mutant(
@@ -518,68 +517,5 @@ WORLDLY: tuple[Mutant, ...] = (
         "            draft.update(fill_floor=above(attempt.signed.unsigned, draft.state.block))\n",
         "            pass\n",
         worlds=("refused",),
-    ),
-    Mutant(
-        "nothing follows a delegation of the account itself",
-        DELEGATION,
-        "    return any(delegates_itself(one.signed.unsigned, lane) for one in job.tries)\n",
-        "    return False\n",
-        worlds=("delegating",),
-    ),
-    Mutant(
-        "a delegation that was replaced may still be mined",
-        DELEGATION,
-        "any(delegates_itself(one.signed.unsigned, lane) for one in job.tries)",
-        "delegates_itself(job.last.signed.unsigned, lane)",
-        worlds=("delegating",),
-    ),
-    Mutant(
-        "a delegation of the account itself goes alone",
-        SIGNING,
-        "        if alone and (state.held() or draft.signing):\n",
-        "        if False:\n",
-        worlds=("delegated",),
-    ),
-    Mutant(
-        "what would follow a delegation at the same head waits too",
-        SIGNING,
-        "        if alone:\n            return\n",
-        "",
-        worlds=("delegating",),
-    ),
-    Mutant(
-        "what is refused for a gap below it has that filled",
-        SIGNING,
-        "if job.exposed or _gapped(job)}",
-        "if job.exposed}",
-        worlds=("delegated",),
-    ),
-    Mutant(
-        "an account of ours that is busy is not delegated by another",
-        DELEGATION,
-        "        if nonce < state.nonce:\n            return 0\n",
-        "        return 0\n",
-        worlds=("delegating",),
-    ),
-    Mutant(
-        "what is owed another nonce keeps its account from being delegated",
-        DELEGATION,
-        "        again = sum(job.requeues or job.undecided for job in landed)",
-        "        again = 0 * sum(1 for _ in landed)",
-        worlds=("delegating",),
-    ),
-    Mutant(
-        "an account that is being delegated sends nothing",
-        DELEGATION,
-        "return nonce >= state.nonce and not seen",
-        "return False",
-        worlds=("delegating",),
-    ),
-    Mutant(
-        "who spends a nonce by an authorization is named",
-        OBSERVER,
-        "        if found is None and block is not None:\n",
-        "        if False:\n",
-        worlds=("delegating",),
     ),
 )

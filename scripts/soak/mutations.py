@@ -19,12 +19,13 @@ from scripts.bench.checkout import ROOT
 from scripts.bench.figures import Figure
 from scripts.soak.mutants import MUTANTS as SIMULATED
 from scripts.soak.mutants import Mutant
+from scripts.soak.mutants_delegations import DELEGATING
 from scripts.soak.mutants_worlds import WORLDLY
 from scripts.soak.record import Part, Progress, Run
 from toolkit.model.errors import DataError
 from toolkit.testing.worlds import WORLDS
 
-MUTANTS = (*SIMULATED, *WORLDLY)
+MUTANTS = (*SIMULATED, *WORLDLY, *DELEGATING)
 SCHEDULES = 200
 TIMEOUT_S = 300.0
 """Fifty times what 200 schedules take: what has not ended then never will."""

@@ -14,7 +14,7 @@ import msgspec
 
 from toolkit.chain.signer import LocalSigner, Signer, authorities, authority_of
 from toolkit.chain.tx_params import authorization_objects
-from toolkit.model.chain import ZERO_ADDRESS, Address, Hash, Head
+from toolkit.model.chain import ZERO_ADDRESS, Address, Hash, Head, HeadChange
 from toolkit.model.errors import AccountLimit, AlreadyReserved, NonceTooHigh, RejectedByNode
 from toolkit.model.tx import (
     Authorization,
@@ -34,11 +34,14 @@ from toolkit.tx.job import Job
 from toolkit.tx.lane_state import LaneState
 
 SECOND, STRANGER = LocalSigner("0x" + "0b" * 32), LocalSigner("0x" + "0e" * 32)
+_PASSER_BY = LocalSigner("0x" + "0f" * 32)
 _KEYS = {one.address: one for one in (OWNER, SECOND, STRANGER)}
 _CHAIN, _ANY_CHAIN, _OTHER_CHAIN = 1, 0, 5
 _SET_CODE = 4
 _DELEGATING_GAS = 100_000
 _PATIENCE_HEADS = 4
+_SUNK_HEADS = 30
+"""Several times what it takes to give way, with every fault of these worlds."""
 
 
 class DelegatingWorld(World):
@@ -113,6 +116,14 @@ class DelegatingWorld(World):
         if any(len(self.pool_of.get(one, {})) > 1 for one in authorities(signed.unsigned)):
             raise AlreadyReserved("authority already reserved")
 
+    def sink(self, sunk: SignedTransaction) -> HeadChange:
+        """Go over to a branch that has nothing of a sender whose transaction was mined here."""
+        depth = self.tip.number - self.mined()[sunk.hash] + 1
+        held = self.known_of.pop(sunk.sender)
+        change = self.reorg(depth, strangers=True)
+        self.known_of[sunk.sender] = held
+        return change
+
     def _executable(self, account: Address) -> set[int]:
         pool, nonce = self.pool_of.get(account, {}), self.spent_by(account)
         while nonce in pool:
@@ -163,6 +174,7 @@ class Delegating(Schedule):
             self._elsewhere: 6,
             self._sponsored: 1,
             self._owed: 2,
+            self._sunk: 3,
             self._reorg: 2,
             self._busy: 2,
             self._crash: 1,
@@ -203,17 +215,26 @@ class Delegating(Schedule):
         await self._sponsor(account, self.world.spent_by(account) + self.rng.choice([0, 0, 1]))
 
     async def _sponsor(self, account: Address, spends: int) -> None:
-        nonce = self.world.spent_by(STRANGER.address)
+        """Mine a stranger's delegation, perhaps behind what looks like it and spends nothing."""
         grant = _KEYS[account].sign_authorization(chain_id=_CHAIN, address=FRIEND, nonce=spends)
+        skipped = [one for one in _skipped(account, spends) if self.rng.randrange(2)]
+        first = self.world.spent_by(STRANGER.address)
+        mined = [
+            await self._by_stranger(nonce, grants)
+            for nonce, grants in enumerate(filter(None, (skipped, [grant])), start=first)
+        ]
+        self.world.mine(only=mined)
+
+    async def _by_stranger(self, nonce: int, grants: Sequence[Authorization]) -> SignedTransaction:
         request = TransactionRequest(
-            to=FRIEND, gas=_DELEGATING_GAS, type=_SET_CODE, authorization_list=(grant,)
+            to=FRIEND, gas=_DELEGATING_GAS, type=_SET_CODE, authorization_list=tuple(grants)
         )
         quote = await self.world.quote()
         unsigned = first_attempt(request, quote, chain_id=_CHAIN, nonce=nonce)
         signed = STRANGER.sign_transaction_now(unsigned)
         self.world.known_of.setdefault(STRANGER.address, {}).setdefault(nonce, []).append(signed)
         self._sponsors.add(signed.hash)
-        self.world.mine(only=[signed])
+        return signed
 
     async def _owed(self) -> None:
         """A stranger's transaction takes a nonce; just before it is final the account is delegated.
@@ -240,6 +261,44 @@ class Delegating(Schedule):
                 held = self.world.known_of.get(other, {}).get(self.world.spent_by(other), [])
                 self.world.mine(only=held[-1:], capacity=0)
                 await self._follow()
+
+    async def _sunk(self) -> None:
+        """Another branch lacks an account's delegation of itself, behind which others are out.
+
+        Pools do not take it back below several, so its nonce goes to nothing: soon, if to anything.
+        """
+        if not self._branches:
+            return
+        account = self.rng.choice(self.accounts)
+        sunk = await self._own_delegation(account)
+        if sunk is None:
+            return
+        assert isinstance(self.world, DelegatingWorld)
+        for _ in range(4):
+            ask = self._from(account, self.wish())._replace(after=None)
+            self._asked[ask.key] = ask
+            await self._ask(ask)
+        change = self.world.sink(sunk)
+        self._unheard, self.seen = (*self._unheard, *change.reverted), change.added[0]
+        self._disturbed += 1
+        for _ in range(_SUNK_HEADS):
+            await self._follow()
+            if self.world.spent_by(account) > sunk.unsigned.nonce or self._state(account).halted:
+                return
+            self.world.mine(capacity=10)
+        raise AssertionError(f"nonce {sunk.unsigned.nonce} of {account} is held below others")
+
+    async def _own_delegation(self, account: Address) -> SignedTransaction | None:
+        """What delegates an account by itself, where that is mined soon, and was not final yet."""
+        ask = self._delegation(account, account)
+        self._asked[ask.key] = ask
+        sent = await self._ask(ask)
+        for _ in range(3):
+            self.world.mine(capacity=10)
+            await self._follow()
+        recent = self.world.blocks[1 - CONFIG.finality_blocks :]
+        mined = {one.hash: one for block in recent for one in block.transactions}
+        return None if sent is None or sent.tx_hash is None else mined.get(sent.tx_hash)
 
     async def _reorg(self) -> None:
         """In some lives there are other branches."""
@@ -438,6 +497,16 @@ def _entry(mined: SignedTransaction) -> dict[str, object]:
     if mined.unsigned.type == _SET_CODE:
         entry["authorizationList"] = authorization_objects(mined.unsigned.authorization_list)
     return entry
+
+
+def _skipped(account: Address, spends: int) -> list[Authorization]:
+    """What spends no nonce of an account: of another chain, another account, or another turn."""
+    own, other = _KEYS[account], _PASSER_BY
+    return [
+        own.sign_authorization(chain_id=_OTHER_CHAIN, address=FRIEND, nonce=spends),
+        other.sign_authorization(chain_id=_CHAIN, address=FRIEND, nonce=spends),
+        own.sign_authorization(chain_id=_CHAIN, address=FRIEND, nonce=spends + 1),
+    ]
 
 
 def authorities_of(request: TransactionRequest) -> set[Address]:
