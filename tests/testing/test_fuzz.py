@@ -40,10 +40,12 @@ def test_a_planted_defect_is_found_and_named(planted: Defect) -> None:
     assert {planted} == report.defects, report
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("agent", SHIPPED, ids=lambda agent: agent.name)
 def test_shipped_agents_are_clean(agent: Agent) -> None:
     """Nothing is found in what we ship, in our own processes or in others."""
-    report = fuzz(agent)
+    report = fuzz(agent, budget_s=20.0)  # how busy the machine is must not be found
 
     assert report.clean, report
     assert () == report.notes
