@@ -97,10 +97,13 @@ def market(
     noise: float = 0.02,
     v3: float = 0.5,
 ) -> Snapshot:
-    """Random pools over the first tokens of TOKENS; `depth` spans powers of ten."""
+    """Random pools over the first tokens of TOKENS; `depth` spans powers of ten.
+
+    The first pool is between the first two, so that no draw lacks what a test asks about.
+    """
     made: list[Pool] = []
-    for _ in range(pools):
-        ends = rng.sample(TOKENS[:tokens], 2)
+    for number in range(pools):
+        ends = rng.sample(TOKENS[:tokens], 2) if number else TOKENS[:2]
         make = concentrated if rng.random() < v3 else pair
         made.append(make(rng, (ends[0], ends[1]), 10 ** rng.uniform(*depth), noise))
     return snapshot(*made)

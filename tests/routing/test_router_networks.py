@@ -98,8 +98,8 @@ def test_a_moved_router_answers_as_a_new_one(seed: int) -> None:
             for pool in rng.sample(sorted(taken.pools.values(), key=lambda pool: pool.id), 2)
         }
         pools = taken.pools | changed
-        if turn == 3:
-            pools.pop(min(pools))
+        if turn == 3:  # one goes, but not the last that joins the two tokens asked about
+            pools.pop(max(pools, key=lambda name: (pools[name].token1 != B, name)))
         taken = msgspec.structs.replace(taken, pools=pools)
         router.move(taken)
         fresh = Router(taken, native=A)
@@ -127,6 +127,29 @@ def test_orders_are_split_with_their_gas(seed: int) -> None:
         assert router.path(A, B, 10**19).amount_out <= router.swap(A, B, 10**19).amount_out
         with pytest.raises(NoRoute, match="is the best price"):
             router.swap(A, B, 10**19, least_out=2 * sold.amount_out)
+
+
+def test_one_coarse_unit_that_pays_for_all_gas_is_counted_once() -> None:
+    """Gas by parts would cost one for each: nothing that pays is missed, and bounds are bounds."""
+    taken = snapshot(
+        v2(1, (A, B), (10**24, 10**24)),
+        v2(2, (A, B), (10**24, 10**24 + 9 * 10**21)),
+        v2(3, (A, B), (10**24, 10**24 + 8 * 10**21)),
+        v2(4, (A, C), (10**24, 10**6)),
+        v2(5, (C, D), (10**6, 10**24)),
+    )
+    router = Router(taken, native=D)
+    cycle = router.arbitrage(A, gas_price_wei=10**9)
+    network = router.network(A, gas_price_wei=10**9)
+    order = router.swap(B, A, 10**22, gas_price_wei=10**9)
+
+    assert 10**18 < router.gas_cost(A, 1) == router.gas_cost(A, 300_000 * 10**9) < 2 * 10**18
+    assert cycle is not None
+    assert 0 < cycle.net < router.gas_cost(A, 1)
+    assert 0 < cycle.net <= (cycle.bound or 0)
+    assert cycle.net <= network.net <= (network.bound or 0)
+    assert 1 < len(order.hops)
+    assert order.net <= (order.bound or 0)
 
 
 def kept(basket: Basket, taken: Snapshot, sell: dict[Address, int]) -> dict[Address, int]:

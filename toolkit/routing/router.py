@@ -4,6 +4,7 @@ Floats propose, integers dispose: every amount that leaves here is the pools' ow
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from toolkit.model.chain import MAINNET_WETH, Address
 from toolkit.model.errors import ConfigError, NoRoute
 from toolkit.model.market import Basket, Hop, PoolId, Route
 from toolkit.pools.snapshot import Snapshot, hop_through
-from toolkit.routing.curves import Floats, Routable, obstacle
+from toolkit.routing.curves import Floats, Ints, Routable, obstacle
 from toolkit.routing.cycles.search import MAX_AMOUNT, MAX_HOPS, Costs, CycleSearch
 from toolkit.routing.cycles.sizing import Path
 from toolkit.routing.filters import PoolFilter
@@ -25,8 +26,8 @@ from toolkit.routing.settling.repair import settle
 from toolkit.routing.swaps.split import Splitter
 from toolkit.routing.swaps.swap_order import MOST, Gas, Order
 
-# Of what gas costs by exact quotes: no more than any route's gas may cost by them.
-_AT_LEAST = 0.99
+# Of the best price of gas: no more than what floats can be off, and any more.
+_AT_LEAST = 1 - 1e-9
 # Hops of a plan below which a single cycle may be worth more: rounding pools to used and unused
 # costs least where there are many.
 _FEW = 60
@@ -460,6 +461,7 @@ class Router:
                 base=GAS_BASE,
                 of=lambda pool: GAS_PER_HOP[pool.kind],
                 cost=lambda units: self.gas_cost(order.token_out, units * gas_price_wei),
+                least=gas_price_wei * self._least_per_wei(order.token_out),
             )
             order = replace(order, gas=gas)
         try:
@@ -477,15 +479,38 @@ class Router:
         return most
 
     def _rates(self, token: Address, gas_price_wei: int) -> tuple[Floats, float]:
-        """What the gas of each edge, and of any route, costs at least, in the token's units.
-
-        More gas costs more than in proportion, so the rate of the least that any route uses is one
-        that none falls below.
-        """
-        least = GAS_BASE * gas_price_wei
-        rate = gas_price_wei * _AT_LEAST * self.gas_cost(token, least) / least if least else 0.0
+        """What the gas of each edge, and of any route, costs at least, in the token's units."""
+        self.gas_cost(token, GAS_BASE * gas_price_wei)  # says so where it cannot be priced
+        rate = gas_price_wei * self._least_per_wei(token) if gas_price_wei else 0.0
         kinds = [GAS_PER_HOP[pool.kind] for pool in self._graph.pools]
         return np.repeat(np.array(kinds, dtype=np.float64), 2) * rate, GAS_BASE * rate
+
+    def _least_per_wei(self, token: Address) -> float:
+        """What no wei of gas costs less than, in the token's units, by the prices before any swap.
+
+        Not by exact quotes: one unit of a coarse token on the way may pay for twice the gas.
+        """
+        if token == self._native:
+            return 1.0
+        graph = self._graph
+        source, native = (bisect_left(graph.tokens, one) for one in (token, self._native))
+        paying, buying = (
+            graph.out_edges[graph.token_start[at] : graph.token_start[at + 1]]
+            for at in (source, native)
+        )
+        wei = np.zeros(len(graph.tokens))  # of gas that a unit of each token buys at most
+        np.maximum.at(wei, graph.edge_out[buying], self._first_rates(buying ^ 1))
+        through = self._first_rates(paying) * wei[graph.edge_out[paying]]
+        most = max(float(wei[source]), float(through.max(initial=0.0)))
+        return _AT_LEAST / most if most else 0.0
+
+    def _first_rates(self, edges: Ints) -> Floats:
+        """What the first unit into each of some edges gives at most; 0 where nothing comes out."""
+        graph = self._graph
+        first = np.minimum(graph.piece_start[edges], len(graph.pieces) - 1)
+        x, y = graph.pieces[first, 2], graph.pieces[first, 3]
+        used = graph.piece_stop[edges] > graph.piece_start[edges]
+        return np.where(used, graph.keep[edges] * y / np.where(used, x, 1.0), 0.0)
 
     def _cycle_costs(self, token: Address, gas_price_wei: int) -> Costs:
         """What cycles cost in gas, in the token's smallest units."""

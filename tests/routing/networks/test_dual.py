@@ -3,11 +3,11 @@ import random
 import numpy as np
 import pytest
 
-from tests.routing.graphs import TOKENS, market, pair, snapshot
+from tests.routing.graphs import TOKENS, concentrated, market, pair, snapshot
 from toolkit.model.chain import Address
 from toolkit.model.errors import NoRoute
 from toolkit.routing.graph import Graph
-from toolkit.routing.networks.dual import GOT, PAID, Dual, Solved, cooled
+from toolkit.routing.networks.dual import CURVATURE, GOT, PAID, SURPLUS, Dual, Solved, cooled
 
 A, B, C, D, *_ = TOKENS
 
@@ -134,6 +134,21 @@ def test_tokens_out_of_reach_change_nothing(seed: int) -> None:
         values.append((solved.value, dual.bound(solved.prices, free(graph))))
 
     assert pytest.approx(values[0], rel=1e-12) == values[1]
+
+
+def test_where_liquidity_ends_nothing_is_gained_by_estimate(seed: int) -> None:
+    """Two pools that a sale drains hold no price: leaving either costs all, joining gains none."""
+    rng = random.Random(seed)
+    graph = Graph(snapshot(*(concentrated(rng, (A, B), 1e18, 0.01) for _ in range(2))))
+    dual = Dual(graph, want={B: 1.0}, sell={A: 1e25})
+    cheap = np.array([1e-9, 1.0])
+    solved, joining = (dual.respond(cheap, np.array([pool])) for pool in range(2))
+    ends = np.array([[graph.tokens.index(A), graph.tokens.index(B)]])
+    trade = solved.trades[:, [SURPLUS, PAID, CURVATURE]].T
+
+    assert 0.0 == solved.trades[0, CURVATURE] == joining.trades[0, CURVATURE]
+    assert [np.inf] == dual.losses(solved, ends, *trade).tolist()
+    assert [-np.inf] == dual.gains(solved, joining).tolist()
 
 
 def test_what_cannot_be_asked_is_refused(seed: int) -> None:

@@ -54,7 +54,12 @@ def swap(
 
 
 def gas(price: int) -> Gas:
-    return Gas(base=90_000, of=lambda pool: HOP_GAS[pool.kind], cost=lambda units: units * price)
+    return Gas(
+        base=90_000,
+        of=lambda pool: HOP_GAS[pool.kind],
+        cost=lambda units: units * price,
+        least=price,
+    )
 
 
 def check(route: Route, taken: Snapshot) -> None:

@@ -228,7 +228,8 @@ class Dual:
         ends = np.stack([graph.edge_in[2 * pools], graph.edge_out[2 * pools]], axis=1)
         resistances = self._resistances(solved, ends)
         through = trades[:, PAID] * trades[:, GOT]
-        bent = through * resistances / (2.0 + 2.0 * trades[:, CURVATURE] * resistances)
+        with np.errstate(divide="ignore"):  # either may be 0, as in `losses`
+            bent = through / (2.0 / resistances + 2.0 * trades[:, CURVATURE])
         gained: Floats = trades[:, SURPLUS] - bent
         return gained
 

@@ -28,7 +28,6 @@ from toolkit.routing.swaps.swap_order import MOST, Order
 _ROUNDS = 3  # of those with fewer and fewer pools, the best by estimate, are settled
 _SWEEPS = 4  # over the prices, to lower the bound where gas counts
 _TRIES = 96  # inputs tried for an exact output
-_ROUNDED = 1 - 1e-12
 _ROUNDED_OFF = 0.5  # of a unit, by each pool
 _COARSE = 1 << 16  # units of output: of fewer, what is rounded off matters
 _FAR = 1e-6  # of an amount: flows hardly differ within that
@@ -185,16 +184,9 @@ class _Swap:
 
     @cached_property
     def _costs(self) -> Floats:
-        """What the gas of each edge costs at least, in units of the token wanted.
-
-        What buys the gas of a whole route costs no less than its parts do one by one, but for
-        what is rounded up of each.
-        """
+        """What the gas of each edge costs at least, in units of the token wanted."""
         gas = self._order.gas
-        if gas is None:
-            return np.zeros(len(self._pools))
-        known = {units: _at_least(gas.cost(int(units))) for units in set(self._units.tolist())}
-        return np.array([known[units] for units in self._units.tolist()])
+        return np.zeros(len(self._pools)) if gas is None else self._units * gas.least
 
     def _gas(self, plan: Plan) -> tuple[int, int]:
         """(units, cost) of a plan's gas."""
@@ -246,7 +238,7 @@ class _Swap:
         nu = nu if self._prices is None else self._prices
         lower(mesh, self._costs, float(amount), _SWEEPS, nu)
         least = min(least, ceiling(mesh, self._costs, float(amount), nu))
-        return math.floor(least) - math.floor(_at_least(gas.cost(gas.base)))
+        return math.floor(least - gas.base * gas.least)
 
     def _too_much(self) -> str:
         """Say how much could be swapped instead."""
@@ -338,10 +330,6 @@ def _place(graph: Graph, token: Address) -> int:
     if at == len(graph.tokens) or graph.tokens[at] != token:
         raise NoRoute(f"no pool of block {graph.snapshot.block.number} has token {token}")
     return at
-
-
-def _at_least(cost: int) -> float:
-    return max(0.0, cost * _ROUNDED - 2.0)
 
 
 def warm_up() -> None:

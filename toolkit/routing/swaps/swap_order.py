@@ -19,11 +19,13 @@ class Gas:
         base: gas units that every route uses.
         of: gas units of a swap in a pool, at least 1.
         cost: of gas units, in smallest units of the token wanted, rounded up.
+        least: no number of units costs less than this times that number.
     """
 
     base: int
     of: Callable[[Routable], int]
     cost: Callable[[int], int]
+    least: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
