@@ -113,28 +113,30 @@ def weigh(
         blocks: (n, 3), written: second derivatives (in, in), (in, out), (out, out).
     """
     total = 0.0
+    # Rounded off it is not 0 where a pool does not trade either, so that the sum does not jump
+    # where trading begins.
+    idle = temperature * math.log1p(math.exp(-1.0 / temperature)) if temperature > 0.0 else 0.0
     for row in range(chosen.shape[0]):
-        blocks[row] = 0.0
+        blocks[row, 0] = 0.0
+        blocks[row, 1] = 0.0
+        blocks[row, 2] = 0.0
         edge = edges[row]
         cost = costs[chosen[row]]
-        heat = temperature * cost
         if edge < 0:
-            # Rounded off it is not 0 either, so that the sum does not jump where trading begins.
-            if heat > 0.0:
-                total += heat * math.log1p(math.exp(-1.0 / temperature))
+            total += cost * idle
             continue
-        paid = trades[row, 2]
-        got = trades[row, 3]
         excess = trades[row, 4] - cost
+        heat = temperature * cost
         bend = 0.0
         share = 1.0 if excess > 0.0 else 0.0
+        total += max(excess, 0.0)
         if heat > 0.0:
             small = math.exp(-abs(excess) / heat)
-            total += max(excess, 0.0) + heat * math.log1p(small)
+            total += heat * math.log1p(small)
             share = (1.0 if excess > 0.0 else small) / (1.0 + small)
             bend = small / (1.0 + small) ** 2 / heat
-        else:
-            total += max(excess, 0.0)
+        paid = trades[row, 2]
+        got = trades[row, 3]
         slopes[edge_in[edge]] -= share * paid
         slopes[edge_in[edge ^ 1]] += share * got
         stiff = share * trades[row, 5]

@@ -38,6 +38,8 @@ _ARMIJO = 1e-4
 # perhaps with a slope, that of rounding) does not run away, too little to slow down any other.
 _REST = 1e-9
 _FINE = 1e-18
+# Beside what else holds both tokens of a pool: too little to be worth a new pattern.
+_WEAK = 1e-3
 # Of rounding in a sum: of the values traded, and of the sum itself.
 _TRADE_NOISE = 1e-15
 _SUM_NOISE = 1e-14
@@ -106,7 +108,9 @@ class Dual:
         self._sell = self._amounts({t: a for t, a in (sell or {}).items() if t in self._index})
         if not self._want.any():
             raise NoRoute("nothing is wanted: name at least one token with a positive weight")
-        self._laplacian = Laplacian(graph, self._want)
+        # Sums that are rounded off are of many pools, the others of few: each has its pattern.
+        self._rounded = Laplacian(graph, self._want, weak=_WEAK)
+        self._plain = Laplacian(graph, self._want)
         wanted = self._want > 0
         self.idle = float((self._sell[wanted] / self._want[wanted]).min())
         self.fixed: frozenset[int] = frozenset(np.flatnonzero(self._want + self._sell).tolist())
@@ -130,8 +134,12 @@ class Dual:
                     graph.pieces,
                     np.empty(len(prices)),
                 )
-        priced: Floats = prices / (self._want @ prices)
-        return priced
+        return self.scaled(prices)
+
+    def scaled(self, prices: Floats) -> Floats:
+        """Return prices in baskets: want . prices = 1."""
+        found: Floats = prices / (self._want @ prices)
+        return found
 
     def minimise(
         self, prices: Floats, chosen: Ints, costs: Floats, *, temperature: float = 0.0
@@ -147,19 +155,13 @@ class Dual:
         """
         point = self._at(prices, chosen, costs, temperature)
         rest = max(point.value * _REST, np.finfo(np.float64).tiny)
+        system = self._rounded if temperature else self._plain
         for _ in range(_STEPS):
             if self.is_late():
                 return self._solved(point, chosen, is_final=False)
-            used = np.flatnonzero(point.blocks[:, 0] > 0)
             held = self._want * point.prices
-            self._laplacian.factorise(
-                chosen[used],
-                point.edges[used],
-                point.blocks[used],
-                np.full(len(prices), rest),
-                held,
-            )
-            move = self._laplacian.move(point.slopes)
+            system.factorise(chosen, point.edges, point.blocks, rest, held)
+            move = system.move(point.slopes)
             fall = -float(point.slopes @ move)
             noise = _TRADE_NOISE * point.trades[:, GOT].sum() + _SUM_NOISE * abs(point.value)
             if (longest := np.abs(move).max(initial=0.0)) > _LONGEST:
@@ -180,8 +182,7 @@ class Dual:
         many pools it uses, are not in it.
         """
         chosen = np.arange(len(self.graph.pools))
-        prices = prices / (self._want @ prices)
-        point = self._at(prices, chosen, costs, 0.0)
+        point = self._at(self.scaled(prices), chosen, costs, 0.0)
         slack = _TRADE_NOISE * point.trades[:, [PAID, GOT]].sum() + _SUM_NOISE * point.value
         return point.value + float(slack)
 
@@ -234,16 +235,15 @@ class Dual:
         return gained
 
     def _resistances(self, solved: Solved, ends: Ints) -> Floats:
-        used = np.flatnonzero(solved.trades[:, CURVATURE] > 0)
-        weights = solved.trades[used, CURVATURE]
-        self._laplacian.factorise(
-            solved.chosen[used],
-            solved.edges[used],
+        weights = solved.trades[:, CURVATURE]
+        self._plain.factorise(
+            solved.chosen,
+            solved.edges,
             np.stack([weights, -weights, weights], axis=1),
-            np.full(len(solved.prices), max(solved.value * _REST, np.finfo(np.float64).tiny)),
+            max(solved.value * _REST, np.finfo(np.float64).tiny),
             self._want * solved.prices,
         )
-        return self._laplacian.resistances(ends)
+        return self._plain.resistances(ends)
 
     def _step(
         self,

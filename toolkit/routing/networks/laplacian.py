@@ -6,7 +6,7 @@ from toolkit.routing.curves import Floats, Ints
 from toolkit.routing.graph import Graph
 
 # Pools that were in the pattern and are not used now cost some fill, a new pattern costs more.
-_STALE = 1.3
+_STALE = 1.1
 # Part of a token's own stiffness. Tokens that only trade among each other move together, and what
 # holds them has to stay above the rounding of what they hold each other with.
 _LOOSE = 1e-11
@@ -20,48 +20,54 @@ class Laplacian:
     Args:
         graph: whose pools are meant.
         want: (n_tokens) weights; want . prices is to stay as it is.
+        weak: pools that have no room in the pattern, and hold both their tokens by less than this
+            part of what holds these in all, do not make it a new one: their tokens are moved as if
+            the other stood still.
     """
 
-    def __init__(self, graph: Graph, want: Floats) -> None:
+    def __init__(self, graph: Graph, want: Floats, *, weak: float = 0.0) -> None:
         self._graph = graph
         self._want = want
+        self._weak = weak
         wanted = np.flatnonzero(want)
         first, second = np.triu_indices(len(wanted), 1)
         self._clique: Ints = np.stack([wanted[first], wanted[second]], axis=1)
         self._wanted: Ints = wanted
         self._mask = np.zeros(len(graph.pools), dtype=np.bool_)
-        self._spots: Ints = np.empty(0, dtype=np.int64)
+        self._spots: Ints = np.full(len(graph.pools), -1, dtype=np.int64)
         self._lower: Floats = np.empty(0)
+        self._arrange(np.empty(0, dtype=np.int64))
 
     def factorise(
-        self, pools: Ints, edges: Ints, blocks: Floats, rest: Floats, held: Floats
+        self, pools: Ints, edges: Ints, blocks: Floats, rest: float, held: Floats
     ) -> None:
         """Set the system up.
 
         Args:
-            pools: (n) places of the used pools.
+            pools: (n) places of pools.
             edges: (n) their edges.
             blocks: (n, 3) their second derivatives, as the kernel `weigh` has them.
-            rest: (n_tokens), positive: what is added to the diagonal.
+            rest: positive: what is added to the diagonal.
             held: (n_tokens) want times prices.
         """
-        from toolkit.routing.kernels.sparse import factorise  # noqa: PLC0415 - numba, at first use
-
-        if not self._mask[pools].all() or not len(self._spots):
-            self._arrange(pools)
-        graph = self._graph
-        size = len(rest)
-        stiffness = np.bincount(graph.edge_in[edges], blocks[:, 0], size) + np.bincount(
-            graph.edge_out[edges], blocks[:, 2], size
+        from toolkit.routing.kernels.sparse import (  # noqa: PLC0415 - numba, at first use
+            assemble,
+            factorise,
         )
-        diagonal: Floats = rest + (1.0 + _LOOSE) * stiffness
+
+        problem = (pools, edges, blocks, self._graph.edge_in)
+        diagonal = np.zeros(len(held))
+        if not assemble(*problem, self._spots, self._weak, diagonal, self._lower):
+            self._arrange(pools[blocks[:, 0] > 0.0])
+            diagonal[:] = 0.0
+            assemble(*problem, self._spots, self._weak, diagonal, self._lower)
+        diagonal *= 1.0 + _LOOSE
+        diagonal += rest
         stiff = diagonal.max() / (held @ held)
         diagonal += stiff * held * held
         clique = self._clique
-        entries = np.concatenate([blocks[:, 1], stiff * held[clique[:, 0]] * held[clique[:, 1]]])
-        spots = np.concatenate([self._spots[pools], self._clique_spots])
-        self._lower = np.bincount(spots, entries, len(self._below)).astype(np.float64)
-        self._diagonal = diagonal
+        self._lower[self._clique_spots] += stiff * held[clique[:, 0]] * held[clique[:, 1]]
+        self._diagonal: Floats = diagonal
         self._pivots: Floats = diagonal[self._order]
         scratch = np.empty((2, len(self._order)), dtype=np.int64)
         factorise(self._starts, self._below, self._lower, self._pivots, scratch[0], scratch[1])
@@ -90,7 +96,7 @@ class Laplacian:
             self._lower,
             self._pivots,
             np.where(held[:, None], inside, 0),
-            np.empty(len(self._order)),
+            np.zeros(len(self._order)),
             found,
         )
         lean = self._along[ends[:, 0]] - self._along[ends[:, 1]]
@@ -111,6 +117,7 @@ class Laplacian:
         from toolkit.routing.kernels.sparse import (  # noqa: PLC0415 - numba, at first use
             BITS,
             arrange,
+            find,
             lay_out,
         )
 
@@ -119,23 +126,23 @@ class Laplacian:
         self._mask[pools] = True
         inside = np.flatnonzero(self._mask)
         graph = self._graph
-        ends = np.stack([graph.edge_in[2 * inside], graph.edge_out[2 * inside]], axis=1)
-        ends = np.concatenate([ends, self._clique])
+        every = np.stack([graph.edge_in[0::2], graph.edge_in[1::2]], axis=1)
+        ends = np.concatenate([every[inside], self._clique])
         tokens = np.unique(np.concatenate([ends.ravel(), self._wanted]))
         self._place: Ints = np.full(len(graph.tokens), -1, dtype=np.int64)
         self._place[tokens] = np.arange(len(tokens))
-        ends = self._place[ends]
         size = len(tokens)
         near = np.zeros((size, size // BITS + 1), dtype=np.int64)
         order = np.empty(size, dtype=np.int64)
-        entries = arrange(ends, near, order, np.empty(size, dtype=np.int64))
         place = np.empty(size, dtype=np.int64)
+        rows = np.empty((4, max(size, near.shape[1])), dtype=np.int64)
+        entries = arrange(self._place[ends], near, order, place, rows)
         self._starts: Ints = np.empty(size + 1, dtype=np.int64)
         self._below: Ints = np.empty(entries, dtype=np.int64)
-        spots = np.empty(len(ends), dtype=np.int64)
-        lay_out(near, order, ends, place, self._starts, self._below, spots)
+        self._lower = np.empty(entries)
+        lay_out(near, order, place, self._starts, self._below)
         self._order: Ints = tokens[order]
         self._place[tokens] = place
-        self._spots = np.full(len(graph.pools), -1, dtype=np.int64)
-        self._spots[inside] = spots[: len(inside)]
-        self._clique_spots: Ints = spots[len(inside) :]
+        find(self._starts, self._below, self._place[every], self._spots)
+        self._clique_spots: Ints = np.empty(len(self._clique), dtype=np.int64)
+        find(self._starts, self._below, self._place[self._clique], self._clique_spots)

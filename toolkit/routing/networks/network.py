@@ -20,7 +20,9 @@ from toolkit.routing.networks.chains import Chains
 from toolkit.routing.networks.dual import PAID, SURPLUS, Dual, Solved
 
 _TEMPERATURES = (0.3, 0.1, 0.03)
-_WARM = _TEMPERATURES[1]
+_WARM, _LAST = _TEMPERATURES[1:]
+_FREE = 0.0
+_MOST_LIFT = 2.0
 _LEAST_SHARE = 0.02
 _LEAST_USE = 1e-6
 _PART = 0.2
@@ -98,6 +100,7 @@ class Network:
         self._deadline = math.inf
         self._dual = Dual(graph, want=want, sell=sell, is_late=self._is_late)
         self._prices: Floats | None = None
+        self._lifts: dict[float, Floats] = {}
 
     def plan(self, costs: Floats, *, base_cost: float = 0.0, budget_s: float = math.inf) -> Plan:
         """Return the best trades found, and a bound on any.
@@ -143,22 +146,37 @@ class Network:
     def _relaxed(self, costs: Floats) -> Solved:
         """Minimise the dual with costs: from the last prices, or from the deepest pools' ones."""
         chosen = np.arange(len(self._graph.pools))
-        temperatures: tuple[float, ...] = _TEMPERATURES if costs.any() else (0.0,)
+        temperatures: tuple[float, ...] = _TEMPERATURES if costs.any() else (_FREE,)
         if (prices := self._prices) is not None:
             temperatures = temperatures[1:] or temperatures
         else:
             prices = self._dual.reference()
         self._prices = None
         for temperature in temperatures:
-            found = self._dual.minimise(prices, chosen, costs, temperature=temperature)
+            start = self._lifted(prices, _LAST) if temperature == _LAST else prices
+            found = self._dual.minimise(start, chosen, costs, temperature=temperature)
+            if temperature == _LAST:
+                self._lift(_LAST, prices, found.prices)
             prices = found.prices
-            if found.is_final and temperature in {0.0, _WARM}:
+            if found.is_final and temperature in {_FREE, _WARM}:
                 self._prices = prices
         return found
 
+    def _lift(self, stage: float, before: Floats, after: Floats) -> None:
+        """Keep how a stage changed prices: where pools change, most of that stays as it is."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            self._lifts[stage] = np.where(before > 0.0, after / before, 1.0)
+
+    def _lifted(self, prices: Floats, stage: float) -> Floats:
+        """Return where a stage is to begin: changed as it did last time."""
+        if stage not in self._lifts:
+            return prices
+        return self._dual.scaled(prices * np.clip(self._lifts[stage], 1.0 / _MOST_LIFT, _MOST_LIFT))
+
     def _search(self, relaxed: Solved, costs: Floats) -> _Kept:
-        likely = self._likely(relaxed, costs)
-        best = self._kept(relaxed.chosen[likely], relaxed.prices, costs)
+        pools = relaxed.chosen[self._likely(relaxed, costs)]
+        best = self._kept(pools, self._lifted(relaxed.prices, _FREE), costs)
+        self._lift(_FREE, relaxed.prices, best.solved.prices)
         for change in (self._fewer, self._more, self._fewer):
             best = change(best, costs)
         return best
