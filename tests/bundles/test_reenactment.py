@@ -115,6 +115,36 @@ async def test_what_may_be_left_out_is(
     assert 1 == block.head.number
 
 
+@pytest.mark.parametrize("listed", [3, 2, 1])
+async def test_what_may_be_left_out_goes_with_the_nonce_before_it(
+    once: Any,
+    signer: LocalSigner,
+    other_signer: LocalSigner,
+    transfer: Sign,
+    bundle_of: Make,
+    *,
+    listed: int,
+) -> None:
+    """Behind a nonce that is left out nothing of its account is valid: listed, it goes as well;
+    else the bundle fails, however many are listed around it."""
+    await once.seal(call(transfer, other_signer, value=1).raw)
+    good = transfer(other_signer, nonce=1)
+    first, second, third = (
+        call(transfer, signer, value=500),
+        transfer(signer, nonce=1),
+        transfer(signer, nonce=2),
+    )
+    dropping = {3: (first, second, third), 2: (first, third), 1: (first,)}[listed]
+    whole = (first, second, good, third)
+
+    played, _ = await run(
+        once, bundle_of(*whole, dropping_hashes=tuple(one.hash for one in dropping)), *whole
+    )
+
+    assert ([good.hash] if listed == 3 else []) == list(played.paid_wei)
+    assert ("" if listed == 3 else f"{second.hash} has no valid nonce") == played.failure
+
+
 async def test_a_nonce_in_the_block_is_a_rival_too(
     once: Any, signer: LocalSigner, transfer: Sign, bundle_of: Make
 ) -> None:

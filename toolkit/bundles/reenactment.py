@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from toolkit.bundles.guards import spent_by
 from toolkit.chain import answers
 from toolkit.chain.call_object import call_object
 from toolkit.chain.node import Node, block_id
@@ -267,7 +268,9 @@ class _Stage:
     async def _without_drops(
         self, before: Sequence[MinedTransaction], rest: list[SignedTransaction]
     ) -> _Run:
-        """Leave out, one by one, what would revert and may be left out."""
+        """Leave out what would revert and may be left out, and what of that follows its nonce."""
+        gone: list[SignedTransaction] = []
+        dropping = self._bundle.dropping_hashes
         while True:
             try:
                 _, own = await self._effects(before, rest)
@@ -278,10 +281,16 @@ class _Stage:
                 raise
             guilty = next((one for one in rest if self._is_fault(one, own[one.hash])), None)
             if guilty is None:
-                return _Run(own, "")
-            if guilty.hash not in self._bundle.dropping_hashes or len(rest) == 1:
+                stranded = next((one for one in rest if _is_stranded(one, gone)), None)
+                return _Run(own, f"{stranded.hash} has no valid nonce" if stranded else "")
+            gone.append(guilty)
+            for one in rest:
+                if one.hash in dropping and _is_stranded(one, gone):
+                    gone.append(one)
+            left = [one for one in rest if one not in gone]
+            if guilty.hash not in dropping or not left:
                 return _Run(own, f"{guilty.hash} fails: {decode_revert(own[guilty.hash].output)}")
-            rest = [one for one in rest if one is not guilty]
+            rest = left
 
     def _is_fault(self, one: SignedTransaction, effect: _Effect) -> bool:
         return not effect.succeeded and one.hash not in self._bundle.reverting_hashes
@@ -347,6 +356,13 @@ class _Stage:
             if succeeded:
                 paid += sum(_moved(one, self._block.coinbase) for one in told["logs"])
             return _Effect(succeeded, gas_used, paid, answers.text(told["returnData"]))
+
+
+def _is_stranded(one: SignedTransaction, gone: Sequence[SignedTransaction]) -> bool:
+    """Whether its nonce is not reached without those that are left out."""
+    nonce = one.unsigned.nonce
+    spent = (each for other in gone for each in spent_by(other))
+    return any(account == one.sender and before < nonce for account, before in spent)
 
 
 def _with_neighbours(mined: Sequence[MinedTransaction], lost: set[Hash]) -> set[Hash]:

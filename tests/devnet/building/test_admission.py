@@ -8,6 +8,7 @@ from toolkit.devnet.building.admission import (
     check_order,
     following_nonces,
     nonce_fault,
+    strands,
 )
 from toolkit.devnet.building.identities import bundle_hash
 from toolkit.devnet.building.orders import Order
@@ -95,3 +96,19 @@ def test_a_delegation_spends_its_authoritys_nonce(sender: int, authority: int) -
     assert wrong is nonce_fault((grant, wrong), NONCES)
     assert nonce_fault((grant, right), NONCES) is None
     assert {ACCOUNTS[sender].address, ACCOUNTS[authority].address} == accounts_of([order(grant)])
+
+
+@pytest.mark.parametrize(("sender", "authority"), [(1, 1), (1, 2)])
+def test_what_is_left_out_strands_who_counted_on_its_nonces(sender: int, authority: int) -> None:
+    """Its account's later ones, and its authority's (EIP-7702): not those with a nonce before."""
+    grant = signed(sender, delegates=authority)
+    foreign = ACCOUNTS[authority].signer.sign_authorization(chain_id=5, address=OWNER, nonce=5)
+    elsewhere = ACCOUNTS[3].signer.sign_transaction_now(
+        replace(grant.unsigned, authorization_list=(foreign,))
+    )
+
+    assert strands(grant, signed(sender, nonce=6))
+    assert strands(grant, signed(authority, nonce=6 + (sender == authority)))
+    assert not strands(grant, signed(authority, nonce=5))
+    assert not strands(grant, signed(3, nonce=9))
+    assert not strands(elsewhere, signed(authority, nonce=9))

@@ -177,6 +177,27 @@ async def test_a_drop_that_leaves_a_nonce_open_or_nothing_at_all_is_no_excuse(
     assert "left out" in nothing.evidence
 
 
+@pytest.mark.parametrize("whole", [True, False])
+async def test_what_is_listed_behind_a_drop_of_its_account_goes_with_it(
+    node: Node, market: Market, wallets: list[Wallet], *, whole: bool
+) -> None:
+    """It has no valid nonce then; what is not listed has none either, and all of it fails."""
+    to, data = swap(wallets[1].account.address, 10**18, minimum_out=10**30)
+    loose, between, behind = wallets[1].sign(to, data=data), wallets[1].sign(), wallets[1].sign()
+    good = wallets[2].sign()
+    listed = [loose, behind, *([between] if whole else [])]
+    await submit(
+        market, loose, between, good, behind, droppingTxHashes=[each.hash for each in listed]
+    )
+
+    await market.seal()
+
+    told = market.slots[-1].considered[0]
+    assert ([good.hash] if whole else []) == await mined(node)
+    assert ((loose.hash, between.hash, behind.hash) if whole else ()) == told.left_out
+    assert whole or "has no valid nonce" in told.evidence
+
+
 async def test_a_drop_whose_nonce_is_gone_is_invalid_and_no_drop(
     node: Node, market: Market, wallets: list[Wallet]
 ) -> None:

@@ -1,7 +1,8 @@
 """What a block asks of transactions before anything is run: chain, fees, gas and nonces.
 
 Anvil's simulation checks none of these, and no builder excuses them: a transaction that is invalid
-is neither a revert that may stay nor one that may be left out.
+is neither a revert that may stay nor one that may be left out. But what is left out may make others
+of its bundle invalid: they go together where they may be left out as well.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -118,6 +119,16 @@ def accounts_of(orders: Iterable[Order]) -> set[Address]:
 def spenders(signed: SignedTransaction) -> set[Address]:
     """Whose nonces a transaction may spend: its sender's, and theirs who delegate (EIP-7702)."""
     return {signed.sender, *authorities(signed.unsigned)}
+
+
+def strands(dropped: SignedTransaction, signed: SignedTransaction) -> bool:
+    """Whether a later transaction has no valid nonce where an earlier one is left out."""
+    tx = dropped.unsigned
+    granted = [each for each in tx.authorization_list if each.chain_id in {0, tx.chain_id}]
+    nonces = [each.nonce for each in granted if authority_of(each) == signed.sender]
+    if dropped.sender == signed.sender:
+        nonces.append(tx.nonce)
+    return any(nonce < signed.unsigned.nonce for nonce in nonces)
 
 
 def _grant(

@@ -26,7 +26,8 @@ FLASHBOTS = PROFILES["flashbots"]
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """All or nothing: its transactions in this order, in a block from first to last.
 
-    Of `reverting` each may fail and stays, of `dropping` each may be left out where it would fail.
+    Of `reverting` each may fail and stays, of `dropping` each may be left out where it would fail
+    or has no valid nonce without another one that is.
     `builders` are those it is passed on to, in lower case. `uuid` names the bundle with its
     conditions, `unique_key` the request: of two with one key the second is a repetition. The repr
     shows hashes only; the transactions may be private.

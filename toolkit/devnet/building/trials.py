@@ -1,10 +1,12 @@
 """What each order does in its place: simulated once, remembered, and asked for in batches."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 
 import msgspec
 
 from toolkit.chain.rpc import Rpc
+from toolkit.devnet.building.admission import strands
 from toolkit.devnet.building.orders import Order
 from toolkit.devnet.building.simulation import Effect, SlotEnv, Trial, simulate_all
 from toolkit.model.errors import RpcError
@@ -175,16 +177,29 @@ class Trials:
 def _without_drops(
     order: Order, kept: tuple[SignedTransaction, ...], result: tuple[Effect, ...] | RpcError
 ) -> tuple[SignedTransaction, ...]:
-    """What is left without the first one that reverts, where it may be left out; () otherwise."""
+    """What is left without the first one that reverts, where it may be left out; () otherwise.
+
+    Who may be left out goes with it where it has no valid nonce without it.
+    """
     if isinstance(result, RpcError):
         return ()
     for signed, effect in zip(kept, result, strict=True):
         if effect.succeeded or signed.hash in order.reverting:
             continue
         if signed.hash in order.dropping:
-            return tuple(each for each in kept if each is not signed)
+            return _remaining(order, kept, signed)
         return ()
     return ()
+
+
+def _remaining(
+    order: Order, kept: tuple[SignedTransaction, ...], dropped: SignedTransaction
+) -> tuple[SignedTransaction, ...]:
+    gone = [dropped]
+    for each in kept:
+        if each.hash in order.dropping and any(strands(other, each) for other in gone):
+            gone.append(each)
+    return tuple(each for each in kept if each not in gone)
 
 
 def _deed(
@@ -208,10 +223,9 @@ def _failure(order: Order, kept: tuple[SignedTransaction, ...], effects: tuple[E
         if effect.transaction in order.dropping:
             return f"all of it would be left out: {effect.transaction} reverts: {effect.reason}"
         return f"{effect.transaction} reverts: {effect.reason}"
-    gone = {each.sender: each for each in order.transactions if each not in kept}
-    for signed in kept:
-        dropped = gone.get(signed.sender)
-        if dropped is not None and dropped.unsigned.nonce < signed.unsigned.nonce:
+    gone = [each for each in order.transactions if each not in kept]
+    for dropped, signed in product(gone, kept):
+        if strands(dropped, signed):
             return f"without {dropped.hash}, which reverts, {signed.hash} has no valid nonce"
     return ""
 
