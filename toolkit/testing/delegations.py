@@ -152,6 +152,7 @@ class Delegating(Schedule):
     def __init__(self, world: Callable[[random.Random], World], seed: int) -> None:
         super().__init__(world, seed)
         self._idle: dict[str, int] = {}  # at how many heads what comes first waited for nothing
+        self._unsigned = 0
         self._sponsors: set[Hash] = set()
         # Another branch may let what was sent first spend what was given out behind it.
         self._branches = self.rng.random() < 0.3  # noqa: PLR2004 - now and then
@@ -457,8 +458,12 @@ class Delegating(Schedule):
     def _check_prompt(self) -> None:
         """What comes first in a queue goes on soon after it is free to.
 
-        Not at once: what was refused or could not be signed is known to be over a head later.
+        Not at once: what was refused or could not be signed is known to be over a head later, and
+        a device that is out again and again has its heads left out.
         """
+        unsigned, self._unsigned = self._unsigned, self.world.struck["unsigned"]
+        if unsigned != self._unsigned:
+            return
         idle = {name for lane in self.accounts if (name := self._idle_in(self._state(lane)))}
         self._idle = {name: self._idle.get(name, 0) + 1 for name in sorted(idle)}
         for name, looks in self._idle.items():
