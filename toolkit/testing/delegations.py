@@ -18,6 +18,7 @@ from toolkit.model.chain import ZERO_ADDRESS, Address, Hash, Head, HeadChange
 from toolkit.model.errors import AccountLimit, AlreadyReserved, NonceTooHigh, RejectedByNode
 from toolkit.model.tx import (
     Authorization,
+    Cancelled,
     ExternalSpend,
     Replaced,
     SignedTransaction,
@@ -25,12 +26,13 @@ from toolkit.model.tx import (
     Urgency,
 )
 from toolkit.testing.fakes import FRIEND, OWNER, SlowSigner, World
-from toolkit.testing.lives import Action
+from toolkit.testing.lives import FOR_GOOD, Action
 from toolkit.testing.simulation import CONFIG, REFUSALS, Ask, Schedule
 from toolkit.testing.truth import PAUSES, Story
+from toolkit.tx.delegation import delegates_itself
 from toolkit.tx.fees import first_attempt
 from toolkit.tx.handle import Sent
-from toolkit.tx.job import Job
+from toolkit.tx.job import REFUSAL_PATIENCE, Job
 from toolkit.tx.lane_state import LaneState
 
 SECOND, STRANGER = LocalSigner("0x" + "0b" * 32), LocalSigner("0x" + "0e" * 32)
@@ -55,6 +57,7 @@ class DelegatingWorld(World):
         super().__init__(rng, **faults)
         self._code: dict[Hash, frozenset[Address]] = {self.tip.hash: frozenset()}
         self._spenders: dict[Hash, dict[tuple[Address, int], Hash]] = {}  # by block
+        self.blobs: set[Address] = set()  # accounts with a blob transaction pending elsewhere
 
     def spender(self, account: Address, nonce: int) -> Hash | None:
         """The mined transaction that spent this nonce, whoever sent it."""
@@ -105,6 +108,8 @@ class DelegatingWorld(World):
     def require_few(self, signed: SignedTransaction) -> None:
         """Of an account that runs code, or is about to, one transaction at a time."""
         sender, nonce = signed.sender, signed.unsigned.nonce
+        if sender in self.blobs:
+            raise AlreadyReserved("address already reserved")
         executable = self._executable(sender)
         pooled = (one for pool in self.pool_of.values() for one in pool.values())
         about_to = any(sender in authorities(one.unsigned) for one in pooled)
@@ -173,9 +178,10 @@ class Delegating(Schedule):
             self._replace: 2,
             self._rethink: 7,
             self._elsewhere: 6,
-            self._sponsored: 1,
+            self._sponsored: 2,
             self._owed: 2,
             self._sunk: 3,
+            self._crossed: 1,
             self._reorg: 2,
             self._busy: 2,
             self._crash: 1,
@@ -213,18 +219,32 @@ class Delegating(Schedule):
         The authorization is in its turn or ahead; another branch may have the transaction too.
         """
         account = self.rng.choice(self.accounts)
-        await self._sponsor(account, self.world.spent_by(account) + self.rng.choice([0, 0, 1]))
+        spent = self.world.spent_by(account)
+        held = self.world.known_of.get(account, {}).get(spent, [])
+        own = held[-1:] if self.rng.randrange(2) else []  # mined in the same block, and first
+        ahead = len(own) + self.rng.choice([0, 0, 1])
+        await self._sponsor(account, spent + ahead, own=own, spends=self.rng.randint(1, 2))
 
-    async def _sponsor(self, account: Address, spends: int) -> None:
-        """Mine a stranger's delegation, perhaps behind what looks like it and spends nothing."""
-        grant = _KEYS[account].sign_authorization(chain_id=_CHAIN, address=FRIEND, nonce=spends)
-        skipped = [one for one in _skipped(account, spends) if self.rng.randrange(2)]
-        first = self.world.spent_by(STRANGER.address)
-        mined = [
-            await self._by_stranger(nonce, grants)
-            for nonce, grants in enumerate(filter(None, (skipped, [grant])), start=first)
+    async def _sponsor(
+        self,
+        account: Address,
+        first: int,
+        *,
+        own: Sequence[SignedTransaction] = (),
+        spends: int = 1,
+    ) -> None:
+        """Mine a stranger's delegations, perhaps behind what looks like it and spends nothing."""
+        grants = [
+            [_KEYS[account].sign_authorization(chain_id=_CHAIN, address=FRIEND, nonce=nonce)]
+            for nonce in range(first, first + spends)
         ]
-        self.world.mine(only=mined)
+        skipped = [one for one in _skipped(account, first) if self.rng.randrange(2)]
+        nonce = self.world.spent_by(STRANGER.address)
+        mined = [
+            await self._by_stranger(number, some)
+            for number, some in enumerate(filter(None, (skipped, *grants)), start=nonce)
+        ]
+        self.world.mine(only=[*own, *mined])
 
     async def _by_stranger(self, nonce: int, grants: Sequence[Authorization]) -> SignedTransaction:
         request = TransactionRequest(
@@ -282,6 +302,8 @@ class Delegating(Schedule):
         change = self.world.sink(sunk)
         self._unheard, self.seen = (*self._unheard, *change.reverted), change.added[0]
         self._disturbed += 1
+        if self.rng.randrange(2):
+            await self._unreachable()
         for _ in range(_SUNK_HEADS):
             await self._follow()
             if self.world.spent_by(account) > sunk.unsigned.nonce or self._state(account).halted:
@@ -291,15 +313,47 @@ class Delegating(Schedule):
 
     async def _own_delegation(self, account: Address) -> SignedTransaction | None:
         """What delegates an account by itself, where that is mined soon, and was not final yet."""
+        await self._heads(2)
         ask = self._delegation(account, account)
+        if self.rng.randrange(4):  # mostly one that leaves it without code: more may follow then
+            idle = (_skipped(account, 0)[0],)
+            ask = ask._replace(
+                request=msgspec.structs.replace(ask.request, authorization_list=idle)
+            )
         self._asked[ask.key] = ask
         sent = await self._ask(ask)
-        for _ in range(3):
-            self.world.mine(capacity=10)
-            await self._follow()
+        await self._heads(3)
         recent = self.world.blocks[1 - CONFIG.finality_blocks :]
         mined = {one.hash: one for block in recent for one in block.transactions}
         return None if sent is None or sent.tx_hash is None else mined.get(sent.tx_hash)
+
+    async def _unreachable(self) -> None:
+        """For a few heads nobody gets anything to the node."""
+        usual = self.world.faults
+        self.world.faults = usual | {"refused": 1.0}
+        await self._heads(REFUSAL_PATIENCE + 1)
+        self.world.faults = usual
+
+    async def _crossed(self) -> None:
+        """A node that began anew has a blob transaction of an account, and drops it after a while.
+
+        Until then pools take nothing else of that account, and refuse nothing of it for good.
+        """
+        assert isinstance(self.world, DelegatingWorld)
+        account = self.rng.choice(self.accounts)
+        self.world.pool_of.get(account, {}).clear()
+        self.world.blobs.add(account)
+        for ask in (self._delegation(account, account), self._from(account, self.wish())):
+            self._asked[ask.key] = ask
+            await self._ask(ask)
+        await self._heads(REFUSAL_PATIENCE + 1)
+        self.world.blobs.discard(account)
+
+    async def _heads(self, count: int) -> None:
+        """Blocks with whatever the pools have, and nothing else."""
+        for _ in range(count):
+            self.world.mine(capacity=10)
+            await self._follow()
 
     async def _reorg(self) -> None:
         """In some lives there are other branches."""
@@ -372,6 +426,8 @@ class Delegating(Schedule):
         behind = self._from(sent.sender, self.wish())
         self._asked[behind.key] = behind
         await self._ask(behind)
+        if self.rng.randrange(2):
+            await self._elsewhere(sent.sender)
 
     async def _change(self, sent: Sent) -> None:
         """Another payload at that nonce, or none."""
@@ -395,10 +451,18 @@ class Delegating(Schedule):
         self.coverage.ends["delegation replaced"] += 1
 
     def check_story(self, story: Story) -> None:
-        """Whoever is said to have replaced a request has spent its nonce, and is a stranger."""
+        """Whoever is said to have replaced a request has spent its nonce, and is a stranger.
+
+        Nothing is given up as refused for good but what its own account's delegation keeps out.
+        """
         assert isinstance(self.world, DelegatingWorld)
         assert story.state is not None
         for name, told in story.requests.items():
+            if isinstance(told.end, Cancelled) and told.end.reason.startswith(FOR_GOOD):
+                signed = (made.signed.unsigned for _, made in told.attempts)
+                sunk = any(delegates_itself(one, story.state.lane) for one in signed)
+                reserved = "authority already reserved" in told.end.reason
+                assert (sunk, reserved) == (True, True), f"{name} is given up: {told.end}"
             if isinstance(told.end, Replaced):
                 by = self.world.spender(story.state.lane, told.end.nonce)
                 assert by == told.end.by, f"{name}: {told.end}, and it was {by}"
@@ -409,9 +473,9 @@ class Delegating(Schedule):
         under_way = self.sent[key].status().state in {"prepared", "broadcast"}
         return under_way and self._asked[key].request.type == _SET_CODE
 
-    async def _elsewhere(self) -> None:
+    async def _elsewhere(self, account: Address | None = None) -> None:
         """A builder mines what it has of an account's next nonce, be it the newest or not."""
-        account = self.rng.choice(self.accounts)
+        account = account or self.rng.choice(self.accounts)
         held = self.world.known_of.get(account, {}).get(self.world.spent_by(account))
         if held:
             self.world.mine(only=[self.rng.choice(held)])
