@@ -1,4 +1,4 @@
-"""Seeded markets that routes are measured on: one as published, one of other depth and noise.
+"""Seeded markets that routes are measured on: one as published, two of other depth and noise.
 
 Amounts are integers and the same seed gives the same pools. Token 0 counts as the wrapped native
 token, in which all prices are; the first tokens are hubs that most pools have on one side.
@@ -109,6 +109,39 @@ def mixed(
             made.append(_concentrated(rng, number, pair))
         else:
             made.append(_constant_product(number, pair, rng.choice(FEES)))
+    return _market(made, prices, decimals)
+
+
+def moved(
+    pools: int = 1000, tokens: int = 200, *, seed: int = 1, hubs: int = 5, ticked: float = 0.4
+) -> Market:
+    """A market just after all prices moved, which its pools have followed more or less.
+
+    Such moments are what pays: while nothing moves a market is within its fees, as in `mixed`.
+    Each token has moved by 2 % (one standard deviation) against the native one, and each pool
+    lags by a share of its tokens' moves of its own, drawn evenly, with 10 bps of noise. So prices
+    are off not here and there, but everywhere and together, and cycles overlap. Every other
+    pool is of a pair that an earlier one has (the same two tokens at other fees, and the busy
+    pairs the more), two in five have ticks, and depths scatter less than elsewhere (median 12
+    native, by a factor of 4.5).
+    """
+    rng = Random(seed)  # noqa: S311 - nothing here is secret
+    decimals = [18] + [rng.choice([6, 8, 18, 18, 18]) for _ in range(tokens - 1)]
+    prices = [1.0] + [math.exp(rng.gauss(-4, 2.5)) for _ in range(tokens - 1)]
+    moves = [0.0] + [rng.gauss(0, 0.02) for _ in range(tokens - 1)]
+    made: list[Pool] = []
+    pairs: list[tuple[int, int]] = []
+    for number in range(pools):
+        again = number >= tokens - 1 and rng.random() < 1 / 2
+        ends = rng.choice(pairs) if again else _ends(rng, number, tokens, hubs)
+        pairs.append(ends)
+        lag = rng.random() * (moves[ends[0]] - moves[ends[1]])
+        depth = math.exp(rng.gauss(2.5, 1.5))
+        pair = _pair(ends, depth, lag + rng.gauss(0, 0.001), prices, decimals)
+        if rng.random() < ticked:
+            made.append(_concentrated(rng, number, pair))
+        else:
+            made.append(_constant_product(number, pair, rng.choice(USUAL_FEES)))
     return _market(made, prices, decimals)
 
 
