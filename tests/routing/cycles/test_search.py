@@ -13,6 +13,7 @@ import pytest
 
 from tests.routing.graphs import HEAD, concentrated, market, name, profit, snapshot
 from toolkit.model.chain import Address, Hash
+from toolkit.model.errors import PoolError
 from toolkit.pools.concentrated import Concentrated
 from toolkit.pools.concentrated_v4 import ConcentratedV4
 from toolkit.pools.constant_product import ConstantProduct
@@ -274,6 +275,89 @@ def stirred(rng: random.Random, pool: Pool) -> Pool:
         reserve0=max(2, int(rng.choice([30, 900]) * rng.lognormvariate(0, 0.2))),
         reserve1=max(2, int(rng.choice([30, 900]) * rng.lognormvariate(0, 0.2))),
     )
+
+
+def test_pools_with_ticks_move_like_others(seed: int) -> None:
+    """V2, V3 and V4, traded and shocked: after every block the answer is that of a new search."""
+    rng = random.Random(seed)
+    taken = mixed(rng, 24)
+    start = min(taken.tokens)
+    graph = Graph(taken)
+    search = CycleSearch(graph, start, max_hops=3)
+    for _ in range(20):
+        found = search.best()
+
+        assert CycleSearch(Graph(taken), start, max_hops=3).best() == found, seed
+        traded = dict(taken.pools)
+        for cycle in found if rng.random() < 0.5 else ():
+            for pool, token, amount in zip(
+                cycle.path.pools, cycle.path.tokens, cycle.amounts, strict=False
+            ):
+                traded[pool.id] = after(traded[pool.id], token, amount)
+        for one in rng.sample(sorted(traded), 2):
+            token = rng.choice([traded[one].token0, traded[one].token1])
+            traded[one] = after(traded[one], token, int(10 ** rng.uniform(4, 18)))
+        taken = msgspec.structs.replace(taken, pools=traded)
+        moved = graph.move(taken)
+        assert moved is not None
+        search.move(moved)
+
+
+def after(pool: Pool, token: Address, amount: int) -> Pool:
+    """A pool after what it takes of a swap, itself where it takes none."""
+    try:
+        if isinstance(pool, ConstantProduct):
+            return pool.swap_in(token, amount)[1]
+        return pool.swap(token, amount).pool
+    except PoolError:
+        return pool
+
+
+def test_a_token_that_pools_lead_to_again_is_searched(seed: int) -> None:
+    """What was drained when prices were estimated counts once it is filled, also in two steps."""
+    rng = random.Random(seed)
+    near, far = TOKENS[1], TOKENS[2]
+    full = [
+        ConstantProduct(id=name(rng), token0=START, token1=near, reserve0=900, reserve1=900),
+        ConstantProduct(id=name(rng), token0=near, token1=far, reserve0=900, reserve1=900),
+        ConstantProduct(id=name(rng), token0=START, token1=far, reserve0=900, reserve1=1900),
+    ]
+    taken = snapshot(*(msgspec.structs.replace(one, reserve0=0, reserve1=0) for one in full))
+    graph = Graph(taken)
+    search = CycleSearch(graph, START)
+    for pool in rng.sample(full, 3):
+        assert search.best() == ()
+        taken = msgspec.structs.replace(taken, pools=taken.pools | {pool.id: pool})
+        moved = graph.move(taken)
+        assert moved is not None
+        search.move(moved)
+
+    assert [3] == [len(cycle.path.pools) for cycle in search.best()]
+    assert CycleSearch(Graph(taken), START).best() == search.best()
+
+
+def test_prices_that_grow_old_are_brought_up(seed: int) -> None:
+    """A market that drifts far away block by block is answered as a new search would."""
+    rng = random.Random(seed)
+    taken = small(rng, tokens=12, pools=50, noise=0.03)
+    graph = Graph(taken)
+    search = Ask().search(graph)
+    drift = [rng.uniform(0.8, 1.25) for _ in TOKENS]
+    for _ in range(12):
+        found = search.best()
+
+        assert Ask().search(Graph(taken)).best() == found, seed
+        scaled = {
+            one: msgspec.structs.replace(
+                pool, reserve0=1 + int(pool.reserve0 * drift[TOKENS.index(pool.token0)])
+            )
+            for one, pool in taken.pools.items()
+            if isinstance(pool, ConstantProduct)
+        }
+        taken = msgspec.structs.replace(taken, pools=scaled)
+        moved = graph.move(taken)
+        assert moved is not None
+        search.move(moved)
 
 
 def test_what_changes_is_searched_alone(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,10 @@ _ROOM = 64
 # The first search is for what may pay this part of the most that could; each further one that too.
 _PART = 4
 _SMALLEST_PART = 1e-4
+# Once what was known is used up, a search is for this part of the best that is left of it.
+_NEXT = 0.75
+# Prices are brought up after as many changes as this part of the pools.
+_OLD = 16
 # Profits are whole units, so what cannot exceed this does not pay.
 _LEAST = 0.5
 _ROUNDED = 1e-12
@@ -104,11 +108,12 @@ class CycleSearch:
         self._prices: Floats = np.zeros(len(graph.tokens))
         self._weights = Weights(*np.zeros((4, len(graph.edge_in))))
         self._touched: Ints = np.zeros(len(graph.edge_in), dtype=np.int64)
-        self._ahead = Ahead(*np.empty((2, 2, max_hops + 1, len(graph.tokens))))
+        self._ahead = Ahead(*np.empty((2, 2, max_hops, len(graph.tokens))))
         self._rows: list[_Row] = []
         # No cycle but those of the rows leaves more than this; infinite before any search.
         self._floor = np.inf
         self._room = _ROOM
+        self._moved = 0
         self._sized: dict[tuple[int, ...], tuple[int, ...] | None] = {}
 
     def best(self, limit: int = 1) -> tuple[Cycle, ...]:
@@ -124,9 +129,15 @@ class CycleSearch:
                 self._search_touched()
             found, settled = self._settle(limit)
             if settled:
+                self._keep_fresh()
                 return found
-        most = self._weigh_anew()
-        asked = max(most / _PART, _LEAST)
+            # What is sought is in between; a little less soon will be.
+            least = found[limit - 1].net if len(found) >= limit else self._floor
+            most, asked = self._floor, least * _NEXT
+        else:
+            most = self._weigh_anew()
+            asked = most / _PART
+        asked = max(asked, _LEAST)
         while True:
             self._search_all(asked)
             found, settled = self._settle(limit)
@@ -144,6 +155,9 @@ class CycleSearch:
         """Take note of the pools that changed, by their places in the graph."""
         edges = np.concatenate((2 * changed, 2 * changed + 1))
         self._touched[edges] = 1
+        self._moved += len(changed)
+        if self._leads_on(edges):
+            self._floor = np.inf
         if self._floor < np.inf:
             self._weigh(edges)
         self._sized = {
@@ -151,6 +165,13 @@ class CycleSearch:
             for path, amounts in self._sized.items()
             if not self._touched[list(path)].any()
         }
+
+    def _leads_on(self, edges: Ints) -> bool:
+        """Whether some of the edges trade between a token with a price and one without."""
+        graph = self._graph
+        traded = edges[graph.piece_start[edges] < graph.piece_stop[edges]]
+        priced = self._prices > 0.0
+        return bool((priced[graph.edge_in[traded]] != priced[graph.edge_out[traded]]).any())
 
     def _settle(self, limit: int) -> tuple[tuple[Cycle, ...], bool]:
         """Size rows until no other can be among the best; also whether none beyond them can."""
@@ -233,10 +254,11 @@ class CycleSearch:
 
     def _weigh_anew(self) -> float:
         """Estimate prices and weigh all edges; returns the most that any cycle can leave."""
-        from toolkit.routing.kernels.cycles import estimate_prices  # noqa: PLC0415 - as above
+        from toolkit.routing.kernels.prices import estimate_prices  # noqa: PLC0415 - as above
 
         links = self._links()
-        estimate_prices(self._source, links, self._curves(), self._prices)
+        estimate_prices(self._source, 0, links, self._curves(), self._prices)
+        self._moved = 0
         self._weigh(np.arange(len(links.edge_in)))
         self._complete()
         start, stop = links.token_start[self._source : self._source + 2]
@@ -244,6 +266,15 @@ class CycleSearch:
         ahead = self._ahead.worth[1, self._hops - 1, links.edge_out[first]]
         worth = self._weights.gains[first] - self._costs.each[first] + ahead
         return max(0.0, float(worth.max(initial=0.0)) - self._costs.once)
+
+    def _keep_fresh(self) -> None:
+        """Bring prices up once many pools moved: bounds grow loose with the age of prices."""
+        from toolkit.routing.kernels.prices import estimate_prices  # noqa: PLC0415 - as above
+
+        if self._moved * _OLD >= len(self._graph.pools):
+            estimate_prices(self._source, 1, self._links(), self._curves(), self._prices)
+            self._moved = 0
+            self._weigh(np.arange(len(self._graph.edge_in)))
 
     def _weigh(self, edges: Ints) -> None:
         from toolkit.routing.kernels.cycles import weigh  # noqa: PLC0415 - as above
@@ -272,7 +303,7 @@ class CycleSearch:
 
 
 def warm_up() -> None:
-    """Compile the kernels, or load them from numba's cache, by searching two pools."""
+    """Compile the kernels, or load them from numba's cache, by searching two pools twice."""
     tokens = [Address(f"0x{number:040x}") for number in (1, 2)]
     pools = [
         ConstantProduct(
@@ -294,4 +325,7 @@ def warm_up() -> None:
         gas_used=0,
     )
     taken = Snapshot(block=head, tokens={}, pools={pool.id: pool for pool in pools})
-    CycleSearch(Graph(taken), tokens[0]).best()
+    search = CycleSearch(Graph(taken), tokens[0])
+    search.best()
+    search.move(np.array([0, 1]))
+    search.best()

@@ -17,117 +17,15 @@ import numpy as np
 
 from toolkit.pools.kernels.jit import jit, part
 from toolkit.routing.curves import Floats, Ints
-from toolkit.routing.kernels.shapes import Ahead, Curves, Links, Rows, Weights
+from toolkit.routing.kernels.prices import reserves
+from toolkit.routing.kernels.shapes import Ahead, Curves, Links, Live, Rows, Weights
 from toolkit.routing.kernels.walk import along_path, surplus
 
 _SLACK = 1e-13
 """Of an amount: many times what rounding of the few steps to it can do."""
 _BLUR = 1e-15
-_SETTLING, _SWEEPS = 6, 12
-_DAMPING = 0.1
 _STEPS = 100
 _CLOSE = 1e-9
-
-
-@jit
-def estimate_prices(source: int, links: Links, curves: Curves, prices: Floats) -> None:
-    """Write what one unit of each token is worth in the source's; 0 where no pool leads to it.
-
-    First by the deepest pool towards the source, then by all pools, in proportion to their depth:
-    towards their mean, then so that little is left to gain beyond their fees.
-    """
-    order = np.empty(prices.shape[0], np.int64)
-    count = _price_by_deepest(source, links, curves, prices, order)
-    logs = np.zeros(prices.shape[0])
-    edges = links.edge_out.shape[0]
-    rates, depths = np.full(edges, -math.inf), np.zeros(edges)
-    for place in range(count):
-        token = order[place]
-        logs[token] = math.log(prices[token])
-        for at in range(links.token_start[token], links.token_start[token + 1]):
-            edge = links.out_edges[at]
-            if _is_open(edge, curves):
-                x, y = _reserves(edge, curves)
-                other = prices[links.edge_out[edge]]
-                if curves.piece_start[edge] < curves.piece_stop[edge]:
-                    rates[edge] = math.log(curves.keep[edge] * y / x)
-                depths[edge] = math.sqrt(prices[token] * x) * math.sqrt(other * y)
-    for sweep in range(_SETTLING + _SWEEPS):
-        for place in range(1, count):
-            token = order[place]
-            logs[token] += _pull(token, sweep < _SETTLING, links, rates, depths, logs)
-    for place in range(1, count):
-        prices[order[place]] = math.exp(logs[order[place]])
-
-
-@part
-def _price_by_deepest(
-    source: int, links: Links, curves: Curves, prices: Floats, order: Ints
-) -> int:
-    """Price tokens from the source on; writes their order, and returns how many there are."""
-    queued = np.zeros(prices.shape[0], np.bool_)
-    prices[:] = 0.0
-    prices[source] = 1.0
-    order[0], count = source, 1
-    queued[source] = True
-    place = 0
-    while place < count:
-        token = order[place]
-        deepest = 0.0
-        for at in range(links.token_start[token], links.token_start[token + 1]):
-            edge = links.out_edges[at]
-            other = links.edge_out[edge]
-            if not _is_open(edge, curves):
-                continue
-            x, y = _reserves(edge, curves)
-            if not queued[other]:
-                queued[other] = True
-                order[count] = other
-                count += 1
-            elif token != source and prices[other] * y > deepest:
-                deepest = prices[other] * y
-                prices[token] = deepest / x
-        place += 1
-    return count
-
-
-@part
-def _is_open(edge: int, curves: Curves) -> bool:
-    """Whether something comes out of an edge, or of the other way through its pool."""
-    here = curves.piece_stop[edge] - curves.piece_start[edge]
-    back = curves.piece_stop[edge ^ 1] - curves.piece_start[edge ^ 1]
-    return bool(here + back > 0)
-
-
-@part
-def _reserves(edge: int, curves: Curves) -> tuple[float, float]:
-    """What an edge's first piece has of the token that goes in, and of the one that comes out."""
-    first = curves.piece_start[edge]
-    if first < curves.piece_stop[edge]:
-        return curves.pieces[first, 2], curves.pieces[first, 3]
-    first = curves.piece_start[edge ^ 1]
-    return curves.pieces[first, 3], curves.pieces[first, 2]
-
-
-@part
-def _pull(
-    token: int, to_mean: bool, links: Links, rates: Floats, depths: Floats, logs: Floats
-) -> float:
-    """By how much the logarithm of a token's price is too low, as its pools see it."""
-    pull, weight = 0.0, 0.0
-    for at in range(links.token_start[token], links.token_start[token + 1]):
-        edge = links.out_edges[at]
-        apart = logs[links.edge_out[edge]] - logs[token]
-        sold, bought = rates[edge] + apart, rates[edge ^ 1] - apart
-        depth = depths[edge]
-        if to_mean:
-            if math.isfinite(sold) and math.isfinite(bought):
-                pull += depth * 0.5 * (sold - bought)
-                weight += depth
-        else:
-            pull += depth * (max(sold, 0.0) - max(bought, 0.0))
-            weight += depth if max(sold, bought) > 0.0 else _DAMPING * depth
-    return pull / weight if weight > 0.0 else 0.0
 
 
 @jit
@@ -141,11 +39,10 @@ def weigh(which: Ints, links: Links, curves: Curves, prices: Floats, weights: We
         weights.bends[edge], weights.blurs[edge] = 0.0, 0.0
         if first == stop or price_in == 0.0 or price_out == 0.0:
             continue
-        x, y = _reserves(edge, curves)
+        x, y = reserves(edge, curves)
         weights.rates[edge] = curves.keep[edge] * y / x * (price_out / price_in)
-        if stop == first + 1:
-            weights.bends[edge] = curves.keep[edge] / x / price_in
-        else:
+        weights.bends[edge] = _bend(edge, curves) / price_in
+        if stop > first + 1:
             for piece in range(first, stop):
                 x, y = curves.pieces[piece, 2], curves.pieces[piece, 3]
                 weights.blurs[edge] += _BLUR * (x * price_in + y * price_out)
@@ -162,6 +59,38 @@ def weigh(which: Ints, links: Links, curves: Curves, prices: Floats, weights: We
         weights.gains[edge] = gain + slack + weights.blurs[edge]
 
 
+@part
+def _bend(edge: int, curves: Curves) -> float:
+    """The highest b, rounded down, for which an edge gives at most u r / (1 + u b) for any u.
+
+    Its rate r is that of the first piece, and b the least of r / output - 1 / u. Within a piece
+    that is lowest at one of its ends or where its slope is 0; in the first one it is the same
+    everywhere.
+    """
+    first, stop = curves.piece_start[edge], curves.piece_stop[edge]
+    left = curves.keep[edge]
+    rate = left * curves.pieces[first, 3] / curves.pieces[first, 2]
+    least = left / curves.pieces[first, 2]
+    for piece in range(first + 1, stop):
+        into, out = curves.pieces[piece, 0], curves.pieces[piece, 1]
+        x, y = curves.pieces[piece, 2], curves.pieces[piece, 3]
+        least = min(least, _bend_at(into, out, rate))
+        end = curves.pieces[piece + 1, 0] if piece + 1 < stop else math.inf
+        apart = math.sqrt(rate * left * x * y) - left * (out + y)
+        flat = (out * (x - left * into) - left * into * y) / apart if apart != 0.0 else 0.0
+        if into < flat < end:
+            paid = left * (flat - into)
+            least = min(least, _bend_at(flat, out + paid * y / (x + paid), rate))
+    if stop > first + 1:  # what it tends to as u grows without end
+        least = min(least, (1.0 - _SLACK) * rate / (out + y))
+    return float(max(0.0, least))
+
+
+@part
+def _bend_at(amount: float, out: float, rate: float) -> float:
+    return rate / out - 1.0 / amount - _SLACK * (rate / out)
+
+
 @jit
 def complete(
     source: int, links: Links, weights: Weights, costs: Floats, touched: Ints, ahead: Ahead
@@ -169,25 +98,104 @@ def complete(
     """Write how a path from each token may go on to the source, by how many hops it has left."""
     ahead.worth[:] = -math.inf
     ahead.rate[:] = 0.0
-    for hops in range(1, ahead.worth.shape[1]):
+    for at in range(links.token_start[source], links.token_start[source + 1]):
+        edge = links.out_edges[at] ^ 1
+        token = links.edge_in[edge]
+        for state in range(1 - touched[edge], 2):
+            worth = weights.gains[edge] - costs[edge]
+            ahead.worth[state, 1:, token] = max(ahead.worth[state, 1, token], worth)
+            ahead.rate[state, 1:, token] = max(ahead.rate[state, 1, token], weights.rates[edge])
+    for hops in range(2, ahead.worth.shape[1]):
         for edge in range(costs.shape[0]):
             token, other = links.edge_in[edge], links.edge_out[edge]
-            if token == source or weights.rates[edge] == 0.0:
+            if source in (token, other) or weights.rates[edge] == 0.0:
                 continue
             for state in range(2):
                 after = 1 if state == 1 or touched[edge] else 0
-                more, times = 0.0, 1.0
-                if other != source:
-                    more, times = (
-                        ahead.worth[after, hops - 1, other],
-                        ahead.rate[after, hops - 1, other],
-                    )
-                elif after == 0:
-                    continue
-                worth = weights.gains[edge] - costs[edge] + more
-                rate = weights.rates[edge] * times
+                worth = weights.gains[edge] - costs[edge] + ahead.worth[after, hops - 1, other]
+                rate = weights.rates[edge] * ahead.rate[after, hops - 1, other]
                 ahead.worth[state, hops, token] = max(ahead.worth[state, hops, token], worth)
                 ahead.rate[state, hops, token] = max(ahead.rate[state, hops, token], rate)
+
+
+@part
+def _onward(source: int, state: int, left: int, token: int, ahead: Ahead) -> tuple[float, float]:
+    """The most that what follows can add, and its highest rate; 0 where it leads nowhere."""
+    if token == source:
+        return 0.0, float(state)
+    return ahead.worth[state, left, token], ahead.rate[state, left, token]
+
+
+@part
+def _live_edges(
+    source: int,
+    must: int,
+    needed: float,
+    links: Links,
+    weights: Weights,
+    costs: Floats,
+    touched: Ints,
+    ahead: Ahead,
+) -> Live:
+    """Return the edges that a cycle which leaves more than `needed` may take.
+
+    A path from the source to a token is worth at most what the best one is, and its rate at most
+    the highest, be that two paths.
+    """
+    hops, tokens = ahead.worth.shape[1:]
+    states = 2 if must else 1
+    live = Live(
+        np.zeros((2, hops, tokens + 1), np.int64),
+        np.empty(states * hops * costs.shape[0], np.int64),
+        np.empty(states * hops * costs.shape[0]),
+    )
+    worth, rate = np.full((2, 2, tokens), -math.inf), np.zeros((2, 2, tokens))
+    worth[0, 1 - must, source], rate[0, 1 - must, source] = 0.0, 1.0
+    count = 0
+    for depth in range(hops):
+        here, there = depth & 1, 1 - (depth & 1)
+        worth[there], rate[there] = -math.inf, 0.0
+        for state in range(2 - states, 2):
+            for token in range(tokens):
+                first = count
+                live.start[state, depth, token] = first
+                if rate[here, state, token] == 0.0:
+                    continue
+                for at in range(links.token_start[token], links.token_start[token + 1]):
+                    edge = links.out_edges[at]
+                    target = links.edge_out[edge]
+                    after = 1 if state == 1 or touched[edge] else 0
+                    more, times = _onward(source, after, hops - depth - 1, target, ahead)
+                    gain = weights.gains[edge] - costs[edge]
+                    so_far = worth[here, state, token] + gain
+                    reach = rate[here, state, token] * weights.rates[edge]
+                    if so_far + more <= needed or reach * times * (1.0 + _SLACK) <= 1.0:
+                        continue
+                    live.edge[count], live.worth[count] = edge, gain + more
+                    count += 1
+                    if target != source:
+                        worth[there, after, target] = max(worth[there, after, target], so_far)
+                        rate[there, after, target] = max(rate[there, after, target], reach)
+                _put_in_order(first, count, live)
+            live.start[state, depth, tokens] = count
+    return live
+
+
+@part
+def _put_in_order(first: int, stop: int, live: Live) -> None:
+    """Sort by worth, the most first: Shell's way, which is soon compiled."""
+    gap = 1
+    while gap < stop - first:
+        gap = 3 * gap + 1
+    while gap > 1:
+        gap //= 3
+        for place in range(first + gap, stop):
+            edge, worth = live.edge[place], live.worth[place]
+            at = place
+            while at >= first + gap and live.worth[at - gap] < worth:
+                live.edge[at], live.worth[at] = live.edge[at - gap], live.worth[at - gap]
+                at -= gap
+            live.edge[at], live.worth[at] = edge, worth
 
 
 @part
@@ -262,6 +270,15 @@ def _passed(target: int, node: Ints, depth: int) -> bool:
     return passed
 
 
+@part
+def _replace(row: int, most: float, path: Ints, hops: int, rows: Rows) -> int:
+    """Put a cycle into a row, and return which row is the worst then."""
+    rows.most[row] = most
+    rows.path[row, :hops] = path[:hops]
+    rows.path[row, hops:] = -1
+    return int(np.argmin(rows.most))
+
+
 @jit
 def search(
     source: int,
@@ -286,9 +303,13 @@ def search(
         What no cycle that is not in the rows exceeds.
     """
     hops = rows.path.shape[1]
+    # Sums of the same in another order differ by less than this part of what they are made of.
+    dear = once + hops * costs.max()
+    needed = threshold + once - _SLACK * (threshold + dear)
+    live = _live_edges(source, must, needed, links, weights, costs, touched, ahead)
     path = np.full(hops, -1, np.int64)
     node = np.full(hops + 1, source, np.int64)
-    position = np.full(hops + 1, links.token_start[source], np.int64)
+    position = np.full(hops + 1, live.start[1 - must, 0, source], np.int64)
     state = np.full(hops + 1, 1 - must, np.int64)
     rate, bend = np.ones(hops + 1), np.zeros(hops + 1)
     bound, cost, blur = np.zeros(hops + 1), np.full(hops + 1, once), np.zeros(hops + 1)
@@ -296,26 +317,29 @@ def search(
     worst = 0
     depth = 0
     while depth >= 0:
-        if position[depth] == links.token_start[node[depth] + 1]:
+        place = position[depth]
+        needed = threshold + cost[depth] - _SLACK * (threshold + dear)
+        if (
+            place == live.start[state[depth], depth, node[depth] + 1]
+            or bound[depth] + live.worth[place] <= needed
+        ):
             depth -= 1
             continue
-        edge = links.out_edges[position[depth]]
+        edge = live.edge[place]
         position[depth] += 1
         target = links.edge_out[edge]
-        left = hops - depth - 1
+        if target == source and edge == path[0] ^ 1:
+            continue  # back through the same pool is no cycle
         after = 1 if state[depth] == 1 or touched[edge] else 0
-        more, times = ahead.worth[after, left, target], ahead.rate[after, left, target]
-        if target == source:
-            # Back through the same pool is no cycle.
-            more, times = 0.0, float(after) if edge != path[0] ^ 1 else 0.0
+        more, times = _onward(source, after, hops - depth - 1, target, ahead)
         spent = cost[depth] + costs[edge]
         needed = threshold + spent
         reach = rate[depth] * weights.rates[edge]
         bent = bend[depth] + weights.bends[edge] * rate[depth]
         limit = bound[depth] + weights.gains[edge]
-        if not _can_pay(reach, times, bent, limit, more, needed):
-            continue
         blurred = blur[depth] + weights.blurs[edge]
+        if not _can_pay(reach, times, bent, limit, more, needed - blurred):
+            continue
         limit = min(limit, _most(reach, bent) + blurred)
         if limit + more <= needed:
             continue
@@ -323,15 +347,12 @@ def search(
         if target != source:
             if not _passed(target, node, depth):
                 depth += 1
-                node[depth], position[depth] = target, links.token_start[target]
+                node[depth], position[depth] = target, live.start[after, depth, target]
                 state[depth], rate[depth], bend[depth] = after, reach, bent
                 bound[depth], cost[depth], blur[depth] = limit, spent, blurred
             continue
         most = size_path(path, depth + 1, max_input, curves)[1] + blurred - spent
         if most > threshold:
-            rows.most[worst] = most
-            rows.path[worst, : depth + 1] = path[: depth + 1]
-            rows.path[worst, depth + 1 :] = -1
-            worst = int(np.argmin(rows.most))
+            worst = _replace(worst, most, path, depth + 1, rows)
             threshold = max(threshold, rows.most[worst])
     return threshold
