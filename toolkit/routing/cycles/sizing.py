@@ -11,7 +11,7 @@ from toolkit.model.errors import PoolError
 from toolkit.pools.kernels.status import Status
 from toolkit.pools.packed import Packed, Quotes
 from toolkit.pools.snapshot import Snapshot
-from toolkit.pools.words import Words, to_ints, to_words
+from toolkit.pools.words import Flags, Words, to_ints, to_words
 from toolkit.routing.curves import Routable
 
 # How many amounts of the coarsest token are tried on each side of the best: all that roundings
@@ -109,6 +109,7 @@ class _Trials:
     """What inputs of a path gain, many at once."""
 
     def __init__(self, path: Path, max_input: int) -> None:
+        self._path = path
         pools = {pool.id: pool for pool in path.pools}
         self._packed = Packed(Snapshot(block=_NOWHERE, tokens={}, pools=pools), workers=1)
         self._places = self._packed.places(pool.id for pool in path.pools)
@@ -139,13 +140,21 @@ class _Trials:
             short = (quotes.status != Status.OK) | (quotes.filled != words).any(axis=1)
             wanting |= short
             # An exact-output quote may be one unit above the least.
-            less = to_words([max(taken - 1, 1) for taken in to_ints(quotes.words)])
+            less = _one_less(quotes.words)
             given = self._ask(hop, less)
             enough = (given.filled == less).all(axis=1) & (given.status == Status.OK)
-            enough &= np.array(to_ints(given.words), object) >= np.array(to_ints(words), object)
+            enough &= _reaches(given.words, words)
             words = np.where(enough[:, None], less, quotes.words)
             words[wanting] = _ONE
         return [0 if none else amount for none, amount in zip(wanting, to_ints(words), strict=True)]
+
+    def lowered(self, amount: int) -> int:
+        """Return the least input that buys as much of the coarsest token as a possible one."""
+        amounts = self._path.amounts(amount)
+        assert amounts is not None
+        place = _coarsest(amounts)
+        (least,) = self.least_inputs([amounts[place]], place) if place else (amount,)
+        return least or amount
 
     def _try(self, inputs: list[int]) -> None:
         words = to_words(inputs)
@@ -166,14 +175,17 @@ class _Trials:
 
 
 def _climb(start: int, trials: _Trials) -> int:
-    """Move by ±2^k to what gains most, as long as any of them gains more."""
+    """Move by ±2^k to what gains most, as long as any of them gains more.
+
+    What buys no more than less would is not climbed down in steps.
+    """
     best = start
     while True:
         steps = [1 << power for power in range(best.bit_length() + 1)]
         found = trials.best([best, *(best + way * step for step in steps for way in (1, -1))])
         if trials.gain(found) <= trials.gain(best):
             return best
-        best = found
+        best = trials.best([found, trials.lowered(found)])
 
 
 def _by_coarsest(trials: _Trials, amounts: Sequence[int], bend: float) -> list[int]:
@@ -183,7 +195,7 @@ def _by_coarsest(trials: _Trials, amounts: Sequence[int], bend: float) -> list[i
     unit: one of it is worth many of the others, and its rounding costs most. Roundings elsewhere
     cost up to a unit each; so far from the best input that costs more, nothing is tried.
     """
-    place = min(range(len(amounts)), key=amounts.__getitem__)
+    place = _coarsest(amounts)
     units = [amounts[0] / amount for amount in amounts]
     others = _ROUNDINGS * (sum(units) - units[place])
     reach = math.sqrt(others / bend) / units[place] if bend > 0.0 else _MANY
@@ -191,3 +203,27 @@ def _by_coarsest(trials: _Trials, amounts: Sequence[int], bend: float) -> list[i
     middle = amounts[place]
     chosen = range(max(middle - wide, 1), middle + wide + 1)
     return trials.least_inputs(chosen, place) if place else list(chosen)
+
+
+def _coarsest(amounts: Sequence[int]) -> int:
+    return min(range(len(amounts)), key=amounts.__getitem__)
+
+
+def _one_less(words: Words) -> Words:
+    """Each number less one, but not less than one."""
+    less = words.copy()
+    borrows = np.ones(len(words), np.bool_)
+    for limb in range(less.shape[1]):
+        less[:, limb] -= borrows
+        borrows &= words[:, limb] == 0
+    less[borrows | ~less.any(axis=1)] = _ONE
+    return less
+
+
+def _reaches(words: Words, wanted: Words) -> Flags:
+    """Whether each number is at least the one wanted."""
+    found = np.ones(len(words), np.bool_)
+    for limb in range(words.shape[1]):
+        ours, theirs = words[:, limb], wanted[:, limb]
+        found = (ours > theirs) | ((ours == theirs) & found)
+    return found
