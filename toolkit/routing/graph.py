@@ -1,10 +1,14 @@
 """A snapshot as the graph that the searches walk: arrays of floats that move with the chain."""
 
+from collections.abc import Mapping
+from itertools import compress
+from operator import is_, is_not
+
 import numpy as np
 
 from toolkit.model.chain import Address
 from toolkit.model.market import PoolId
-from toolkit.pools.snapshot import Snapshot
+from toolkit.pools.snapshot import Pool, Snapshot
 from toolkit.routing.curves import (
     Floats,
     Ints,
@@ -42,7 +46,6 @@ class Graph:
         self.snapshot = snapshot
         self.pools = routable(snapshot)
         self.places: dict[PoolId, int] = {pool.id: at for at, pool in enumerate(self.pools)}
-        self._states = {pool.id: pool for pool in self.pools}
         self.tokens: tuple[Address, ...] = tuple(
             sorted({token for pool in self.pools for token in (pool.token0, pool.token1)})
         )
@@ -64,20 +67,24 @@ class Graph:
 
         None where the snapshot has other pools: nothing changed here, and it takes a new graph.
         """
-        states = self._states.get
-        other = [name for name, pool in snapshot.pools.items() if states(name) is not pool]
-        foreign = [name for name in other if name not in self.places]
-        if len(snapshot.pools) - len(foreign) < len(self.places):
-            return None
-        if not all(lasting_obstacle(snapshot.pools[name]) for name in foreign):
-            return None
+        before: Mapping[PoolId, Pool | None] = self.snapshot.pools
+        after = snapshot.pools
+        # A block's pools mostly are the last one's own, in the same order: then only objects
+        # are to be compared.
+        if len(before) != len(after) or not all(map(is_, before, after)):
+            came = [name for name in after if name not in before]
+            if not self.places.keys() <= after.keys() or not all(
+                lasting_obstacle(after[name]) for name in came
+            ):
+                return None
+            before = {name: before.get(name) for name in after}
         changed = []
-        for name in other:
-            at, pool = self.places.get(name, -1), snapshot.pools[name]
+        for name in compress(after, map(is_not, after.values(), before.values())):
+            at, pool = self.places.get(name, -1), after[name]
             if at < 0 or pool == self.pools[at]:
                 continue
             changed.append(at)
-            self.pools[at] = self._states[name] = pool
+            self.pools[at] = pool
             for edge in (2 * at, 2 * at + 1):
                 self._put(edge)
         changed.sort()
