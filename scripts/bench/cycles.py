@@ -1,7 +1,8 @@
 """The best cycle of a token, beside plain enumeration and networkx, and again after changes.
 
 All search the same constant product pools of the published generator in the same run, and must
-come to the same profit. Ours starts from a graph that is laid out and knows nothing else.
+come to the same profit. Ours starts from a graph that is laid out and knows nothing else. After
+changes it must come to the very cycle that a search which knows nothing finds.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -23,8 +24,9 @@ from scripts.bench.figures import Figure, Measured
 from scripts.bench.markets import Market, mixed, published
 from scripts.bench.timing import versions
 from scripts.conformance import environments
+from toolkit.model.chain import Address
 from toolkit.pools.constant_product import ConstantProduct
-from toolkit.pools.snapshot import Snapshot
+from toolkit.pools.snapshot import Pool, Snapshot
 from toolkit.routing.cycles.search import Cycle, CycleSearch
 from toolkit.routing.graph import Graph
 
@@ -67,7 +69,8 @@ def _measure(seed: int) -> Measured:
     taken = _median(lambda: CycleSearch(graph, market.native).best())
     name = "10,000 pools, V3 among them, up to 4 hops"
     figures.append(Figure(name=name, unit="ms", target=None, ours=taken * MS))
-    figures += _after_changes(published(10_000, 2_000, seed=seed), seed)
+    figures += _after_changes("10,000 pools", published(10_000, 2_000, seed=seed), seed)
+    figures += _after_changes("10,000 pools, V3 among them,", market, seed)
     figures.append(_weight(seed))
     return Measured(figures=tuple(figures), peers=peers, not_covered=tuple(gaps))
 
@@ -135,50 +138,67 @@ def _beside_networkx(market: Market, python: Path) -> Figure:
     )
 
 
-def _after_changes(market: Market, seed: int) -> list[Figure]:
+def _after_changes(pools: str, market: Market, seed: int) -> list[Figure]:
     """Blocks that change ten pools, every second one by trading what was found."""
     rng = Random(seed)  # noqa: S311 - nothing here is secret
     snapshot = market.snapshot
     graph = Graph(snapshot)
     search = CycleSearch(graph, market.native)
-    (found,) = search.best()
+    found = search.best()
     taken = []
     for block in range(BLOCKS):
-        snapshot = _changed(rng, snapshot, found if block % 2 else None)
+        snapshot = _changed(rng, snapshot, found if block % 2 else ())
         start = time.perf_counter()
         moved = graph.move(snapshot)
         assert moved is not None
         search.move(moved)
-        (found,) = search.best()
-        taken.append(time.perf_counter() - start)
+        found = search.best()
+        taken.append((time.perf_counter() - start) * MS)
         again = CycleSearch(Graph(snapshot), market.native).best()
-        if (found,) != again:
+        if found != again:
             raise RuntimeError(f"block {block}: {found} after changes, {again} anew")
-    name = f"{CHANGED} of 10,000 pools changed, the best cycle again, up to 4 hops"
+    name = f"{CHANGED} of {pools} changed, the best cycle again, up to 4 hops"
+    late = sum(one > AFTER_CHANGES_MS for one in taken)
+    count = f"{name}; how many of {BLOCKS} blocks took more than {AFTER_CHANGES_MS} ms"
+    longest = f"{name}; longest of {BLOCKS} blocks"
     return [
-        Figure(name=name, unit="ms", target=AFTER_CHANGES_MS, ours=median(taken) * MS),
-        Figure(
-            name=f"{name}; longest of {BLOCKS} blocks",
-            unit="ms",
-            target=None,
-            ours=max(taken) * MS,
-        ),
+        Figure(name=name, unit="ms", target=AFTER_CHANGES_MS, ours=median(taken)),
+        Figure(name=longest, unit="ms", target=AFTER_CHANGES_MS, ours=max(taken)),
+        Figure(name=count, unit="", ours=late),
     ]
 
 
-def _changed(rng: Random, snapshot: Snapshot, traded: Cycle | None) -> Snapshot:
+def _changed(rng: Random, snapshot: Snapshot, traded: Sequence[Cycle]) -> Snapshot:
     """Swaps of a thousandth to a hundredth of a pool; a traded cycle's own among them."""
     pools = dict(snapshot.pools)
-    steps = [] if traded is None else list(zip(traded.path.tokens, traded.amounts, strict=True))
-    for pool, (token, amount) in zip(traded.path.pools if traded else (), steps, strict=False):
-        pools[pool.id] = pool.swap_in(token, amount)[1]
-    for name in rng.sample(sorted(pools), CHANGED - max(0, len(steps) - 1)):
+    count = 0
+    for cycle in traded:
+        for pool, token, amount in zip(
+            cycle.path.pools, cycle.path.tokens, cycle.amounts, strict=False
+        ):
+            pools[pool.id] = _swapped(pool, token, amount)
+            count += 1
+    for name in rng.sample(sorted(pools), CHANGED - count):
         pool = pools[name]
-        assert isinstance(pool, ConstantProduct)
-        amount = max(1, int(pool.reserve0 * rng.uniform(0.001, 0.01)))
-        if pool.quote_in(pool.token0, amount):
-            pools[name] = pool.swap_in(pool.token0, amount)[1]
+        token = rng.choice((pool.token0, pool.token1))
+        amount = int(_depth(pool, token) * rng.uniform(0.001, 0.01))
+        if amount and pool.fill_in(token, amount)[1]:
+            pools[name] = _swapped(pool, token, amount)
     return msgspec.structs.replace(snapshot, pools=pools)
+
+
+def _swapped(pool: Pool, token: Address, amount: int) -> Pool:
+    if isinstance(pool, ConstantProduct):
+        return pool.swap_in(token, amount)[1]
+    return pool.swap(token, amount).pool
+
+
+def _depth(pool: Pool, token: Address) -> float:
+    """What a pool holds of a token, or would at its price with its liquidity everywhere."""
+    if isinstance(pool, ConstantProduct):
+        return pool.reserve0 if token == pool.token0 else pool.reserve1
+    root = pool.sqrt_price_x96 / 2**96
+    return pool.liquidity / root if token == pool.token0 else pool.liquidity * root
 
 
 def _weight(seed: int) -> Figure:
