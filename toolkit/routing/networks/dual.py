@@ -175,13 +175,16 @@ class Dual:
                 return self._solved(point, chosen, is_final=True)
         return self._solved(point, chosen, is_final=False)
 
-    def bound(self, prices: Floats, costs: Floats) -> float:
-        """Return what no plan can exceed after costs, in baskets; any prices give a valid one.
+    def bound(self, prices: Floats, costs: Floats, *, chosen: Ints | None = None) -> float:
+        """Return what no plan (of the chosen pools) can exceed after costs, in baskets.
+
+        Any prices give a valid one.
 
         Rounded upwards by more than the floats can be off. Costs that every plan has once, however
         many pools it uses, are not in it.
         """
-        chosen = np.arange(len(self.graph.pools))
+        if chosen is None:
+            chosen = np.arange(len(self.graph.pools))
         point = self._at(self.scaled(prices), chosen, costs, 0.0)
         slack = _TRADE_NOISE * point.trades[:, [PAID, GOT]].sum() + _SUM_NOISE * point.value
         return point.value + float(slack)

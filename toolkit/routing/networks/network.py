@@ -16,6 +16,7 @@ from toolkit.model.market import BEST_SO_FAR
 from toolkit.pools.words import Flags
 from toolkit.routing.curves import Floats, Ints
 from toolkit.routing.graph import Graph
+from toolkit.routing.networks.branches import decide, shares
 from toolkit.routing.networks.chains import Chains
 from toolkit.routing.networks.dual import PAID, SURPLUS, Dual, Solved
 
@@ -30,7 +31,7 @@ _LEAST = 1e-3
 _TRIALS = 6
 _SMALL = 3000
 _FEW = 60
-_DEARER = (1.5, 2.25, 3.375, 5.0625, 7.59375)
+_BRANCHES = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,10 +113,10 @@ class Network:
         """
         self._deadline = self._clock() + budget_s
         relaxed = self._relaxed(costs)
-        idle, bound = self._dual.idle, self._most(relaxed, costs, base_cost)
+        idle, bound = self._dual.idle, self._dual.bound(relaxed.prices, costs)
         best = self._search(relaxed, costs)
         if costs.any() and len(best.pools) < _FEW:
-            best = self._dearer(best, relaxed, costs)
+            best, bound = self._decided(best, relaxed, costs, bound)
         solved = best.solved
         is_final = relaxed.is_final and solved.is_final and not self._is_late()
         inputs = np.zeros(len(self._graph.edge_in))
@@ -128,7 +129,7 @@ class Network:
             prices=solved.prices,
             value=value,
             cost=cost,
-            bound=bound,
+            bound=max(idle, bound - base_cost),
             flags=() if is_final else (BEST_SO_FAR,),
         )
 
@@ -181,35 +182,37 @@ class Network:
             best = change(best, costs)
         return best
 
-    def _dearer(self, best: _Kept, relaxed: Solved, costs: Floats) -> _Kept:
-        """Return the best also of what would be kept at higher costs.
+    def _decided(
+        self, best: _Kept, relaxed: Solved, costs: Floats, bound: float
+    ) -> tuple[_Kept, float]:
+        """Decide on the pools that the dual uses in part; also return the bound on all plans."""
 
-        Where few pools pay, the search may end far from the best: what it finds at higher costs
-        may leave more even at these, and must not leave more than what is answered at these.
-        """
-        for factor in _DEARER:
-            if self._is_late():
-                break
-            dear = costs * factor
-            higher = self._dual.minimise(
-                relaxed.prices, relaxed.chosen, dear, temperature=_TEMPERATURES[-1]
-            )
-            found = self._search(higher, dear)
-            net = found.solved.value - float(costs[found.pools].sum())
-            if higher.is_final and net > best.net:
-                best = _Kept(solved=found.solved, net=net)
-        return best
+        def attempt(solved: Solved, left: Floats) -> float:
+            nonlocal best
+            pools = solved.chosen[self._likely(solved, left)]
+            found = self._fewer(self._kept(pools, solved.prices, costs), costs)
+            if found.net > best.net:
+                best = self._fewer(self._more(found, costs), costs)
+            return best.net
+
+        _, most = decide(
+            self._dual,
+            relaxed,
+            costs,
+            temperature=_LAST,
+            most=_BRANCHES,
+            attempt=attempt,
+            reached=max(best.net, self._dual.idle),
+        )
+        return best, min(bound, most)
 
     def _likely(self, relaxed: Solved, costs: Floats) -> Flags:
         """Say which pools the dual uses at least in part (n).
 
         A deep pool may be used to a thousandth, and that thousandth be all that a token gets.
         """
-        graph, heat = self._graph, _TEMPERATURES[-1] * costs[relaxed.chosen]
-        excess = relaxed.trades[:, SURPLUS] - costs[relaxed.chosen]
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            share = np.where(heat > 0.0, 1.0 / (1.0 + np.exp(-excess / heat)), 1.0)
-        share[relaxed.edges < 0] = 0.0
+        graph = self._graph
+        share = shares(relaxed, costs, _LAST)
         flow = share * relaxed.trades[:, PAID]
         size = len(graph.tokens)
         into, out_of = graph.edge_in[relaxed.edges], graph.edge_out[relaxed.edges]
