@@ -253,13 +253,15 @@ class OneWay:
         self.snapshot = snapshot
         self.pools = pools
 
-    def path(
+    def swap(
         self,
         token_in: Address,
         token_out: Address,
         amount_in: int,
         *,
         max_hops: int = 2,  # noqa: ARG002 - the seam
+        max_pools: int | None = None,  # noqa: ARG002 - the seam
+        gas_price_wei: int = 0,  # noqa: ARG002 - the seam
     ) -> Route:
         steps, token = [], token_in
         for pool in self.pools:

@@ -11,6 +11,7 @@ from toolkit.execution.planner import (
     FlashSource,
     PlanLimits,
     TipPolicy,
+    Ways,
     expected_gas,
     paid_tip_wei,
     pair_sources,
@@ -24,6 +25,7 @@ from toolkit.model.market import FLASH, FundingKind, Hop, Loan, PoolKind, Route
 from toolkit.model.tx import FeeQuote
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.pools.snapshot import Snapshot
+from toolkit.routing.router import Router
 
 WETH = Address("0x" + "c0" * 20)
 USDC = Address("0x" + "a0" * 20)
@@ -124,13 +126,15 @@ class OnlyPool:
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
 
-    def path(
+    def swap(
         self,
         token_in: Address,
         token_out: Address,
         amount_in: int,
         *,
         max_hops: int = 2,  # noqa: ARG002 - the seam
+        max_pools: int | None = None,  # noqa: ARG002 - the seam
+        gas_price_wei: int = 0,  # noqa: ARG002 - the seam
     ) -> Route:
         if DAI in {token_in, token_out}:
             raise NoRoute(f"no path from {token_in} to {token_out}")
@@ -255,6 +259,52 @@ def test_own_capital_is_routed_with_exact_minimum() -> None:
     )
     assert snapshot.pools[CHEAP].quote_in(WETH, ETHER) == result.minimum_profit
     assert 7 == result.tip_wei
+
+
+def test_own_capital_is_split_where_that_leaves_more_after_gas() -> None:
+    """A large order goes through every pool that is worth its gas; a small one through one."""
+    snapshot = market(price_gap_percent=0)
+    orders = [Leg(token_in=WETH, token_out=USDC, amount_in=amount) for amount in (10**15, 10**21)]
+    router = Router(snapshot, native=WETH)
+
+    small, large = (made(planned(verdict_on(leg), snapshot, router=router)) for leg in orders)
+
+    assert [LENDER] == [hop.pool for hop in small.route.hops]
+    assert {CHEAP, DEAR, LENDER} == {hop.pool for hop in large.route.hops}
+    alone = max(pool.quote_in(WETH, 10**21) for pool in snapshot.pools.values())
+    assert alone < large.route.amount_out == large.minimum_profit
+    assert 10**21 == large.funding.amount == sum(hop.amount_in for hop in large.route.hops)
+
+
+def test_a_split_keeps_to_the_limits_of_a_plan() -> None:
+    """No more swaps than a plan may have, and none where their gas costs more than they bring."""
+    snapshot = market(price_gap_percent=0)
+    verdict = verdict_on(Leg(token_in=WETH, token_out=USDC, amount_in=10**20))
+    dear = msgspec.structs.replace(FEE, base_fee_per_gas=10**15, max_fee_per_gas=10**16)
+    router = Router(snapshot, native=WETH)
+
+    free, two, one, poor = (
+        made(planned(verdict, snapshot, router=router, **fields))
+        for fields in (
+            {},
+            {"limits": PlanLimits(max_hops=2)},
+            {"limits": PlanLimits(max_hops=1, swap_hops=2)},
+            {"fee": dear},
+        )
+    )
+
+    assert [3, 2, 1, 1] == [len(plan.route.hops) for plan in (free, two, one, poor)]
+
+
+def test_gas_that_nothing_prices_does_not_keep_a_swap_back() -> None:
+    """Where no pool leads from what is bought to the native token, gas does not count."""
+    pools = [pair(CHEAP, 3_000_000 * 10**6, 1000 * ETHER), pair(DEAR, 10**12, 10**21)]
+    snapshot = Snapshot(block=HEAD, tokens={}, pools={pool.id: pool for pool in pools})
+    ways = Ways(router=Router(snapshot, native=DAI), gas_price_wei=10**9)
+
+    assert 0 == ways.route(WETH, USDC, ETHER).gas_cost
+    with pytest.raises(NoRoute, match=DAI):
+        ways.route(WETH, DAI, ETHER)
 
 
 def test_one_of_several_legs_is_planned_by_name() -> None:

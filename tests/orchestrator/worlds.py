@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 
+from toolkit.execution.planner import Ways, expected_gas_price
 from toolkit.model.chain import ZERO_ADDRESS, Address
 from toolkit.model.decision import Intent, Leg
 from toolkit.orchestrator.deciding.arbitration import Context
@@ -19,6 +20,7 @@ from toolkit.reasoning.agent import Agent
 from toolkit.reasoning.arbitrage import CyclicArbitrage
 from toolkit.reasoning.momentum import Momentum
 from toolkit.reasoning.rebalancing import Rebalancer
+from toolkit.routing.router import Router
 from toolkit.testing.decide import (
     MAIN_POOL,
     OFFLINE_MARKET,
@@ -139,6 +141,10 @@ def context_of(
         "market": market,
         "limits": limits or Limits(),
         "snapshot": block.snapshot,
+        "ways": Ways(
+            router=Router(block.snapshot, native=market.wrapped),
+            gas_price_wei=expected_gas_price(block.fee),
+        ),
         "readings": readings,
         "canonical": {block.head.number: block.head.hash},
         "paused": {},

@@ -1,12 +1,15 @@
 """Turns a verdict into what can be executed in the next block, or says why it cannot; pure.
 
 An arbitrage keeps the route it was found with and borrows its input where that is cheapest; its
-tip and its gas come out of its profit. Any other leg is routed here and uses own capital. Every
-amount is checked again on the snapshot, so that on the same state the chain gives the predicted
-amounts to the wei, and on another state the executor reverts.
+tip and its gas come out of its profit. Any other leg is routed here, over as many pools as leave
+the most after gas, and uses own capital. Every amount is checked again on the snapshot, so that on
+the same state the chain gives the predicted amounts to the wei, and on another state the executor
+reverts.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -75,7 +78,9 @@ class TipPolicy(msgspec.Struct, frozen=True, kw_only=True):
 class PlanLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What one plan may be: hops, gas limit, and the margin of the limit over expected gas.
 
-    `max_merged` swaps with own capital share a transaction at most; with 1 each goes alone.
+    `max_hops` counts all swaps of a plan; `swap_hops` those that own capital goes through one
+    after the other, beside which it may be split. `max_merged` swaps with own capital share a
+    transaction at most; with 1 each goes alone.
     """
 
     max_hops: int = 4
@@ -121,21 +126,58 @@ class FlashSource(msgspec.Struct, frozen=True, kw_only=True):
         return self.available >= amount + spare
 
 
-class Paths(Protocol):
-    """The part of a router that finds a path for own capital."""
+class Swaps(Protocol):
+    """The part of a router that swaps own capital."""
 
-    def path(
-        self, token_in: Address, token_out: Address, amount_in: int, *, max_hops: int = 2
+    def swap(
+        self,
+        token_in: Address,
+        token_out: Address,
+        amount_in: int,
+        *,
+        max_hops: int = 2,
+        max_pools: int | None = None,
+        gas_price_wei: int = 0,
     ) -> Route:
-        """Find the best path; NoRoute if there is none."""
+        """Split an order so that the most is left after gas; NoRoute if nothing takes it."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ways:
+    """How own capital is swapped at one block: over which pools, how finely, at what gas price."""
+
+    router: Swaps
+    gas_price_wei: int
+    limits: PlanLimits = DEFAULT_LIMITS
+
+    def route(self, token_in: Address, token_out: Address, amount_in: int) -> Route:
+        """Return the split that leaves the most after gas, within the limits of a plan.
+
+        Where nothing tells what gas is worth in the token bought, gas does not count.
+
+        Raises:
+            NoRoute: no pools within these limits take all of it.
+        """
+        swap = partial(
+            self.router.swap,
+            token_in,
+            token_out,
+            amount_in,
+            max_hops=min(self.limits.swap_hops, self.limits.max_hops),
+            max_pools=self.limits.max_hops,
+        )
+        try:
+            return swap(gas_price_wei=self.gas_price_wei)
+        except NoRoute:  # safe because the second question says what is wrong, if anything is
+            return swap(gas_price_wei=0)
 
 
 def plan(
     verdict: Verdict,
     *,
     snapshot: Snapshot,
-    router: Paths,
+    router: Swaps,
     fee: FeeQuote,
     wrapped: Address,
     sources: Sequence[FlashSource] = (),
@@ -149,7 +191,7 @@ def plan(
         verdict: approved, on the snapshot's block.
         snapshot: pool states that routes were computed on.
         router: over the same snapshot, for legs without a route.
-        fee: for the block after the snapshot's.
+        fee: for the block after the snapshot's; what gas it makes expected, routes weigh.
         wrapped: the wrapped native token, in which arbitrage must start and end.
         sources: of flash loans. Without one that suffices an arbitrage is declined.
         tip: the builder's share.
@@ -162,7 +204,8 @@ def plan(
         return refused or Declined(
             VetoCause.INVALID, f"verdict has {len(verdict.legs)} legs: name the one to plan"
         )
-    route = _route(chosen, snapshot, router, limits)
+    ways = Ways(router=router, gas_price_wei=expected_gas_price(fee), limits=limits)
+    route = _route(chosen, snapshot, ways)
     if isinstance(route, Declined):
         return route
     if len(route.hops) > limits.max_hops:
@@ -274,15 +317,13 @@ def _refused(
     return None
 
 
-def _route(leg: Leg, snapshot: Snapshot, router: Paths, limits: PlanLimits) -> Route | Declined:
+def _route(leg: Leg, snapshot: Snapshot, ways: Ways) -> Route | Declined:
     route = leg.route
     if route is None:
         if leg.token_in == leg.token_out:
             return Declined(VetoCause.INVALID, "an arbitrage leg must bring its route")
         try:
-            route = router.path(
-                leg.token_in, leg.token_out, leg.amount_in, max_hops=limits.swap_hops
-            )
+            route = ways.route(leg.token_in, leg.token_out, leg.amount_in)
         except NoRoute as error:
             return Declined(VetoCause.NO_ROUTE, str(error))
     asked = (leg.token_in, leg.token_out, leg.amount_in)

@@ -6,6 +6,7 @@ from functools import cached_property
 
 import msgspec
 
+from toolkit.execution.planner import Ways
 from toolkit.model.decision import Fill, Plan, Reading
 from toolkit.orchestrator.board.blackboard import Known
 from toolkit.orchestrator.hosting.asking import Question
@@ -54,6 +55,7 @@ class Sitting:
 
     inputs: Inputs
     snapshot: Snapshot
+    ways: Ways  # over that snapshot
     readings: Known
     label: str
     log: list[Record] = field(default_factory=list)

@@ -3,12 +3,13 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 
-from toolkit.model.chain import Address, Hash, Head
+from toolkit.execution.planner import Ways, expected_gas_price
+from toolkit.model.chain import Address, Hash
 from toolkit.model.decision import Fill, Plan, Reading
 from toolkit.model.errors import ConfigError, JournalCorrupt
 from toolkit.model.market import PoolId
 from toolkit.orchestrator import records
-from toolkit.orchestrator.audit.memory import Market, Memory, Underway, forget_oldest, unsure
+from toolkit.orchestrator.audit.memory import Market, Memory, Underway, forget_oldest, gone, unsure
 from toolkit.orchestrator.block import Decision, Sitting
 from toolkit.orchestrator.board.blackboard import Blackboard
 from toolkit.orchestrator.board.doubts import DoubtWatch, with_defaults
@@ -35,6 +36,7 @@ from toolkit.orchestrator.telling import block_report
 from toolkit.perception.perceived import corrected, rebuilt
 from toolkit.pools.snapshot import Pool, Snapshot
 from toolkit.reasoning.agent import Agent, View
+from toolkit.routing.router import Router
 
 CANONICAL_MEMORY = 256  # blocks
 OPEN_MEMORY = 256  # plans whose outcome is not known
@@ -408,20 +410,11 @@ class Core:
         if changes:
             now.note(records.REBASED, records.Rebased(changes=changes))
 
-    def _orphans(self, head: Head) -> tuple[Hash, ...]:
-        """Name an earlier run's blocks that a new run's first head shows to be reverted."""
-        same = {head.number: head.hash, head.number - 1: head.parent_hash}
-        return tuple(
-            hash_
-            for number, hash_ in sorted(self._canonical.items())
-            if number > head.number or same.get(number, hash_) != hash_
-        )
-
     def _begin(self, inputs: Inputs) -> Sitting:
         seen = inputs.seen
         head, reverted = seen.head, seen.reverted
         if self._resuming:
-            reverted = tuple(sorted({*reverted, *self._orphans(head)}))
+            reverted = tuple(sorted({*reverted, *gone(self._canonical, head)}))
             targets = (one.planned.plan.target_block for one in self._open.values())
             self._unwatched_until = max((head.number, *targets))
         if reverted or head.number <= next(reversed(self._canonical), -1):
@@ -448,6 +441,11 @@ class Core:
         now = Sitting(
             inputs=inputs,
             snapshot=self._snapshot,
+            ways=Ways(
+                router=Router(self._snapshot, native=self.setup.market.wrapped),
+                gas_price_wei=expected_gas_price(seen.fee),
+                limits=self.setup.plan_limits,
+            ),
             readings=self._board.as_of(head.number),
             label=f"{head.number}.{times}" if times else str(head.number),
         )
@@ -500,6 +498,7 @@ class Core:
             market=self.setup.market,
             limits=self.setup.limits,
             snapshot=now.snapshot,
+            ways=now.ways,
             readings=newest,
             canonical=self._canonical,
             paused={one.agent: one for one in now.assessments},
@@ -578,7 +577,7 @@ class Core:
             ruling, planned = planner.plan(draft) if draft.verdict.approved else (draft, None)
             if planned is None and draft.verdict.approved:
                 ruling = unsent(
-                    ruling, snapshot=now.snapshot, market=self.setup.market, readings=now.newest
+                    ruling, ways=now.ways, market=self.setup.market, readings=now.newest
                 )
             ruling = planner.saving(ruling, planned)
             self.ledger.take_turn(ruling.tried)

@@ -31,6 +31,7 @@ _AT_LEAST = 1 - 1e-9
 # Hops of a plan below which a single cycle may be worth more: rounding pools to used and unused
 # costs least where there are many.
 _FEW = 60
+_MOST_KEPT = 256  # answers on one snapshot
 
 
 def _no_clock() -> float:
@@ -68,11 +69,13 @@ class Router:
         self._curves: Graph | None = None
         self._splits: Splitter | None = None
         self._networks: dict[Address, Network] = {}
+        self._swaps: dict[tuple[Order, int], Route] = {}
 
     def move(self, snapshot: Snapshot) -> None:
         """Go on to another snapshot: answers are a new router's, sooner if few pools changed."""
         self.snapshot = snapshot
         self._pools = self._by_token = None
+        self._swaps = {}
         if self._curves is not None and self._curves.move(self._routed) is None:
             self._curves = self._splits = None
             self._networks = {}
@@ -452,6 +455,15 @@ class Router:
         return self._networks[token]
 
     def _split(self, order: Order, gas_price_wei: int) -> Route:
+        """Answer an order; of one that is asked for again, as deciding does, what was found."""
+        asked = order, gas_price_wei
+        if asked not in self._swaps:
+            if len(self._swaps) >= _MOST_KEPT:
+                self._swaps.clear()
+            self._swaps[asked] = self._divided(order, gas_price_wei)
+        return self._swaps[asked]
+
+    def _divided(self, order: Order, gas_price_wei: int) -> Route:
         for token in (order.token_in, order.token_out):
             self._check_token(token)
         if self._splits is None:

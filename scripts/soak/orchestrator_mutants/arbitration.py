@@ -91,8 +91,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a pool's fee is rounded up",
         "orchestrator/deciding/waste.py",
-        "    return sum(-(-amount_in * fee // PPM) for fee in fees_ppm)\n",
-        "    return sum(amount_in * fee // PPM for fee in fees_ppm)\n",
+        "        fees += div_ceil(part * hop.fee_ppm, PPM)\n",
+        "        fees += part * hop.fee_ppm // PPM\n",
         F01,
     ),
     Mutant(

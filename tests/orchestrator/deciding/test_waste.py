@@ -1,6 +1,8 @@
 """What netting saved, in fees and gas that were not paid."""
 
+import random
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 
 import msgspec
 import pytest
@@ -9,15 +11,18 @@ from tests.orchestrator.worlds import (
     SIDE_POOL,
     buys,
     context_of,
+    fresh_seeds,
     proposed,
     quiet_block,
     sells,
 )
 from toolkit.execution.planner import expected_gas, expected_gas_price
+from toolkit.model.chain import ZERO_HASH, Address
 from toolkit.model.decision import Intent, Verdict
+from toolkit.model.market import Hop, PoolKind, Route
 from toolkit.orchestrator.deciding.arbitration import arbitrate, unsent
 from toolkit.orchestrator.deciding.limits import Limits
-from toolkit.orchestrator.deciding.waste import Crossed, fee_of, saved_gas, saved_wei
+from toolkit.orchestrator.deciding.waste import Crossed, fees_up, saved_gas, saved_wei
 from toolkit.orchestrator.mainnet import USDC, USDT, WETH
 from toolkit.pools.constant_product import ConstantProduct
 from toolkit.reasoning.agent import View
@@ -74,7 +79,7 @@ def test_a_leg_that_is_not_executed_saves_only_what_was_inside() -> None:
 
     kept = unsent(
         ruling,
-        snapshot=context.snapshot,
+        ways=context.ways,
         market=context.market,
         readings=context.readings,
     )
@@ -108,12 +113,98 @@ def test_a_dear_pool_for_the_net_leg_is_told_as_a_loss() -> None:
     assert 0 > sum(verdict.saved_wei for verdict in verdicts)
 
 
+A, B, C, D = (Address(f"0x{digit * 40}") for digit in "abcd")
+
+
+def hop(token_in: Address, token_out: Address, amounts: tuple[int, int], fee_ppm: int) -> Hop:
+    """A swap in a pool of its own."""
+    return Hop(
+        pool=Address("0x" + "ee" * 20),
+        kind=PoolKind.CONSTANT_PRODUCT,
+        token_in=token_in,
+        token_out=token_out,
+        amount_in=amounts[0],
+        amount_out=amounts[1],
+        fee_ppm=fee_ppm,
+    )
+
+
+def route(amount: int, *hops: Hop) -> Route:
+    """From A, whatever comes out."""
+    return Route(
+        token_in=A,
+        token_out=hops[-1].token_out,
+        amount_in=amount,
+        amount_out=sum(one.amount_out for one in hops),
+        hops=hops,
+        block_hash=ZERO_HASH,
+        block_number=1,
+    )
+
+
 @pytest.mark.parametrize(
     ("amount", "fees", "expected"), [(10**6, [3000], 3000), (1, [3000], 1), (10**6, [500, 1], 501)]
 )
 def test_fees_are_rounded_up_hop_by_hop(amount: int, fees: list[int], expected: int) -> None:
     """A pool takes its fee of every hop, and never less than it says."""
-    assert expected == fee_of(amount, fees)
+    tokens = (A, B, C)
+    amounts = (amount, 7 * amount, 3)
+    path = [
+        hop(tokens[at], tokens[at + 1], (amounts[at], amounts[at + 1]), fee)
+        for at, fee in enumerate(fees)
+    ]
+
+    assert expected == fees_up(route(amount, *path))
+
+
+def test_each_part_of_a_split_pays_its_own_pools() -> None:
+    """What a token was bought for is shared out by amount, the last that sells it has the rest."""
+    parts = (
+        hop(A, B, (600_000, 70), 3000),  # 1800
+        hop(A, C, (400_000, 50), 500),  # 200; C is bought for 400,000
+        hop(A, C, (100_000, 10), 10_000),  # 1000; and for 100,000 more
+        hop(C, B, (20, 3), 100),  # a third of 500,000 is 166,666.67: 16.7
+        hop(C, B, (40, 4), 200),  # the rest is 333,333.33 and more: 66.7
+    )
+    expected = 1800 + 200 + 1000 + 17 + 67
+
+    assert expected == fees_up(route(1_100_000, *parts))
+    assert expected == fees_up(route(1_100_000, *parts[3:], *parts[:3]))
+
+
+def test_fees_in_a_circle_are_counted_as_they_come() -> None:
+    """Once round, and each pool on the way has its fee; what nothing was paid for has none."""
+    around = (hop(B, C, (9, 9), 5000), hop(C, B, (9, 9), 5000))
+
+    assert 1 + 5 + 5 == fees_up(route(1000, *around, hop(A, B, (1000, 9), 1000)))
+    assert 0 == fees_up(route(1000, *around))
+
+
+def test_a_split_pays_between_its_dearest_and_cheapest_pools() -> None:
+    """Over random networks in any order: fees as rationals, but for some units of rounding."""
+    for seed in fresh_seeds(200):
+        rng = random.Random(seed)
+        amount = rng.randrange(1, 10**24)
+        cut = rng.randrange(amount + 1)
+        low, high = sorted(rng.randrange(10**6) for _ in range(2))
+        fees = [rng.randint(low, high) for _ in range(4)]
+        brought = rng.randrange(1, 10**12), rng.randrange(1, 10**30)
+        parts = [
+            hop(A, B, (cut, brought[0]), fees[0]),
+            hop(A, B, (amount - cut, brought[1]), fees[1]),
+            hop(B, C, (brought[0], 1), fees[2]),
+            hop(B, D, (brought[1], 1), fees[3]),
+        ]
+        rng.shuffle(parts)
+
+        found = fees_up(route(amount, *parts))
+
+        assert 2 * amount * low <= (found + 2) * 10**6, seed
+        assert found * 10**6 <= 2 * amount * high + 6 * 10**6, seed
+        share = Fraction(brought[0], sum(brought)) * amount
+        rates = [Fraction(part) for part in (cut, amount - cut, share, amount - share)]
+        exact = sum(part * fee for part, fee in zip(rates, fees, strict=True)) / 10**6
+        assert -2 < found - exact < 6, seed
 
 
 def test_what_no_pool_takes_would_have_paid_nothing() -> None:
@@ -125,7 +216,7 @@ def test_what_no_pool_takes_would_have_paid_nothing() -> None:
         [part],
         None,
         (),
-        snapshot=context.snapshot,
+        ways=context.ways,
         market=context.market,
         readings=context.readings,
     )
@@ -191,10 +282,8 @@ def test_gas_is_saved_only_where_a_plan_would_have_been() -> None:
             [part],
             (),
             None,
-            snapshot=context.snapshot,
-            market=context.market,
+            ways=context.ways,
             swap_tip_wei=tip_wei,
-            swap_hops=2,
         )
 
     assert [0, 0] == [gas(lost, 0), gas(lost, 1)]

@@ -16,6 +16,7 @@ import msgspec
 
 import toolkit as tk
 from tests.orchestrator.worlds import context_of, proposed
+from toolkit.execution.planner import expected_gas_price
 from toolkit.model.chain import Address
 from toolkit.orchestrator.deciding.arbitration import Arbitration, arbitrate
 from toolkit.orchestrator.deciding.context import Context
@@ -258,14 +259,28 @@ def saved_is_what_fees_say(result: Arbitration, block: GivenBlock, price: Fracti
 
 
 def fee_wei(block: GivenBlock, token_in: str, token_out: str, amount: int, price: Fraction) -> int:
-    """The pool fee of one trade in the pool that gives most for it, in wei."""
-    fit = [
-        pool
-        for pool in block.snapshot.pools.values()
-        if {pool.token0, pool.token1} == {token_in, token_out}
-    ]
-    best = min(fit, key=lambda pool: (-pool.quote_in(Address(token_in), amount), pool.id))
-    fee = math.ceil(Fraction(amount * best.fee_ppm, PPM))
+    """The pool fees of one trade, in wei: of every pool that it is divided over, side by side.
+
+    How it is divided is the router's, and gives no less than the best of these pools alone.
+    """
+    if not amount:
+        return 0
+    sold, bought = Address(token_in), Address(token_out)
+    router = tk.Router(block.snapshot, native=WETH.address)
+    gas_price = expected_gas_price(block.fee)
+    route = router.swap(sold, bought, amount, max_pools=4, gas_price_wei=gas_price)
+    fit = {
+        name: pool
+        for name, pool in block.snapshot.pools.items()
+        if {pool.token0, pool.token1} == {sold, bought}
+    }
+    alone = max(pool.quote_in(sold, amount) for pool in fit.values())
+    assert alone <= route.amount_out, "a trade was divided to its harm"
+    fee = 0
+    for hop in route.hops:
+        assert (hop.token_in, hop.token_out) == (sold, bought)
+        fee += math.ceil(Fraction(hop.amount_in * fit[hop.pool].fee_ppm, PPM))
+    assert sum(hop.amount_in for hop in route.hops) == amount
     return fee if token_in == WETH.address else int(fee / price)
 
 

@@ -95,6 +95,16 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+def gone(canonical: Mapping[int, Hash], head: Head) -> tuple[Hash, ...]:
+    """Name an earlier run's blocks, by number, that a new run's first head shows to be reverted."""
+    same = {head.number: head.hash, head.number - 1: head.parent_hash}
+    return tuple(
+        hash_
+        for number, hash_ in sorted(canonical.items())
+        if number > head.number or same.get(number, hash_) != hash_
+    )
+
+
 CHECKPOINT = "orchestrator"
 """What the journal calls a memory that stands for every orchestrator's entry before it."""
 CHECKPOINT_BLOCKS = 1_000

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from toolkit.execution.planner import Ways
 from toolkit.model.decision import Intent, Leg, Reading, TradingState, Verdict, VetoCause
 from toolkit.model.units import PPM
 from toolkit.orchestrator.board.freshness import unfit
@@ -20,7 +21,6 @@ from toolkit.orchestrator.deciding.validation import Proposal, defect
 from toolkit.orchestrator.deciding.waste import Crossed, saved_wei
 from toolkit.orchestrator.market import Market
 from toolkit.orchestrator.pausing.impact import route_defect
-from toolkit.pools.snapshot import Snapshot
 
 __all__ = ["Arbitration", "Candidate", "Context", "Ruling", "arbitrate", "unsent"]
 
@@ -236,13 +236,13 @@ def _claims(draft: Draft, leg: NetLeg, context: Context) -> tuple[Claim, ...]:
 
 
 def unsent(
-    ruling: Ruling, *, snapshot: Snapshot, market: Market, readings: Mapping[str, Reading]
+    ruling: Ruling, *, ways: Ways, market: Market, readings: Mapping[str, Reading]
 ) -> Ruling:
     """Return a ruling whose leg cannot be executed after all: only trades inside saved anything.
 
     It claims nothing on the market any more. The arguments are those it was decided with.
     """
-    saved = saved_wei(ruling.inside, None, (), snapshot=snapshot, market=market, readings=readings)
+    saved = saved_wei(ruling.inside, None, (), ways=ways, market=market, readings=readings)
     return msgspec.structs.replace(
         ruling, claims=(), verdict=msgspec.structs.replace(ruling.verdict, saved_wei=saved)
     )
@@ -257,7 +257,7 @@ def _saved_wei(
         inside,
         None if leg is None else (leg.token_in, leg.token_out),
         shares,
-        snapshot=context.snapshot,
+        ways=context.ways,
         market=context.market,
         readings=context.readings,
     )

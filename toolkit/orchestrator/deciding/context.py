@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from toolkit.execution.planner import Ways
 from toolkit.model.chain import Address, Hash, Head
 from toolkit.model.decision import Intent, Reading, TradingState
 from toolkit.model.provenance import Provenance
@@ -27,6 +28,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     market: Market
     limits: Limits
     snapshot: Snapshot
+    ways: Ways  # over that snapshot
     readings: Mapping[str, Reading]  # the newest of each key
     canonical: Mapping[int, Hash]  # recent blocks
     paused: Mapping[str, Assessment]

@@ -1,19 +1,17 @@
 """What netting saved: pool fees and gas that agents would have paid, each on its own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from toolkit.execution.planner import expected_gas
+from toolkit.execution.planner import Ways, expected_gas
 from toolkit.model.chain import Address
 from toolkit.model.decision import Plan, Reading
 from toolkit.model.errors import NoRoute
-from toolkit.model.market import FundingKind, Route
-from toolkit.model.units import PPM
+from toolkit.model.market import FundingKind, Hop, Route
+from toolkit.model.units import PPM, div_ceil
 from toolkit.orchestrator.capital.ledger import Share
 from toolkit.orchestrator.market import Market
-from toolkit.pools.snapshot import Snapshot
-from toolkit.routing.router import Router
 
 
 class Crossed(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,34 +28,33 @@ def saved_wei(
     pair: tuple[Address, Address] | None,
     shares: Sequence[Share],
     *,
-    snapshot: Snapshot,
+    ways: Ways,
     market: Market,
     readings: Mapping[str, Reading],
 ) -> int:
     """Return the fees of the same amounts traded one intent at a time, minus those of the net leg.
 
     Each intent's wish of one pair counts as one trade: what it filled inside and its share of the
-    leg. All trades take their best path at the same snapshot. Negative where the net leg needs a
+    leg. All trades take their best route at the same snapshot. Negative where the net leg needs a
     dearer pool than each of its parts.
 
     Args:
         inside: of the wishes that are settled with this leg.
         pair: the net leg's tokens; None if nothing went to the market.
         shares: whose the leg is.
-        snapshot: the pools, before any of these trades.
+        ways: over the pools as they were before any of these trades.
         market: to value fees.
         readings: that prices are taken from.
     """
     if not inside:
         return 0
     alone = _alone(inside, pair, shares)
-    router = Router(snapshot, native=market.wrapped)
     netted = 0
     if pair is not None:
         total = sum(share.amount_in for share in shares)
-        netted = _fee_wei(router, *pair, total, market, readings)
+        netted = _fee_wei(ways, *pair, total, market, readings)
     unnetted = sum(
-        _fee_wei(router, token_in, token_out, amount, market, readings)
+        _fee_wei(ways, token_in, token_out, amount, market, readings)
         for (_, token_in, token_out), amount in sorted(alone.items())
     )
     return unnetted - netted
@@ -68,14 +65,12 @@ def saved_gas(
     shares: Sequence[Share],
     plan: Plan | None,
     *,
-    snapshot: Snapshot,
-    market: Market,
+    ways: Ways,
     swap_tip_wei: int,
-    swap_hops: int,
 ) -> int:
     """Return the gas units of the same trades planned one intent at a time, minus the plan's.
 
-    What counts as a trade is as in `saved_wei`, and each takes its best path at the same snapshot;
+    What counts as a trade is as in `saved_wei`, and each takes its best route at the same snapshot;
     each would be a plan with own capital. Gas is as plans expect it, without approvals. Negative
     where the plan needs more hops than each of its parts.
 
@@ -83,10 +78,8 @@ def saved_gas(
         inside: of the wishes that are settled with this plan.
         shares: whose the plan's route is.
         plan: what is executed of them; None if nothing is.
-        snapshot: the pools, before any of these trades.
-        market: names the native token.
+        ways: over the pools as they were before any of these trades.
         swap_tip_wei: the tip of each plan with own capital.
-        swap_hops: through how many pools one may go.
     """
     if plan is not None and plan.route.is_cycle:
         return 0
@@ -94,10 +87,9 @@ def saved_gas(
     alone = _alone(inside, pair, shares)
     if len(alone) <= (plan is not None):
         return 0
-    router = Router(snapshot, native=market.wrapped)
     unnetted = 0
     for (_, token_in, token_out), amount in sorted(alone.items()):
-        route = _path(router, token_in, token_out, amount, hops=swap_hops)
+        route = _route(ways, token_in, token_out, amount)
         if route is not None:
             unnetted += expected_gas(route, FundingKind.OWN, tip_wei=swap_tip_wei)
     if plan is None:
@@ -119,34 +111,56 @@ def _alone(
     return alone
 
 
-def fee_of(amount_in: int, fees_ppm: Sequence[int]) -> int:
-    """Return a path's pool fees in its input token: each hop's share of the input, rounded up."""
-    return sum(-(-amount_in * fee // PPM) for fee in fees_ppm)
+def fees_up(route: Route) -> int:
+    """Return a route's pool fees in its input token, each hop's rounded up.
+
+    A hop's fee is a part of what it takes, and that counts at what was paid for it: all that
+    brings a token is one purchase, of which each hop that sells the token has its share by amount,
+    rounded down, and the last the rest.
+    """
+    fees = 0
+    paid, held = {route.token_in: route.amount_in}, {route.token_in: route.amount_in}
+    for hop in _bought_first(route.hops):
+        cost, has = paid.get(hop.token_in, 0), held.get(hop.token_in, 0)
+        part = cost if hop.amount_in >= has else cost * hop.amount_in // has
+        fees += div_ceil(part * hop.fee_ppm, PPM)
+        paid[hop.token_in], held[hop.token_in] = cost - part, max(has - hop.amount_in, 0)
+        paid[hop.token_out] = paid.get(hop.token_out, 0) + part
+        held[hop.token_out] = held.get(hop.token_out, 0) + hop.amount_out
+    return fees
+
+
+def _bought_first(hops: Sequence[Hop]) -> Iterator[Hop]:
+    """Give every hop after all that bring its token; within a circle, as they come."""
+    waiting = list(hops)
+    while waiting:
+        brought = {hop.token_out for hop in waiting}
+        ready = [hop for hop in waiting if hop.token_in not in brought] or waiting[:1]
+        for hop in ready:
+            waiting.remove(hop)
+            yield hop
 
 
 def _fee_wei(
-    router: Router,
+    ways: Ways,
     token_in: Address,
     token_out: Address,
     amount_in: int,
     market: Market,
     readings: Mapping[str, Reading],
 ) -> int:
-    """Value one trade's fees; a trade that no pool takes would have paid none."""
-    route = _path(router, token_in, token_out, amount_in)
+    """Value one trade's fees, rounded down; a trade that no pool takes would have paid none."""
+    route = _route(ways, token_in, token_out, amount_in)
     if route is None:
         return 0
-    fee = fee_of(amount_in, [hop.fee_ppm for hop in route.hops])
-    return market.value_wei(token_in, fee, readings) or 0
+    return market.value_wei(token_in, fees_up(route), readings) or 0
 
 
-def _path(
-    router: Router, token_in: Address, token_out: Address, amount_in: int, *, hops: int = 2
-) -> Route | None:
-    """Find a trade's best path; None for nothing, and where no pool takes it."""
+def _route(ways: Ways, token_in: Address, token_out: Address, amount_in: int) -> Route | None:
+    """Route a trade; None for nothing, and where no pools take it."""
     if amount_in == 0:
         return None
     try:
-        return router.path(token_in, token_out, amount_in, max_hops=hops)
+        return ways.route(token_in, token_out, amount_in)
     except NoRoute:
         return None

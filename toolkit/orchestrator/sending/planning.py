@@ -42,6 +42,7 @@ class Planner:
         self._now = now
         self._free = free
         self._open = now.snapshot
+        self._router = now.ways.router
         self._used: set[PoolId] = set()  # pools that are still to be closed
         self._lenders = lenders(setup, now.newest, now.seen.head.number)
 
@@ -53,7 +54,7 @@ class Planner:
         answer = plan(
             ruling.verdict,
             snapshot=self._open,
-            router=Router(self._open, native=wrapped),
+            router=self._router,
             fee=fee,
             wrapped=wrapped,
             sources=(*self._lenders, *pair_sources(self._open, wrapped)),
@@ -88,10 +89,8 @@ class Planner:
             ruling.inside,
             ruling.shares,
             None if planned is None else planned.plan,
-            snapshot=self._now.snapshot,
-            market=self._setup.market,
+            ways=self._now.ways,
             swap_tip_wei=self._setup.tip.swap_wei,
-            swap_hops=self._setup.plan_limits.swap_hops,
         )
         told = gas * expected_gas_price(self._now.seen.fee)
         verdict = msgspec.structs.replace(ruling.verdict, saved_gas_wei=told)
@@ -104,6 +103,7 @@ class Planner:
             self._open, pools={key: pool for key, pool in pools if key not in self._used}
         )
         self._used = set()
+        self._router = Router(self._open, native=self._setup.market.wrapped)
 
     def _reserve(self, reservation: Reservation, shares: Sequence[Share]) -> Declined | None:
         """Hold what a plan needs, within the limit on gas and what the chain confirms."""

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from toolkit.model.chain import Address
-from toolkit.model.errors import NoRoute
+from toolkit.model.errors import NoRoute, PoolError
 from toolkit.model.market import Route
 from toolkit.pools.snapshot import hop_through
 from toolkit.pools.words import Flags
@@ -21,7 +21,7 @@ from toolkit.routing.curves import Floats
 from toolkit.routing.graph import Graph
 from toolkit.routing.swaps.mesh import SOURCE, TARGET, Mesh, mesh_between
 from toolkit.routing.swaps.settler import Plan, Settler, circle, groups_of
-from toolkit.routing.swaps.shares import Spender
+from toolkit.routing.swaps.shares import Filled, Spender
 from toolkit.routing.swaps.single import SinglePaths
 from toolkit.routing.swaps.swap_order import MOST, Order
 
@@ -95,6 +95,9 @@ class _Swap:
 
     def _sold(self, amount: int) -> Iterator[Plan | None]:
         """Plans for an exact input."""
+        if self._is_one_way:
+            yield self._along(amount)
+            return
         single = self._paths.best(amount)
         yield single
         coarse = single is not None and single.amount_out < _COARSE
@@ -114,6 +117,30 @@ class _Swap:
             flows = self.flows(live, float(amount), exact_in=False)
             if flows is not None:
                 yield _least(_Sender(self, live, flows), amount)
+
+    @cached_property
+    def _is_one_way(self) -> bool:
+        """Whether each token on the way has one edge in and one out: there is nothing to divide."""
+        return len(self._pools) == len(self._mesh.token) - 1
+
+    def _along(self, amount: int) -> Plan | None:
+        """The only way there is; None where it does not take the amount."""
+        graph, mesh = self._graph, self._mesh
+        token, held, fills = SOURCE, amount, list[Filled]()
+        while token != TARGET:
+            place = int(mesh.start[token])
+            edge, token = int(mesh.edge[place]), int(mesh.head[place])
+            try:
+                taken, given = graph.pools[edge >> 1].fill_in(
+                    graph.tokens[graph.edge_in[edge]], held
+                )
+            except PoolError:  # safe because None says so
+                return None
+            if taken < held or not given:
+                return None
+            fills.append((edge, taken, given))
+            held = given
+        return Plan(tuple(fills), amount, held)
 
     @cached_property
     def _every(self) -> Flags:
@@ -220,7 +247,7 @@ class _Swap:
             block_number=snapshot.block.number,
             gas_units=units,
             gas_cost=cost,
-            bound=self._bound(plan.amount_in),
+            bound=plan.amount_out - cost if self._is_one_way else self._bound(plan.amount_in),
         )
 
     def _bound(self, amount: int) -> int:
