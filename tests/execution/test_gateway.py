@@ -441,7 +441,7 @@ async def test_own_accounts_are_told_to_the_submitter(desk: Desk) -> None:
 
 
 async def test_flash_sources_are_read_from_the_chain(desk: Desk) -> None:
-    """The vault, every V3 pool's balance and every pair's reserve of WETH, as of the snapshot."""
+    """Every V3 pool's balance and every pair's reserve of WETH, and what the vault has of all."""
     gateway = Gateway(desk, desk.executors)
     snapshot = await desk.snapshot()
 
@@ -449,7 +449,10 @@ async def test_flash_sources_are_read_from_the_chain(desk: Desk) -> None:
 
     for source in sources:
         data = encode_address_call(BALANCE_OF, source.lender)
-        assert source.available == int(await desk.node.call(to=WETH, data=data), 16)
+        assert source.available == int(await desk.node.call(to=source.token, data=data), 16)
     with_weth = [pool for pool in snapshot.pools.values() if WETH in {pool.token0, pool.token1}]
-    assert len(with_weth) + 1 == len(sources)
+    lent = [one for one in sources if one.kind is FundingKind.BALANCER]
+    assert len(with_weth) + len(lent) == len(sources)
+    ends = {end for pool in snapshot.pools.values() for end in (pool.token0, pool.token1)}
+    assert {WETH} < {one.token for one in lent} <= ends
     assert {500, 3000} == {s.fee_ppm for s in sources if s.kind is FundingKind.V3_FLASH}

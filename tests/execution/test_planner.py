@@ -219,6 +219,27 @@ def test_cheapest_lender_outside_the_route_is_taken() -> None:
     assert VetoCause.NO_CAPITAL == vetoed(planned(verdict, snapshot, sources=(poor, *pairs[:2])))
 
 
+def test_of_equally_cheap_lenders_the_one_with_most_is_taken() -> None:
+    """The fee decides, then how much there is, then the address, in whatever order they come."""
+    snapshot = market()
+    verdict = verdict_on(leg_of(cycle(snapshot)))
+    near, deep, deepest, dear = (
+        FlashSource(
+            kind=FundingKind.V3_FLASH,
+            lender=Address("0x" + f"{lender:040x}"),
+            token=WETH,
+            available=available * ETHER,
+            fee_ppm=fee_ppm,
+        )
+        for lender, available, fee_ppm in ((20, 6, 100), (22, 9, 100), (21, 9, 100), (23, 90, 500))
+    )
+
+    for turn in range(4):
+        sources = [near, deep, deepest, dear]
+        sources = [*sources[turn:], *sources[:turn]]
+        assert deepest.lender == made(planned(verdict, snapshot, sources=sources)).funding.lender
+
+
 @pytest.mark.parametrize("amount", [1, 996, 997, 5 * ETHER, 12_345_678_901_234_567_891])
 def test_flash_fees_are_the_contracts_own(amount: int) -> None:
     """A pair is repaid the least that passes its check; a V3 pool's fee is rounded up."""
@@ -455,6 +476,23 @@ def test_own_capital_borrows_only_what_it_misses() -> None:
         own.funding.amount,
     )
     assert (Loan(token=USDC, amount=sold),) == own.loans
+
+
+def test_of_several_vaults_the_one_with_most_of_the_scarcest_token_lends() -> None:
+    """What a route misses comes from where the least of it could be lent the most times."""
+    snapshot = market()
+    there = route_through(snapshot, 5 * ETHER, (DEAR, WETH), (CHEAP, USDC), (LENDER, WETH))
+    hops = (there.hops[1], there.hops[0], there.hops[2])
+    verdict = verdict_on(leg_of(msgspec.structs.replace(there, hops=hops, flags=(FLASH,))))
+    sold = hops[0].amount_in
+
+    def lends(*lent: tuple[Address, Address, int]) -> Address | None:
+        return made(planned(verdict, snapshot, sources=vaults(*lent))).funding.lender
+
+    assert VAULT == lends((LENDER, USDC, 2 * sold), (VAULT, USDC, 3 * sold))
+    assert VAULT == lends((VAULT, USDC, 3 * sold), (LENDER, USDC, 2 * sold))
+    assert LENDER == lends((VAULT, USDC, 2 * sold), (LENDER, USDC, 2 * sold))
+    assert LENDER == lends((VAULT, WETH, 9 * sold), (LENDER, USDC, sold))
 
 
 def test_loans_that_nobody_gives_at_once_are_declined() -> None:

@@ -334,17 +334,22 @@ class Gateway:
     async def flash_sources(
         self, snapshot: Snapshot, *, token: Address | None = None
     ) -> tuple[FlashSource, ...]:
-        """Read who lends `token` (the wrapped native one by default) as of the snapshot."""
+        """Read who lends `token` (the wrapped native one by default) as of the snapshot.
+
+        Of Balancer's vault all else that the pools trade is told too: it lends several at once.
+        """
         asset = token or self._wrapped
         pools = [
             pool
             for _, pool in sorted(snapshot.pools.items())
             if isinstance(pool, Concentrated) and asset in {pool.token0, pool.token1}
         ]
-        holders = [self._vault, *(pool.id for pool in pools)]
-        calls = [(asset, encode_address_call(BALANCE_OF, holder)) for holder in holders]
+        ends = (end for pool in snapshot.pools.values() for end in (pool.token0, pool.token1))
+        lent = sorted({asset, *ends} - {ZERO_ADDRESS})
+        held = [*((one, self._vault) for one in lent), *((asset, pool.id) for pool in pools)]
+        calls = [(one, encode_address_call(BALANCE_OF, holder)) for one, holder in held]
         balances = await aggregate(self._session.node, calls, block=snapshot.block.hash)
-        vault, *rest = (int(balance or "0x0", 16) for balance in balances)
+        amounts = [int(balance or "0x0", 16) for balance in balances]
         lenders = [
             FlashSource(
                 kind=FundingKind.V3_FLASH,
@@ -353,15 +358,14 @@ class Gateway:
                 available=balance,
                 fee_ppm=pool.fee_ppm,
             )
-            for pool, balance in zip(pools, rest, strict=True)
+            for pool, balance in zip(pools, amounts[len(lent) :], strict=True)
         ]
-        if vault:
-            lenders.append(
-                FlashSource(
-                    kind=FundingKind.BALANCER, lender=self._vault, token=asset, available=vault
-                )
-            )
-        return (*pair_sources(snapshot, asset), *lenders)
+        vault = [
+            FlashSource(kind=FundingKind.BALANCER, lender=self._vault, token=one, available=amount)
+            for one, amount in zip(lent, amounts, strict=False)
+            if amount
+        ]
+        return (*pair_sources(snapshot, asset), *lenders, *vault)
 
     async def _submit(
         self, plans: tuple[Plan, ...], sender: Address, parent: Head, quote: FeeQuote

@@ -7,7 +7,7 @@ the same state the chain gives the predicted amounts to the wei, and on another 
 reverts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -79,8 +79,10 @@ class PlanLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What one plan may be: hops, gas limit, and the margin of the limit over expected gas.
 
     `max_hops` counts all swaps of a plan; `swap_hops` those that own capital goes through one
-    after the other, beside which it may be split. `max_merged` swaps with own capital share a
-    transaction at most; with 1 each goes alone.
+    after the other, beside which it may be split. Up to two are divided by sums, quotients and
+    square roots alone, which are the same on every machine; beyond, by exponentials too, whose last
+    digit is the C library's. `max_merged` swaps with own capital share a transaction at most; with
+    1 each goes alone.
     """
 
     max_hops: int = 4
@@ -404,7 +406,12 @@ def _arbitrage(
         if len(lenders) == 1
         else min(
             lenders,
-            key=lambda one: (one.fee(route.amount_in), FUNDING_GAS[one.kind], one.lender),
+            key=lambda one: (
+                one.fee(route.amount_in),
+                FUNDING_GAS[one.kind],
+                -one.available,
+                one.lender,
+            ),
             default=None,
         )
     )
@@ -450,7 +457,7 @@ def _own(
         kind=FundingKind.OWN,
         token=route.token_in,
         amount=route.amount_in,
-        lender=min(vaults, default=None),
+        lender=_deepest(vaults, missing, sources) if vaults else None,
     )
     return _Terms(funding=funding, minimum_profit=route.amount_out, tip_wei=policy.swap_wei)
 
@@ -471,6 +478,18 @@ def _vaults(missing: Mapping[Address, int], sources: Sequence[FlashSource]) -> s
         for token, amount in missing.items()
     ]
     return set.intersection(*lending)
+
+
+def _deepest(
+    vaults: Iterable[Address], missing: Mapping[Address, int], sources: Sequence[FlashSource]
+) -> Address:
+    """Return the vault that could lend the most times what is missing."""
+    depth = dict.fromkeys(vaults, MOST_WEI)
+    for one in sources:
+        if one.lender in depth and one.token in missing:
+            times = one.available // missing[one.token]
+            depth[one.lender] = min(depth[one.lender], times)
+    return min(depth, key=lambda vault: (-depth[vault], vault))
 
 
 def _together(missing: Mapping[Address, int]) -> str:

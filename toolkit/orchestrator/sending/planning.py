@@ -147,9 +147,10 @@ def lenders(setup: Setup, readings: Mapping[str, Reading], block: int) -> tuple[
 def flash_lenders(
     pools: Sequence[PoolSpec], token: Address, *, vault: Address | None = None
 ) -> tuple[FlashSource, ...]:
-    """Return who may lend `token`: V3 pools that hold it, and a Balancer vault if one is named.
+    """Return who may lend: V3 pools that hold `token`, and a Balancer vault if one is named.
 
-    V2 pairs need not be listed: what they have is in every snapshot.
+    The vault is asked for every token of the pools: it lends an order that spends what a later hop
+    brings all of it at once. V2 pairs need not be listed: what they have is in every snapshot.
     """
     found = [
         FlashSource(
@@ -165,8 +166,11 @@ def flash_lenders(
         and token in {spec.token0, spec.token1}
     ]
     if vault is not None:
-        balancer = FundingKind.BALANCER
-        found.append(FlashSource(kind=balancer, lender=vault, token=token, available=0))
+        traded = {token, *(side for spec in pools for side in (spec.token0, spec.token1))}
+        found += [
+            FlashSource(kind=FundingKind.BALANCER, lender=vault, token=one, available=0)
+            for one in sorted(traded - {ZERO_ADDRESS})
+        ]
     return tuple(found)
 
 
