@@ -330,6 +330,30 @@ def test_limits_are_kept(seed: int) -> None:
         swap(taken, amount_out=whole.amount_out, most_in=10**19)
 
 
+def test_where_there_is_one_way_it_is_the_answer_and_the_bound(seed: int) -> None:
+    """All of an order goes along the only way, and nobody can prove less than what that leaves."""
+    rng = random.Random(seed)
+    makers: list[Callable[..., Pool]] = [pair, concentrated]
+    ended = set()
+    for _ in range(40):
+        ends = rng.choice([[(A, B)], [(A, C), (C, B)], [(A, C), (C, B), (C, D)]])
+        way = [rng.choice(makers)(rng, both, 10 ** rng.uniform(12, 22), 0.1) for both in ends]
+        taken, amount = snapshot(*way), int(10 ** rng.uniform(0, 24))
+        expected = outcome(tuple(way[:2]), A, amount)
+        ended.add(expected is None)
+        if expected is None:
+            with pytest.raises(NoRoute, match=r"are the most|are too few"):
+                swap(taken, amount_in=amount)
+            continue
+
+        route = swap(taken, amount_in=amount, gas=gas(rng.choice([0, 10**9])))
+
+        check(route, taken)
+        assert (amount, expected) == (route.amount_in, route.amount_out), seed
+        assert route.net == route.bound, seed
+    assert False in ended
+
+
 def test_gas_is_paid_only_where_it_pays(seed: int) -> None:
     """The higher the price of gas, the fewer pools, and never more is left; within the bound."""
     rng = random.Random(seed)
