@@ -5,7 +5,9 @@ a real journal file, real relays and a real pool.
 """
 
 import asyncio
+import contextlib
 import random
+import signal
 import sys
 from collections import Counter
 from pathlib import Path
@@ -87,15 +89,20 @@ async def _lived(
             builder.failures.always = FailureMode.FORGET if forgets else FailureMode.NONE
         done, _ = await asyncio.wait({talk}, timeout=SLOT_S)
         if done:
-            out, errors = talk.result()
-            last = errors.decode().strip().splitlines()[-1:] or [f"exit {process.returncode}"]
-            return out.decode().strip() or last[0]
+            return _told(*talk.result(), process.returncode)
         for known in (*devnet.mempool.pending(), *devnet.mempool.queued()):
             public.setdefault(known.hash, devnet.head.number)
         await devnet.seal()
-    process.kill()
-    await talk
-    return None
+    with contextlib.suppress(ProcessLookupError):  # it came to its end while the last was sealed
+        process.kill()
+    out, errors = await talk
+    return None if process.returncode == -signal.SIGKILL else _told(out, errors, process.returncode)
+
+
+def _told(out: bytes, errors: bytes, code: int | None) -> str:
+    """What an errand that ended by itself says of it."""
+    last = errors.decode().strip().splitlines()[-1:] or [f"exit {code}"]
+    return out.decode().strip() or last[0]
 
 
 async def _wrongs(
