@@ -86,6 +86,16 @@ def test_what_has_no_way_to_the_native_token_has_no_depth() -> None:
     empty = v2(3, (A, D), (0, 10**30))
 
     assert {priced.id} == set(depths(snapshot(priced, apart, empty), A))
+    kept = PoolFilter(minimum_depth_wei=1).apply(snapshot(priced, apart, empty), A)
+    assert {priced.id} == names(kept)
+
+
+def test_what_may_not_be_traded_tells_prices_all_the_same() -> None:
+    """A pool is as deep as it is, whoever may go through the one that prices its tokens."""
+    prices, kept = v2(1, (A, B), (10**20, 10**20)), v2(2, (B, C), (10**20, 10**20))
+    filters = PoolFilter(without_pools=frozenset({prices.id}), minimum_depth_wei=10**19)
+
+    assert {kept.id} == names(filters.apply(snapshot(prices, kept), A))
 
 
 def test_the_order_of_pools_changes_nothing(seed: int) -> None:

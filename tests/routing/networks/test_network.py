@@ -9,6 +9,7 @@ import pytest
 
 from scripts.bench.markets import Market, mixed, published
 from tests.routing.graphs import TOKENS, market, pair, snapshot
+from tests.routing.settling.test_repair import constant
 from toolkit.model.chain import Address
 from toolkit.model.market import BEST_SO_FAR
 from toolkit.pools.constant_product import ConstantProduct
@@ -18,7 +19,7 @@ from toolkit.routing.networks.dual import GOT, PAID, Dual
 from toolkit.routing.networks.network import Network, Plan
 from toolkit.routing.settling.repair import settle
 
-A, B, *_ = TOKENS
+A, B, C, *_ = TOKENS
 GAS = 5e13
 """Of each pool, in wei: 5e-5 of the native token."""
 
@@ -146,6 +147,22 @@ def renamed(taken: Snapshot, rng: random.Random) -> tuple[Snapshot, dict[Address
             )
         )
     return snapshot(*pools), names
+
+
+def test_what_leaves_through_a_deep_pool_is_no_rounding() -> None:
+    """It earns that pool next to nothing, and is all that the start token ever gets."""
+    graph = Graph(
+        snapshot(
+            constant(1, (A, B), 10**28, 10**28),
+            constant(2, (B, C), 10**21, 10**21),
+            constant(3, (B, C), 10**21, 11 * 10**20),
+        )
+    )
+    plan = Network(graph, want={A: 1.0}).plan(costs(graph, 1e15))
+
+    assert 3 == np.count_nonzero(plan.inputs)
+    assert 0.99 * plan.bound <= plan.net <= plan.bound
+    assert plan.flags == ()
 
 
 def test_names_and_order_do_not_matter(seed: int) -> None:

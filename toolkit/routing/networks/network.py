@@ -28,6 +28,8 @@ _LEAST_SHARE = 0.02
 _LEAST_USE = 1e-6
 _PART = 0.2
 _LEAST = 1e-3
+# Of what comes and goes of a token together: half of what comes, or of what goes.
+_MAIN = 0.25
 _TRIALS = 6
 _SMALL = 3000
 _FEW = 60
@@ -230,7 +232,7 @@ class Network:
         free = np.zeros(len(costs))
         while True:
             solved = self._dual.minimise(prices, pools, free)
-            trading = (solved.edges >= 0) & (solved.trades[:, SURPLUS] > _LEAST * costs[pools])
+            trading = self._trading(solved, costs)
             idle = (solved.edges >= 0) & ~trading
             pools, prices = pools[trading], solved.prices
             if not idle.any() or not solved.is_final:
@@ -246,6 +248,23 @@ class Network:
             ),
             net=solved.value - float(costs[pools].sum()),
         )
+
+    def _trading(self, solved: Solved, costs: Floats) -> Flags:
+        """Say which pools trade more than next to nothing (n).
+
+        A deep pool earns next to nothing of what is sold to it, and that may be all that comes of
+        its token: it is no rounding where it is worth more than the pool costs.
+        """
+        graph, cost = self._graph, costs[solved.chosen]
+        flow = np.where(solved.edges >= 0, solved.trades[:, PAID], 0.0)
+        size = len(graph.tokens)
+        into, out_of = graph.edge_in[solved.edges], graph.edge_out[solved.edges]
+        through = np.bincount(into, flow, size) + np.bincount(out_of, flow, size)
+        carries = (cost > 0.0) & (flow > cost)
+        carries &= flow > _MAIN * np.minimum(through[into], through[out_of])
+        earns = solved.trades[:, SURPLUS] > _LEAST * cost
+        found: Flags = (solved.edges >= 0) & (earns | carries)
+        return found
 
     def _fewer(self, best: _Kept, costs: Floats) -> _Kept:
         """Leave out chains that cost more than they are reckoned to bring, as long as that gains.
