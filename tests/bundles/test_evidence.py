@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.bundles.test_explain import COINBASE, HEAD, receipt
+from tests.bundles.verdicts import COINBASE, HEAD, receipt
 from toolkit.bundles.evidence import RelayAnswer, Submission, gather
 from toolkit.bundles.hashes import bundle_hash
 from toolkit.bundles.reenactment import BlockFacts
