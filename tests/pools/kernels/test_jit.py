@@ -94,6 +94,28 @@ def test_compiling_is_told_and_done_once_until_a_source_changes(tmp_path: Path) 
     assert told + "2.5 -2.5" == changed
 
 
+def test_what_an_older_version_compiled_for_types_that_moved_is_compiled_again(
+    tmp_path: Path,
+) -> None:
+    """An index that names a module which is no more is emptied, and nobody is stopped by it."""
+    module, told = tmp_path / "kernel.py", []
+    for home in ("before", "after"):
+        shape = (
+            "from typing import NamedTuple\n\nclass Pair(NamedTuple):\n    x: float\n    y: float\n"
+        )
+        (tmp_path / f"{home}.py").write_text(shape)
+        module.write_text(
+            f"from {home} import Pair\n"
+            "from toolkit.pools.kernels.jit import jit\n\n"
+            "@jit\ndef total(pair: Pair) -> float:\n    return pair.x + pair.y\n\n"
+            "print(total(Pair(1.0, 2.0)))\n"
+        )
+        told.append(run(module, NUMBA_CACHE_DIR=str(tmp_path / "cache")))
+        (tmp_path / f"{home}.py").unlink()
+
+    assert ["3.0", "3.0"] == told
+
+
 def test_the_sources_of_a_kernel_are_those_of_its_folder_and_of_the_exact_ones(
     tmp_path: Path,
 ) -> None:

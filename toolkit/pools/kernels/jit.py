@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec, TypeVar, cast
@@ -13,6 +14,8 @@ from toolkit.logs import log_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_UNREADABLE = (ImportError, AttributeError, EOFError, pickle.UnpicklingError)
 
 COMPILED = not config.DISABLE_JIT
 """False under NUMBA_DISABLE_JIT=1: whoever has exact kernels asks the plain integers instead."""
@@ -66,7 +69,11 @@ class _Cache(FunctionCache):  # type: ignore[misc] # numba has no types
     """
 
     def load_overload(self, sig: object, target_context: object) -> object:
-        found: object = super().load_overload(sig, target_context)
+        try:
+            found: object = super().load_overload(sig, target_context)
+        except _UNREADABLE:  # of an older version, whose types were elsewhere: as good as none
+            self.flush()
+            found = None
         if found is None:
             log_of(__name__).info("kernel_compiling", kernel=self._kernel())
         return found
