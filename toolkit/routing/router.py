@@ -4,7 +4,6 @@ Floats propose, integers dispose: every amount that leaves here is the pools' ow
 """
 
 import math
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -15,23 +14,24 @@ from toolkit.model.chain import MAINNET_WETH, Address
 from toolkit.model.errors import ConfigError, NoRoute
 from toolkit.model.market import Basket, Hop, PoolId, Route
 from toolkit.pools.snapshot import Snapshot, hop_through
-from toolkit.routing.curves import Floats, Ints, Routable, obstacle
+from toolkit.routing.curves import Floats, Routable, obstacle
 from toolkit.routing.cycles.search import MAX_AMOUNT, MAX_HOPS, Costs, CycleSearch
 from toolkit.routing.cycles.sizing import Path
 from toolkit.routing.filters import PoolFilter
 from toolkit.routing.gas import GAS_BASE, GAS_PER_HOP
 from toolkit.routing.graph import Graph, routable, unroutable
 from toolkit.routing.networks.network import Network
+from toolkit.routing.rates import best_rate, least_per_wei
 from toolkit.routing.settling.repair import settle
+from toolkit.routing.swaps import lone
 from toolkit.routing.swaps.split import Splitter
 from toolkit.routing.swaps.swap_order import MOST, Gas, Order
 
-# Of the best price of gas: no more than what floats can be off, and any more.
-_AT_LEAST = 1 - 1e-9
 # Hops of a plan below which a single cycle may be worth more: rounding pools to used and unused
 # costs least where there are many.
 _FEW = 60
 _MOST_KEPT = 256  # answers on one snapshot
+_FEW_POOLS = 32  # whose paths are quickly gone through one by one
 
 
 def _no_clock() -> float:
@@ -466,16 +466,13 @@ class Router:
     def _divided(self, order: Order, gas_price_wei: int) -> Route:
         for token in (order.token_in, order.token_out):
             self._check_token(token)
+        if gas_price_wei:
+            if (alone := self._alone(order, gas_price_wei)) is not None:
+                return alone
+            least = least_per_wei(self._graph, order.token_out, self._native)
+            order = replace(order, gas=self._gas(order.token_out, gas_price_wei, least))
         if self._splits is None:
             self._splits = Splitter(self._graph)
-        if gas_price_wei:
-            gas = Gas(
-                base=GAS_BASE,
-                of=lambda pool: GAS_PER_HOP[pool.kind],
-                cost=lambda units: self.gas_cost(order.token_out, units * gas_price_wei),
-                least=gas_price_wei * self._least_per_wei(order.token_out),
-            )
-            order = replace(order, gas=gas)
         try:
             route = self._splits.swap(order)
         except NoRoute as error:
@@ -483,6 +480,34 @@ class Router:
         if route.gas_units:
             return route
         return msgspec.structs.replace(route, gas_units=self.gas_units(route))
+
+    def _gas(self, token: Address, gas_price_wei: int, least: float) -> Gas:
+        """What gas costs in a token, `least` by the wei."""
+        return Gas(
+            base=GAS_BASE,
+            of=lambda pool: GAS_PER_HOP[pool.kind],
+            cost=lambda units: self.gas_cost(token, units * gas_price_wei),
+            least=gas_price_wei * least,
+        )
+
+    def _alone(self, order: Order, gas_price_wei: int) -> Route | None:
+        """The answer to an order for which no split can be worth its gas; None where one may."""
+        few = len(self._routed.pools) <= _FEW_POOLS and order.max_hops <= lone.MAX_HOPS
+        if order.amount_in is None or not few:
+            return None
+        source, token = order.token_in, order.token_out
+        rate = 1.0 if token == self._native else best_rate(self._paths(token, self._native, 2))
+        if not rate:
+            return None
+        gas = self._gas(token, gas_price_wei, 1 / rate)
+        paths = [
+            *self._paths(source, token, min(order.max_hops, order.max_pools or order.max_hops))
+        ]
+        found = lone.lone_path(paths, order.amount_in, gas) if paths else None
+        if found is None or found[1][-1] < order.least_out:
+            return None
+        route = self._path_route(*found, gas_price_wei)
+        return msgspec.structs.replace(route, bound=route.net)
 
     def _most(self, max_input: int | None) -> int:
         most = MAX_AMOUNT if max_input is None else max_input
@@ -493,36 +518,13 @@ class Router:
     def _rates(self, token: Address, gas_price_wei: int) -> tuple[Floats, float]:
         """What the gas of each edge, and of any route, costs at least, in the token's units."""
         self.gas_cost(token, GAS_BASE * gas_price_wei)  # says so where it cannot be priced
-        rate = gas_price_wei * self._least_per_wei(token) if gas_price_wei else 0.0
+        rate = (
+            gas_price_wei * least_per_wei(self._graph, token, self._native)
+            if gas_price_wei
+            else 0.0
+        )
         kinds = [GAS_PER_HOP[pool.kind] for pool in self._graph.pools]
         return np.repeat(np.array(kinds, dtype=np.float64), 2) * rate, GAS_BASE * rate
-
-    def _least_per_wei(self, token: Address) -> float:
-        """What no wei of gas costs less than, in the token's units, by the prices before any swap.
-
-        Not by exact quotes: one unit of a coarse token on the way may pay for twice the gas.
-        """
-        if token == self._native:
-            return 1.0
-        graph = self._graph
-        source, native = (bisect_left(graph.tokens, one) for one in (token, self._native))
-        paying, buying = (
-            graph.out_edges[graph.token_start[at] : graph.token_start[at + 1]]
-            for at in (source, native)
-        )
-        wei = np.zeros(len(graph.tokens))  # of gas that a unit of each token buys at most
-        np.maximum.at(wei, graph.edge_out[buying], self._first_rates(buying ^ 1))
-        through = self._first_rates(paying) * wei[graph.edge_out[paying]]
-        most = max(float(wei[source]), float(through.max(initial=0.0)))
-        return _AT_LEAST / most if most else 0.0
-
-    def _first_rates(self, edges: Ints) -> Floats:
-        """What the first unit into each of some edges gives at most; 0 where nothing comes out."""
-        graph = self._graph
-        first = np.minimum(graph.piece_start[edges], len(graph.pieces) - 1)
-        x, y = graph.pieces[first, 2], graph.pieces[first, 3]
-        used = graph.piece_stop[edges] > graph.piece_start[edges]
-        return np.where(used, graph.keep[edges] * y / np.where(used, x, 1.0), 0.0)
 
     def _cycle_costs(self, token: Address, gas_price_wei: int) -> Costs:
         """What cycles cost in gas, in the token's smallest units."""
